@@ -1,0 +1,1 @@
+"""Bayesian meta-analysis without simulation error."""

@@ -1,0 +1,111 @@
+"""What can go wrong, and the two records that travel with results: checks and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "BayesmetaError",
+    "BayesmetaWarning",
+    "Check",
+    "DataError",
+    "Fault",
+    "Finding",
+    "InferenceError",
+    "ModelError",
+    "ProtocolError",
+]
+
+
+class BayesmetaError(Exception):
+    """Base of every error that bayesmeta raises on purpose."""
+
+
+class ModelError(BayesmetaError, ValueError):
+    """The model is not defined for these data, or an argument is not one of those allowed."""
+
+
+class InferenceError(BayesmetaError, RuntimeError):
+    """The computation did not reach its accuracy."""
+
+
+class BayesmetaWarning(UserWarning):
+    """Unusual but legal: the number is computed, and someone should look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of an input file: where it is, what is wrong, which rule, and what to do.
+
+    Parameters
+    ----------
+    where : str
+        File, row and column, as far as they are known: ``"trials.csv row 14, column sd_t"``.
+    what : str
+        The offending value and the rule it breaks: ``"0 is not > 0"``.
+    remedy : str
+        What to do about it: ``"Correct the row or exclude it under [data]."``
+
+    Examples
+    --------
+    >>> print(Fault("trials.csv row 14, column sd_t", "0 is not > 0", "Correct the row."))
+    trials.csv row 14, column sd_t: 0 is not > 0. Correct the row.
+    """
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}. {self.remedy}"
+
+
+class _Faulty(BayesmetaError, ValueError):
+    """An error made of faults, all of which were collected before it was raised."""
+
+    def __init__(self, faults: Iterable[Fault] | str) -> None:
+        self.faults: tuple[Fault, ...] = () if isinstance(faults, str) else tuple(faults)
+        super().__init__(faults if isinstance(faults, str) else "\n".join(str(fault) for fault in self.faults))
+
+
+class ProtocolError(_Faulty):
+    """The protocol breaks a rule; every broken rule is listed in ``faults``."""
+
+
+class DataError(_Faulty):
+    """The data break a rule; every broken rule is listed in ``faults``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A diagnostic of a fit with its limit.
+
+    Examples
+    --------
+    >>> Check("quadrature error", True, 3e-12, 1e-8, "").ok
+    True
+    """
+
+    name: str
+    ok: bool
+    value: float
+    limit: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a rule noticed in data: legal, but a person should look.
+
+    Examples
+    --------
+    >>> Finding("large SMD", "warning", "row 3: -2.3", "Was a standard error given as an SD?").severity
+    'warning'
+    """
+
+    rule: str
+    severity: Literal["info", "warning", "error"]
+    evidence: str
+    remedy: str
