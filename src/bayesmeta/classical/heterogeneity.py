@@ -1,0 +1,234 @@
+"""Cochran's Q, I2, H2 and the Q-profile interval of tau2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from bayesmeta.classical.rows import Blocks, Rows, moments, quadratic, rows_of
+from bayesmeta.classical.tau2 import Tau2, solve_q
+from bayesmeta.errors import ModelError
+
+if TYPE_CHECKING:
+    from bayesmeta.effects import Effects
+
+__all__ = [
+    "Heterogeneity",
+    "HeterogeneityInterval",
+    "check_level",
+    "chi2_sf",
+    "heterogeneity_of",
+    "i2_h2",
+    "q_profile",
+    "q_profile_of",
+    "tau2_interval",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Heterogeneity:
+    """What does not depend on the estimator of tau2.
+
+    Attributes
+    ----------
+    q : float
+        Cochran's Q, or QE with moderators.
+    q_df : int
+        k - p.
+    q_p : float or None
+        Its p value; None where k = p.
+    s2_typical : float or None
+        Typical sampling variance (k - p) / tr(P) with W = S^-1 (Higgins & Thompson 2002,
+        doi:10.1002/sim.1186); None where k = p.
+    """
+
+    q: float
+    q_df: int
+    q_p: float | None
+    s2_typical: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeterogeneityInterval:
+    """Q-profile limits of tau2, and of I2 and H2 derived from them.
+
+    Attributes
+    ----------
+    level : float
+    tau2, i2, h2 : (lower, upper)
+        I2 in percent. An upper limit that does not exist is None.
+    notes : tuple of str
+    """
+
+    level: float
+    tau2: tuple[float, float | None]
+    i2: tuple[float, float | None]
+    h2: tuple[float, float | None]
+    notes: tuple[str, ...] = ()
+
+
+def check_level(level: float) -> None:
+    """Refuse a level that is not strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> check_level(95)
+    Traceback (most recent call last):
+        ...
+    bayesmeta.errors.ModelError: level = 95: give a probability between 0 and 1, such as 0.95.
+    """
+    if not 0.0 < level < 1.0:
+        raise ModelError(f"level = {level}: give a probability between 0 and 1, such as 0.95.")
+
+
+def chi2_sf(q: float, df: int) -> float:
+    """Upper tail of the chi-squared distribution.
+
+    Examples
+    --------
+    >>> round(chi2_sf(3.841458820694124, 1), 12)
+    0.05
+    """
+    return float(special.gammaincc(0.5 * df, 0.5 * q))
+
+
+def heterogeneity_of(rows: Rows) -> Heterogeneity:
+    """Q, its p value and the typical sampling variance."""
+    df = rows.k - rows.p
+    if df <= 0:
+        return Heterogeneity(0.0, 0, None, None)
+    q = quadratic(rows, 0.0)[0]
+    return Heterogeneity(q, df, chi2_sf(q, df), df / _trace_p(rows))
+
+
+def _trace_p(rows: Rows) -> float:
+    """tr(P) with W = S^-1, in the coordinates of y: R plays no part in it."""
+    at0 = moments(rows, [0.0])
+    if not rows.blocks:
+        return float(at0.trpr[0])
+    weight = rows.se**-2
+    weighted = weight[:, None] * rows.basis
+    for indices, covariance in rows.blocks:
+        inverse = np.linalg.inv(covariance)
+        weight[indices] = np.diagonal(inverse)
+        weighted[indices] = inverse @ rows.basis[indices]
+    return float(weight.sum() - (at0.cov[0] * (weighted.T @ weighted)).sum())
+
+
+def i2_h2(spread: Heterogeneity, tau2: Tau2) -> tuple[float | None, float | None, float | None]:
+    """I2 from Q, I2 from tau2 (both in percent), and H2 (from tau2; from Q for a common effect, as metafor)."""
+    if spread.s2_typical is None:
+        return None, None, None
+    i2_q = max(0.0, 100.0 * (spread.q - spread.q_df) / spread.q) if spread.q > 0 else 0.0
+    if tau2.method == "EE":
+        return i2_q, 0.0, spread.q / spread.q_df
+    i2, h2 = _derived(tau2.value, spread.s2_typical)
+    return i2_q, i2, h2
+
+
+def _derived(tau2: float, s2_typical: float) -> tuple[float, float]:
+    return 100.0 * tau2 / (tau2 + s2_typical), tau2 / s2_typical + 1.0
+
+
+def q_profile(
+    y: ArrayLike,
+    se: ArrayLike,
+    X: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    blocks: Blocks = (),
+    rho: float = 0.5,
+) -> HeterogeneityInterval:
+    """Q-profile confidence interval of tau2: the tau2 at which y'P(tau2)y passes the quantiles of chi2(k - p).
+
+    Viechtbauer 2007, doi:10.1002/sim.2514. With a within-study covariance y'P(tau2)y is taken with
+    V = S + tau2 R, where it has the same distribution.
+
+    Parameters
+    ----------
+    y, se : array_like, shape (k,)
+    X : array_like, shape (k, p), optional
+    level : float
+    blocks, rho
+        As in `estimate_tau2`.
+
+    Returns
+    -------
+    HeterogeneityInterval
+        tau2 in squared units of y. (0, 0) with a note where even tau2 = 0 is too much: estimates agree better than
+        their standard errors allow.
+
+    Raises
+    ------
+    ModelError
+        If k <= p or the level is not a probability.
+
+    Examples
+    --------
+    >>> ci = q_profile([0.0, 1.0, 2.5], [0.2, 0.3, 0.25])
+    >>> round(ci.tau2[0], 4), round(ci.tau2[1], 4)
+    (0.3632, 62.0117)
+    """
+    return q_profile_of(rows_of(y, se, X, blocks=blocks, rho=rho), level)
+
+
+def q_profile_of(rows: Rows, level: float) -> HeterogeneityInterval:
+    """`q_profile` for rows that are already rotated."""
+    check_level(level)
+    spread = heterogeneity_of(rows)
+    if spread.s2_typical is None:
+        raise ModelError(f"k = {rows.k} estimates for {rows.p} coefficients: tau2 has no confidence interval.")
+    half_df, tail = 0.5 * spread.q_df, 0.5 * (1.0 - level)
+    high_target = 2.0 * float(special.gammainccinv(half_df, tail))
+    low_target = 2.0 * float(special.gammaincinv(half_df, tail))
+    notes: tuple[str, ...] = ()
+    lower = solve_q(rows, high_target)
+    upper: float | None
+    if spread.q < low_target:
+        upper = 0.0
+        notes = (
+            f"Q = {spread.q:.4g} is below the {100 * tail:.4g} % point of chi2({spread.q_df}): estimates agree better "
+            "than their standard errors allow, the interval is empty and reported as [0, 0]",
+        )
+    else:
+        upper = solve_q(rows, low_target)
+    if not np.isfinite(lower):
+        raise ModelError("no tau2 explains how much rows of one trial disagree; check rho and the standard errors.")
+    if upper is not None and not np.isfinite(upper):
+        upper = None
+        notes = ("no tau2 brings Q down to the lower quantile: the interval has no upper limit",)
+    i2_low, h2_low = _derived(lower, spread.s2_typical)
+    i2_high, h2_high = (None, None) if upper is None else _derived(upper, spread.s2_typical)
+    return HeterogeneityInterval(level, (lower, upper), (i2_low, i2_high), (h2_low, h2_high), notes)
+
+
+def tau2_interval(effects: Effects, *, level: float = 0.95, rho: float = 0.5) -> HeterogeneityInterval:
+    """Q-profile interval of tau2, I2 and H2 for the pooled model of `effects`.
+
+    Parameters
+    ----------
+    effects : Effects
+    level : float
+    rho : float
+        Correlation of the true effects of rows in one block; no effect without blocks.
+
+    Returns
+    -------
+    HeterogeneityInterval
+
+    See Also
+    --------
+    q_profile : the same for arrays, with the formula and its source.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> effects = Effects(study=["A", "B", "C"], y=[0.0, 1.0, 2.5], se=[0.2, 0.3, 0.25], measure="MD")
+    >>> round(tau2_interval(effects).i2[0], 1)
+    84.5
+    """
+    return q_profile_of(rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study), level)

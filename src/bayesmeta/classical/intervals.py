@@ -1,0 +1,152 @@
+"""Confidence intervals, p values and prediction intervals from an estimate, its SEs and degrees of freedom."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from scipy import special
+
+from bayesmeta.errors import ModelError
+
+__all__ = [
+    "CI_METHODS",
+    "PI_FORMULAS",
+    "CiMethod",
+    "Interval",
+    "Pi",
+    "check_ci",
+    "interval",
+    "prediction",
+    "scale_factor",
+]
+
+CiMethod = Literal["wald", "t", "hksj", "hksj_adhoc"]
+CI_METHODS: tuple[CiMethod, ...] = get_args(CiMethod)
+PI_FORMULAS = ("normal", "t_km1", "hts_t_km2", "hkpr_t_km2")
+Pi = dict[str, tuple[float, float] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A test of zero and a confidence interval.
+
+    Attributes
+    ----------
+    lower, upper : float
+    stat, p : float or None
+        None where the SE is zero.
+    df : int or None
+        Degrees of freedom of t; None for the normal distribution.
+    """
+
+    lower: float
+    upper: float
+    stat: float | None
+    df: int | None
+    p: float | None
+
+
+def _critical(level: float, df: int | None) -> float:
+    tail = 0.5 * (1.0 - level)
+    return -float(special.ndtri(tail) if df is None else special.stdtrit(df, tail))
+
+
+def interval(estimate: float, se: float, level: float, df: int | None) -> Interval:
+    """Normal (df None) or t interval, and the two-sided p value of zero.
+
+    Parameters
+    ----------
+    estimate, se : float
+    level : float
+    df : int or None
+
+    Returns
+    -------
+    Interval
+
+    Examples
+    --------
+    >>> ci = interval(0.5, 0.25, 0.95, None)
+    >>> round(ci.lower, 6), round(ci.p, 6)
+    (0.010009, 0.0455)
+    """
+    half = _critical(level, df) * se
+    if se == 0.0:
+        return Interval(estimate, estimate, None, df, None)
+    stat = estimate / se
+    p = 2.0 * float(special.ndtr(-abs(stat)) if df is None else special.stdtr(df, -abs(stat)))
+    return Interval(estimate - half, estimate + half, stat, df, p)
+
+
+def scale_factor(ci: CiMethod, rss: float, df: int) -> float:
+    """Factor on the classic variance of coefficients: y'Py / (k - p) for Hartung-Knapp, at least 1 for its ad hoc form.
+
+    Hartung 1999 (doi:10.1002/(SICI)1521-4036(199912)41:8<901::AID-BIMJ901>3.0.CO;2-W); Knapp & Hartung 2003
+    (doi:10.1002/sim.1482), who also gave the truncated form.
+
+    Examples
+    --------
+    >>> scale_factor("hksj", 3.0, 6), scale_factor("hksj_adhoc", 3.0, 6), scale_factor("wald", 3.0, 6)
+    (0.5, 1.0, 1.0)
+    """
+    if ci in ("wald", "t"):
+        return 1.0
+    return rss / df if ci == "hksj" else max(1.0, rss / df)
+
+
+def check_ci(ci: CiMethod, units: int, p: int, *, dependent: bool) -> int | None:
+    """Degrees of freedom of an interval method: None for "wald", else independent units - p, which must be > 0."""
+    if ci not in CI_METHODS:
+        raise ModelError(f"ci = {ci!r} is not an interval method. Allowed: {', '.join(CI_METHODS)}.")
+    if ci == "wald":
+        return None
+    if units <= p:
+        what = "trials" if dependent else "estimates"
+        raise ModelError(
+            f'ci="{ci}": {units} {what} for {p} coefficient{"s" if p > 1 else ""} leave no degrees of freedom. '
+            'Use ci="wald", or report the Bayesian interval.'
+        )
+    return units - p
+
+
+def prediction(
+    estimate: float, tau2: float, se: float, se_classic: float, se_hk: float, units: int, level: float
+) -> tuple[Pi, tuple[str, ...]]:
+    """Prediction intervals for the true effect in a new study, by their names.
+
+    ``normal`` and ``t_km1`` use the SE of the confidence interval beside them, as metafor does;
+    ``hts_t_km2`` the classic SE with t(k - 2) (Higgins, Thompson & Spiegelhalter 2009,
+    doi:10.1111/j.1467-985X.2008.00552.x); ``hkpr_t_km2`` the Hartung-Knapp SE with t(k - 2) (Partlett & Riley 2017,
+    doi:10.1002/sim.7140). With rows that share patients, k counts trials.
+
+    Returns
+    -------
+    dict, tuple of str
+        (lower, upper) or None per name, and why a name is None.
+
+    Examples
+    --------
+    >>> pi, notes = prediction(0.0, 0.04, 0.1, 0.1, 0.1, 2, 0.95)
+    >>> pi["hts_t_km2"], notes
+    (None, ('prediction intervals on t(k - 2) need k >= 3 trials; there are 2',))
+    """
+    pi: Pi = {}
+    notes: tuple[str, ...] = ()
+    for name, error, df in (
+        ("normal", se, None),
+        ("t_km1", se, units - 1),
+        ("hts_t_km2", se_classic, units - 2),
+        ("hkpr_t_km2", se_hk, units - 2),
+    ):
+        if df is not None and df < 1:
+            pi[name] = None
+            continue
+        half = _critical(level, df) * math.sqrt(error**2 + tau2)
+        pi[name] = (estimate - half, estimate + half)
+    if units < 3:
+        notes = (f"prediction intervals on t(k - 2) need k >= 3 trials; there are {units}",)
+    if units < 2:
+        notes = (f"prediction intervals on t need k >= 2 trials; there is {units}",)
+    return pi, notes

@@ -1,0 +1,354 @@
+"""One outcome's estimates and their dependence."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayesmeta.errors import BayesmetaWarning, DataError, Fault
+from bayesmeta.measures.registry import MEASURES
+
+__all__ = ["Block", "Effects", "component_labels"]
+
+FloatArray = NDArray[np.float64]
+Block = tuple[NDArray[np.intp], FloatArray]
+
+_BETTER = ("higher", "lower")
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    array = np.array(array)
+    array.flags.writeable = False
+    return array
+
+
+def component_labels(linked: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Number the connected components of a symmetric adjacency matrix of shape ``(k, k)``.
+
+    Examples
+    --------
+    >>> component_labels(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], bool)).tolist()
+    [0, 1, 0]
+    """
+    labels = np.arange(linked.shape[0])
+    while True:
+        smallest = np.where(linked, labels[None, :], labels.size).min(axis=1, initial=labels.size)
+        smallest = np.minimum(smallest, labels)
+        if np.array_equal(smallest, labels):
+            return labels
+        labels = smallest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Effects:
+    """Estimates ``y`` with standard errors ``se`` of one outcome, and what is known of their dependence.
+
+    Parameters
+    ----------
+    study : sequence of str, length k
+        The trial of each row; a trial may have several rows.
+    y, se : sequences of float, length k
+        Estimates and standard errors on the analysis scale (the log scale for ratio measures).
+    measure : str
+        A name of `bayesmeta.measures.MEASURES`.
+    label : sequence of str, optional
+        Unique row labels. Default: the trial, with its arm or number where it has several rows.
+    blocks : sequence of (rows, covariance)
+        Rows that share patients, with their dense sampling covariance; all other rows are independent.
+    moderators : mapping of str to sequences of length k
+        Numbers, or text for categories.
+    cluster : sequence of str, optional
+        The group whose rows depend on each other beyond sampling.
+    arms : sequence of (str, str), optional
+        Treated and control arm of each row; they say which participants are counted once.
+    n : array of shape (k, 2), optional
+        Participants of the treated and the control arm, ``nan`` where unknown.
+    ledger : sequence, optional
+        One derivation per row: raw cells, formula, assumptions.
+    name, better, unit : str, optional
+        What the outcome is called, which direction is ``"higher"`` or ``"lower"`` better, and its unit.
+
+    Raises
+    ------
+    DataError
+        With every fault of the rows at once.
+
+    Examples
+    --------
+    >>> effects = Effects(["A", "B"], [-0.3, -0.1], [0.1, 0.2], measure="SMD", better="lower")
+    >>> effects.k, effects.n_trials
+    (2, 2)
+    """
+
+    study: tuple[str, ...]
+    y: FloatArray
+    se: FloatArray
+    measure: str = field(kw_only=True)
+    label: tuple[str, ...] = field(default=(), kw_only=True)
+    blocks: tuple[Block, ...] = field(default=(), kw_only=True)
+    moderators: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
+    cluster: tuple[str, ...] | None = field(default=None, kw_only=True)
+    arms: tuple[tuple[str, str], ...] | None = field(default=None, kw_only=True)
+    n: FloatArray | None = field(default=None, kw_only=True)
+    ledger: Sequence[Any] | None = field(default=None, kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+    better: Literal["higher", "lower"] | None = field(default=None, kw_only=True)
+    unit: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "study", tuple(str(s) for s in self.study))
+        put(self, "y", _frozen(np.asarray(self.y, float).ravel()))
+        put(self, "se", _frozen(np.asarray(self.se, float).ravel()))
+        for name in ("cluster", "arms", "ledger"):
+            value = getattr(self, name)
+            if name != "ledger" and value is not None:
+                put(self, name, tuple(tuple(v) if name == "arms" else str(v) for v in value))
+        if self.n is not None:
+            put(self, "n", _frozen(np.asarray(self.n, float)))
+        self._check_shapes()
+        moderators = {}
+        for name, values in self.moderators.items():
+            array = np.asarray(values)
+            moderators[name] = _frozen(array.astype(float) if array.dtype.kind in "iufb" else array.astype(object))
+        put(self, "moderators", MappingProxyType(moderators))
+        put(self, "label", tuple(str(s) for s in self.label) or _labels(self.study, self.arms))
+        self._check_rows()
+        put(
+            self,
+            "blocks",
+            tuple((_frozen(np.asarray(r, np.intp)), _frozen(np.asarray(c, float))) for r, c in self.blocks),
+        )
+        self._check_blocks()
+        self._warn_of_unmarked_dependence()
+
+    @property
+    def k(self) -> int:
+        """Number of estimates."""
+        return self.y.size
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """Distinct trials in order of appearance."""
+        return tuple(dict.fromkeys(self.study))
+
+    @property
+    def n_trials(self) -> int:
+        """Number of distinct trials."""
+        return len(set(self.study))
+
+    @property
+    def participants(self) -> int | None:
+        """Participants, with every arm of a trial counted once; None where a size is unknown."""
+        if self.n is None or np.isnan(self.n).any():
+            return None
+        if self.arms is None:
+            return int(self.n.sum())
+        # two rows of one trial may report an arm with different numbers; the larger is the arm
+        largest: dict[tuple[str, str], float] = {}
+        for study, arms, sizes in zip(self.study, self.arms, self.n, strict=True):
+            for arm, size in zip(arms, sizes, strict=True):
+                largest[study, arm] = max(size, largest.get((study, arm), 0.0))
+        return int(sum(largest.values()))
+
+    def covariance(self) -> FloatArray:
+        """Sampling covariance as a dense matrix of shape ``(k, k)``; for small k only."""
+        matrix = np.diag(self.se**2)
+        for rows, block in self.blocks:
+            matrix[np.ix_(rows, rows)] = block
+        return matrix
+
+    def subset(self, rows: ArrayLike) -> Effects:
+        """Keep some rows, given as a boolean mask or as indices; blocks keep the rows that stay.
+
+        Examples
+        --------
+        >>> effects = Effects(["A", "B"], [-0.3, -0.1], [0.1, 0.2], measure="SMD")
+        >>> effects.subset([False, True]).study
+        ('B',)
+        """
+        index = np.arange(self.k)[np.asarray(rows)]
+        where = {int(old): new for new, old in enumerate(index)}
+        blocks = []
+        for members, covariance in self.blocks:
+            kept = [i for i, row in enumerate(members) if int(row) in where]
+            if len(kept) > 1:
+                blocks.append(
+                    (np.array([where[int(members[i])] for i in kept], np.intp), covariance[np.ix_(kept, kept)])
+                )
+
+        def pick(values: Any) -> Any:
+            return None if values is None else tuple(values[int(i)] for i in index)
+
+        with warnings.catch_warnings():
+            # whatever there was to say of repeated trials was said of the whole
+            warnings.simplefilter("ignore", BayesmetaWarning)
+            return Effects(
+                pick(self.study),
+                self.y[index],
+                self.se[index],
+                measure=self.measure,
+                label=pick(self.label),
+                blocks=tuple(blocks),
+                moderators={name: values[index] for name, values in self.moderators.items()},
+                cluster=pick(self.cluster),
+                arms=pick(self.arms),
+                n=None if self.n is None else self.n[index],
+                ledger=pick(self.ledger),
+                name=self.name,
+                better=self.better,
+                unit=self.unit,
+            )
+
+    @classmethod
+    def from_cov(cls, y: ArrayLike, S: ArrayLike, *, study: Sequence[str] | None = None, **options: Any) -> Effects:
+        """Make effects from a dense covariance; rows that it links, directly or not, become blocks.
+
+        Parameters
+        ----------
+        y : array of shape (k,)
+        S : array of shape (k, k), symmetric and positive definite
+        study : sequence of str, optional
+            Default: one trial per block.
+        **options
+            Any other argument of `Effects`; ``measure`` is "generic" unless given.
+
+        Examples
+        --------
+        >>> effects = Effects.from_cov([0.1, 0.2, 0.3], [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]])
+        >>> effects.blocks[0][0].tolist(), effects.study
+        ([0, 1], ('trial 1', 'trial 1', 'trial 2'))
+        """
+        S = np.asarray(S, float)
+        y = np.asarray(y, float)
+        if S.shape != (y.size, y.size) or not np.allclose(S, S.T, rtol=1e-10, atol=0):
+            raise DataError(f"S has shape {S.shape}; it must be a symmetric matrix of shape ({y.size}, {y.size}).")
+        labels = component_labels(S != 0)
+        blocks = []
+        for value in np.unique(labels):
+            rows = np.flatnonzero(labels == value)
+            if rows.size > 1:
+                blocks.append((rows, S[np.ix_(rows, rows)]))
+        if study is None:
+            number = {value: i + 1 for i, value in enumerate(dict.fromkeys(labels.tolist()))}
+            study = [f"trial {number[value]}" for value in labels.tolist()]
+        options.setdefault("measure", "generic")
+        return cls(tuple(study), y, np.sqrt(np.diag(S)), blocks=tuple(blocks), **options)
+
+    def _check_shapes(self) -> None:
+        faults = []
+        k = len(self.study)
+        lengths = {
+            "y": self.y.size,
+            "se": self.se.size,
+            "label": len(self.label) or k,
+            **{f"moderator {name}": len(values) for name, values in self.moderators.items()},
+            **{
+                name: len(value)
+                for name in ("cluster", "arms", "n", "ledger")
+                if (value := getattr(self, name)) is not None
+            },
+        }
+        faults += [
+            Fault(name, f"{length} values for {k} rows", "Give one value per row.")
+            for name, length in lengths.items()
+            if length != k
+        ]
+        if k == 0:
+            faults.append(Fault("study", "there are no rows", "Give at least one estimate."))
+        if self.measure not in MEASURES:
+            faults.append(Fault("measure", f"unknown {self.measure!r}", f"Allowed: {', '.join(MEASURES)}."))
+        if self.better is not None and self.better not in _BETTER:
+            faults.append(Fault("better", f"unknown {self.better!r}", f"Allowed: {', '.join(_BETTER)}."))
+        if faults:
+            raise DataError(faults)
+
+    def _check_rows(self) -> None:
+        faults = []
+        for row in np.flatnonzero(~np.isfinite(self.y)):
+            faults.append(
+                Fault(f"row {row + 1} ({self.label[row]}), y", f"{self.y[row]} is not finite", "Leave it out.")
+            )
+        for row in np.flatnonzero(~(np.isfinite(self.se) & (self.se > 0))):
+            faults.append(
+                Fault(
+                    f"row {row + 1} ({self.label[row]}), se",
+                    f"{self.se[row]} is not a positive number",
+                    "Correct the standard error or leave the row out.",
+                )
+            )
+        for name, number in Counter(self.label).items():
+            if number > 1:
+                faults.append(Fault(f"label {name!r}", f"used {number} times", "Labels must be unique."))
+        if faults:
+            raise DataError(faults)
+
+    def _check_blocks(self) -> None:
+        seen: set[int] = set()
+        for number, (rows, covariance) in enumerate(self.blocks, 1):
+            where = f"block {number}"
+            if rows.ndim != 1 or covariance.shape != (rows.size, rows.size):
+                raise DataError([Fault(where, f"{rows.size} rows, covariance {covariance.shape}", "Make them agree.")])
+            if (
+                np.any((rows < 0) | (rows >= self.k))
+                or seen & set(rows.tolist())
+                or len(set(rows.tolist())) < rows.size
+            ):
+                raise DataError([Fault(where, "a row is repeated or does not exist", "A row belongs to one block.")])
+            seen |= set(rows.tolist())
+            if not np.allclose(np.diag(covariance), self.se[rows] ** 2, rtol=1e-8, atol=0):
+                raise DataError([Fault(where, "its diagonal is not se squared", "Use the same variances in both.")])
+            scale = np.outer(self.se[rows], self.se[rows])
+            if not np.allclose(covariance, covariance.T, rtol=1e-10, atol=0) or (
+                np.linalg.eigvalsh(covariance / scale).min() <= 1e-12
+            ):
+                names = ", ".join(self.label[row] for row in rows)
+                raise DataError([Fault(where, f"the covariance of {names} is not positive definite", "Correct it.")])
+
+    def _warn_of_unmarked_dependence(self) -> None:
+        if self.cluster is not None:
+            return
+        blocked = {int(row) for rows, _ in self.blocks for row in rows}
+        free = Counter(study for row, study in enumerate(self.study) if row not in blocked)
+        repeated = [study for study, number in free.items() if number > 1 or (number and study in self._blocked_trials)]
+        if repeated:
+            names = ", ".join(repeated[:5]) + (" ..." if len(repeated) > 5 else "")
+            warnings.warn(
+                f"{names}: several rows of one trial are analysed as independent. Give their covariance (blocks), "
+                "their shared arms, or a cluster.",
+                BayesmetaWarning,
+                stacklevel=4,
+            )
+
+    @property
+    def _blocked_trials(self) -> set[str]:
+        return {self.study[int(row)] for rows, _ in self.blocks for row in rows}
+
+
+def _labels(study: tuple[str, ...], arms: tuple[tuple[str, str], ...] | None) -> tuple[str, ...]:
+    """Name rows by trial; a trial's second and later rows need their arm or a number to be told apart."""
+    counts = Counter(study)
+    seen: Counter[str] = Counter()
+    labels = []
+    for row, name in enumerate(study):
+        seen[name] += 1
+        if counts[name] == 1:
+            labels.append(name)
+        elif arms is not None:
+            labels.append(f"{name} [{arms[row][0]}]")
+        else:
+            labels.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    repeats = Counter(labels)
+    numbered: Counter[str] = Counter()
+    for row, name in enumerate(labels):
+        numbered[name] += 1
+        if repeats[name] > 1:
+            labels[row] = f"{name} #{numbered[name]}"
+    return tuple(labels)

@@ -1,0 +1,590 @@
+"""From a table of trials to effects: which formula each row allows, applied to all such rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.errors import DataError, ModelError
+from bayesmeta.measures import continuous, counts, derive, prepost
+from bayesmeta.measures.estimates import Estimate
+from bayesmeta.measures.ledger import EffectRows, Ledger, Step
+from bayesmeta.measures.registry import Measure
+from bayesmeta.measures.registry import measure as find_measure
+from bayesmeta.measures.rules import RowFault, Rules, choose, frozen, level_of
+
+__all__ = ["effect_rows"]
+
+ARM = ("mean", "sd", "n")
+EXTREME_SMD = 2.0  # larger ones exist, but a standard error read as an SD is the likelier cause
+OFF_CENTRE = 0.1  # of the interval's width, as metafor's conv.wald
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of :func:`effect_rows`, checked."""
+
+    vtype: str = "LS"
+    j: str = "exact"
+    zero: str = "half"
+    correlation: float | None = None
+    ci_level: float = 0.95
+    scale: str = "natural"
+
+    def __post_init__(self) -> None:
+        choose("vtype", self.vtype, continuous.VTYPES)
+        choose("j", self.j, continuous.J_FORMS)
+        choose("zero", self.zero, counts.ZERO_POLICIES)
+        choose("scale", self.scale, ("natural", "log", "analysis"))
+        level_of(self.ci_level)
+        if self.correlation is not None and not -1 < self.correlation < 1:
+            raise ModelError(f"correlation={self.correlation!r} is not between -1 and 1.")
+
+
+class Table:
+    """The numbers of a frame by column, and where a cell is filled but is no number."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame, self.k = frame, len(frame)
+        self.numbers: dict[str, np.ndarray] = {}
+        self.faults: list[RowFault] = []
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.numbers:
+            self.numbers[name] = self._read(name)
+        return self.numbers[name]
+
+    def _read(self, name: str) -> np.ndarray:
+        if name not in self.frame.columns:
+            return np.full(self.k, np.nan)
+        column = self.frame[name]
+        x = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        for row in np.flatnonzero(np.isnan(x) & column.notna().to_numpy()):
+            remedy = "Give a number, or leave the cell empty."
+            self.faults.append(RowFault(int(row), name, column.iloc[row], "is not a number", remedy))
+        return x
+
+    def has(self, name: str) -> np.ndarray:
+        return ~np.isnan(self[name])
+
+    def take(self, rows: np.ndarray, names: Mapping[str, str]) -> dict[str, np.ndarray]:
+        return {ours: self[theirs][rows] for ours, theirs in names.items()}
+
+
+class Work:
+    """What has been computed so far: estimates, steps of the ledger, and faults."""
+
+    def __init__(self, table: Table, measure: Measure, options: Options) -> None:
+        self.table, self.measure, self.options = table, measure, options
+        self.y, self.se = np.full(table.k, np.nan), np.full(table.k, np.nan)
+        self.steps: list[Step] = []
+        self.faults: list[RowFault] = []
+
+    def sound(self, rows: np.ndarray, rules: Rules, names: Mapping[str, str] | None = None) -> np.ndarray:
+        """Keep the faults that rules found, and return which of the rows have none."""
+        ok = np.ones(rows.size, dtype=bool)
+        for fault in rules.faults:
+            ok[fault.row] = False
+            column = (names or {}).get(fault.column, fault.column)
+            self.faults.append(fault._replace(row=int(rows[fault.row]), column=column))
+        return ok
+
+    def mask(self, rows: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
+        """Spread a mask over some rows to a mask over all."""
+        full = np.zeros(self.table.k, dtype=bool)
+        full[rows if where is None else rows[where]] = True
+        return full
+
+    def step(self, rows: np.ndarray, formula: str, columns: tuple[str, ...], *common: str) -> None:
+        self.steps.append(Step(self.mask(rows), formula, columns, common))
+
+    def note(self, rows: np.ndarray, text: str) -> None:
+        if rows.size:
+            self.steps.append(Step(self.mask(rows), "", (), (text,)))
+
+    def keep(self, rows: np.ndarray, result: Estimate, columns: tuple[str, ...], *common: str) -> None:
+        """Store estimates of some rows."""
+        self.y[rows], self.se[rows] = result.y, result.se
+        notes = tuple((text, self.mask(rows, where)) for text, where in result.notes)
+        self.steps.append(Step(self.mask(rows), result.formula, columns, (*common, *result.common), notes))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One way to get an estimate: what a row must have, and what is done then."""
+
+    name: str
+    measures: tuple[str, ...]
+    needs: Callable[[Table, Work], list[tuple[str, np.ndarray]]]
+    compute: Callable[[np.ndarray, Work], None]
+    columns: str
+
+
+# -- two arms by mean and SD -------------------------------------------------------------------------------------------
+
+
+def _arm_has(table: Table, arm: str, stem: str = "") -> dict[str, np.ndarray]:
+    """Return how an arm's mean and SD can be had, by row and in order of preference."""
+    mean, n = table.has(f"mean_{stem}{arm}"), table.has(f"n_{arm}")
+    ways = {
+        "sd": mean & table.has(f"sd_{stem}{arm}"),
+        "se": mean & table.has(f"se_{stem}{arm}") & n,
+    }
+    if not stem:
+        ends = table.has(f"low_{arm}") & table.has(f"high_{arm}")
+        quartiles = table.has(f"q1_{arm}") & table.has(f"q3_{arm}")
+        ways["ci"] = mean & table.has(f"ci_low_{arm}") & table.has(f"ci_high_{arm}") & n
+        ways["quantiles"] = table.has(f"median_{arm}") & (ends | quartiles) & n
+    return ways
+
+
+def _needs_arms(stem: str) -> Callable[[Table, Work], list[tuple[str, np.ndarray]]]:
+    def needs(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
+        del work
+        found = []
+        for arm in "tc":
+            any_way = np.any(list(_arm_has(table, arm, stem).values()), axis=0)
+            found += [
+                (f"n_{arm}", table.has(f"n_{arm}")),
+                (f"mean_{stem}{arm}", any_way | table.has(f"mean_{stem}{arm}")),
+                (f"sd_{stem}{arm}", any_way | table.has(f"sd_{stem}{arm}")),
+            ]
+        return found
+
+    return needs
+
+
+def _resolve(rows: np.ndarray, arm: str, work: Work, stem: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and SD of one arm in the given rows, and which of them are sound."""
+    table = work.table
+    mean, sd = table[f"mean_{stem}{arm}"][rows].copy(), table[f"sd_{stem}{arm}"][rows].copy()
+    ok, done = np.ones(rows.size, dtype=bool), np.zeros(rows.size, dtype=bool)
+    for way, mask in _arm_has(table, arm, stem).items():
+        at = np.flatnonzero(mask[rows] & ~done)
+        done[at] = True
+        if way == "sd" or not at.size:
+            continue
+        here = rows[at]
+        if way == "se":
+            names = {"se": f"se_{stem}{arm}", "n": f"n_{arm}"}
+            c = table.take(here, names)
+            rules = Rules(c)
+            rules.positive("se")
+            rules.at_least(1, "n")
+            text, common = (
+                f"{names['se']} to SD: se sqrt(n)",
+                (f"{names['se']} is the standard error of the arm's mean",),
+            )
+        elif way == "ci":
+            names = {"lower": f"ci_low_{arm}", "upper": f"ci_high_{arm}", "n": f"n_{arm}"}
+            c = table.take(here, names)
+            rules = derive.rules_of_ci(c)
+            rules.at_least(2, "n")
+            text = f"interval of mean_{arm} to SD: sqrt(n) (upper - lower)/(2 t)"
+            common = (f"interval of mean_{arm}: level {work.options.ci_level:g}, t with n - 1 df",)
+        else:
+            names = {name: f"{name}_{arm}" for name in ("median", "n", "q1", "q3", "low", "high")}
+            c = table.take(here, names)
+            rules = derive.rules_of_quantiles(c)
+            text, common = f"mean_{arm} and sd_{arm} from quantiles", ("normal data within the arm",)
+        good = work.sound(here, rules, names)
+        ok[at[~good]] = False
+        c = {name: x[good] for name, x in c.items()}
+        kept = at[good]
+        if not kept.size:
+            continue
+        if way == "se":
+            sd[kept] = derive.sd_from_se(c["se"], c["n"])
+        elif way == "ci":
+            sd[kept] = derive.sd_from_ci(c["lower"], c["upper"], c["n"], work.options.ci_level)
+        else:
+            moments = derive.mean_sd_from_quantiles(**c)
+            mean[kept], sd[kept] = moments.mean, moments.sd
+            for note, where in moments.notes:
+                work.note(rows[kept][where], f"{'treated' if arm == 't' else 'control'} arm: {note}")
+        columns = tuple(names.values()) + ((f"mean_{stem}{arm}",) if way in ("se", "ci") else ())
+        work.step(rows[kept], text, columns, *common)
+    return mean, sd, ok
+
+
+def _from_arms(stem: str) -> Callable[[np.ndarray, Work], None]:
+    def compute(rows: np.ndarray, work: Work) -> None:
+        mean_t, sd_t, ok_t = _resolve(rows, "t", work, stem)
+        mean_c, sd_c, ok_c = _resolve(rows, "c", work, stem)
+        ok = ok_t & ok_c
+        rows = rows[ok]
+        table, name = work.table, work.measure.name
+        c = {
+            "mean_t": mean_t[ok], "sd_t": sd_t[ok], "n_t": table["n_t"][rows],
+            "mean_c": mean_c[ok], "sd_c": sd_c[ok], "n_c": table["n_c"][rows],
+        }  # fmt: skip
+        names = {f"{what}_{arm}": f"{what}_{stem}{arm}" for what in ("mean", "sd") for arm in "tc"}
+        least = 2 if name in ("SMD", "SMDH") else 1
+        rules = continuous.rules_of_ratio(c) if name == "ROM" else continuous.rules_of_means(c, least)
+        good = work.sound(rows, rules, names)
+        rows, c = rows[good], {key: x[good] for key, x in c.items()}
+        if not rows.size:
+            return
+        if name == "SMD":
+            result = continuous.smd(**c, vtype=work.options.vtype, j=work.options.j)
+        else:
+            result = {
+                "MD": continuous.mean_difference,
+                "SMDH": continuous.smdh,
+                "ROM": continuous.ratio_of_means,
+            }[name](**c)
+        used = tuple(names.get(key, key) for key in c)
+        odd = stem and name == "SMD"
+        common = ("standardised by the SD of change scores, which is not the SD of scores",) if odd else ()
+        work.keep(rows, result, used, *common)
+        if name in ("SMD", "SMDH"):
+            large = np.abs(result.y) > EXTREME_SMD
+            work.note(rows[large], f"|g| > {EXTREME_SMD:g}: were standard errors given as SDs?")
+
+    return compute
+
+
+# -- before and after --------------------------------------------------------------------------------------------------
+
+
+def _prepost_columns(measure: str) -> tuple[str, ...]:
+    what = (
+        ("mean_pre", "sd_pre", "mean_post", "sd_post", "n")
+        if measure == "MD"
+        else ("mean_pre", "mean_post", "sd_pre", "n")
+    )
+    return tuple(f"{name}_{arm}" for arm in "tc" for name in what)
+
+
+def _needs_prepost(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
+    r = np.full(table.k, work.options.correlation is not None) | table.has("correlation")
+    return [(name, table.has(name)) for name in _prepost_columns(work.measure.name)] + [("correlation", r)]
+
+
+def _from_prepost(rows: np.ndarray, work: Work) -> None:
+    table, smd = work.table, work.measure.name == "SMD"
+    columns = _prepost_columns(work.measure.name)
+    c = {name: table[name][rows] for name in columns}
+    given = table.has("correlation")[rows]
+    assumed = np.nan if work.options.correlation is None else work.options.correlation
+    c["correlation"] = np.where(given, table["correlation"][rows], assumed)
+    good = work.sound(rows, prepost.rules_of_prepost(c, 3 if smd else 1, posttest_sd=not smd))
+    rows, c, given = rows[good], {key: x[good] for key, x in c.items()}, given[good]
+    if not rows.size:
+        return
+    result = prepost.smd_change(**c, j=work.options.j) if smd else prepost.mean_change_difference(**c)
+    work.keep(rows, result, (*columns, "correlation"))
+    work.note(rows[given], "correlation of baseline with follow-up taken from the table, the same in both arms")
+    work.note(rows[~given], f"correlation {assumed:g} of baseline with follow-up assumed in both arms")
+
+
+# -- counts, correlations, mean difference with se ---------------------------------------------------------------------
+
+
+def _needs(*columns: str) -> Callable[[Table, Work], list[tuple[str, np.ndarray]]]:
+    def needs(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
+        del work
+        return [(name, table.has(name)) for name in columns]
+
+    return needs
+
+
+def _from_counts(rows: np.ndarray, work: Work) -> None:
+    columns = ("events_t", "n_t", "events_c", "n_c")
+    c = {name: work.table[name][rows] for name in columns}
+    name, zero = work.measure.name, work.options.zero
+    rules = counts.rules_of_counts(c, name, "half")
+    good = work.sound(rows, rules)
+    rows, c = rows[good], {key: x[good] for key, x in c.items()}
+    if zero == "none":
+        good = work.sound(rows, counts.rules_of_counts(c, name, zero))
+        rows, c = rows[good], {key: x[good] for key, x in c.items()}
+    if rows.size:
+        formula = {"OR": counts.odds_ratio, "RR": counts.risk_ratio, "RD": counts.risk_difference}[name]
+        work.keep(rows, formula(**c, zero=zero), columns)
+
+
+def _from_correlation(rows: np.ndarray, work: Work) -> None:
+    c = {"r": work.table["r"][rows], "n": work.table["n"][rows]}
+    good = work.sound(rows, continuous.rules_of_correlation(c))
+    if good.any():
+        work.keep(rows[good], continuous.correlation_z(c["r"][good], c["n"][good]), ("r", "n"))
+
+
+def _from_md(rows: np.ndarray, work: Work) -> None:
+    columns = ("md", "se", "n_t", "n_c") if work.measure.name == "SMD" else ("md", "se")
+    c = {name: work.table[name][rows] for name in columns}
+    if work.measure.name == "SMD":
+        rules = continuous.rules_of_md(c)
+    else:
+        rules = Rules(c)
+        rules.present("md", "se")
+        rules.positive("se")
+    good = work.sound(rows, rules)
+    rows, c = rows[good], {key: x[good] for key, x in c.items()}
+    if not rows.size:
+        return
+    if work.measure.name == "SMD":
+        result = continuous.smd_from_md_se(**c, vtype=work.options.vtype, j=work.options.j)
+    else:
+        result = Estimate(c["md"], c["se"], "md as given; se as given")
+    work.keep(rows, result, columns)
+
+
+# -- an estimate with its uncertainty ----------------------------------------------------------------------------------
+
+UNCERTAINTY = {"se": ("se",), "var": ("var",), "ci": ("ci_low", "ci_high"), "t": ("t",), "p": ("p",)}
+
+
+def _uncertainty_has(table: Table) -> dict[str, np.ndarray]:
+    return {way: np.all([table.has(name) for name in names], axis=0) for way, names in UNCERTAINTY.items()}
+
+
+def _needs_estimate(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
+    del work
+    return [("estimate", table.has("estimate")), ("se", np.any(list(_uncertainty_has(table).values()), axis=0))]
+
+
+def _from_estimate(rows: np.ndarray, work: Work) -> None:
+    has = _uncertainty_has(work.table)
+    done = np.zeros(rows.size, dtype=bool)
+    for way, mask in has.items():
+        at = mask[rows] & ~done
+        done |= at
+        if not at.any():
+            continue
+        here = rows[at]
+        others = [other for other in UNCERTAINTY if other != way]
+        for other in others:
+            work.note(here[has[other][here]], f"{other} is given too, and was not used")
+        _from_estimate_with(way, here, work)
+
+
+def _from_estimate_with(way: str, rows: np.ndarray, work: Work) -> None:
+    table, measure, options = work.table, work.measure, work.options
+    transformed = measure.transformed and options.scale == "natural"
+    columns = ("estimate", *UNCERTAINTY[way]) + (("df",) if way in ("ci", "p") else ())
+    c = {name: table[name][rows] for name in columns}
+    rules = Rules(c)
+    rules.present("estimate", *UNCERTAINTY[way])
+    if transformed and way in ("se", "var"):
+        remedy = "Give ci_low and ci_high, or give estimate and se on the scale of the analysis with scale='log'."
+        scale = f"of {measure.name} on the natural scale is ambiguous"
+        rules.require(np.zeros(rows.size, dtype=bool), way, scale, remedy)
+    if transformed:
+        moved = ("estimate", "ci_low", "ci_high") if way == "ci" else ("estimate",)
+        if measure.log:
+            rules.positive(*moved, remedy=f"A {measure.label} is > 0; if it is a logarithm, say scale='log'.")
+        else:
+            rules.within(-1, 1, *moved)
+    if way in ("se", "var"):
+        rules.positive(way)
+    good = work.sound(rows, rules)
+    rows, c = rows[good], {name: x[good] for name, x in c.items()}
+    if not rows.size:
+        return
+    to_analysis = measure.transform if transformed else np.asarray
+    y = to_analysis(c["estimate"])
+    df = c.get("df")
+    shown = dict(UNCERTAINTY_TEXT)[way]
+    if way == "ci":
+        checked = {"lower": to_analysis(c["ci_low"]), "upper": to_analysis(c["ci_high"]), "estimate": y, "df": c["df"]}
+        names = {"lower": "ci_low", "upper": "ci_high"}
+        good = work.sound(rows, derive.rules_of_ci({key: _for_rules(key, x) for key, x in checked.items()}), names)
+        checked = {key: x[good] for key, x in checked.items()}
+        rows, y, df = rows[good], y[good], c["df"][good]
+        if not rows.size:
+            return
+        se = derive.se_from_ci(checked["lower"], checked["upper"], options.ci_level, df)
+        middle = (checked["lower"] + checked["upper"]) / 2
+        off = np.abs(middle - y) > OFF_CENTRE * (checked["upper"] - checked["lower"])
+        work.note(
+            rows[off], "the estimate is not in the middle of its interval (off by more than a tenth of its width)"
+        )
+    elif way in ("t", "p"):
+        rule = derive.rules_of_t({"estimate": y, "t": c["t"]}) if way == "t" else derive.rules_of_p(
+            {"estimate": y, "p": c["p"], "df": _for_rules("df", c["df"])}
+        )  # fmt: skip
+        good = work.sound(rows, rule)
+        rows, y, c = rows[good], y[good], {name: x[good] for name, x in c.items()}
+        if not rows.size:
+            return
+        df = c.get("df")
+        se = derive.se_from_t(y, c["t"]) if way == "t" else derive.se_from_p(y, c["p"], df)
+    else:
+        se = c["se"] if way == "se" else derive.se_from_var(c["var"])
+    moved_text = "estimate as given"
+    if transformed:
+        moved_text = "log(estimate)" if measure.log else "atanh(estimate)"
+    common = (f"interval of level {options.ci_level:g}",) if way == "ci" else ()
+    work.keep(rows, Estimate(y, se, f"{moved_text}; {shown}"), columns, *common)
+    if way in ("ci", "p") and df is not None:
+        what = "interval" if way == "ci" else "test"
+        work.note(rows[np.isnan(df)], f"normal {what} (no df given)")
+        work.note(rows[~np.isnan(df)], f"t {what}, with the df given")
+
+
+def _for_rules(name: str, x: np.ndarray) -> np.ndarray:
+    # a missing df means a normal interval, which is no fault
+    return np.where(np.isnan(x), 1.0, x) if name == "df" else x
+
+
+UNCERTAINTY_TEXT = {
+    "se": "se as given",
+    "var": "se = sqrt(var)",
+    "ci": "se = (upper - lower)/(2 q)",
+    "t": "se = estimate/t",
+    "p": "se = |estimate|/q, q the quantile at 1 - p/2 (two-sided p)",
+}
+
+MEANS = ("MD", "SMD", "SMDH", "ROM")
+SOURCES = (
+    Source("counts", ("OR", "RR", "RD"), _needs("events_t", "n_t", "events_c", "n_c"), _from_counts,
+           "events_t n_t events_c n_c"),
+    Source("arm means", MEANS, _needs_arms(""), _from_arms(""),
+           "n_t mean_t sd_t n_c mean_c sd_c (se_*, ci_low_* ci_high_*, or median_* with q1_* q3_* or low_* high_*)"),
+    Source("change scores", ("MD", "SMD"), _needs_arms("change_"), _from_arms("change_"),
+           "n_t mean_change_t sd_change_t n_c mean_change_c sd_change_c"),
+    Source("means before and after", ("MD", "SMD"), _needs_prepost, _from_prepost,
+           "n_* mean_pre_* sd_pre_* mean_post_* sd_post_* correlation"),
+    Source("correlation", ("ZCOR",), _needs("r", "n"), _from_correlation, "r n"),
+    Source("estimate", (*MEANS, "OR", "RR", "RD", "HR", "ZCOR", "generic"), _needs_estimate, _from_estimate,
+           "estimate with se, var, ci_low ci_high, t or p"),
+    Source("mean difference with se", ("SMD",), _needs("md", "se", "n_t", "n_c"), _from_md, "md se n_t n_c"),
+    Source("mean difference with se", ("MD",), _needs("md", "se"), _from_md, "md se"),
+)  # fmt: skip
+
+
+def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, object] | None = None) -> EffectRows:
+    """Compute an effect and its standard error from every row of a table, by the first way its columns allow.
+
+    Ways are tried in this order, by row. One that is filled only in part is passed over; the ledger says so, and names
+    what was left unused:
+
+    - counts ``events_t n_t events_c n_c`` (OR, RR, RD);
+    - arm means ``n_t mean_t sd_t n_c mean_c sd_c`` (MD, SMD, SMDH, ROM), where each arm may have ``se_*`` or
+      ``ci_low_* ci_high_*`` in place of the SD, or ``median_*`` with ``q1_* q3_*``, ``low_* high_*`` or both;
+    - change scores ``mean_change_* sd_change_*`` or ``se_change_*`` (MD, SMD);
+    - means before and after ``mean_pre_* mean_post_* sd_pre_*`` (MD: and ``sd_post_*``) with ``correlation``;
+    - ``r n`` (ZCOR);
+    - ``estimate`` with ``se``, ``var``, ``ci_low ci_high``, ``t`` or ``p`` (and ``df`` for a t interval or test);
+    - ``md se n_t n_c`` (SMD) or ``md se`` (MD).
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per estimate, columns by these names; others are ignored.
+    measure : str
+        A name in :data:`MEASURES`.
+    options : mapping, optional
+        ``vtype`` and ``j`` as in :func:`smd`; ``zero`` as in :func:`odds_ratio`; ``correlation``, of baseline with
+        follow-up where the table has none; ``ci_level``; ``scale``: ``"natural"`` (an odds ratio is given as 0.8) or
+        ``"log"`` (as -0.22; ``"analysis"`` is the same for any measure).
+
+    Returns
+    -------
+    EffectRows
+        Estimates, standard errors, ledger and faults. A row at fault is nan, never dropped.
+
+    Raises
+    ------
+    ModelError
+        If the measure or an option is not one of those allowed.
+    DataError
+        If the table has no set of columns that this measure can be made from.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"estimate": [0.8, 0.9], "ci_low": [0.6, 1.0], "ci_high": [1.1, 1.2]})
+    >>> rows = effect_rows(frame, "OR")
+    >>> rows.y.round(4), rows.se.round(4)
+    (array([-0.2231, nan]), array([0.1546, nan]))
+    >>> rows.ledger[0].formula
+    'log(estimate); se = (upper - lower)/(2 q)'
+    >>> rows.faults[0].column, rows.faults[0].rule
+    ('estimate', 'lies outside its interval')
+    """
+    found = find_measure(measure)
+    checked = _options(options or {}, found)
+    table = Table(frame)
+    work = Work(table, found, checked)
+    sources = [source for source in SOURCES if found.name in source.measures]
+    needs = [source.needs(table, work) for source in sources]
+    if table.k and not any(any(has.any() for _, has in need if _ != "correlation") for need in needs):
+        ways = "; or ".join(source.columns for source in sources)
+        raise DataError(f"No columns to make {found.name} from. Give {ways}.")
+    complete = [np.all([has for _, has in need], axis=0) for need in needs]
+    free = np.ones(table.k, dtype=bool)
+    if {"md", "estimate"} <= set(frame.columns) and found.name in ("MD", "SMD"):
+        free &= ~_ambiguous(work)
+    for number, source in enumerate(sources):
+        rows = np.flatnonzero(complete[number] & free)
+        if rows.size:
+            free[rows] = False
+            for later in range(number + 1, len(sources)):
+                work.note(rows[complete[later][rows]], f"{sources[later].name}: given too, and not used")
+            for earlier in range(number):
+                part = _specific(needs[earlier])
+                work.note(rows[part[rows]], f"{sources[earlier].name}: incomplete, and not used")
+            source.compute(rows, work)
+    _missing(np.flatnonzero(free & ~_at_fault(work)), sources, needs, work)
+    faults = sorted((*table.faults, *work.faults), key=lambda fault: fault.row)
+    bad = np.unique([fault.row for fault in faults]).astype(int)
+    work.y[bad], work.se[bad] = np.nan, np.nan
+    y, se = frozen(work.y), frozen(work.se)
+    return EffectRows(y, se, Ledger(y, se, table.numbers, work.steps), tuple(faults))
+
+
+def _options(options: Mapping[str, object], measure: Measure) -> Options:
+    unknown = [name for name in options if name not in Options.__slots__]
+    if unknown:
+        raise ModelError(f"option {', '.join(map(repr, unknown))} is not one of {', '.join(Options.__slots__)}.")
+    checked = Options(**dict(options))  # type: ignore[arg-type]
+    if checked.scale == "log" and not measure.log:
+        raise ModelError(f"scale='log' is for ratios; {measure.name} is not analysed on the log scale.")
+    return checked
+
+
+def _at_fault(work: Work) -> np.ndarray:
+    return work.mask(np.array([fault.row for fault in (*work.faults, *work.table.faults)], dtype=int))
+
+
+def _ambiguous(work: Work) -> np.ndarray:
+    """Rows where se could belong to the estimate or to the mean difference."""
+    table = work.table
+    both = table.has("md") & table.has("estimate") & table.has("se")
+    for row in np.flatnonzero(both):
+        work.faults.append(
+            RowFault(
+                int(row),
+                "se",
+                float(table["se"][row]),
+                "stands beside both estimate and md",
+                "Leave one of them empty.",
+            )
+        )
+    return both
+
+
+def _specific(need: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Rows that have a number belonging to this source, other than the sizes that several share."""
+    own = [has for name, has in need if name not in ("n_t", "n_c", "n", "se", "correlation")]
+    return np.asarray(np.any(own, axis=0))
+
+
+def _missing(rows: np.ndarray, sources: list[Source], needs: list[list[tuple[str, np.ndarray]]], work: Work) -> None:
+    """Say of rows that no source suits which numbers the nearest one lacks."""
+    if not rows.size:
+        return
+    share = np.array([np.mean([has[rows] for _, has in need], axis=0) for need in needs])
+    nearest = np.argmax(share, axis=0)
+    for at, row in enumerate(rows):
+        source, need = sources[nearest[at]], needs[nearest[at]]
+        for name, has in need:
+            if not has[row]:
+                remedy = f"Give {source.columns}, or exclude the row."
+                work.faults.append(RowFault(int(row), name, "the cell", "is empty", remedy))

@@ -1,0 +1,225 @@
+"""Where to put quadrature nodes: variables, windows, nested rules.
+
+Given tau everything is Gaussian, so one integral over tau is all there is; a Student-t prior of a coefficient adds
+one over the scale of its normal mixture. Each integral is taken in a variable in which the integrand is smooth, on
+the stretch where it is within 46 nats of its maximum, and its nodes are doubled until every answer settles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmeta.distributions import HalfNormal, InverseGamma, LogNormal, LogStudentT, Prior, Truncated
+from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.marginal import Variable
+
+__all__ = ["Axis", "moment_limit", "narrow", "scale_axis", "scale_log_density", "tau_axis", "tau_log_prior"]
+
+FloatArray = NDArray[np.float64]
+# exp(-46) = 1e-20: what lies beyond cannot be seen in double precision
+WINDOW = 46.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """One variable of integration.
+
+    Attributes
+    ----------
+    variable : Variable
+    scan : array
+        Where to look for the integrand before its window is known, ascending.
+    """
+
+    variable: Variable
+    scan: FloatArray
+
+
+def _kernel(prior: Prior) -> Prior:
+    return prior.prior if isinstance(prior, Truncated) else prior
+
+
+def tau_axis(prior: Prior, typical_se: float) -> Axis:
+    """Choose the variable for tau under a prior.
+
+    ``asinh(tau / typical_se)`` where the density is bounded at zero; the prior's own logarithm where it is not, or
+    where it vanishes there faster than any power; stretched by a sinh where the logarithm has polynomial tails.
+    """
+    kernel = _kernel(prior)
+    low, high = (0.0, math.inf) if prior.name == "flat" else prior.support
+    if isinstance(kernel, LogStudentT):
+        variable = Variable("logsinh", kernel.loc, kernel.scale)
+        reach = math.asinh((340 + abs(kernel.loc)) / kernel.scale)
+        scan = np.linspace(-reach, reach, 161)
+    elif isinstance(kernel, LogNormal):
+        variable = Variable("log", kernel.meanlog, kernel.sdlog)
+        scan = np.concatenate([np.linspace(-40, -13, 19), np.arange(-12, 12.1, 0.25), np.linspace(13, 80, 30)])
+    elif isinstance(kernel, InverseGamma):
+        variable = Variable("log", math.log(kernel.scale), 1.0)
+        scan = np.concatenate([np.arange(-9, 25.1, 0.25), np.linspace(26, 330, 80)])
+    else:
+        # a prior with a scale far above the standard errors must not fall between two points of the scan
+        variable = Variable("asinh", 0.0, typical_se)
+        scan = np.concatenate([np.arange(0, 20, 0.2), np.arange(20, 60, 1.0), np.linspace(60, 330, 50)])
+    # the ends of a bounded prior are ends of the integral
+    first, last = float(variable.z(low)), float(variable.z(high))
+    if low > 0:
+        scan = np.concatenate([[first], scan[scan > first]])
+    if math.isfinite(high):
+        scan = np.concatenate([scan[scan < last], [last]])
+    if scan.size < 12:
+        scan = np.linspace(scan[0], scan[-1], 33)
+    return Axis(variable, scan)
+
+
+def tau_log_prior(prior: Prior, z: FloatArray, variable: Variable, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Log prior density of tau with respect to ``z``.
+
+    Jeffreys' prior needs the rotated variances ``a + tau**2 b``; the others ignore them.
+    """
+    tau = variable.x(z)
+    kernel = _kernel(prior)
+    if isinstance(kernel, LogStudentT):
+        # 1 / tau and d tau / dz cancel exactly; computing both would overflow at the ends
+        u = np.sinh(z)
+        constant = math.lgamma((kernel.df + 1) / 2) - math.lgamma(kernel.df / 2) - 0.5 * math.log(kernel.df * math.pi)
+        value = constant - (kernel.df + 1) / 2 * np.log1p(u * u / kernel.df) + np.logaddexp(z, -z) - math.log(2)
+        return value - (math.log(prior.mass) if isinstance(prior, Truncated) else 0.0)
+    jacobian = variable.log_jacobian(z)
+    if prior.name == "jeffreys":
+        with np.errstate(divide="ignore", over="ignore"):
+            share = b / (a + np.square(tau)[:, None] * b)
+            return np.log(tau) + 0.5 * np.log(np.square(share).sum(axis=1)) + jacobian
+    low, high = (0.0, math.inf) if prior.name == "flat" else prior.support
+    # the map to z and back may leave an end of the support by one unit in the last place
+    return prior.logpdf(np.clip(tau, low, high)) + jacobian
+
+
+def scale_axis() -> Axis:
+    """Log of the mixing scale lambda of a Student-t prior, ``beta | lambda ~ N(loc, scale**2 lambda)``."""
+    return Axis(Variable(), np.concatenate([np.arange(-8, 8, 0.5), np.arange(8, 40, 1.0), np.arange(40, 400, 8.0)]))
+
+
+def scale_log_density(v: FloatArray, df: float) -> FloatArray:
+    """Log density of ``v = log(lambda)`` where lambda is inverse gamma(df/2, df/2)."""
+    half = df / 2
+    return half * math.log(half) - math.lgamma(half) - half * v - half * np.exp(-v)
+
+
+def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) -> tuple[float, float]:
+    """Find the stretch on which an integrand is within 46 nats of its maximum.
+
+    Parameters
+    ----------
+    log_integrand : callable
+        From points of shape (n,) to values of shape (n,).
+    scan : array
+        Ascending points to start from; the window is sought between its ends.
+
+    Raises
+    ------
+    InferenceError
+        If the integrand is nowhere finite, or has not fallen at the far end of the scan.
+    """
+    z, f = scan, log_integrand(scan)
+    if not np.any(np.isfinite(f)):
+        raise InferenceError(
+            "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
+        )
+    for _ in range(4):
+        best = int(np.argmax(np.where(np.isnan(f), -np.inf, f)))
+        left, right = z[max(best - 1, 0)], z[min(best + 1, z.size - 1)]
+        extra = np.linspace(left, right, 11)[1:-1]
+        spread = f[best] - min(f[max(best - 1, 0)], f[min(best + 1, z.size - 1)])
+        if spread < 1.0:
+            break
+        z, f = _merge(z, f, extra, log_integrand(extra))
+    for _ in range(2):
+        inside = np.flatnonzero(f >= f.max() - WINDOW)
+        first, last = inside[0], inside[-1]
+        extra = np.concatenate(
+            [
+                np.linspace(z[first - 1], z[first], 8)[1:-1] if first > 0 else np.empty(0),
+                np.linspace(z[last], z[last + 1], 8)[1:-1] if last < z.size - 1 else np.empty(0),
+            ]
+        )
+        if extra.size == 0:
+            break
+        z, f = _merge(z, f, extra, log_integrand(extra))
+    inside = np.flatnonzero(f >= f.max() - WINDOW)
+    first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, z.size - 1)
+    return float(z[first]), float(z[last])
+
+
+def _merge(z: FloatArray, f: FloatArray, more_z: FloatArray, more_f: FloatArray) -> tuple[FloatArray, FloatArray]:
+    z, index = np.unique(np.concatenate([z, more_z]), return_index=True)
+    return z, np.concatenate([f, more_f])[index]
+
+
+def moment_limit(prior: Prior | None, random_rows: int, flat: int, mu_df: float) -> tuple[int, int, bool]:
+    """Which posterior moments exist, from the tails of prior and likelihood.
+
+    As tau grows the likelihood, with p0 flat coefficients integrated out, falls as ``tau**-(k - p0)``: each of the k
+    rows contributes ``1 / tau`` and each flat coefficient gives one factor back. A prior that falls as
+    ``tau**-power * log(tau)**-q`` makes the posterior fall as ``tau**-(power + k - p0) log(tau)**-q``, so that
+
+    - it is proper if ``power + k - p0 > 1``, or equal to 1 with ``q > 1``;
+    - tau has its m-th moment if ``power + k - p0 - m > 1`` (or equal to 1 with ``q > 1``);
+    - given tau, a flat mu is as wide as tau and needs the same moment; a mu with a Student-t prior of df degrees of
+      freedom needs ``max(0, m - df)`` instead; a normal mu has all moments;
+    - ``theta_new`` needs both.
+
+    Study effects always have all moments: given tau they tend to the estimates as tau grows.
+
+    Parameters
+    ----------
+    prior : Prior or None
+        Of tau; None is the common-effect model.
+    random_rows : int
+        Rows with a random effect of their own (k, less when rho is 1).
+    flat : int
+        Number of coefficients with a flat prior.
+    mu_df : float
+        Degrees of freedom of the prior of mu: 0 for flat, infinite for normal.
+
+    Returns
+    -------
+    tau_moments, mu_moments : int
+        Highest existing moment, at most 2.
+    proper : bool
+
+    Examples
+    --------
+    Two trials, flat mu, half-Cauchy tau: means exist, standard deviations do not.
+
+    >>> from bayesmeta.priors import HalfCauchy
+    >>> moment_limit(HalfCauchy(0.5), 2, 1, 0.0)
+    (1, 1, True)
+    """
+    if prior is None:
+        return 2, 2, True
+    power, log_power = prior.tail
+    fall = power + random_rows - flat
+
+    def exists(order: float) -> bool:
+        left = fall - order
+        return left > 1 or (left == 1 and log_power > 1)
+
+    tau_moments = max((m for m in (0, 1, 2) if exists(m)), default=-1)
+    mu_moments = max((m for m in (0, 1, 2) if exists(max(0.0, m - mu_df))), default=-1)
+    return max(tau_moments, 0), max(mu_moments, 0), exists(0)
+
+
+def require_proper(prior: Prior, random_rows: int, flat: int) -> None:
+    """Refuse an improper posterior with the reason."""
+    if not moment_limit(prior, random_rows, flat, 0.0)[2]:
+        raise ModelError(
+            f"the posterior is improper: {prior!r} for tau with {random_rows} rows and {flat} flat coefficient"
+            f"{'' if flat == 1 else 's'} leaves too little information (k - flat = {random_rows - flat}). "
+            f"Use a proper prior for tau, such as {HalfNormal(0.5)!r}, or more trials."
+        )

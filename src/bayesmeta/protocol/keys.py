@@ -1,0 +1,281 @@
+"""Every key of a protocol, as pydantic models, and their JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+
+from bayesmeta.measures import MEASURES
+from bayesmeta.protocol.values import (
+    amount_value,
+    cells_value,
+    measure_value,
+    named_value,
+    prior_value,
+    risks_value,
+    where_value,
+)
+
+#: The version of the protocol's keys that this bayesmeta reads.
+SCHEMA = 1
+
+_ANY_TABLE = {"type": "object"}
+_PRIOR_SCHEMA = {
+    "description": 'A prior: a table with "dist" and its fields (and a "source"), or its text form.',
+    "anyOf": [{"type": "string"}, {"type": "object", "required": ["dist"], "properties": {"dist": {"type": "string"}}}],
+}
+_AMOUNT_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        {
+            "type": "object",
+            "required": ["low", "high"],
+            "additionalProperties": False,
+            "properties": {"low": {"type": "number"}, "high": {"type": "number"}},
+        },
+        *_PRIOR_SCHEMA["anyOf"],  # type: ignore[misc]
+    ]
+}
+
+_PriorKey = Annotated[Any, PlainValidator(prior_value), WithJsonSchema(_PRIOR_SCHEMA)]
+_AmountKey = Annotated[Any, PlainValidator(amount_value), WithJsonSchema(_AMOUNT_SCHEMA)]
+_WhereKey = Annotated[Any, PlainValidator(where_value), WithJsonSchema(_ANY_TABLE)]
+_CellsKey = Annotated[Any, PlainValidator(cells_value), WithJsonSchema(_ANY_TABLE)]
+_MeasureKey = Annotated[Any, PlainValidator(measure_value), WithJsonSchema({"enum": list(MEASURES)})]
+_Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+_Positive = Annotated[float, Field(gt=0)]
+_Correlation = Annotated[float, Field(ge=0, le=1)]
+_Texts = list[_Text]
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ExclusionKeys(_Keys):
+    """Rows left out, with the reason."""
+
+    where: _WhereKey
+    reason: _Text
+
+
+class AssumptionKeys(_Keys):
+    """Cells filled, with the reason."""
+
+    where: _WhereKey
+    set: _CellsKey
+    reason: _Text
+
+
+class DataKeys(_Keys):
+    """The study file and how it is read."""
+
+    path: _Text | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    columns: dict[str, _Text] = Field({}, description="our column name = the file's")
+    constants: Annotated[Any, PlainValidator(cells_value), WithJsonSchema(_ANY_TABLE)] = Field(
+        {}, description="our column name = one value for all rows"
+    )
+    values: dict[str, _CellsKey] = Field({}, description="column = { the file's value = ours }")
+    exclude: list[ExclusionKeys] = []
+    assume: list[AssumptionKeys] = []
+    encoding: _Text | None = None
+    delimiter: Literal[",", ";", "\t", "|"] | None = None
+    decimal: Literal[".", ","] | None = None
+
+
+class ThresholdKeys(_Keys):
+    """The smallest effect that matters."""
+
+    name: _Text
+    benefit: _AmountKey
+    worse: _AmountKey
+    source: _Text
+    kind: Literal["anchor", "distribution", "convention", "panel"]
+    primary: bool = False
+
+
+class ModeratorKeys(_Keys):
+    """A moderator with its unit or reference."""
+
+    name: _Text
+    kind: Literal["numeric", "categorical"] | None = None
+    per: _Positive | None = None
+    centre: float | None = None
+    reference: _Text | None = None
+
+
+class PriorKeys(_Keys):
+    """Priors by role."""
+
+    mu: _PriorKey = None
+    tau: _PriorKey = None
+    beta: dict[str, _PriorKey] = {}
+
+
+class OptionKeys(_Keys):
+    """How effects are computed."""
+
+    vtype: Literal["LS", "LS2", "UB", "AV", "RevMan"] | None = None
+    j: Literal["exact", "approx"] | None = None
+    zero: Literal["half", "half_all", "none", "treatment_arm"] | None = None
+    correlation: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    ci_level: Annotated[float, Field(gt=0, lt=1)] | None = None
+    scale: Literal["natural", "log"] | None = None
+    form: Literal["pairwise", "pooled"] | None = Field(None, description="how SMDs that share an arm were standardised")
+
+
+class NaturalUnitKeys(_Keys):
+    """A familiar instrument."""
+
+    name: _Text
+    sd: _Positive
+    sd_source: _Text
+
+
+class RiskKeys(_Keys):
+    """A risk without treatment."""
+
+    name: _Text
+    risk: Annotated[float, Field(gt=0, lt=1)]
+    source: str = ""
+
+
+class AnalysisKeys(_Keys):
+    """What a sensitivity analysis may change too."""
+
+    moderators: list[Annotated[ModeratorKeys, BeforeValidator(named_value)]] | None = None
+    reference: dict[str, _Text] = Field(
+        {}, description="categorical moderator = the level contrasts are printed against"
+    )
+    interactions: _Texts | None = Field(None, description='pairs of moderators, such as "exercise:timing"')
+    working_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
+    rho: _Correlation | None = None
+    cluster: _Text | None = None
+    likelihood: Literal["normal"] | None = None
+    missing: Literal["fault", "exclude", "level"] | None = None
+    priors: PriorKeys = PriorKeys()
+    measure_options: OptionKeys = OptionKeys()
+    exclude: list[ExclusionKeys] = []
+
+
+class DefaultKeys(AnalysisKeys):
+    """What every outcome inherits."""
+
+    measure: _MeasureKey = None
+    better: Literal["higher", "lower"] | None = None
+    unit: _Text | None = None
+    subgroups: _Texts | None = None
+    thresholds: list[ThresholdKeys] | None = None
+    natural_unit: NaturalUnitKeys | None = None
+    baseline_risk: Annotated[list[RiskKeys], BeforeValidator(risks_value)] | None = None
+    engine: Literal["auto", "exact", "nuts", "both"] | None = None
+
+
+class OutcomeKeys(DefaultKeys):
+    """One outcome at one horizon."""
+
+    label: _Text | None = None
+    where: _WhereKey = Field({})
+
+
+class SensitivityKeys(AnalysisKeys):
+    """One declared departure from the main analysis."""
+
+    name: _Text | None = None
+    outcomes: _Texts | None = Field(None, description="the outcomes it concerns; all if left out")
+    source: str = ""
+    reason: str = ""
+    where: _WhereKey = Field({})
+
+
+class SamplingKeys(_Keys):
+    """Seed and size of simulations."""
+
+    seed: Annotated[int, Field(ge=0)] | None = None
+    chains: Annotated[int, Field(ge=1)] = 4
+    draws: Annotated[int, Field(ge=1)] = 1000
+    tune: Annotated[int, Field(ge=0)] = 1000
+    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+
+class ClassicalKeys(_Keys):
+    """Classical methods."""
+
+    preset: _Text | None = None
+
+
+class BiasKeys(_Keys):
+    """Bias models."""
+
+    ensemble: _Text | None = None
+
+
+class JointKeys(_Keys):
+    """Several outcomes judged together."""
+
+    outcomes: Annotated[_Texts, Field(min_length=2)] | None = None
+    correlation: Annotated[float, Field(gt=-1, lt=1)] | None = None
+
+
+class ReportKeys(_Keys):
+    """What the report prints beside the results."""
+
+    authors: _Texts = []
+    question: str = ""
+    note: str = ""
+
+
+class TopKeys(_Keys):
+    """The tables of a protocol, each checked apart so that one fault hides no other."""
+
+    schema_: int | None = Field(None, alias="schema")
+    title: _Text | None = None
+
+
+class FileKeys(TopKeys):
+    """A bayesmeta protocol."""
+
+    data: DataKeys
+    defaults: DefaultKeys = DefaultKeys()
+    outcome: dict[str, OutcomeKeys]
+    sensitivity: list[SensitivityKeys] = []
+    classical: ClassicalKeys = ClassicalKeys()
+    bias: BiasKeys = BiasKeys()
+    joint: JointKeys = JointKeys()
+    report: ReportKeys = ReportKeys()
+    sampling: SamplingKeys = SamplingKeys()
+
+
+SECTIONS = ("data", "defaults", "outcome", "sensitivity", "classical", "bias", "joint", "report", "sampling")
+
+
+def protocol_schema() -> dict[str, Any]:
+    """JSON Schema of a protocol file (of the tables that TOML makes).
+
+    Returns
+    -------
+    dict
+        JSON Schema, draft 2020-12.
+
+    Examples
+    --------
+    >>> sorted(protocol_schema()["required"])
+    ['data', 'outcome', 'schema', 'title']
+    """
+    # the keys are optional to pydantic, so that one missing key hides no other fault; here they are required again
+    schema = FileKeys.model_json_schema(by_alias=True, mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "bayesmeta protocol"
+    schema["required"] = ["schema", "title", "data", "outcome"]
+    schema["properties"]["schema"] = {"const": SCHEMA, "description": "version of the keys"}
+    schema["properties"]["outcome"]["propertyNames"] = {"pattern": "^[a-z][a-z0-9_]*$"}
+    for name, required in {"DataKeys": ["path"], "SensitivityKeys": ["name"], "OutcomeKeys": ["label"]}.items():
+        schema["$defs"][name]["required"] = required
+    moderator = schema["$defs"]["ModeratorKeys"]
+    schema["$defs"]["ModeratorKeys"] = {"anyOf": [{"type": "string", "minLength": 1}, moderator]}
+    for model in ("DefaultKeys", "OutcomeKeys"):
+        risks = schema["$defs"][model]["properties"]["baseline_risk"]
+        risks["anyOf"] = [{"type": "number"}, *risks["anyOf"]]
+    return schema

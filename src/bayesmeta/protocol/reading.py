@@ -1,0 +1,241 @@
+"""A protocol file to a `Protocol`."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bayesmeta.errors import Fault, ProtocolError
+from bayesmeta.outcome import Assumption, DataSource, Outcome, Protocol, Sampling, Sensitivity
+from bayesmeta.protocol.faults import Faults, check_section, pick
+from bayesmeta.protocol.keys import (
+    SCHEMA,
+    SECTIONS,
+    AnalysisKeys,
+    BiasKeys,
+    ClassicalKeys,
+    DataKeys,
+    DefaultKeys,
+    JointKeys,
+    OutcomeKeys,
+    ReportKeys,
+    SamplingKeys,
+    SensitivityKeys,
+    TopKeys,
+)
+from bayesmeta.protocol.rules import exclusions, make_outcome, merge
+
+__all__ = ["read_protocol"]
+
+_ROOT_MARKS = ("models", ".git", "pyproject.toml")
+
+
+def _root(folder: Path) -> Path:
+    return next(
+        (place for place in (folder, *folder.parents) if any((place / mark).exists() for mark in _ROOT_MARKS)), folder
+    )
+
+
+def _data(raw: Any, path: Path, faults: Faults) -> DataSource | None:
+    keys, _, broken = check_section(DataKeys, raw, "data", faults)
+    if keys.path is None:
+        if "path" not in broken:
+            faults.add("data.path", "the key is missing", "Name the CSV file, relative to this protocol.")
+        return None
+    file = (path.parent / keys.path).resolve()
+    root = _root(path.parent)
+    if not file.is_relative_to(root):
+        faults.add(
+            "data.path",
+            f"{keys.path!r} leaves the project ({root.name})",
+            "Keep the data inside the folder that holds models/, .git or pyproject.toml.",
+        )
+    return DataSource(
+        path=file,
+        sha256=keys.sha256,
+        columns=keys.columns,
+        constants=keys.constants,
+        values=keys.values,
+        exclude=exclusions(keys.exclude),
+        assume=tuple(Assumption(item.where, item.set, item.reason) for item in keys.assume),
+        encoding=keys.encoding,
+        delimiter=keys.delimiter,
+        decimal=keys.decimal,
+    )
+
+
+def _tables(content: bytes, name: str) -> dict[str, Any]:
+    """Decode and parse TOML; a byte-order mark is accepted, any other encoding than UTF-8 is not."""
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        fault = Fault(f"{name} line {line}", "the file is not UTF-8", "Save it as UTF-8.")
+    except tomllib.TOMLDecodeError as error:
+        fault = Fault(name, f"not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}", "Correct that place.")
+    raise ProtocolError([fault])
+
+
+def read_protocol(path: str | Path) -> Protocol:
+    """Read a protocol and check every rule.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file. Paths in it are relative to it.
+
+    Returns
+    -------
+    Protocol
+        With defaults inherited, priors and thresholds read, and each sensitivity analysis worked out. The data are not
+        read.
+
+    Raises
+    ------
+    ProtocolError
+        If any rule is broken; ``faults`` lists all of them, with key, value, rule and remedy.
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> protocol = read_protocol("models/cancer_exercise.toml")
+    >>> protocol.outcomes["fatigue_short"].tau
+    halfnormal(0.5)
+    """
+    path = Path(path).resolve()
+    content = path.read_bytes()
+    faults = Faults(path.name)
+    raw = _tables(content, path.name)
+    version = raw.get("schema")
+    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
+        faults.add("schema", f"{version} is newer than this bayesmeta reads ({SCHEMA})", "Update bayesmeta.")
+        faults.raise_if_any()
+    top = {key: value for key, value in raw.items() if key not in SECTIONS}
+    named, _, broken_top = check_section(TopKeys, top, "", faults)
+    if named.schema_ != SCHEMA and "schema" not in broken_top:
+        faults.add(
+            "schema",
+            "the key is missing" if version is None else f"{version!r} is not {SCHEMA}",
+            f"Write schema = {SCHEMA}.",
+        )
+    if named.title is None and "title" not in broken_top:
+        faults.add("title", "the key is missing", 'Add title = "...".')
+    if "data" not in raw:
+        faults.add("data", "the table is missing", 'Add [data] with path = "...".')
+    data = _data(raw["data"], path, faults) if "data" in raw else None
+    _, defaults, broken_defaults = check_section(DefaultKeys, raw.get("defaults", {}), "defaults", faults)
+    outcomes, merged = _outcomes(raw, defaults, broken_defaults, faults)
+    sensitivities = _sensitivities(raw.get("sensitivity", []), merged, faults)
+    plain = {
+        name: check_section(model, raw.get(name, {}), name, faults)[0].model_dump(exclude_none=True)
+        for name, model in (
+            ("classical", ClassicalKeys),
+            ("bias", BiasKeys),
+            ("joint", JointKeys),
+            ("report", ReportKeys),
+        )
+    }
+    for name in plain["joint"].get("outcomes", []):
+        if name not in merged:
+            faults.add("joint.outcomes", f"{name!r} is not an outcome", pick(name, merged))
+    sampling = None
+    if "sampling" in raw:
+        keys, _, broken = check_section(SamplingKeys, raw["sampling"], "sampling", faults)
+        if keys.seed is None and "seed" not in broken:
+            faults.add("sampling.seed", "the key is missing", "Add seed = 1, or any other whole number.")
+        sampling = Sampling(**{**keys.model_dump(), "seed": keys.seed or 0})
+    faults.raise_if_any()
+    if data is None or named.title is None:
+        raise AssertionError("a missing key raises above")
+    return Protocol(
+        title=named.title,
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        data=data,
+        outcomes=outcomes,
+        sensitivities=sensitivities,
+        sampling=sampling,
+        **plain,
+    )
+
+
+def _outcomes(
+    raw: Mapping[str, Any], defaults: dict[str, Any], broken_defaults: set[str], faults: Faults
+) -> tuple[dict[str, Outcome], dict[str, tuple[dict[str, Any], set[str]]]]:
+    stated = raw.get("outcome", {})
+    if not isinstance(stated, dict) or not stated:
+        faults.add("outcome", "there is no outcome", "Add at least one table [outcome.NAME].")
+        return {}, {}
+    outcomes, merged = {}, {}
+    for key, table in stated.items():
+        if not (key[:1].isalpha() and key.isascii() and key.islower() and key.replace("_", "a").isalnum()):
+            faults.add(
+                f"outcome.{key}", f"{key!r} is not a name", "Use lower-case letters, digits and _, a letter first."
+            )
+        _, own, broken_own = check_section(OutcomeKeys, table, f"outcome.{key}", faults)
+        whole = merge(defaults, own)
+        broken = broken_own | (broken_defaults - set(own))
+
+        def at(name: str, own: Mapping[str, Any] = own, key: str = key) -> str:
+            return f"outcome.{key}.{name}" if name in own else f"defaults.{name}"
+
+        merged[key] = (whole, broken)
+        if (outcome := make_outcome(key, whole, broken, at, faults)) is not None:
+            outcomes[key] = outcome
+    return outcomes, merged
+
+
+_DESCRIPTIVE = ("name", "outcomes", "source", "reason")
+
+
+def _sensitivities(
+    stated: Any, merged: Mapping[str, tuple[dict[str, Any], set[str]]], faults: Faults
+) -> tuple[Sensitivity, ...]:
+    if not isinstance(stated, list):
+        faults.add("sensitivity", "it is not a list of tables", "Write [[sensitivity]], with two brackets.")
+        return ()
+    made: list[Sensitivity] = []
+    for index, table in enumerate(stated):
+        place = f"sensitivity[{index}]"
+        keys, own, broken = check_section(SensitivityKeys, table, place, faults)
+        changed = {name: value for name, value in own.items() if name not in _DESCRIPTIVE}
+        if keys.name is None and "name" not in broken:
+            faults.add(f"{place}.name", "the key is missing", 'Add name = "...".')
+        if not changed and not broken:
+            faults.add(place, "it changes nothing", f"Add one of {', '.join([*AnalysisKeys.model_fields, 'where'])}.")
+        if keys.name in [item.name for item in made]:
+            faults.add(
+                f"{place}.name", f"two sensitivity analyses are named {keys.name!r}", "Give each a name of its own."
+            )
+        for name in keys.outcomes or []:
+            if name not in merged:
+                faults.add(f"{place}.outcomes", f"{name!r} is not an outcome", pick(name, merged))
+        varied = {}
+        for key in keys.outcomes or merged:
+            if key in merged and not broken:
+                whole, broken_outcome = merged[key]
+                if broken_outcome:
+                    continue
+
+                def at(name: str, place: str = place) -> str:
+                    return f"{place}.{name}"
+
+                # faults of the outcome itself are told once, under the outcome
+                trial = Faults(faults.file)
+                if make_outcome(key, whole, set(), at, trial) is None:
+                    continue
+                if (outcome := make_outcome(key, merge(whole, changed), set(), at, faults)) is not None:
+                    varied[key] = outcome
+        made.append(Sensitivity(keys.name or "", _changes(changed), varied, keys.source, keys.reason))
+    return tuple(made)
+
+
+def _changes(changed: Mapping[str, Any]) -> tuple[str, ...]:
+    names: list[str] = []
+    for key, value in changed.items():
+        names += [f"{key}.{name}" for name in value] if key in ("priors", "measure_options") else [key]
+    return tuple(names)

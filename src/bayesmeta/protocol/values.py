@@ -1,0 +1,136 @@
+"""Values of a protocol that are more than text or a number: priors, distances, filters, measures."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any, NamedTuple
+
+from bayesmeta import priors
+from bayesmeta.errors import ModelError
+from bayesmeta.measures import MEASURES
+from bayesmeta.outcome import Amount
+from bayesmeta.priors import Prior
+
+__all__ = [
+    "BrokenRuleError",
+    "Stated",
+    "amount_value",
+    "cells_value",
+    "is_number",
+    "measure_value",
+    "named_value",
+    "prior_value",
+    "risks_value",
+    "where_value",
+]
+
+_WRITE_A_PRIOR = 'Write it like { dist = "halfnormal", scale = 0.5 } or "halfnormal(0.5)".'
+
+
+class BrokenRuleError(ValueError):
+    """A broken rule: what is wrong, and what to do about it."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what, self.remedy = what, remedy
+        super().__init__(what)
+
+
+class Stated(NamedTuple):
+    """A prior as stated, with its source."""
+
+    prior: Prior
+    source: str
+
+
+def prior_value(value: Any) -> Stated:
+    """Read a prior in its table or text form."""
+    source = ""
+    try:
+        if isinstance(value, str):
+            prior = priors.parse(value)
+        elif isinstance(value, dict):
+            source = value.get("source", "")
+            prior = priors.from_dict({key: item for key, item in value.items() if key != "source"})
+        else:
+            raise BrokenRuleError(f"{value!r} is not a prior", _WRITE_A_PRIOR)
+    except ModelError as error:
+        raise BrokenRuleError(str(error).rstrip("."), _WRITE_A_PRIOR) from error
+    except (TypeError, AttributeError) as error:
+        raise BrokenRuleError(f"{value!r} is not a prior: a field has the wrong type", _WRITE_A_PRIOR) from error
+    if not isinstance(source, str):
+        raise BrokenRuleError(f"source {source!r} is not text", "Write the citation as text.")
+    return Stated(prior, source or getattr(prior, "source", ""))
+
+
+def is_number(value: Any) -> bool:
+    """Is it a finite number (true and false are not)?"""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def amount_value(value: Any) -> Amount:
+    """Read one side of a threshold: a number, a range or a prior."""
+    if is_number(value):
+        if value <= 0:
+            raise BrokenRuleError(
+                f"{value:g} is not > 0", "State a positive distance from no effect; `better` says which way it points."
+            )
+        return float(value)
+    if isinstance(value, dict) and "dist" not in value and set(value) <= {"low", "high"}:
+        low, high = value.get("low"), value.get("high")
+        if not (is_number(low) and is_number(high) and 0 < low < high):
+            raise BrokenRuleError(f"{value!r} is not a range with 0 < low < high", "Write { low = 0.3, high = 0.5 }.")
+        return (float(low), float(high))
+    if isinstance(value, (dict, str)):
+        prior = prior_value(value).prior
+        if not prior.proper or not prior.support[0] >= 0:
+            raise BrokenRuleError(
+                f"{prior!r} is not a proper distribution of positive distances",
+                "Use one on positive numbers, such as uniform(0.3, 0.7), or a range { low = 0.3, high = 0.7 }.",
+            )
+        return prior
+    raise BrokenRuleError(
+        f"{value!r} is neither a number, a range nor a prior", "Write 0.5, { low = 0.3, high = 0.5 } or a prior."
+    )
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, (str, bool)) or is_number(value)
+
+
+def where_value(value: Any) -> dict[str, Any]:
+    """Read a filter: column = value, or a list of values."""
+    if not isinstance(value, dict) or not all(
+        _is_scalar(item) or (isinstance(item, list) and item and all(map(_is_scalar, item))) for item in value.values()
+    ):
+        raise BrokenRuleError(
+            f"{value!r} is not a table of column = value",
+            'Write { outcome = "fatigue", horizon = ["short", "medium"] }.',
+        )
+    return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+
+
+def cells_value(value: Any) -> dict[str, Any]:
+    """Read cells: column = value."""
+    if not isinstance(value, dict) or not value or not all(map(_is_scalar, value.values())):
+        raise BrokenRuleError(f"{value!r} is not a table of column = value", 'Write { coded_better = "lower" }.')
+    return dict(value)
+
+
+def measure_value(value: Any) -> str:
+    """Read the name of an effect measure."""
+    if value not in MEASURES:
+        near = difflib.get_close_matches(str(value).upper(), MEASURES, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise BrokenRuleError(f"measure {value!r} is not known", f"{hint}Allowed: {', '.join(MEASURES)}.")
+    return str(value)
+
+
+def named_value(value: Any) -> Any:
+    """Turn a bare name into a table with a name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def risks_value(value: Any) -> Any:
+    """Turn a bare risk into a list of one named risk."""
+    return [{"name": "baseline", "risk": value, "source": ""}] if is_number(value) else value

@@ -1,0 +1,460 @@
+"""The exact engine: a finite mixture of normals over quadrature nodes, as accurate as double precision shows.
+
+Accuracy is checked, not hoped for: rules are nested, every answer is computed on the full and on the half set of
+nodes, and nodes are doubled until the two agree.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta import chebyshev
+from bayesmeta.design import Design, build_design
+from bayesmeta.distributions import Cauchy, Normal, Prior, StudentT, Truncated, Uniform
+from bayesmeta.effects import Effects
+from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.likelihood import Conditional, Rotation, condition, rotate
+from bayesmeta.marginal import Gridded
+from bayesmeta.model import Model
+from bayesmeta.nodes import (
+    Axis,
+    moment_limit,
+    narrow,
+    require_proper,
+    scale_axis,
+    scale_log_density,
+    tau_axis,
+    tau_log_prior,
+)
+from bayesmeta.prior_tables import resolve
+
+__all__ = ["Problem", "Quadrature", "build_problem", "solve"]
+
+FloatArray = NDArray[np.float64]
+
+# nested rules differ by this much, relative, before nodes are doubled again
+TOLERANCE = 1e-8
+FIRST_NODES = 65
+MAX_NODES = 16385
+MAX_TENSOR_NODES = 2_000_000
+# nodes whose weight is below this share of the largest change no digit
+NEGLIGIBLE = 1e-24
+# two scale integrals beside tau are a few hundred thousand nodes; a third is out of reach of a tensor grid
+MAX_SCALES = 2
+
+
+class Cut(NamedTuple):
+    """A truncated coefficient: which one, and its ends; the log of its prior's normaliser."""
+
+    column: int
+    low: float
+    high: float
+    log_mass: float
+
+
+class Scale(NamedTuple):
+    """A Student-t prior as a scale mixture: the columns that share the scale, and its degrees of freedom."""
+
+    columns: slice
+    df: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """One model for one set of effects, in the rotated basis: all that the integrals need.
+
+    Attributes
+    ----------
+    y, X : arrays of shape (k,) and (k, p), rotated
+    prior_mean, prior_precision : arrays of shape (p,)
+        Of the normal kernel of each coefficient, before any mixing scale; precision 0 is flat.
+    """
+
+    design: Design
+    rotation: Rotation
+    y: FloatArray
+    X: FloatArray
+    tau: Prior | None
+    prior_mean: FloatArray
+    prior_precision: FloatArray
+    scales: tuple[Scale, ...]
+    cut: Cut | None
+    proper: bool
+    tau_moments: int
+    mu_moments: int
+    typical_se: float
+
+    def conditional(self, tau: FloatArray, log_scales: list[FloatArray]) -> Conditional:
+        """Integrate the coefficients out at nodes given by tau and the log mixing scales, each of shape (N,)."""
+        precision = np.broadcast_to(self.prior_precision[:, None], (self.prior_mean.size, tau.size))
+        if self.scales:
+            precision = precision.copy()
+            for scale, v in zip(self.scales, log_scales, strict=True):
+                precision[scale.columns] = precision[scale.columns] * np.exp(-v)
+        return condition(tau, self.y, self.X, self.rotation, self.prior_mean, precision)
+
+    def log_cut(self, conditional: Conditional) -> FloatArray:
+        """Log probability that the untruncated posterior gives to the truncated coefficient's interval."""
+        if self.cut is None:
+            return np.zeros(conditional.log_marginal.size)
+        mean, sd = conditional.mean[self.cut.column], np.sqrt(conditional.cov[self.cut.column, self.cut.column])
+        return log_interval((self.cut.low - mean) / sd, (self.cut.high - mean) / sd) - self.cut.log_mass
+
+
+def log_interval(low: FloatArray, high: FloatArray) -> FloatArray:
+    """Log of ``Phi(high) - Phi(low)``, accurate in both tails."""
+    flip = low > 0
+    lower, upper = np.where(flip, -high, low), np.where(flip, -low, high)
+    log_upper, log_lower = special.log_ndtr(upper), special.log_ndtr(lower)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return log_upper + np.log(-np.expm1(np.minimum(log_lower - log_upper, 0.0)))
+
+
+def _location(prior: Prior) -> tuple[float, float, float, tuple[float, float] | None, float]:
+    """``(mean, scale, df, cut, log_mass)`` of a location prior; scale infinite is flat, df infinite is normal."""
+    kernel = resolve(prior)
+    if isinstance(kernel, Uniform):
+        return 0.0, math.inf, math.inf, (kernel.low, kernel.high), math.log(kernel.high - kernel.low)
+    if isinstance(kernel, Truncated):
+        mean, scale, df, cut, _ = _location(kernel.prior)
+        if cut is not None:
+            raise ModelError(f"{prior!r}: write uniform({kernel.support[0]:g}, {kernel.support[1]:g}) instead.")
+        return mean, scale, df, (kernel.low, kernel.high), math.log(kernel.mass)
+    if isinstance(kernel, Normal):
+        return kernel.mean, kernel.sd, math.inf, None, 0.0
+    if isinstance(kernel, StudentT):
+        return kernel.loc, kernel.scale, kernel.df, None, 0.0
+    if isinstance(kernel, Cauchy):
+        return kernel.loc, kernel.scale, 1.0, None, 0.0
+    return 0.0, math.inf, math.inf, None, 0.0
+
+
+def build_problem(effects: Effects, model: Model) -> Problem:
+    """Put effects and model into the form that is integrated.
+
+    Raises
+    ------
+    ModelError
+        Where the posterior is improper, the design has not full rank under flat priors, or a combination of priors
+        is beyond the exact engine; the message says which.
+    """
+    design = build_design(effects, model)
+    rotation = rotate(effects.se, effects.blocks, model.rho)
+    p = design.p
+    mean, precision = np.zeros(p), np.zeros(p)
+    scales: list[Scale] = []
+    cuts: list[Cut] = []
+    mu_df = math.inf
+    proper = True
+    for term, columns in design.terms:
+        prior = model.mu if term == "mu" else model.beta[term].prior
+        loc, scale, df, cut, log_mass = _location(prior)
+        width = columns.stop - columns.start
+        categorical = term != "mu" and any(design.factors[part].levels for part in term.split(":"))
+        if categorical and (loc != 0 or cut is not None):
+            raise ModelError(
+                f"moderator {term}: {prior!r} is not symmetric about zero, so its levels would not be exchangeable. "
+                "Use a normal, Student-t or Cauchy prior with location 0, or flat()."
+            )
+        mean[columns] = loc
+        if math.isfinite(scale):
+            precision[columns] = 1.0 / np.square(scale * design.prior_scale[columns])
+        if math.isfinite(df) and math.isfinite(scale):
+            scales.append(Scale(columns, df))
+        if cut is not None:
+            cuts.append(Cut(columns.start, *cut, log_mass))
+        proper = proper and prior.proper
+        if term == "mu":
+            mu_df = 0.0 if not math.isfinite(scale) else df
+            if cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1]):
+                mu_df = math.inf
+        assert width > 0
+    if len(cuts) > 1:
+        raise ModelError(
+            "only one coefficient can have a truncated or uniform prior; use normal priors for the others."
+        )
+    if len(scales) > MAX_SCALES:
+        raise ModelError(
+            f"{len(scales)} coefficients have Student-t or Cauchy priors; the exact engine integrates at most "
+            f"{MAX_SCALES}. Use normal priors for the others."
+        )
+    cut_flat = bool(cuts) and precision[cuts[0].column] == 0
+    # a flat coefficient between finite ends is proper: it does not cost a row's worth of information
+    flat = int((precision == 0).sum()) - int(cut_flat)
+    X = rotation.apply(design.X)
+    if flat and np.linalg.matrix_rank(X[:, precision == 0]) < int((precision == 0).sum()):
+        raise ModelError(
+            f"the design has rank {np.linalg.matrix_rank(X)} and {p} coefficients, and flat priors cannot tell them "
+            "apart. Use proper priors or fewer moderators."
+        )
+    tau = None if model.tau is None else resolve(model.tau)
+    random_rows = int((rotation.b > 0).sum())
+    if tau is not None:
+        require_proper(tau, random_rows, flat)
+        proper = proper and tau.proper
+    tau_moments, mu_moments, _ = moment_limit(tau, random_rows, flat, mu_df)
+    return Problem(
+        design,
+        rotation,
+        rotation.apply(effects.y),
+        X,
+        tau,
+        mean,
+        precision,
+        tuple(scales),
+        cuts[0] if cuts else None,
+        proper,
+        tau_moments,
+        mu_moments,
+        float(np.median(effects.se)),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quadrature:
+    """The posterior on its nodes.
+
+    Attributes
+    ----------
+    tau : array of shape (N,)
+        Zero under a common effect.
+    weights, coarse : arrays of shape (N,)
+        Posterior weights by the full rule, and by the rule with half the nodes of each axis.
+    mean, cov : arrays of shape (p, N), (p, p, N)
+        Coefficients given the node, before truncation.
+    log_evidence : float or None
+        Log density of the data; None under an improper prior.
+    error : float
+        Largest relative difference between the two rules that was accepted.
+    """
+
+    problem: Problem
+    tau: FloatArray
+    log_scales: FloatArray
+    weights: FloatArray
+    coarse: FloatArray
+    mean: FloatArray
+    cov: FloatArray
+    tau_marginal: Gridded | None
+    log_evidence: float | None
+    error: float
+    nodes: tuple[int, ...]
+
+
+def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
+    """Stretch of each axis that holds the posterior, and the integrands of the moments that exist."""
+    if len(axes) == 1:
+
+        def along(z: FloatArray) -> FloatArray:
+            return _log_integrand(problem, axes, [z])[0]
+
+        def with_moment(z: FloatArray) -> FloatArray:
+            return along(z) + _moment_weight(problem, axes[0].variable.x(z))
+
+        low, high = narrow(along, axes[0].scan)
+        if problem.tau is not None and problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0]):
+            high = max(high, narrow(with_moment, axes[0].scan)[1])
+        return [(low, high)]
+    # profiles of the joint integrand on a coarse tensor grid; half a step is the price of not refining
+    scans = [axis.scan if len(axes) == 2 else axis.scan[::2] for axis in axes]
+    grids = np.meshgrid(*scans, indexing="ij")
+    values = _log_integrand(problem, axes, [g.ravel() for g in grids])[0]
+    if problem.tau is not None:
+        extra = values + _moment_weight(problem, axes[0].variable.x(grids[0].ravel()))
+    else:
+        extra = values
+    windows = []
+    for axis, scan in enumerate(scans):
+        others = tuple(i for i in range(len(axes)) if i != axis)
+        first, last = scan.size - 1, 0
+        for table in (values, extra):
+            profile = table.reshape(grids[0].shape).max(axis=others)
+            inside = np.flatnonzero(profile >= profile.max() - 46.0)
+            first, last = min(first, inside[0]), max(last, inside[-1])
+        windows.append((float(scan[max(first - 1, 0)]), float(scan[min(last + 1, scan.size - 1)])))
+    return windows
+
+
+def _moment_weight(problem: Problem, tau: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore"):
+        return problem.tau_moments * np.log1p(tau / problem.typical_se)
+
+
+def _log_integrand(
+    problem: Problem, axes: list[Axis], z: list[FloatArray]
+) -> tuple[FloatArray, FloatArray, list[FloatArray], Conditional]:
+    """Log of prior times likelihood times Jacobian at points of the axes; also tau, log scales and coefficients."""
+    position = 0
+    tau = np.zeros(z[0].size if z else 1)
+    log_prior = np.zeros(tau.size)
+    if problem.tau is not None:
+        tau = axes[0].variable.x(z[0])
+        log_prior = tau_log_prior(problem.tau, z[0], axes[0].variable, problem.rotation.a, problem.rotation.b)
+        position = 1
+    log_scales = z[position:]
+    for scale, v in zip(problem.scales, log_scales, strict=True):
+        log_prior = log_prior + scale_log_density(v, scale.df)
+    conditional = problem.conditional(tau, log_scales)
+    return conditional.log_marginal + log_prior + problem.log_cut(conditional), tau, log_scales, conditional
+
+
+def solve(
+    effects: Effects, model: Model, *, first_nodes: int = FIRST_NODES, tolerance: float = TOLERANCE
+) -> Quadrature:
+    """Integrate the model exactly.
+
+    Parameters
+    ----------
+    effects : Effects
+    model : Model
+    first_nodes : int
+        Nodes per axis to start with, ``2**m + 1``.
+    tolerance : float
+        Largest relative difference between nested rules.
+
+    Raises
+    ------
+    ModelError
+        Where the posterior is improper or beyond this engine.
+    InferenceError
+        Where the nodes do not settle.
+    """
+    problem = build_problem(effects, model)
+    axes = [] if problem.tau is None else [tau_axis(problem.tau, problem.typical_se)]
+    axes += [scale_axis() for _ in problem.scales]
+    if not axes:
+        return _without_axes(problem)
+    windows = _windows(problem, axes)
+    counts = [first_nodes] + [max(33, first_nodes // 2 + 1)] * (len(axes) - 1) if len(axes) > 1 else [first_nodes]
+    while True:
+        result, unsettled = _on_nodes(problem, axes, windows, counts, tolerance)
+        if not unsettled:
+            return result
+        for axis in unsettled:
+            counts[axis] = 2 * counts[axis] - 1
+        if max(counts) > MAX_NODES or math.prod(counts) > MAX_TENSOR_NODES:
+            raise InferenceError(
+                f"the integral did not settle to {tolerance:g} with {max(counts) // 2 + 1} nodes (reached "
+                f"{result.error:.1e}). Check for a standard error far below all others, or use a smoother prior."
+            )
+
+
+def _without_axes(problem: Problem) -> Quadrature:
+    value, tau, _, conditional = _log_integrand(problem, [], [])
+    one = np.ones(1)
+    evidence = float(value[0]) if problem.proper else None
+    return Quadrature(
+        problem, tau, np.empty((0, 1)), one, one, conditional.mean, conditional.cov, None, evidence, 0.0, ()
+    )
+
+
+def _on_nodes(
+    problem: Problem, axes: list[Axis], windows: list[tuple[float, float]], counts: list[int], tolerance: float
+) -> tuple[Quadrature, list[int]]:
+    """Integrate on given rules, and name the axes on which halving the rule changes an answer."""
+    points, fine, half = [], [], []
+    for (low, high), n in zip(windows, counts, strict=True):
+        nodes, weights = chebyshev.rule(n)
+        scale = 0.5 * (high - low)
+        points.append(0.5 * (high + low) + scale * nodes)
+        fine.append(scale * weights)
+        thin = np.zeros(n)
+        thin[::2] = scale * chebyshev.rule((n + 1) // 2)[1]
+        half.append(thin)
+    grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
+    value, tau, log_scales, conditional = _log_integrand(problem, axes, grids)
+    if np.isnan(value).any() or np.isposinf(value).any():
+        raise InferenceError("the posterior density is undefined at a node; check the scale of the data and priors.")
+    peak = float(value.max())
+    density = np.exp(value - peak)
+
+    def integrate(rules: list[FloatArray]) -> FloatArray:
+        weights = rules[0]
+        for rule in rules[1:]:
+            weights = (weights[:, None] * rule).ravel()
+        return weights * density
+
+    full = integrate(fine)
+    total = float(full.sum())
+    evidence = peak + math.log(total)
+    tau_marginal = None
+    variants = [integrate([half[i] if i == axis else fine[i] for i in range(len(axes))]) for axis in range(len(axes))]
+    roughness = 0.0
+    if problem.tau is not None:
+        table = density.reshape(counts[0], -1)
+        if len(axes) > 1:
+            others = fine[1]
+            for rule in fine[2:]:
+                others = (others[:, None] * rule).ravel()
+            table = table @ others[:, None]
+        tau_marginal = Gridded(np.array(windows[0]), table[:, 0][None, :], axes[0].variable, problem.tau_moments)
+        series = chebyshev.coefficients(table[:, 0])
+        roughness = float(np.abs(series[-3:]).max() / np.abs(series).max())
+    errors = [
+        _difference(problem, tau, conditional, full, variant) if variant.sum() > 0 else math.inf for variant in variants
+    ]
+    # the distribution function of tau is that of the interpolant, so its last coefficients must have vanished too
+    if problem.tau is not None:
+        errors[0] = max(errors[0], 0.1 * roughness)
+    keep = full > NEGLIGIBLE * full.max()
+    for variant in variants:
+        keep |= np.abs(variant) > NEGLIGIBLE * full.max()
+    coarse = integrate(half)
+    result = Quadrature(
+        problem,
+        tau[keep],
+        np.array([v[keep] for v in log_scales]).reshape(len(log_scales), int(keep.sum())),
+        full[keep] / full[keep].sum(),
+        coarse[keep] / coarse[keep].sum(),
+        conditional.mean[:, keep],
+        conditional.cov[:, :, keep],
+        tau_marginal,
+        evidence if problem.proper else None,
+        max(errors),
+        tuple(counts),
+    )
+    return result, [axis for axis, error in enumerate(errors) if not error <= tolerance]
+
+
+def _difference(
+    problem: Problem, tau: FloatArray, conditional: Conditional, fine: FloatArray, coarse: FloatArray
+) -> float:
+    """Largest relative difference of evidence, existing moments and tail probabilities between two rules."""
+    total, other = fine.sum(), coarse.sum()
+    w, c = fine / total, coarse / other
+    differences = [abs(math.log(total / other))]
+
+    def compare(values: FloatArray, scale: float) -> None:
+        differences.append(abs(float((w - c) @ values)) / scale if scale > 0 else 0.0)
+
+    if problem.tau is not None:
+        for power in range(1, problem.tau_moments + 1):
+            with np.errstate(over="ignore"):
+                moment = np.where(w + np.abs(c) > 0, tau, 0.0) ** power
+            compare(moment, float(w @ moment))
+    mean, sd = conditional.mean[0], np.sqrt(conditional.cov[0, 0])
+    inner = w > NEGLIGIBLE * w.max()
+    centre = float(w[inner] @ mean[inner])
+    # with infinite moments the spread of the middle of the posterior is the scale that matters
+    spread = float(np.sqrt(w[inner] @ np.minimum(sd[inner], np.quantile(sd[inner], 0.9)) ** 2)) or 1.0
+    if problem.mu_moments >= 1:
+        compare(np.where(inner, mean, 0.0), max(abs(centre), spread))
+    if problem.mu_moments >= 2:
+        second = np.where(inner, sd**2 + (mean - centre) ** 2, 0.0)
+        compare(second, float(w @ second))
+    for offset in (-3.0, -1.0, 0.0, 1.0, 3.0):
+        compare(special.ndtr((centre + offset * spread - mean) / sd), 1.0)
+    return max(differences)
+
+
+def refined(quadrature: Quadrature, effects: Effects, model: Model) -> Quadrature:
+    """Integrate again with twice the nodes, for a question that had not settled."""
+    if not quadrature.nodes or max(quadrature.nodes) * 2 > MAX_NODES:
+        raise InferenceError("an answer did not settle with the largest number of nodes; use a smoother prior.")
+    return solve(effects, model, first_nodes=2 * max(quadrature.nodes) - 1)
