@@ -145,6 +145,27 @@ class Effects:
         return len(set(self.study))
 
     @property
+    def units(self) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+        """What leaves together: rows of one trial, and rows of trials that share patients.
+
+        Returns the name of each unit, and for each row the number of its unit.
+        """
+        parent = {study: study for study in self.study}
+
+        def root(name: str) -> str:
+            while parent[name] != name:
+                name = parent[name]
+            return name
+
+        for rows, _ in self.blocks:
+            first = root(self.study[int(rows[0])])
+            for row in rows[1:]:
+                parent[root(self.study[int(row)])] = first
+        names = tuple(dict.fromkeys(root(study) for study in self.study))
+        number = {name: i for i, name in enumerate(names)}
+        return names, np.array([number[root(study)] for study in self.study], np.intp)
+
+    @property
     def participants(self) -> int | None:
         """Participants, with every arm of a trial counted once; None where a size is unknown."""
         if self.n is None or np.isnan(self.n).any():

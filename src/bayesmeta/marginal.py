@@ -382,18 +382,21 @@ class Gridded:
         edges = np.array(self.edges, float)
         values = np.array(self.values, float, ndmin=2)
         half = 0.5 * np.diff(edges)
-        series = chebyshev.coefficients(values)
-        integral = chebyshev.antiderivative(series) * half[:, None]
-        masses = integral.sum(axis=-1)  # a Chebyshev series at +1 is the sum of its coefficients
-        total = float(masses.sum())
+        integral = chebyshev.antiderivative(chebyshev.coefficients(values)) * half[:, None]
+        total = float(integral.sum())  # a Chebyshev series at +1 is the sum of its coefficients
         if not (math.isfinite(total) and total > 0):
             raise InferenceError("a density on a grid has no finite positive mass; please report these data.")
-        before = np.concatenate([[0.0], np.cumsum(masses)]) / total
+        # a stored table is normalised already; dividing again would change its last bits
+        if abs(total - 1) > 1e-12:
+            values = values / total
+        series = chebyshev.coefficients(values)
+        integral = chebyshev.antiderivative(series) * half[:, None]
+        before = np.concatenate([[0.0], np.cumsum(integral.sum(axis=-1))])
         for name, array in (
             ("edges", edges),
-            ("values", values / total),
-            ("_series", series / total),
-            ("_integral", integral / total),
+            ("values", values),
+            ("_series", series),
+            ("_integral", integral),
             ("_before", before),
         ):
             array.flags.writeable = False

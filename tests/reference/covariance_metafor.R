@@ -37,7 +37,7 @@ made <- function() {
 
 root <- function(f, upper) {
   if (f(0) <= 0) return(0)
-  while (f(upper) > 0) upper <- 10 * upper
+  while (f(upper) > 0) { upper <- 10 * upper; if (upper > 1e5) return(NA) }  # with rho = 1 there may be no root
   uniroot(f, c(0, upper), tol = 1e-15, maxiter = 10000)$root
 }
 
@@ -60,6 +60,7 @@ solve_set <- function(set, rho, mods = NULL) {
   free <- function(method) if (rho < 1) rma.mv(y, V, mods = X, intercept = FALSE, random = ~ row | trial, struct = "CS",
     rho = rho, method = method, control = list(rel.tol = 1e-10)) else NULL
   s2 <- (k - p) / tr(P0)
+  tau2 <- tau2[!is.na(tau2)]
   fits <- lapply(names(tau2), function(m) {
     t <- tau2[[m]]
     # rho = 1 makes rma.mv's R singular, so the fixed part goes into V instead; the model is the same.

@@ -171,7 +171,7 @@ def q_profile(
     --------
     >>> ci = q_profile([0.0, 1.0, 2.5], [0.2, 0.3, 0.25])
     >>> round(ci.tau2[0], 4), round(ci.tau2[1], 4)
-    (0.3632, 62.0117)
+    (0.3763, 62.4853)
     """
     return q_profile_of(rows_of(y, se, X, blocks=blocks, rho=rho), level)
 
@@ -229,6 +229,6 @@ def tau2_interval(effects: Effects, *, level: float = 0.95, rho: float = 0.5) ->
     >>> from bayesmeta.effects import Effects
     >>> effects = Effects(study=["A", "B", "C"], y=[0.0, 1.0, 2.5], se=[0.2, 0.3, 0.25], measure="MD")
     >>> round(tau2_interval(effects).i2[0], 1)
-    84.5
+    86.1
     """
     return q_profile_of(rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study), level)

@@ -101,7 +101,7 @@ def subgroup_test(
     ...                  moderators={"timing": ["after", "after", "during", "during"]})
     >>> found = subgroup_test(trials, "timing")
     >>> round(found.q_between, 6), found.df
-    (50.0, 1)
+    (25.0, 1)
     """
     if by not in effects.moderators:
         raise ModelError(f"unknown moderator {by!r}. These data have: {', '.join(effects.moderators) or 'none'}.")

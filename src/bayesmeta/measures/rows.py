@@ -350,86 +350,84 @@ def _needs_estimate(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
 
 def _from_estimate(rows: np.ndarray, work: Work) -> None:
     has = _uncertainty_has(work.table)
+    # On a natural scale that is transformed only limits and tests say what they mean; se and var come last, as a fault.
+    order = ("ci", "t", "p", "se", "var") if _moves(work) else tuple(UNCERTAINTY)
     done = np.zeros(rows.size, dtype=bool)
-    for way, mask in has.items():
-        at = mask[rows] & ~done
+    for way in order:
+        at = has[way][rows] & ~done
         done |= at
-        if not at.any():
-            continue
-        here = rows[at]
-        others = [other for other in UNCERTAINTY if other != way]
-        for other in others:
-            work.note(here[has[other][here]], f"{other} is given too, and was not used")
-        _from_estimate_with(way, here, work)
+        if at.any():
+            here = rows[at]
+            for other in UNCERTAINTY:
+                if other != way:
+                    work.note(here[has[other][here]], f"{other} is given too, and was not used")
+            _from_estimate_with(way, here, work)
+
+
+def _moves(work: Work) -> bool:
+    return work.measure.transformed and work.options.scale == "natural"
 
 
 def _from_estimate_with(way: str, rows: np.ndarray, work: Work) -> None:
-    table, measure, options = work.table, work.measure, work.options
-    transformed = measure.transformed and options.scale == "natural"
-    columns = ("estimate", *UNCERTAINTY[way]) + (("df",) if way in ("ci", "p") else ())
+    table, level = work.table, work.options.ci_level
+    names = ("estimate", *UNCERTAINTY[way])
+    columns = (*names, "df") if way in ("ci", "p") else names
     c = {name: table[name][rows] for name in columns}
-    rules = Rules(c)
-    rules.present("estimate", *UNCERTAINTY[way])
-    if transformed and way in ("se", "var"):
-        remedy = "Give ci_low and ci_high, or give estimate and se on the scale of the analysis with scale='log'."
-        scale = f"of {measure.name} on the natural scale is ambiguous"
-        rules.require(np.zeros(rows.size, dtype=bool), way, scale, remedy)
-    if transformed:
-        moved = ("estimate", "ci_low", "ci_high") if way == "ci" else ("estimate",)
-        if measure.log:
-            rules.positive(*moved, remedy=f"A {measure.label} is > 0; if it is a logarithm, say scale='log'.")
-        else:
-            rules.within(-1, 1, *moved)
-    if way in ("se", "var"):
-        rules.positive(way)
-    good = work.sound(rows, rules)
+    good = work.sound(rows, _rules_of_estimate(way, c, work))
     rows, c = rows[good], {name: x[good] for name, x in c.items()}
+    if _moves(work):
+        for name in set(names) & {"estimate", "ci_low", "ci_high"}:
+            c[name] = work.measure.transform(c[name])
+    ours = {"ci_low": "lower", "ci_high": "upper"}
+    theirs = {new: old for old, new in ours.items()}
+    c = {ours.get(name, name): x for name, x in c.items()}
+    rules_of = {"ci": derive.rules_of_ci, "t": derive.rules_of_t, "p": derive.rules_of_p}
+    if way in rules_of:
+        good = work.sound(rows, rules_of[way](c), theirs)
+        rows, c = rows[good], {name: x[good] for name, x in c.items()}
     if not rows.size:
         return
-    to_analysis = measure.transform if transformed else np.asarray
-    y = to_analysis(c["estimate"])
-    df = c.get("df")
-    shown = dict(UNCERTAINTY_TEXT)[way]
+    y = c["estimate"]
     if way == "ci":
-        checked = {"lower": to_analysis(c["ci_low"]), "upper": to_analysis(c["ci_high"]), "estimate": y, "df": c["df"]}
-        names = {"lower": "ci_low", "upper": "ci_high"}
-        good = work.sound(rows, derive.rules_of_ci({key: _for_rules(key, x) for key, x in checked.items()}), names)
-        checked = {key: x[good] for key, x in checked.items()}
-        rows, y, df = rows[good], y[good], c["df"][good]
-        if not rows.size:
-            return
-        se = derive.se_from_ci(checked["lower"], checked["upper"], options.ci_level, df)
-        middle = (checked["lower"] + checked["upper"]) / 2
-        off = np.abs(middle - y) > OFF_CENTRE * (checked["upper"] - checked["lower"])
-        work.note(
-            rows[off], "the estimate is not in the middle of its interval (off by more than a tenth of its width)"
-        )
-    elif way in ("t", "p"):
-        rule = derive.rules_of_t({"estimate": y, "t": c["t"]}) if way == "t" else derive.rules_of_p(
-            {"estimate": y, "p": c["p"], "df": _for_rules("df", c["df"])}
-        )  # fmt: skip
-        good = work.sound(rows, rule)
-        rows, y, c = rows[good], y[good], {name: x[good] for name, x in c.items()}
-        if not rows.size:
-            return
-        df = c.get("df")
-        se = derive.se_from_t(y, c["t"]) if way == "t" else derive.se_from_p(y, c["p"], df)
+        se = derive.se_from_ci(c["lower"], c["upper"], level, c["df"])
+        off = np.abs((c["lower"] + c["upper"]) / 2 - y) > OFF_CENTRE * (c["upper"] - c["lower"])
+        work.note(rows[off], "the estimate is off the middle of its interval by more than a tenth of its width")
+    elif way == "t":
+        se = derive.se_from_t(y, c["t"])
+    elif way == "p":
+        se = derive.se_from_p(y, c["p"], c["df"])
     else:
         se = c["se"] if way == "se" else derive.se_from_var(c["var"])
-    moved_text = "estimate as given"
-    if transformed:
-        moved_text = "log(estimate)" if measure.log else "atanh(estimate)"
-    common = (f"interval of level {options.ci_level:g}",) if way == "ci" else ()
-    work.keep(rows, Estimate(y, se, f"{moved_text}; {shown}"), columns, *common)
-    if way in ("ci", "p") and df is not None:
+    shown = "estimate as given"
+    if _moves(work):
+        shown = "log(estimate)" if work.measure.log else "atanh(estimate)"
+    result = Estimate(y, se, f"{shown}; {UNCERTAINTY_TEXT[way]}")
+    work.keep(rows, result, columns, *((f"interval of level {level:g}",) if way == "ci" else ()))
+    if "df" in c:
         what = "interval" if way == "ci" else "test"
-        work.note(rows[np.isnan(df)], f"normal {what} (no df given)")
-        work.note(rows[~np.isnan(df)], f"t {what}, with the df given")
+        work.note(rows[np.isnan(c["df"])], f"normal {what} (no df given)")
+        work.note(rows[~np.isnan(c["df"])], f"t {what}, with the df given")
 
 
-def _for_rules(name: str, x: np.ndarray) -> np.ndarray:
-    # a missing df means a normal interval, which is no fault
-    return np.where(np.isnan(x), 1.0, x) if name == "df" else x
+def _rules_of_estimate(way: str, c: dict[str, np.ndarray], work: Work) -> Rules:
+    """Rules on the scale the numbers came in."""
+    rules, found = Rules(c), work.measure
+    rules.present("estimate", *UNCERTAINTY[way])
+    if way in ("se", "var"):
+        rules.positive(way)
+    if _moves(work):
+        moved = ("estimate", *UNCERTAINTY[way]) if way == "ci" else ("estimate",)
+        if found.log:
+            rules.positive(*moved, remedy=f"A {found.label} is > 0; if it is a logarithm, say scale='log'.")
+        else:
+            rules.within(-1, 1, *moved)
+        if way in ("se", "var"):
+            remedy = (
+                "Give ci_low and ci_high, or give estimate and se both on the scale of the analysis and say so (scale)."
+            )
+            text = f"stands beside {found.name} on the natural scale and does not say its own"
+            rules.require(np.zeros(c[way].size, dtype=bool), way, text, remedy)
+    return rules
 
 
 UNCERTAINTY_TEXT = {
@@ -587,4 +585,4 @@ def _missing(rows: np.ndarray, sources: list[Source], needs: list[list[tuple[str
         for name, has in need:
             if not has[row]:
                 remedy = f"Give {source.columns}, or exclude the row."
-                work.faults.append(RowFault(int(row), name, "the cell", "is empty", remedy))
+                work.faults.append(RowFault(int(row), name, float("nan"), "is missing", remedy))

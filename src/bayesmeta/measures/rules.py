@@ -46,6 +46,7 @@ class RowFault(NamedTuple):
     def at(self, where: str) -> Fault:
         """Return the fault as it is reported, ``where`` being the file and line."""
         value = f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+        value = "(empty)" if value == "nan" else value
         return Fault(f"{where}, column {self.column}", f"{value} {self.rule}", self.remedy)
 
 

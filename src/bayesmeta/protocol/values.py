@@ -64,7 +64,7 @@ def prior_value(value: Any) -> Stated:
 
 
 def is_number(value: Any) -> bool:
-    """Is it a finite number (true and false are not)?"""
+    """Say whether it is a finite number (true and false are not)."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

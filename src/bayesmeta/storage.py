@@ -1,0 +1,95 @@
+"""Plain values to JSON and back, exactly: floats keep every bit, and only known types are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from bayesmeta.effects import Effects
+from bayesmeta.errors import Check, DataError
+from bayesmeta.measures import Derivation
+from bayesmeta.model import Coefficient, Model
+from bayesmeta.outcome import BaselineRisk, Exclusion, Moderator, NaturalUnit, Outcome, Threshold
+from bayesmeta.priors import Prior, parse
+
+__all__ = ["dumps", "loads"]
+
+_TYPES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        BaselineRisk,
+        Check,
+        Coefficient,
+        Derivation,
+        Effects,
+        Exclusion,
+        Model,
+        Moderator,
+        NaturalUnit,
+        Outcome,
+        Threshold,
+    )
+}
+
+
+def _encode(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return _encode(value.item())
+    if isinstance(value, Prior):
+        return {"@": "prior", "text": repr(value)}
+    if isinstance(value, np.ndarray):
+        return {"@": "array", "dtype": "object" if value.dtype == object else value.dtype.str, "values": value.tolist()}
+    if isinstance(value, (Path, PurePosixPath)):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        name = type(value).__name__
+        if name not in _TYPES:
+            raise TypeError(f"{name} is not a stored type")
+        fields = {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        return {"@": name, "fields": fields}
+    if isinstance(value, Mapping):
+        return {"@": "mapping", "items": [[str(key), _encode(item)] for key, item in value.items()]}
+    if isinstance(value, Sequence):
+        return {"@": "sequence", "items": [_encode(item) for item in value]}
+    raise TypeError(f"{type(value).__name__} is not a stored type")
+
+
+def _decode(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kind = value["@"]
+    if kind == "prior":
+        return parse(value["text"])
+    if kind == "array":
+        return np.array(value["values"], dtype=value["dtype"])
+    if kind == "mapping":
+        return {key: _decode(item) for key, item in value["items"]}
+    if kind == "sequence":
+        return tuple(_decode(item) for item in value["items"])
+    if kind not in _TYPES:
+        raise DataError(f"the file holds a {kind!r}, which this version of bayesmeta does not know. Upgrade bayesmeta.")
+    return _TYPES[kind](**{name: _decode(item) for name, item in value["fields"].items()})
+
+
+def dumps(value: Any) -> str:
+    """Write a noun as JSON.
+
+    Examples
+    --------
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> loads(dumps(Model(Normal(0, 1), HalfNormal(0.5))))
+    Model(mu=normal(0, 1), tau=halfnormal(0.5))
+    """
+    return json.dumps(_encode(value), ensure_ascii=False)
+
+
+def loads(text: str) -> Any:
+    """Read what `dumps` wrote."""
+    return _decode(json.loads(text))
