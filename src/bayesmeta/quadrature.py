@@ -30,6 +30,8 @@ TOLERANCE = 1e-8
 FIRST_NODES = 65
 MAX_NODES = 16385
 MAX_TENSOR_NODES = 2_000_000
+# log mixing scales that are tried when the window of tau is sought
+TRIAL_SCALES = np.array([-3.0, 0.0, 3.0, 9.0])
 # nodes whose weight is below this share of the largest change no digit
 NEGLIGIBLE = 1e-24
 
@@ -48,23 +50,32 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
         if problem.tau is not None and problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0]):
             high = max(high, narrow(with_moment, axes[0].scan)[1])
         return [(low, high)]
-    # profiles of the joint integrand on a coarse tensor grid; half a step is the price of not refining
-    scans = [axis.scan if len(axes) == 2 else axis.scan[::2] for axis in axes]
-    grids = np.meshgrid(*scans, indexing="ij")
-    values = _log_integrand(problem, axes, [g.ravel() for g in grids])[0]
+    # mixing scales move the posterior of tau little, so a few of them show where it lies; then each scale in turn
+    windows: list[tuple[float, float]] = []
+    position = 0
     if problem.tau is not None:
-        extra = values + _moment_weight(problem, axes[0].variable.x(grids[0].ravel()))
-    else:
-        extra = values
-    windows = []
-    for axis, scan in enumerate(scans):
-        others = tuple(i for i in range(len(axes)) if i != axis)
-        first, last = scan.size - 1, 0
-        for table in (values, extra):
-            profile = table.reshape(grids[0].shape).max(axis=others)
-            inside = np.flatnonzero(profile >= profile.max() - WINDOW)
-            first, last = min(first, inside[0]), max(last, inside[-1])
-        windows.append((float(scan[max(first - 1, 0)]), float(scan[min(last + 1, scan.size - 1)])))
+        trial = np.array(np.meshgrid(*[TRIAL_SCALES] * len(problem.scales))).reshape(len(problem.scales), -1)
+
+        def profile(z: FloatArray, moments: bool) -> FloatArray:
+            others = [np.repeat(v, z.size) for v in trial]
+            values = _log_integrand(problem, axes, [np.tile(z, trial.shape[1]), *others])[0]
+            best = values.reshape(trial.shape[1], z.size).max(axis=0)
+            return best + _moment_weight(problem, axes[0].variable.x(z)) if moments else best
+
+        low, high = narrow(lambda z: profile(z, False), axes[0].scan)
+        if problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0]):
+            high = max(high, narrow(lambda z: profile(z, True), axes[0].scan)[1])
+        windows.append((low, high))
+        position = 1
+    inner = [np.linspace(low, high, 17) for low, high in windows]
+    for axis in range(position, len(axes)):
+        others = [TRIAL_SCALES if i != axis else axes[axis].scan for i in range(position, len(axes))]
+        grids = np.meshgrid(*inner, *others, indexing="ij")
+        values = _log_integrand(problem, axes, [g.ravel() for g in grids])[0].reshape(grids[0].shape)
+        best = values.max(axis=tuple(i for i in range(len(axes)) if i != axis))
+        inside = np.flatnonzero(best >= best.max() - WINDOW)
+        scan = axes[axis].scan
+        windows.append((float(scan[max(inside[0] - 1, 0)]), float(scan[min(inside[-1] + 1, scan.size - 1)])))
     return windows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -313,11 +314,13 @@ def _likelihood(rows: Rows, *, restricted: bool) -> Tau2:
     candidates = [0.0]
     if squares > 0:
         # Beyond squares / (1 - rho) each contrast's share of the score is negative; rho = 1 has no such bound.
-        high = squares / (1.0 - rows.rho) if rows.rho < 1.0 or not rows.blocks else 1e3 * squares
+        rho = rows.rho if rows.blocks else 0.0
+        high = squares / (1.0 - rho) if rho < 1.0 else 1e3 * squares
         positive = rows.b > 0
         low = GRID_START * float((rows.a[positive] / rows.b[positive]).min())
-        count = max(2, int(np.ceil(NODES_PER_DECADE * np.log10(high / low)))) if high > low else 0
-        grid = np.concatenate([[0.0], np.geomspace(low, high, count) if count else [high]])
+        count = max(1, math.ceil(NODES_PER_DECADE * math.log10(high / low))) if high > low else 0
+        grid = np.zeros(count + 2)
+        grid[1:] = high * np.exp(math.log(low / high) * np.linspace(1.0, 0.0, count + 1)) if count else high
         score, _, sizes = _score(moments(rows, grid), restricted=restricted)
         # Where one study is vastly more precise than the others the score near zero is rounding: its sign says nothing.
         known = np.abs(score) > NOISE * rows.k * sizes

@@ -512,7 +512,7 @@ def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, obje
     work = Work(table, found, checked)
     sources = [source for source in SOURCES if found.name in source.measures]
     needs = [source.needs(table, work) for source in sources]
-    if table.k and not any(any(has.any() for _, has in need if _ != "correlation") for need in needs):
+    if table.k and not any(_specific(need).any() for need in needs):
         ways = "; or ".join(source.columns for source in sources)
         raise DataError(f"No columns to make {found.name} from. Give {ways}.")
     complete = [np.all([has for _, has in need], axis=0) for need in needs]

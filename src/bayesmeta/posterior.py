@@ -1,0 +1,471 @@
+"""Questions asked of a fit; the answers are numbers and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.marginal import IntervalKind, mixture_cdf
+from bayesmeta.measures import measure
+from bayesmeta.problem import Quadrature, linear, studies
+from bayesmeta.quantities import (
+    Summary,
+    ask,
+    cut_marginal,
+    distribution,
+    functional_of,
+    marginal,
+    quantities,
+    summary_of,
+)
+from bayesmeta.result import Fit
+
+__all__ = [
+    "bayes_factor",
+    "compare_table",
+    "contrast_table",
+    "heterogeneity_table",
+    "marginal",
+    "predict",
+    "probability",
+    "study_table",
+    "summarize",
+]
+
+FloatArray = NDArray[np.float64]
+Scale = Literal["analysis", "natural"]
+
+LEVEL = 0.95
+
+
+def _probabilities(level: float) -> FloatArray:
+    if not 0 < level < 1:
+        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
+    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
+
+
+def _back(frame: pd.DataFrame, rows: Sequence[str], effects: Effects, scale: Scale) -> pd.DataFrame:
+    """Put medians and intervals on the natural scale, where means and SDs have no simple counterpart."""
+    if scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    kind = measure(effects.measure)
+    if scale == "natural" and kind.transformed:
+        columns = ["median", "lower", "upper"]
+        frame.loc[list(rows), columns] = kind.back(frame.loc[list(rows), columns].to_numpy(float))
+        frame = frame.drop(columns=["mean", "sd"])
+    return frame
+
+
+def summarize(
+    fit: Fit, *, level: float = LEVEL, interval: IntervalKind = "central", scale: Scale = "analysis"
+) -> pd.DataFrame:
+    """Posterior summary of the mean effect, the heterogeneity, a new study and the coefficients.
+
+    Parameters
+    ----------
+    fit : Fit
+    level : float
+        Probability of the interval.
+    interval : {"central", "shortest"}
+        Equal tails, or shortest.
+    scale : {"analysis", "natural"}
+        ``"natural"`` back-transforms ratio measures; mean and SD are then left out. Tau stays on the analysis scale.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``mu, tau, theta_new, beta[...]``; columns ``mean sd median lower upper level interval mcse``.
+        A moment that does not exist is ``inf``.
+
+    Examples
+    --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import Flat
+    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
+    >>> summarize(fit(effects, Model(mu=Flat(), tau=None))).loc["mu", "sd"].round(6)
+    np.float64(0.089443)
+    """
+    if interval not in ("central", "shortest"):
+        raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
+    design = fit.design
+    names = ["mu", "theta_new", *(f"beta[{c.name}]" for c in design.contrasts)]
+    rows = np.array([design.profile(), design.profile(), *(c.weights for c in design.contrasts)])
+    p = _probabilities(level)
+
+    def question(quadrature: Quadrature) -> tuple[pd.DataFrame, float]:
+        # a new study's moments may not exist where a contrast's do, so each kind is asked on its own
+        parts, error = [], 0.0
+        for chosen in (slice(0, 1), slice(1, 2), slice(2, None)):
+            here = rows[chosen]
+            if not len(here):
+                continue
+            functional = linear(quadrature, here, np.full(len(here), chosen.start == 1))
+            summary, difference = summary_of(quadrature, functional, p)
+            parts.append(np.column_stack([summary.mean, summary.sd, summary.quantiles]))
+            error = max(error, difference)
+        table = pd.DataFrame(np.vstack(parts), names, ["mean", "sd", "lower", "median", "upper"])
+        if quadrature.tau_marginal is not None:
+            tau = quadrature.tau_marginal
+            table.loc["tau"] = [tau.mean, tau.sd, *tau.quantile(p)]
+        return table, error
+
+    table = ask(fit, question)
+    order = [name for name in quantities(fit) if not name.startswith("theta[")]
+    table = table.loc[order, ["mean", "sd", "median", "lower", "upper"]]
+    if interval == "shortest":
+        for name in order:
+            table.loc[name, ["lower", "upper"]] = marginal(fit, name).interval(level, "shortest")
+    table = _back(table, [name for name in order if name != "tau"], fit.effects, scale)
+    table["level"], table["interval"], table["mcse"] = level, interval, 0.0
+    table.index.name = "quantity"
+    return table
+
+
+def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Posterior of tau, tau squared and I2, each by its median and central interval.
+
+    I2 is tau squared over itself plus the typical sampling variance ``(k - p) / tr(P)`` of Higgins and Thompson,
+    in percent, so it is a monotone function of tau and its quantiles are exact.
+
+    References
+    ----------
+    Higgins JPT, Thompson SG. Stat Med 2002;21:1539-1558. doi:10.1002/sim.1186
+    """
+    tau = marginal(fit, "tau").quantile(_probabilities(level))
+    typical = typical_variance(fit)
+    i2 = 100 * tau**2 / (tau**2 + typical) if typical is not None else np.full(3, np.nan)
+    table = pd.DataFrame([tau, tau**2, i2], ["tau", "tau2", "i2"], ["lower", "median", "upper"])
+    table = table[["median", "lower", "upper"]]
+    table["level"], table["interval"] = level, "central"
+    table.index.name = "quantity"
+    return table
+
+
+def typical_variance(fit: Fit) -> float | None:
+    """Typical sampling variance ``(k - p) / tr(P)`` with weights at tau = 0; None where k does not exceed p."""
+    problem = fit.quadrature.problem
+    k, p = problem.X.shape
+    if k <= p:
+        return None
+    W = 1.0 / problem.rotation.a
+    XW = problem.X.T * W
+    # tr(P R) in the rotated basis, where study effects have variances b
+    inner = np.linalg.solve(XW @ problem.X, (XW * W * problem.rotation.b) @ problem.X)
+    trace = float((W * problem.rotation.b).sum() - np.trace(inner))
+    return (k - p) / trace
+
+
+def probability(
+    fit: Fit,
+    name: str,
+    *,
+    below: float | None = None,
+    above: float | None = None,
+    between: tuple[float, float] | None = None,
+    at: Mapping[str, Any] | None = None,
+    scale: Scale = "analysis",
+) -> float:
+    """Posterior probability that a quantity lies below, above or between thresholds.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        ``mu``, ``tau``, ``theta_new``, ``beta[...]`` or ``theta[...]``.
+    below, above, between
+        Exactly one of them; the quantities are continuous, so that < and <= are the same.
+    at : mapping, optional
+        Moderator values for ``mu`` and ``theta_new``.
+    scale : {"analysis", "natural"}
+        The scale of the thresholds; ``"natural"`` takes ratios for ratio measures.
+
+    Examples
+    --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import Flat
+    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
+    >>> round(probability(fit(effects, Model(mu=Flat(), tau=None)), "mu", below=0), 6)
+    0.963181
+    """
+    given = [item for item in (below, above, between) if item is not None]
+    if len(given) != 1:
+        raise ModelError("give exactly one of below, above, between.")
+    ends = np.array(given[0] if between is not None else [given[0]], float)
+    if np.isnan(ends).any() or (between is not None and (ends.size != 2 or not ends[0] < ends[1])):
+        raise ModelError(f"{given[0]!r}: thresholds are numbers, and those of between ascend.")
+    if scale == "natural" and name != "tau":
+        ends = measure(fit.effects.measure).transform(ends)
+    elif scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    cdf = distribution(fit, name, ends, at=at, upper=above is not None)
+    return float(cdf[1] - cdf[0]) if between is not None else float(cdf[0])
+
+
+def predict(
+    fit: Fit,
+    at: Mapping[str, Any] | None = None,
+    *,
+    level: float = LEVEL,
+    interval: IntervalKind = "central",
+    scale: Scale = "analysis",
+) -> pd.DataFrame:
+    """Mean effect, and true effect in a new study, at moderator values.
+
+    Parameters
+    ----------
+    fit : Fit
+    at : mapping, optional
+        For example ``{"timing": "during"}``; moderators that are not named are averaged over the observed mix.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows ``mu`` and ``theta_new``; columns as of `summarize`. `theta_new` is the effect in a new setting, not the
+        estimate that a new trial would report, which has its sampling error in addition.
+    """
+    rows = {}
+    p = _probabilities(level)
+    for name in ("mu", "theta_new"):
+
+        def question(quadrature: Quadrature, name: str = name) -> tuple[Summary, float]:
+            functional, _ = functional_of(quadrature, fit, name, at)
+            return summary_of(quadrature, functional, p)
+
+        summary = ask(fit, question)
+        lower, median, upper = summary.quantiles[0]
+        if interval != "central":
+            lower, upper = marginal(fit, name, at).interval(level, interval)
+        rows[name] = [summary.mean[0], summary.sd[0], median, lower, upper]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "sd", "median", "lower", "upper"])
+    table = _back(table, list(rows), fit.effects, scale)
+    table["level"], table["interval"], table["mcse"] = level, interval, 0.0
+    table.index.name = "quantity"
+    return table
+
+
+def study_weights(fit: Fit) -> FloatArray:
+    """Share of each row in the mean effect, in percent, shape ``(k,)``.
+
+    Given tau the posterior mean of mu is linear in the estimates; its coefficients are averaged over the posterior of
+    tau and scaled to sum to 100. Under a covariance a row's weight can be negative.
+    """
+    problem, quadrature = fit.quadrature.problem, fit.quadrature
+    with np.errstate(over="ignore"):
+        precision = 1.0 / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
+    rows = np.einsum("pn,kp->kn", quadrature.cov[0], problem.X) * precision
+    weights = rows @ quadrature.weights
+    for members, forward, _ in problem.rotation.blocks:
+        weights[members] = forward.T @ weights[members]
+    return 100 * weights / weights.sum()
+
+
+def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") -> pd.DataFrame:
+    """Quoted and shrunken estimates of every row, with weights.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``label study y se lower upper theta theta_lower theta_upper weight level``: the quoted estimate with
+        its normal interval, the posterior median of the study's own effect with its central interval, and the weight
+        in the mean effect in percent.
+    """
+    effects = fit.effects
+    p = _probabilities(level)
+    summary = ask(fit, lambda quadrature: summary_of(quadrature, studies(quadrature), p))
+    half = special.ndtri((1 + level) / 2) * effects.se
+    table = pd.DataFrame(
+        {
+            "label": effects.label,
+            "study": effects.study,
+            "y": effects.y,
+            "se": effects.se,
+            "lower": effects.y - half,
+            "upper": effects.y + half,
+            "theta": summary.quantiles[:, 1],
+            "theta_lower": summary.quantiles[:, 0],
+            "theta_upper": summary.quantiles[:, 2],
+            "weight": study_weights(fit),
+        }
+    )
+    kind = measure(effects.measure)
+    if scale == "natural" and kind.transformed:
+        for column in ("y", "lower", "upper", "theta", "theta_lower", "theta_upper"):
+            table[column] = kind.back(table[column].to_numpy())
+    elif scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    table["level"] = level
+    return table
+
+
+def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Differences between every two levels of each categorical moderator, and slopes of numeric ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``moderator contrast mean sd median lower upper p_below_null p_above_null level interval``. These are
+        differences between trials, not within them.
+    """
+    design = fit.design
+    names, labels, rows = [], [], []
+    for name, factor in design.factors.items():
+        if not factor.levels:
+            high = design.profile({name: float(factor.centre[0]) + factor.per})
+            rows.append(high - design.profile({name: float(factor.centre[0])}))
+            names.append(name)
+            labels.append("slope" if factor.per == 1 else f"slope per {factor.per:g}")
+            continue
+        ordered = [factor.reference, *(level for level in factor.levels if level != factor.reference)]
+        for first, second in combinations([str(level) for level in ordered], 2):
+            rows.append(design.profile({name: second}) - design.profile({name: first}))
+            names.append(name)
+            labels.append(f"{second} - {first}")
+    columns = ["mean", "sd", "lower", "median", "upper"]
+    if not rows:
+        return pd.DataFrame(columns=["moderator", "contrast", *columns, "p_below_null", "p_above_null"])
+    matrix = np.array(rows)
+    p = _probabilities(level)
+
+    def question(quadrature: Quadrature) -> tuple[tuple[Summary, FloatArray], float]:
+        functional = linear(quadrature, matrix, np.zeros(len(matrix), bool))
+        summary, error = summary_of(quadrature, functional, p)
+        if quadrature.problem.cut is not None:
+            below = np.array([float(cut_marginal(quadrature, functional, i).cdf(0.0)) for i in range(len(matrix))])
+        else:
+            sds = np.sqrt(functional.var)
+            below = mixture_cdf(np.zeros((len(matrix), 1)), quadrature.weights, functional.mean, sds)[:, 0]
+        return (summary, below), error
+
+    summary, below = ask(fit, question)
+    table = pd.DataFrame(np.column_stack([summary.mean, summary.sd, summary.quantiles]), columns=columns)
+    table = table[["mean", "sd", "median", "lower", "upper"]]
+    table.insert(0, "moderator", names)
+    table.insert(1, "contrast", labels)
+    table["p_below_null"], table["p_above_null"] = below, 1 - below
+    table["level"], table["interval"] = level, "central"
+    return table
+
+
+_CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (
+    ("EE", "wald"),
+    ("DL", "wald"),
+    ("REML", "wald"),
+    ("PM", "wald"),
+    ("REML", "hksj"),
+    ("REML", "hksj_adhoc"),
+)
+
+
+def compare_table(
+    effects: Effects, fits: Mapping[str, Fit] | Fit, *, level: float = LEVEL, scale: Scale = "analysis"
+) -> pd.DataFrame:
+    """Bayesian beside classical pooling of the same rows, one line per method.
+
+    Parameters
+    ----------
+    effects : Effects
+    fits : Fit or mapping of str to Fit
+        One Bayesian fit, or several by name.
+    level : float
+        Of every interval.
+    scale : {"analysis", "natural"}
+        ``"natural"`` back-transforms estimates and intervals of ratio measures.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``method kind estimate lower upper tau pi_lower pi_upper pi_formula p_value p_below_null
+        difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
+        classical standard errors. A line that is not defined says why under ``note``.
+    """
+    named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits)
+    rows: list[dict[str, Any]] = []
+    reference: float | None = None
+    for name, fit in named.items():
+        table = summarize(fit, level=level)
+        mu, new = table.loc["mu"], table.loc["theta_new"]
+        reference = float(table["median"].to_numpy()[0]) if reference is None else reference
+        rows.append(
+            {
+                "method": name,
+                "kind": "posterior",
+                "estimate": mu["median"],
+                "lower": mu["lower"],
+                "upper": mu["upper"],
+                "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                "pi_lower": new["lower"],
+                "pi_upper": new["upper"],
+                "pi_formula": "predictive",
+                "p_value": np.nan,
+                "p_below_null": probability(fit, "mu", below=0.0),
+                "difference_se": np.nan,
+                "note": "",
+            }
+        )
+    rho = next(iter(named.values())).model.rho if named else 0.5
+    for method, ci in _CLASSICAL_ROWS:
+        try:
+            (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)
+        except ModelError as error:
+            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error)})
+            continue
+        rows.append(_classical_row(result, reference))
+    frame = pd.DataFrame(rows)
+    frame["level"], frame["interval"] = level, "central"
+    kind = measure(effects.measure)
+    if scale == "natural" and kind.transformed:
+        for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper"):
+            frame[column] = kind.back(frame[column].to_numpy(float))
+    return frame
+
+
+def _method_name(method: str, ci: str) -> str:
+    suffix = {"wald": "", "t": " + t", "hksj": " + HKSJ", "hksj_adhoc": " + HKSJ ad hoc"}[ci]
+    return {"EE": "common effect"}.get(method, method) + suffix
+
+
+def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, Any]:
+    return {
+        "method": _method_name(result.method, result.ci),
+        "kind": "classical",
+        "estimate": result.estimate,
+        "lower": result.lower,
+        "upper": result.upper,
+        "tau": math.sqrt(result.tau2),
+        "pi_lower": result.pi_lower,
+        "pi_upper": result.pi_upper,
+        "pi_formula": result.pi_formula,
+        "p_value": result.p,
+        "p_below_null": np.nan,
+        "difference_se": np.nan if reference is None else (result.estimate - reference) / result.se,
+        "note": "",
+    }
+
+
+def bayes_factor(first: Fit, second: Fit) -> float:
+    """Bayes factor of two models of the same effects, the ratio of their evidences.
+
+    Raises
+    ------
+    ModelError
+        Under an improper prior, or where the effects differ.
+    """
+    for fit in (first, second):
+        if fit.log_evidence is None:
+            raise ModelError(f"{fit.model!r} has an improper prior, under which a Bayes factor means nothing.")
+    same = first.effects.y.shape == second.effects.y.shape and np.array_equal(first.effects.y, second.effects.y)
+    if not (same and np.array_equal(first.effects.se, second.effects.se)):
+        raise ModelError("a Bayes factor compares models of the same effects; these differ.")
+    return math.exp(float(first.log_evidence or 0.0) - float(second.log_evidence or 0.0))

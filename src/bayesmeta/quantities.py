@@ -1,0 +1,227 @@
+"""The posterior of every quantity of a fit, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from bayesmeta.errors import ModelError
+from bayesmeta.marginal import Marginal, NormalMixture, from_density, mixture_cdf, mixture_quantile
+from bayesmeta.problem import Functional, Quadrature, linear, log_interval, studies
+from bayesmeta.quadrature import refined
+from bayesmeta.result import Fit
+
+__all__ = ["Summary", "ask", "cut_marginal", "distribution", "functional_of", "marginal", "quantities", "summary_of"]
+
+FloatArray = NDArray[np.float64]
+
+# an answer is given when the full and the half set of nodes agree to this
+SETTLED = 1e-8
+
+
+def ask[T](fit: Fit, question: Callable[[Quadrature], tuple[T, float]]) -> T:
+    """Answer a question, with more nodes where the answer had not settled.
+
+    Parameters
+    ----------
+    question : callable
+        From the nodes to the answer and the difference that halving the nodes makes to it.
+    """
+    quadrature = fit.quadrature
+    answer, error = question(quadrature)
+    while not error <= SETTLED:
+        quadrature = refined(quadrature, fit.effects, fit.model)
+        answer, error = question(quadrature)
+    return answer
+
+
+def _mixture(quadrature: Quadrature, functional: Functional, row: int) -> NormalMixture:
+    return NormalMixture(
+        quadrature.weights, functional.mean[row], np.sqrt(functional.var[row]), min(functional.moments, 2)
+    )
+
+
+def _cut_density(quadrature: Quadrature, functional: Functional, row: int) -> Callable[[FloatArray], FloatArray]:
+    """Density of a quantity when one coefficient is truncated; in closed form at each node.
+
+    Given the node, quantity q and truncated coefficient c are jointly normal, so that the density of q is its normal
+    density times P(low < c < high | q) / P(low < c < high).
+    """
+    cut = quadrature.problem.cut
+    assert cut is not None
+    assert functional.cut_cov is not None
+    column = cut.column
+    # lighter nodes change no digit of a density that is tabulated to 1e-11
+    heavy = quadrature.weights > 1e-16 * quadrature.weights.max()
+    weights = quadrature.weights[heavy]
+    centre, spread = quadrature.mean[column, heavy], quadrature.cov[column, column, heavy]
+    mean, var, cov = functional.mean[row, heavy], functional.var[row, heavy], functional.cut_cov[row, heavy]
+    left = np.maximum(spread - cov**2 / var, 0.0)
+    whole = log_interval((cut.low - centre) / np.sqrt(spread), (cut.high - centre) / np.sqrt(spread))
+
+    def density(x: FloatArray) -> FloatArray:
+        z = (x[:, None] - mean) / np.sqrt(var)
+        given = centre + cov / np.sqrt(var) * z
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sd = np.sqrt(left)
+            inside = log_interval(
+                np.where(sd > 1e-9 * np.sqrt(spread), (cut.low - given) / sd, np.where(given >= cut.low, -40.0, 40.0)),
+                np.where(
+                    sd > 1e-9 * np.sqrt(spread), (cut.high - given) / sd, np.where(given <= cut.high, 40.0, -40.0)
+                ),
+            )
+        log = inside - whole - 0.5 * z * z - 0.5 * np.log(2 * np.pi * var)
+        return np.exp(np.where(np.isnan(log), -np.inf, log)) @ weights
+
+    return density
+
+
+def cut_marginal(quadrature: Quadrature, functional: Functional, row: int) -> Marginal:
+    """Posterior of a quantity when one coefficient is truncated, tabulated from its closed-form density."""
+    cut = quadrature.problem.cut
+    assert cut is not None
+    mean, sd = functional.mean[row], np.sqrt(functional.var[row])
+    used = quadrature.weights > 1e-20
+    low, high = float((mean - 9 * sd)[used].min()), float((mean + 9 * sd)[used].max())
+    is_cut = bool(np.allclose(functional.cut_cov[row], functional.var[row], rtol=1e-12, atol=0))  # type: ignore[index]
+    if is_cut:
+        low, high = max(low, cut.low), min(high, cut.high)
+        if not low < high:
+            # all mass lies in the outer tail at one end of the truncation
+            low, high = cut.low, cut.high
+    inner = [edge for edge in (cut.low, cut.high) if low < edge < high]
+    middle = np.linspace(low, high, 9)
+    breaks = np.unique(np.concatenate([middle, inner]))
+    return from_density(_cut_density(quadrature, functional, row), breaks, moments=functional.moments)
+
+
+def functional_of(quadrature: Quadrature, fit: Fit, name: str, at: Mapping[str, Any] | None) -> tuple[Functional, int]:
+    """Find a quantity by its name: the functional that holds it, and its row there."""
+    design = fit.design
+    if name in ("mu", "theta_new"):
+        return linear(quadrature, design.profile(at)[None, :], np.array([name == "theta_new"])), 0
+    if at:
+        raise ModelError(f"{name}: a profile (at) is for mu and theta_new.")
+    inside = name[name.find("[") + 1 : -1]
+    if name.startswith("beta[") and name.endswith("]"):
+        names = [contrast.name for contrast in design.contrasts]
+        if inside in names:
+            return linear(quadrature, design.contrasts[names.index(inside)].weights[None, :], np.array([False])), 0
+    if name.startswith("theta[") and name.endswith("]") and inside in fit.effects.label:
+        return studies(quadrature), fit.effects.label.index(inside)
+    raise ModelError(f"unknown quantity {name!r}. Allowed: {', '.join(quantities(fit))}.")
+
+
+def quantities(fit: Fit) -> tuple[str, ...]:
+    """Names of everything that can be asked of a fit."""
+    head = ("mu", *(() if fit.model.tau is None else ("tau",)), "theta_new")
+    betas = tuple(f"beta[{contrast.name}]" for contrast in fit.design.contrasts)
+    return (*head, *betas, *(f"theta[{label}]" for label in fit.effects.label))
+
+
+def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Marginal:
+    """Posterior of one quantity.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        ``mu``, ``tau``, ``theta_new``, ``beta[...]`` or ``theta[...]``.
+    at : mapping, optional
+        Moderator values for ``mu`` and ``theta_new``; those not named are averaged over the observed mix.
+
+    Returns
+    -------
+    Marginal
+        With ``mean sd cdf sf quantile density interval rvs``, on the analysis scale.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import Flat, HalfNormal
+    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
+    >>> common = fit(effects, Model(mu=Flat(), tau=None))
+    >>> round(marginal(common, "mu").mean, 6)
+    -0.16
+    """
+    if name == "tau":
+        if at:
+            raise ModelError("tau: a profile (at) is for mu and theta_new.")
+        if fit.quadrature.tau_marginal is None:
+            raise ModelError("tau: this is a common-effect model; it has none.")
+        return fit.quadrature.tau_marginal
+    functional, row = functional_of(fit.quadrature, fit, name, at)
+    if fit.quadrature.problem.cut is not None:
+        return cut_marginal(fit.quadrature, functional, row)
+    return _mixture(fit.quadrature, functional, row)
+
+
+class Summary(NamedTuple):
+    """Mean and SD of shape (M,), quantiles of shape (M, P)."""
+
+    mean: FloatArray
+    sd: FloatArray
+    quantiles: FloatArray
+
+
+def summary_of(quadrature: Quadrature, functional: Functional, p: FloatArray) -> tuple[Summary, float]:
+    """Mean, SD and quantiles of every row, and what halving the nodes would change in probability."""
+    if quadrature.problem.cut is not None:
+        forms = [cut_marginal(quadrature, functional, row) for row in range(functional.mean.shape[0])]
+        summary = Summary(
+            np.array([form.mean for form in forms]),
+            np.array([form.sd for form in forms]),
+            np.array([form.quantile(p) for form in forms]),
+        )
+        return summary, 0.0
+    weights, rows = quadrature.weights, functional.mean.shape[0]
+    sds = np.sqrt(functional.var)
+    centre = functional.mean @ weights
+    spread = np.sqrt((functional.var + (functional.mean - centre[:, None]) ** 2) @ weights)
+    quantiles = np.empty((rows, p.size))
+    error = 0.0
+    step = max(1, int(4e6 // (weights.size * max(p.size, 1))))
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        quantiles[part] = mixture_quantile(p, weights, functional.mean[part], sds[part])
+        other = mixture_cdf(quantiles[part], quadrature.coarse, functional.mean[part], sds[part])
+        error = max(error, float(np.abs(other - p).max(initial=0.0)))
+    if functional.moments < 2:
+        spread = np.full(rows, math.inf)
+    if functional.moments < 1:
+        centre = np.full(rows, math.inf)
+    return Summary(centre, spread, quantiles), error
+
+
+def distribution(
+    fit: Fit, name: str, x: ArrayLike, *, at: Mapping[str, Any] | None = None, upper: bool = False
+) -> FloatArray:
+    """Distribution function (or upper tail) of a quantity at points ``x``, settled to 1e-8."""
+    x = np.asarray(x, float)
+    if name == "tau" or fit.quadrature.problem.cut is not None:
+        form = marginal(fit, name, at)
+        return form.sf(x) if upper else form.cdf(x)
+
+    def question(quadrature: Quadrature) -> tuple[FloatArray, float]:
+        functional, row = functional_of(quadrature, fit, name, at)
+        means, sds = functional.mean[row], np.sqrt(functional.var[row])
+        values = np.empty(x.size)
+        error = 0.0
+        step = max(1, int(4e6 // means.size))
+        flat = x.ravel()
+        for start in range(0, flat.size, step):
+            part = slice(start, start + step)
+            scaled = (flat[part, None] - means) / sds
+            tails = special.ndtr(-scaled if upper else scaled)
+            values[part] = tails @ quadrature.weights
+            error = max(error, float(np.abs(tails @ quadrature.coarse - values[part]).max()))
+        return values.reshape(x.shape), error
+
+    return ask(fit, question)

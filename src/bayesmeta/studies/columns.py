@@ -1,0 +1,201 @@
+"""Names of columns, filters over rows, and where a fault stands in the file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmeta.errors import DataError, Fault
+
+__all__ = ["NUMBER_COLUMNS", "FrameFaults", "map_columns", "match_rows", "split_table"]
+
+_ARM_STEMS = (
+    "n", "mean", "sd", "se", "events", "mean_change", "sd_change", "se_change", "mean_pre", "sd_pre", "mean_post",
+    "sd_post", "median", "q1", "q3", "low", "high", "ci_low", "ci_high",
+)  # fmt: skip
+#: Columns that hold what a row found; every other column may tell rows apart.
+NUMBER_COLUMNS = frozenset(
+    [f"{stem}_{arm}" for stem in _ARM_STEMS for arm in "tc"]
+    + ["estimate", "se", "var", "ci_low", "ci_high", "t", "p", "df", "md", "r", "n", "correlation"]
+)
+_SHOWN = 12
+
+
+def _listed(names: Iterable[Any]) -> str:
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:_SHOWN]) + (f", ... ({len(texts)} in all)" if len(texts) > _SHOWN else "")
+
+
+class FrameFaults:
+    """Faults of a table, told by the file's own rows and columns."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.source: str = frame.attrs.get("source", "table")
+        self.theirs: Mapping[str, str] = frame.attrs.get("columns", {})
+        self.index = frame.index
+        self.found: list[Fault] = []
+
+    def add(self, what: str, remedy: str, *, row: int | None = None, column: str | None = None) -> None:
+        """Note a fault, ``row`` being the position in the table."""
+        where = self.source if row is None else f"{self.source} row {self.index[row]}"
+        if column is not None:
+            where += f", column {self.theirs.get(column, column)}"
+        self.found.append(Fault(where, what, remedy))
+
+    def missing_column(self, column: str, frame: pd.DataFrame, remedy: str = "") -> None:
+        """Note that a column is not there, with the nearest name."""
+        near = difflib.get_close_matches(column, map(str, frame.columns), n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        self.add(f"there is no column {column!r}", f"{hint}{remedy or f'Columns: {_listed(frame.columns)}.'}")
+
+    def raise_if_any(self) -> None:
+        """Raise all of them at once."""
+        if self.found:
+            raise DataError(self.found)
+
+
+def map_columns(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str],
+    constants: Mapping[str, Any] | None = None,
+    values: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
+    """Add our columns beside the file's.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A table.
+    columns : mapping
+        Our name to the file's.
+    constants : mapping, optional
+        Our name to one value for all rows.
+    values : mapping, optional
+        Column to a mapping of the file's values to ours; every value that stands there must be in it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A new table; ``attrs["columns"]`` remembers the names, so that faults name the file's columns.
+
+    Raises
+    ------
+    DataError
+        If a column is not there, a name is taken, or a value has no translation; all are listed.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"trial": ["A"], "aim": ["up"]})
+    >>> map_columns(table, {"study": "trial", "coded_better": "aim"}, values={"coded_better": {"up": "higher"}})
+      trial aim study coded_better
+    0     A  up     A       higher
+    """
+    if not (columns or constants or values):
+        return frame
+    faults = FrameFaults(frame)
+    new: dict[str, Any] = {}
+    for ours, theirs in columns.items():
+        if theirs not in frame.columns:
+            faults.missing_column(theirs, frame)
+        elif ours in frame.columns and ours != theirs:
+            faults.add(f"{ours!r} is mapped to {theirs!r}, but there is a column {ours!r} too", "Rename one of them.")
+        else:
+            new[ours] = frame[theirs]
+    for ours, value in (constants or {}).items():
+        if ours in frame.columns or ours in columns:
+            faults.add(f"{ours!r} is a constant, but there is a column {ours!r} too", "Remove one of them.")
+        else:
+            new[ours] = pd.Series([value] * len(frame), index=frame.index)
+    for ours, translation in (values or {}).items():
+        if (column := new.get(ours, frame.get(ours))) is None:
+            if ours not in columns:
+                faults.missing_column(ours, frame)
+            continue
+        for value in column.dropna().unique():
+            if value not in translation:
+                faults.add(
+                    f"column {columns.get(ours, ours)}: {value!r} has no translation",
+                    f"Add it under [data.values.{ours}]. Translated: {_listed(translation)}.",
+                )
+        new[ours] = column.map(translation)
+    faults.raise_if_any()
+    mapped = frame.assign(**new)
+    mapped.attrs = {**frame.attrs, "columns": {**frame.attrs.get("columns", {}), **columns}}
+    return mapped
+
+
+def match_rows(
+    frame: pd.DataFrame, where: Mapping[str, Any], faults: FrameFaults, context: str, *, must: bool = True
+) -> NDArray[np.bool_]:
+    """Find the rows whose columns hold the values of a filter.
+
+    Notes a fault for a column or a value that is not there, and (if ``must``) for a filter that no row passes.
+    """
+    chosen = np.ones(len(frame), dtype=bool)
+    known = True
+    for name, wanted in where.items():
+        if name not in frame.columns:
+            faults.missing_column(name, frame)
+            known = False
+            continue
+        column = frame[name]
+        passed = np.zeros(len(frame), dtype=bool)
+        for value in wanted if isinstance(wanted, (tuple, list)) else (wanted,):
+            same = (column == value).fillna(False).to_numpy(dtype=bool)
+            if not same.any():
+                levels = sorted(map(str, column.dropna().unique()))
+                near = difflib.get_close_matches(str(value), levels, n=1)
+                hint = f"Did you mean {near[0]!r}? " if near else ""
+                faults.add(f"{context}: no row has {name} = {value!r}", f"{hint}Values: {_listed(levels)}.")
+                known = False
+            passed |= same
+        chosen &= passed
+    if must and known and not chosen.any():
+        shown = ", ".join(f"{name} = {value!r}" for name, value in where.items())
+        faults.add(f"{context}: no row has all of {shown}", "Correct the filter.")
+    return chosen
+
+
+def split_table(frame: pd.DataFrame, by: str) -> tuple[tuple[str, pd.DataFrame], ...]:
+    """Split a table by the values of a column, in order of appearance.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A table.
+    by : str
+        The column.
+
+    Returns
+    -------
+    tuple of (value, table)
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or a row has no value in it; all such rows are listed.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"study": ["A", "B", "C"], "site": ["x", "y", "x"]})
+    >>> [(value, len(part)) for value, part in split_table(table, "site")]
+    [('x', 2), ('y', 1)]
+    """
+    faults = FrameFaults(frame)
+    if by not in frame.columns:
+        faults.missing_column(by, frame)
+        faults.raise_if_any()
+    for row in np.flatnonzero(frame[by].isna().to_numpy()):
+        faults.add("the cell is empty", "Fill it: the table is split by this column.", row=int(row), column=by)
+    faults.raise_if_any()
+    parts = []
+    for value in frame[by].unique():
+        part = frame[frame[by] == value]
+        part.attrs = dict(frame.attrs)
+        parts.append((f"{value:g}" if isinstance(value, float) else str(value), part))
+    return tuple(parts)

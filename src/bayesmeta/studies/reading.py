@@ -1,0 +1,674 @@
+"""A table of trials to `Effects`: rows chosen, directions aligned, effects computed, shared arms found."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmeta.effects import Effects
+from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
+from bayesmeta.measures import MEASURES, Derivation, effect_rows
+from bayesmeta.measures import measure as find_measure
+from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, map_columns, match_rows
+from bayesmeta.studies.files import TEXT_COLUMNS, parse_table, read_table
+from bayesmeta.studies.sharing import shared_blocks
+
+if TYPE_CHECKING:
+    from bayesmeta.outcome import Assumption, Exclusion, Moderator, Protocol
+
+__all__ = [
+    "Reading",
+    "RowRecord",
+    "effect_sizes",
+    "possible_measures",
+    "read_csv_effects",
+    "read_effects",
+    "read_outcome",
+]
+
+#: |SMD| beyond which a standard error was probably given as a standard deviation.
+EXTREME_SMD = 2.0
+_TURNED_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
+_NEGATED = ("mean", "mean_change", "mean_pre", "mean_post", "median")
+_NEGATED_ROW = ("estimate", "md", "t", "r")
+_SWAPPED = (("ci_low", "ci_high"), ("ci_low_t", "ci_high_t"), ("ci_low_c", "ci_high_c"), ("q1_t", "q3_t"),
+            ("q1_c", "q3_c"), ("low_t", "high_t"), ("low_c", "high_c"))  # fmt: skip
+_NOT_REPORTED = "not reported"
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecord:
+    """A row that was left out, filled or turned: its number in the file, its trial, and why."""
+
+    row: int
+    study: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Effects with everything that was done to the table to get them.
+
+    Parameters
+    ----------
+    effects : Effects
+        The estimates.
+    source : str
+        Name of the file.
+    sha256 : str or None
+        Hash of its bytes.
+    rows : tuple of int
+        The file's row of each estimate.
+    table : pandas.DataFrame
+        The rows used, as they were after assumptions and turning.
+    excluded, assumed, turned : tuple of RowRecord
+        Rows of this outcome that were left out, cells that were filled, rows whose means were multiplied by -1.
+    findings : tuple of Finding
+        What someone should look at.
+    """
+
+    effects: Effects
+    source: str
+    sha256: str | None
+    rows: tuple[int, ...]
+    table: pd.DataFrame
+    excluded: tuple[RowRecord, ...] = ()
+    assumed: tuple[RowRecord, ...] = ()
+    turned: tuple[RowRecord, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What is asked of a table."""
+
+    measure: str
+    better: Literal["higher", "lower"] | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    exclude: Sequence[Exclusion] = ()
+    assume: Sequence[Assumption] = ()
+    moderators: Sequence[Moderator | str] = ()
+    subgroups: Sequence[str] = ()
+    cluster: str | None = None
+    working_correlation: float | None = None
+    missing: Literal["fault", "exclude", "level"] = "fault"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    unit: str | None = None
+
+
+class _Noted(Sequence[Derivation]):
+    """A ledger with one more assumption in some rows."""
+
+    __slots__ = ("_ledger", "_note", "_rows")
+
+    def __init__(self, ledger: Sequence[Derivation], rows: NDArray[np.bool_], note: str) -> None:
+        self._ledger, self._rows, self._note = ledger, rows, note
+
+    def __len__(self) -> int:
+        return len(self._ledger)
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return tuple(self[i] for i in range(*row.indices(len(self))))
+        made = self._ledger[row]
+        return dataclasses.replace(made, assumptions=(self._note, *made.assumptions)) if self._rows[row] else made
+
+    def __iter__(self) -> Iterator[Derivation]:
+        return (self[row] for row in range(len(self)))
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def _records(frame: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> list[RowRecord]:
+    return [RowRecord(int(frame.index[i]), str(frame["study"].iloc[i]), reason) for i in np.flatnonzero(rows)]
+
+
+def _assume(frame: pd.DataFrame, ask: _Ask, faults: FrameFaults) -> tuple[pd.DataFrame, list[RowRecord]]:
+    """Fill cells as the protocol says; only empty ones, since a filled one is the file's to correct."""
+    records: list[RowRecord] = []
+    for number, item in enumerate(ask.assume):
+        rows = match_rows(frame, item.where, faults, f"assume[{number}]")
+        for name, value in item.set.items():
+            if name not in frame.columns:
+                faults.missing_column(name, frame)
+                continue
+            column = frame[name].copy()
+            for i in np.flatnonzero(rows & frame[name].notna().to_numpy()):
+                held = f"the cell holds {frame[name].iloc[i]!r}; an assumption fills empty cells only"
+                faults.add(held, "Correct the file instead, or remove the assumption.", row=int(i), column=name)
+            try:
+                column[rows & frame[name].isna().to_numpy()] = value
+            except TypeError:
+                faults.add(f"assume[{number}]: {value!r} does not fit column {name!r}", "Give a value of its kind.")
+            frame = frame.assign(**{name: column})
+            records += _records(frame, rows, f"{name} = {value!r} assumed: {item.reason}")
+    return frame, records
+
+
+def _check_structure(frame: pd.DataFrame, faults: FrameFaults) -> None:
+    """Look for faults that concern every row, whichever outcome is asked for."""
+    for i in np.flatnonzero(frame["study"].isna().to_numpy()):
+        faults.add("the cell is empty", "Name the trial.", row=int(i), column="study")
+    if "coded_better" in frame.columns:
+        coded = frame["coded_better"]
+        for i in np.flatnonzero((~coded.isin(["lower", "higher"]) & coded.notna()).to_numpy()):
+            faults.add(
+                f"{coded.iloc[i]!r} is not lower or higher",
+                "Write which direction of the stored numbers is better.",
+                row=int(i),
+                column="coded_better",
+            )
+        for i in np.flatnonzero(coded.isna().to_numpy()):
+            faults.add(
+                "the cell is empty: the direction of the scale is not known",
+                "State it in the file, or list the row under assume or exclude in [data], with a reason.",
+                row=int(i),
+                column="coded_better",
+            )
+    _check_duplicates(frame, faults)
+
+
+def _check_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
+    numbers = NUMBER_COLUMNS | {faults.theirs[name] for name in NUMBER_COLUMNS if name in faults.theirs}
+    identifying = [name for name in frame.columns if name not in numbers and name != "note"]
+    alike = frame.duplicated(identifying, keep=False).to_numpy()
+    if not alike.any():
+        return
+    candidates = frame[alike]
+    equal = candidates.duplicated(keep=False).to_numpy()
+    for part, what, remedy in (
+        (candidates[equal], "all their columns are equal", "Remove all but one."),
+        (
+            candidates[~equal],
+            "one trial, and every column that could tell them apart is equal, but not their numbers",
+            "Correct or exclude one, or add a column that tells them apart (outcome, horizon, arm_t, arm_c or another).",
+        ),
+    ):
+        for _, group in part.groupby(identifying, dropna=False, sort=False):
+            shown = ", ".join(str(row) for row in group.index)
+            faults.add(f"rows {shown} ({group['study'].iloc[0]}): {what}", remedy)
+
+
+def _align(frame: pd.DataFrame, ask: _Ask, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Multiply by -1 what is coded in the other direction than the outcome's, before anything is computed."""
+    turned = np.zeros(len(frame), dtype=bool)
+    if "coded_better" not in frame.columns:
+        return frame, turned
+    coded = frame["coded_better"]
+    if ask.better is None:
+        if coded.nunique() > 1:
+            faults.add(
+                "rows are coded in both directions, and the outcome does not say which is better",
+                'State better = "lower" or "higher".',
+                column="coded_better",
+            )
+        return frame, turned
+    turned = (coded.notna() & (coded != ask.better)).to_numpy(dtype=bool)
+    if not turned.any():
+        return frame, turned
+    if ask.measure not in _TURNED_MEASURES:
+        for i in np.flatnonzero(turned):
+            faults.add(
+                f"coded {coded.iloc[i]!r}, but {ask.better} is better: {ask.measure} cannot be turned by a sign",
+                "Recode the row (events that are bad, or the inverse ratio).",
+                row=int(i),
+                column="coded_better",
+            )
+        return frame, turned
+    new: dict[str, Any] = {}
+    for name in [f"{stem}_{arm}" for stem in _NEGATED for arm in "tc"] + list(_NEGATED_ROW):
+        if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name]):
+            # 0 - x, not -x: no negative zeros
+            new[name] = frame[name].where(~turned, 0.0 - frame[name])
+    for low, high in _SWAPPED:
+        pair = [frame[name] for name in (low, high) if name in frame.columns]
+        if len(pair) == 2 and all(pd.api.types.is_numeric_dtype(column) for column in pair):
+            new[low] = pair[0].where(~turned, 0.0 - pair[1])
+            new[high] = pair[1].where(~turned, 0.0 - pair[0])
+    aligned = frame.assign(**new)
+    aligned.attrs = frame.attrs
+    return aligned, turned
+
+
+def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFaults) -> NDArray[Any] | None:
+    """Values of one moderator: floats where numeric, text where categorical; None where a fault stands in the way."""
+    if name not in frame.columns:
+        faults.missing_column(name, frame)
+        return None
+    column = frame[name]
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    filled = column.notna().to_numpy()
+    is_number = np.isfinite(numbers)
+    if kind != "categorical" and (kind == "numeric" or is_number.any()):
+        for i in np.flatnonzero(filled & ~is_number):
+            remedy = "Correct it" + (', or state kind = "categorical".' if kind is None else ".")
+            faults.add(f"{column.iloc[i]!r} is not a number, as other rows of this moderator are" if kind is None
+                       else f"{column.iloc[i]!r} is not a number", remedy, row=int(i), column=name)  # fmt: skip
+        return None if (filled & ~is_number).any() else numbers
+    values = column.astype(object).to_numpy()
+    texts = [f"{v:g}" if isinstance(v, float) and math.isfinite(v) else v for v in values]
+    return np.array([text if seen else None for text, seen in zip(texts, filled, strict=True)], dtype=object)
+
+
+def _moderators(
+    frame: pd.DataFrame, ask: _Ask, faults: FrameFaults
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_], dict[str, str]]:
+    """Return columns, rows that stay, and for rows that do not stay nothing but the reason by moderator."""
+    columns: dict[str, NDArray[Any]] = {}
+    for item in ask.moderators:
+        name, kind = (item, None) if isinstance(item, str) else (item.name, item.kind)
+        if (values := _moderator(frame, name, kind, faults)) is not None:
+            columns[name] = values
+            if not isinstance(item, str) and item.reference is not None and item.reference not in values:
+                levels = ", ".join(sorted({str(value) for value in values if value is not None}))
+                faults.add(f"moderator {name}: no row has the reference level {item.reference!r}", f"Levels: {levels}.")
+    for name in ask.subgroups:
+        if name not in columns and (values := _moderator(frame, name, "categorical", faults)) is not None:
+            columns[name] = values
+    keep = np.ones(len(frame), dtype=bool)
+    reasons: dict[str, str] = {}
+    for name, values in columns.items():
+        empty = pd.isna(values)
+        if not empty.any():
+            continue
+        if ask.missing == "exclude":
+            keep &= ~empty
+            reasons[name] = f"moderator {name} is not reported (missing = exclude)"
+        elif ask.missing == "level" and values.dtype == object:
+            columns[name] = np.where(empty, _NOT_REPORTED, values)
+        else:
+            for i in np.flatnonzero(empty):
+                remedy = 'Fill it, exclude the row, or state missing = "exclude" (or "level" for categories).'
+                faults.add("the cell is empty", remedy, row=int(i), column=name)
+    return columns, keep, reasons
+
+
+# -- effects -----------------------------------------------------------------------------------------------------------
+
+
+def _read(frame: pd.DataFrame, ask: _Ask) -> Reading:
+    """Do all of it, in the order that the rules state; faults are raised together at the end of each stage."""
+    find_measure(ask.measure)
+    faults = FrameFaults(frame)
+    attrs = dict(frame.attrs)
+    if "study" not in frame.columns:
+        faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
+        faults.raise_if_any()
+    frame = frame.assign(study=frame["study"].astype("str"))
+    frame, assumed = _assume(frame, ask, faults)
+    left_out = np.zeros(len(frame), dtype=bool)
+    excluded: list[tuple[NDArray[np.bool_], str]] = []
+    for number, item in enumerate(ask.exclude):
+        rows = match_rows(frame, item.where, faults, f"exclude[{number}]")
+        excluded.append((rows & ~left_out, item.reason))
+        left_out |= rows
+    faults.raise_if_any()
+    chosen = match_rows(frame, ask.where, faults, "where")
+    records = [r for rows, reason in excluded for r in _records(frame, rows & chosen, reason)]
+    assumed_here = {int(frame.index[i]) for i in np.flatnonzero(chosen)}
+    whole = frame[~left_out]
+    faults.index = whole.index
+    _check_structure(whole, faults)
+    if chosen.any() and not (chosen & ~left_out).any():
+        faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
+    faults.raise_if_any()
+    part = frame[chosen & ~left_out]
+    faults.index = part.index
+    moderators, keep, reasons = _moderators(part, ask, faults)
+    if not keep.all():
+        for name, reason in reasons.items():
+            records += _records(part, np.asarray(pd.isna(moderators[name])), reason)
+        if not keep.any():
+            faults.add("no row is left: a moderator is missing in every row", "Fill the moderator or leave it out.")
+            faults.raise_if_any()
+        part = part[keep]
+        moderators = {name: values[keep] for name, values in moderators.items()}
+        faults.index = part.index
+    part, turned = _align(part, ask, faults)
+    part.attrs = attrs
+    return _compute(part, ask, faults, moderators, turned, records,
+                    [record for record in assumed if record.row in assumed_here])  # fmt: skip
+
+
+def _compute(
+    part: pd.DataFrame, ask: _Ask, faults: FrameFaults, moderators: dict[str, NDArray[Any]],
+    turned: NDArray[np.bool_], excluded: list[RowRecord], assumed: list[RowRecord],
+) -> Reading:  # fmt: skip
+    options = {name: value for name, value in ask.options.items() if name != "form"}
+    try:
+        made = effect_rows(part, ask.measure, options=options)
+    except DataError as error:
+        faults.add(str(error).split(". ")[0].rstrip("."), f"{'. '.join(str(error).split('. ')[1:])}"
+                   f" Columns: {', '.join(map(str, part.columns))}.")  # fmt: skip
+        faults.raise_if_any()
+        raise
+    for fault in made.faults:
+        shown = f"{fault.value:g}" if isinstance(fault.value, (int, float)) else str(fault.value)
+        shown = f"{shown!r}" if fault.rule == "is not a number" else shown
+        faults.add(f"{shown} {fault.rule}", fault.remedy, row=fault.row, column=fault.column)
+    if ask.cluster is not None and ask.cluster not in part.columns:
+        faults.missing_column(ask.cluster, part)
+    faults.raise_if_any()
+    findings: list[Finding] = []
+    arms = None
+    if {"arm_t", "arm_c"} <= set(part.columns):
+        for name in ("arm_t", "arm_c"):
+            for i in np.flatnonzero(part[name].isna().to_numpy()):
+                faults.add("the cell is empty", "Name the arm.", row=int(i), column=name)
+        faults.raise_if_any()
+        arms = tuple(zip(part["arm_t"].astype(str), part["arm_c"].astype(str), strict=True))
+    elif {"arm_t", "arm_c"} & set(part.columns):
+        lacking = ({"arm_t", "arm_c"} - set(part.columns)).pop()
+        faults.missing_column(lacking, part, "Name both arms of every row, or neither.")
+        faults.raise_if_any()
+    blocks = shared_blocks(part, ask.measure, made.y, made.se, arms, options=ask.options, findings=findings,
+                           working_correlation=ask.working_correlation, faults=faults)  # fmt: skip
+    faults.raise_if_any()
+    ledger: Sequence[Derivation] = made.ledger
+    if turned.any():
+        findings.append(
+            Finding(
+                "direction turned",
+                "info",
+                f"{int(turned.sum())} of {len(part)} rows are coded in the other direction; they were multiplied by -1 first",
+                "Check the signs of the derived rows.",
+            )  # fmt: skip
+        )
+        ledger = _Noted(ledger, turned, f"multiplied by -1: the outcome's better direction is {ask.better}")
+    elif "coded_better" not in part.columns and ask.better is not None:
+        findings.append(
+            Finding(
+                "direction not in the data",
+                "info",
+                f"there is no column coded_better: every row is taken as coded so that {ask.better} is better",
+                "Check the signs of the derived rows.",
+            )  # fmt: skip
+        )
+    _look_for_extremes(part, ask, made.y, faults, findings)
+    effects = Effects(
+        tuple(part["study"]), made.y, made.se, measure=ask.measure, blocks=blocks, moderators=moderators,
+        cluster=None if ask.cluster is None else tuple(part[ask.cluster].astype(str)), arms=arms, n=_sizes(part),
+        ledger=ledger, name=ask.name, better=ask.better, unit=ask.unit,
+    )  # fmt: skip
+    reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
+    return Reading(
+        effects, faults.source, part.attrs.get("sha256"), tuple(int(row) for row in _numbered(part)), part,
+        tuple(excluded), tuple(assumed), tuple(_records(part, turned, reason)), tuple(findings),
+    )  # fmt: skip
+
+
+def _numbered(part: pd.DataFrame) -> Sequence[int]:
+    return list(part.index) if pd.api.types.is_integer_dtype(part.index.dtype) else list(range(len(part)))
+
+
+def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
+    if not {"n_t", "n_c"} <= set(part.columns):
+        return None
+    return np.column_stack([pd.to_numeric(part[name], errors="coerce").to_numpy(float) for name in ("n_t", "n_c")])
+
+
+def _look_for_extremes(
+    part: pd.DataFrame, ask: _Ask, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
+) -> None:
+    if ask.measure not in ("SMD", "SMDH"):
+        return
+    rows = np.flatnonzero(np.abs(y) > EXTREME_SMD)
+    for i in rows:
+        findings.append(
+            Finding(
+                "large SMD",
+                "warning",
+                f"{faults.source} row {part.index[i]} ({part['study'].iloc[i]}): SMD {y[i]:.2f}",
+                "Was a standard error given as a standard deviation?",
+            )  # fmt: skip
+        )
+    if rows.size:
+        listed = ", ".join(f"row {part.index[i]} ({part['study'].iloc[i]}, {y[i]:.2f})" for i in rows[:10])
+        warnings.warn(
+            f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if rows.size > 10 else ''}. Was a standard "
+            "error given as a standard deviation?",
+            BayesmetaWarning,
+            stacklevel=5,
+        )
+
+
+# -- what callers ask --------------------------------------------------------------------------------------------------
+
+
+def possible_measures(frame: pd.DataFrame) -> tuple[str, ...]:
+    """List the effect measures that the columns of a table could make.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `bayesmeta.measures.MEASURES`; only ``("generic",)`` where a table has estimates alone, because
+        nothing says what they are.
+
+    Examples
+    --------
+    >>> possible_measures(pd.DataFrame(columns=["study", "events_t", "n_t", "events_c", "n_c"]))
+    ('OR', 'RR', 'RD')
+    >>> possible_measures(pd.DataFrame(columns=["study", "estimate", "se"]))
+    ('generic',)
+    """
+    names = set(map(str, frame.columns))
+    found: set[str] = set()
+    if {"events_t", "n_t", "events_c", "n_c"} <= names:
+        found |= {"OR", "RR", "RD"}
+    for stem, measures in (("mean", {"MD", "SMD", "SMDH", "ROM"}), ("median", {"MD", "SMD", "SMDH", "ROM"}),
+                           ("mean_change", {"MD", "SMD"}), ("mean_pre", {"MD", "SMD"})):  # fmt: skip
+        if {"n_t", "n_c", f"{stem}_t", f"{stem}_c"} <= names:
+            found |= measures
+    if {"r", "n"} <= names:
+        found.add("ZCOR")
+    if {"md", "se"} <= names:
+        found.add("MD")
+    if not found and "estimate" in names:
+        found.add("generic")
+    return tuple(name for name in MEASURES if name in found)
+
+
+def effect_sizes(
+    frame: pd.DataFrame,
+    measure: str,
+    *,
+    better: Literal["higher", "lower"] | None = None,
+    columns: Mapping[str, str] | None = None,
+    where: Mapping[str, Any] | None = None,
+    moderators: Sequence[str] = (),
+    cluster: str | None = None,
+    working_correlation: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    unit: str | None = None,
+) -> Effects:
+    """Compute effects from a table of arm summaries, counts, or estimates.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        One row per estimate, with a column ``study`` and the columns of `bayesmeta.measures.effect_rows`. With
+        ``arm_t`` and ``arm_c``, rows of one trial (and ``outcome`` and ``horizon``, where there are such columns) that
+        name the same arm share it, and get its covariance. A column ``coded_better`` says per row whether ``lower`` or
+        ``higher`` numbers are better.
+    measure : str
+        A name of `bayesmeta.measures.MEASURES`.
+    better : {"higher", "lower"}, optional
+        The outcome's direction. Rows coded otherwise are multiplied by -1 before anything is computed.
+    columns : mapping, optional
+        Our column name to the table's.
+    where : mapping, optional
+        Column to the value, or tuple of values, of the rows to use.
+    moderators : sequence of str
+        Columns to carry along.
+    cluster : str, optional
+        Column of clusters.
+    working_correlation : float, optional
+        Sampling correlation of rows that share all their patients.
+    options : mapping, optional
+        ``vtype``, ``j``, ``zero``, ``correlation``, ``ci_level``, ``scale`` of `bayesmeta.measures.effect_rows` and
+        ``form`` of `bayesmeta.measures.shared_control_covariance`.
+    name, unit : str, optional
+        What the outcome is called, and its unit.
+
+    Returns
+    -------
+    Effects
+
+    Raises
+    ------
+    DataError
+        With all faults, each with row and column.
+    ModelError
+        If the measure or an option is not known.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({
+    ...     "study": ["A", "B"], "n_t": [30, 40], "mean_t": [10.0, 9.0], "sd_t": [4.0, 5.0],
+    ...     "n_c": [30, 38], "mean_c": [12.0, 11.0], "sd_c": [4.0, 5.0]})
+    >>> effect_sizes(table, "SMD", better="lower").y.round(3)
+    array([-0.494, -0.396])
+    """
+    if better not in (None, "higher", "lower"):
+        raise ModelError(f"better={better!r} is not one of higher, lower.")
+    frame = map_columns(frame, columns or {})
+    ask = _Ask(measure, better, where or {}, moderators=moderators, cluster=cluster, options=options or {},
+               working_correlation=working_correlation, name=name, unit=unit)  # fmt: skip
+    return _read(frame, ask).effects
+
+
+def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: Any) -> Effects:
+    """Read effects from a CSV file without a protocol.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_table`.
+    measure : str, optional
+        Needed unless the table has bare estimates only, which are then ``generic``.
+    **arguments
+        As for `effect_sizes`.
+
+    Returns
+    -------
+    Effects
+
+    Raises
+    ------
+    DataError
+        With all faults, each with row and column.
+    ModelError
+        If the measure must be stated; the message lists those that the columns could make.
+
+    Examples
+    --------
+    >>> effects = read_csv_effects("data/exercise_depression_10_trials.csv",
+    ...                            columns={"estimate": "smd", "se": "sesmd"})
+    >>> effects.measure, effects.k
+    ('generic', 10)
+    """
+    columns = arguments.pop("columns", None)
+    frame = read_table(path, columns=columns)
+    if measure is None:
+        possible = possible_measures(frame)
+        if possible != ("generic",):
+            listed = ", ".join(possible) or f"none; columns: {', '.join(map(str, frame.columns))}"
+            raise ModelError(f"{Path(path).name}: state the measure. Its columns could make {listed}.")
+        measure = "generic"
+    return effect_sizes(frame, measure, **arguments)
+
+
+def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
+    """Read one outcome of a protocol, with everything that was done to its rows.
+
+    Parameters
+    ----------
+    protocol : Protocol, str or Path
+        A protocol or its file.
+    outcome : str
+        Key of one of its outcomes.
+
+    Returns
+    -------
+    Reading
+
+    Raises
+    ------
+    DataError
+        With all faults of the data, each with row and column; also if the file is not the one that was pinned.
+    ProtocolError
+        If the protocol breaks a rule.
+    FileNotFoundError
+        If the data are not there.
+
+    Examples
+    --------
+    >>> reading = read_outcome("models/cancer_exercise.toml", "fatigue_short")
+    >>> reading.effects.k, reading.effects.n_trials
+    (35, 32)
+    """
+    if isinstance(protocol, (str, Path)):
+        # only here: without a protocol its checker need not be loaded
+        from bayesmeta.protocol import read_protocol
+
+        protocol = read_protocol(protocol)
+    asked, data = protocol.outcome(outcome), protocol.data
+    text = TEXT_COLUMNS | {data.columns[name] for name in TEXT_COLUMNS if name in data.columns}
+    frame = parse_table(
+        data.path.read_bytes(), data.path.name, encoding=data.encoding, delimiter=data.delimiter,
+        decimal=data.decimal, text_columns=text,
+    )  # fmt: skip
+    found = frame.attrs["sha256"]
+    if data.sha256 is not None and found != data.sha256:
+        what = f"its SHA-256 is {found}, but the protocol pins {data.sha256}"
+        remedy = "Restore the file, or check what changed and run `bayesmeta check --pin`."
+        raise DataError([Fault(data.path.name, what, remedy)])
+    ask = _Ask(
+        asked.measure, asked.better, asked.where, (*data.exclude, *asked.exclude), data.assume, asked.moderators,
+        asked.subgroups, asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
+        asked.unit,
+    )  # fmt: skip
+    reading = _read(map_columns(frame, data.columns, data.constants, data.values), ask)
+    if data.sha256 is None:
+        note = Finding("data not pinned", "info", f"{data.path.name}: SHA-256 {found}", "`bayesmeta check --pin`")
+        reading = dataclasses.replace(reading, findings=(*reading.findings, note))
+    return reading
+
+
+def read_effects(protocol: Protocol | str | Path, outcome: str) -> Effects:
+    """Read the effects of one outcome of a protocol; `read_outcome` tells what was done to get them.
+
+    Parameters
+    ----------
+    protocol : Protocol, str or Path
+        A protocol or its file.
+    outcome : str
+        Key of one of its outcomes.
+
+    Returns
+    -------
+    Effects
+
+    Raises
+    ------
+    DataError, ProtocolError, FileNotFoundError
+        As `read_outcome`.
+
+    Examples
+    --------
+    >>> read_effects("models/exercise_depression.toml", "depression").k
+    10
+    """
+    return read_outcome(protocol, outcome).effects

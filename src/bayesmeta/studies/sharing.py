@@ -1,0 +1,192 @@
+"""Rows that share patients: arms identified by trial, outcome, horizon and name, and the covariance that follows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmeta.effects import Block, component_labels
+from bayesmeta.errors import Finding
+from bayesmeta.measures import shared_control_covariance
+from bayesmeta.studies.columns import FrameFaults
+
+__all__ = ["shared_blocks"]
+
+FloatArray = NDArray[np.float64]
+_OTHER = {"t": "c", "c": "t"}
+_STEMS = ("n", "mean", "sd", "events")
+#: What the covariance of a measure takes from the shared arm and from the other two.
+_SHARED = {"MD": ("sd",), "SMD": (), "SMDH": ("sd",), "ROM": ("sd", "mean"), "OR": ("events",), "RR": ("events",),
+           "RD": ("events",)}  # fmt: skip
+_OTHERS = {"SMD": ("n",), "SMDH": ("sd",)}
+# a correlation matrix whose smallest eigenvalue is below this holds a row that the others already imply
+_SINGULAR = 1e-8
+
+
+class _Pair(NamedTuple):
+    """Two rows of one trial and the role, t or c, that the shared arm has in each; no roles if they share patients."""
+
+    first: int
+    second: int
+    role_1: str
+    role_2: str
+
+
+def _role(arms_1: tuple[str, str], arms_2: tuple[str, str]) -> tuple[str, str] | None:
+    for role_1 in "ct":
+        for role_2 in "ct":
+            if arms_1["tc".index(role_1)] == arms_2["tc".index(role_2)]:
+                return role_1, role_2
+    return None
+
+
+def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple[list[_Pair], list[_Pair]]:
+    """Return pairs that share one arm, and pairs that share all their patients."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, study in enumerate(frame["study"]):
+        rows_of[study].append(row)
+    times = [
+        tuple(key) for key in frame[[n for n in ("outcome", "horizon") if n in frame.columns]].astype(str).to_numpy()
+    ]
+    sharing, same = [], []
+    for rows in rows_of.values():
+        for first, second in combinations(rows, 2):
+            if arms is None:
+                same.append(_Pair(first, second, "", ""))
+                continue
+            if arms[first] == arms[second]:
+                same.append(_Pair(first, second, "", ""))
+            elif times[first] == times[second] and (roles := _role(arms[first], arms[second])):
+                sharing.append(_Pair(first, second, *roles))
+    return sharing, same
+
+
+def _numbers(frame: pd.DataFrame, stem: str, rows: NDArray[np.intp], roles: Sequence[str]) -> FloatArray:
+    both = {arm: pd.to_numeric(frame[f"{stem}_{arm}"], errors="coerce").to_numpy(float)[rows]
+            if f"{stem}_{arm}" in frame.columns else np.full(rows.size, np.nan) for arm in "tc"}  # fmt: skip
+    return np.where(np.array(roles) == "t", both["t"], both["c"])
+
+
+def _note_differences(
+    pairs: list[_Pair], shared: Mapping[str, tuple[FloatArray, FloatArray]], arms: Sequence[tuple[str, str]],
+    frame: pd.DataFrame, findings: list[Finding],
+) -> None:  # fmt: skip
+    """Two rows should print one arm with the same numbers; where they do not, say so and go on."""
+    for stem, (one, two) in shared.items():
+        for at in np.flatnonzero(np.isfinite(one) & np.isfinite(two) & (one != two)):
+            pair = pairs[int(at)]
+            arm = arms[pair.first]["tc".index(pair.role_1)]
+            rows = f"rows {frame.index[pair.first]} and {frame.index[pair.second]}"
+            findings.append(
+                Finding(
+                    "shared arm with different numbers",
+                    "warning",
+                    f"{frame['study'].iloc[pair.first]}, arm {arm!r}, {rows}: {stem} is {one[at]:g} and {two[at]:g}",
+                    "Each effect uses its own row's numbers, their covariance the mean of both. Check the source.",
+                )
+            )
+
+
+def _covariances(
+    pairs: list[_Pair], frame: pd.DataFrame, measure: str, y: FloatArray, arms: Sequence[tuple[str, str]],
+    options: Mapping[str, Any], findings: list[Finding],
+) -> FloatArray:  # fmt: skip
+    """Covariance of each pair that shares one arm; nan where the numbers for it are not in the table."""
+    first, second = (np.array([pair[i] for pair in pairs], np.intp) for i in (0, 1))
+    role_1, role_2 = ([pair[i] for pair in pairs] for i in (2, 3))
+    shared = {stem: (_numbers(frame, stem, first, role_1), _numbers(frame, stem, second, role_2)) for stem in _STEMS}
+    _note_differences(pairs, shared, arms, frame, findings)
+    if measure not in _SHARED:
+        return np.full(len(pairs), np.nan)
+    given: dict[str, FloatArray] = {"n_c": (shared["n"][0] + shared["n"][1]) / 2}
+    for stem in _SHARED[measure]:
+        given[f"{stem}_c"] = (shared[stem][0] + shared[stem][1]) / 2
+    for stem in _OTHERS.get(measure, ()):
+        given[f"{stem}_1"] = _numbers(frame, stem, first, [_OTHER[role] for role in role_1])
+        given[f"{stem}_2"] = _numbers(frame, stem, second, [_OTHER[role] for role in role_2])
+    if "events_c" in given:
+        # a mean of two whole numbers need not be whole
+        given["events_c"] = np.where(shared["events"][0] == shared["events"][1], given["events_c"], np.nan)
+    if measure in ("SMD", "SMDH"):
+        given["y_1"], given["y_2"] = y[first], y[second]
+    known = np.all([np.isfinite(values) for values in given.values()], axis=0)
+    result = np.full(len(pairs), np.nan)
+    if known.any():
+        extra = {name: options[name] for name in ("form", "zero") if name in options}
+        given = {name: values[known] for name, values in given.items()}
+        n_c = given.pop("n_c")
+        same_role = np.array([a == b for a, b in zip(role_1, role_2, strict=True)])[known]
+        result[known] = shared_control_covariance(measure, n_c, same_role=same_role, **extra, **given)
+    return result
+
+
+def shared_blocks(
+    frame: pd.DataFrame, measure: str, y: FloatArray, se: FloatArray, arms: Sequence[tuple[str, str]] | None,
+    *, options: Mapping[str, Any], working_correlation: float | None, findings: list[Finding], faults: FrameFaults,
+) -> tuple[Block, ...]:  # fmt: skip
+    """Make the blocks of dependent rows.
+
+    Rows of one trial, outcome and horizon that share an arm get the covariance that the arm's numbers give. Rows that
+    share all their patients (the same arms at another time or with another instrument, or a trial without named arms)
+    get ``working_correlation`` times their standard errors, if it is stated.
+    """
+    sharing, same = _pairs(frame, arms)
+    linked: list[tuple[int, int, float]] = []
+    if sharing and arms is not None:
+        covariances = _covariances(sharing, frame, measure, y, arms, options, findings)
+        for pair, covariance in zip(sharing, covariances, strict=True):
+            if np.isfinite(covariance):
+                linked.append((pair.first, pair.second, float(covariance)))
+            elif working_correlation is not None:
+                same.append(pair)
+            else:
+                findings.append(
+                    Finding(
+                        "shared arm without covariance",
+                        "warning",
+                        f"{frame['study'].iloc[pair.first]}, rows {frame.index[pair.first]} and "
+                        f"{frame.index[pair.second]}: they share an arm whose numbers are not in the table",
+                        "Give the arms' numbers, or state working_correlation.",
+                    )
+                )
+    if working_correlation is not None:
+        linked += [(a, b, working_correlation * float(se[a] * se[b])) for a, b, *_ in same]
+    return _blocks(linked, frame, se, faults)
+
+
+def _blocks(
+    linked: list[tuple[int, int, float]], frame: pd.DataFrame, se: FloatArray, faults: FrameFaults
+) -> tuple[Block, ...]:
+    by_study: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
+    studies = frame["study"].tolist()
+    for link in linked:
+        by_study[studies[link[0]]].append(link)
+    blocks: list[Block] = []
+    for study, links in by_study.items():
+        rows = np.array(sorted({row for first, second, _ in links for row in (first, second)}), np.intp)
+        at = {int(row): i for i, row in enumerate(rows)}
+        covariance = np.diag(se[rows] ** 2)
+        for first, second, value in links:
+            covariance[at[first], at[second]] = covariance[at[second], at[first]] = value
+        labels = component_labels(covariance != 0)
+        for label in np.unique(labels):
+            inside = np.flatnonzero(labels == label)
+            if inside.size < 2:
+                continue
+            members, block = rows[inside], covariance[np.ix_(inside, inside)]
+            correlation = block / np.outer(se[members], se[members])
+            if np.linalg.eigvalsh(correlation).min() <= _SINGULAR:
+                shown = ", ".join(str(frame.index[row]) for row in members)
+                faults.add(
+                    f"{study}, rows {shown}: their covariance is singular; one comparison follows from the others",
+                    "Choose comparisons that are not redundant with `where`, or exclude one of the rows.",
+                )
+                continue
+            blocks.append((members, block))
+    return tuple(blocks)
