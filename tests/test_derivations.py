@@ -36,7 +36,7 @@ def test_quantiles_of_intervals_as_r() -> None:
 
 
 def test_cochrane_handbook_examples() -> None:
-    # Handbook 6.3.2: MD 3.8, t test p = 0.008, 25 + 22 people: t = 2.78 on 45 df, SE 1.37
+    # Handbook 6.5.2.3: MD 3.8, t test p = 0.008, 25 + 22 people: t = 2.78 on 45 df, SE 1.37
     assert bm.se_from_p(3.8, 0.008, df=45)[0] == pytest.approx(1.37, abs=HANDBOOK)
     # Handbook 6.5.2.2: 95 % CI 30.0 to 34.2 of a mean of 25 people, t 2.064: SD 5.09
     assert bm.sd_from_ci(30.0, 34.2, 25)[0] == pytest.approx(5.09, abs=HANDBOOK)
@@ -322,11 +322,29 @@ def test_faults_of_rows(measure: str, row: dict, column: str, rule: str) -> None
     assert rows.y[0] == 0.3
 
 
+def test_a_fault_says_where_what_and_what_to_do() -> None:
+    # DESIGN section 8: "trials.csv row 14, column sd_t: 0 is not > 0. ..."
+    rows = bm.effect_rows(pd.DataFrame([{**ARMS, "sd_t": 0.0}, {**ARMS, "mean_c": None}]), "MD")
+    zero, empty = (str(fault.at(f"trials.csv row {fault.row + 2}")) for fault in rows.faults)
+    assert zero.startswith("trials.csv row 2, column sd_t: 0 is not > 0. ")
+    assert empty.startswith("trials.csv row 3, column mean_c: (empty) is missing. Give n_t mean_t sd_t")
+
+
 def test_zero_none_is_a_fault_of_the_row() -> None:
     frame = pd.DataFrame({"events_t": [0, 3], "n_t": [10, 10], "events_c": [2, 2], "n_c": [10, 10]})
     rows = bm.effect_rows(frame, "OR", options={"zero": "none"})
     assert [(fault.row, fault.column) for fault in rows.faults] == [(0, "events_t")]
     assert rows.y[1] == bm.odds_ratio(3, 10, 2, 10).y[0]
+
+
+def test_text_columns_are_read_and_blanks_are_empty() -> None:
+    frame = pd.DataFrame({"estimate": ["0.3", "0.4", "1,5"], "se": [".1", " ", "0.2"]})
+    rows = bm.effect_rows(frame, "generic")
+    assert rows.y[0] == 0.3
+    assert [(fault.row, fault.column, fault.rule) for fault in rows.faults] == [
+        (1, "se", "is missing"),
+        (2, "estimate", "is not a number"),
+    ]
 
 
 def test_what_was_left_unused_is_in_the_ledger() -> None:
@@ -355,6 +373,8 @@ def test_options_and_columns_are_checked_at_the_boundary() -> None:
             bm.effect_rows(frame, "SMD", options=options)
     with pytest.raises(DataError, match=r"No columns to make OR from\. Give events_t n_t events_c n_c"):
         bm.effect_rows(frame, "OR")
+    with pytest.raises(DataError, match="Column sd_t stands 2 times"):
+        bm.effect_rows(pd.concat([frame, frame[["sd_t"]]], axis=1), "SMD")
     with pytest.raises(ModelError, match="not one of MD"):
         bm.effect_rows(frame, "d")
 

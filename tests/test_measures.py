@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,7 +30,7 @@ PINNED = [
     "bcg_rr", "crins_or", "hine_or", "hine_rd", "normand_md", "normand_smd", "furukawa_smd", "furukawa_smdh",
     "gibson_smd",
 ]  # fmt: skip
-FORMULA = {
+FORMULA: dict[str, Callable[..., bm.Estimate]] = {
     "MD": bm.mean_difference,
     "SMD": bm.smd,
     "SMDH": bm.smdh,
@@ -39,7 +41,7 @@ FORMULA = {
 }
 
 
-def pinned(name: str) -> tuple[dict, dict[str, np.ndarray]]:
+def pinned(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     data = json.loads((REFERENCE / f"{name}.json").read_text())
     keys = data["raw"][0]
     return data, {key: np.array([row[key] for row in data["raw"]], dtype=float) for key in keys}
@@ -85,7 +87,7 @@ def test_every_pinned_file_with_raw_data_is_tested() -> None:
 
 
 # R metafor 3.8.1, escalc("SMD", vtype=...) on dat.normand1999
-VTYPE = {
+VTYPE: dict[str, Any] = {
     "LS2": [
         0.0130022562030212, 0.0629093892520276, 0.0455266747906522, 0.1557283376018675, 0.1895677553025555,
         0.0363954450126399, 0.0588909002965283, 0.0147880322328096, 0.0357825996187011,
@@ -409,9 +411,9 @@ def test_gleser_olkin_standardised_by_one_sd() -> None:
     total = np.array([72, 72, 78, 100, 90, 90])
     variance = 1 / n_t + 1 / n_c + d**2 / (2 * total)
     i, j = np.meshgrid(np.arange(6), np.arange(6), indexing="ij")
-    i, j = i.ravel(), j.ravel()
+    a, b = i.ravel(), j.ravel()
     pair = bm.shared_control_covariance(
-        "SMD", n_c[i], y_1=d[i], y_2=d[j], n_1=n_t[i], n_2=n_t[j], n_total=total[i], form="pooled"
+        "SMD", n_c[a], y_1=d[a], y_2=d[b], n_1=n_t[a], n_2=n_t[b], n_total=total[a], form="pooled"
     ).reshape(6, 6)
     beta, cov, q = gls(d, blocks(trial, variance, pair), X)
     np.testing.assert_allclose(d, [2.1670, 1.3406, 2.8927, 2.1754, 2.3821, 1.6664], atol=PRINTED4)
@@ -433,8 +435,8 @@ def simulated(name: str, role: str) -> tuple[np.ndarray, float]:
     if name in ("OR", "RR", "RD"):
         p = {"1": 0.25, "2": 0.35, "c": 0.3}
         events = {arm: rng.binomial(n[arm], p[arm], SIM) for arm in n}
-        arm = {key: (events[key], np.full(SIM, n[key])) for key in n}
-        shared = {"events_c": p["c"] * n["c"]}
+        arm: dict[str, tuple[Any, ...]] = {key: (events[key], np.full(SIM, n[key])) for key in n}
+        shared: dict[str, Any] = {"events_c": p["c"] * n["c"]}
     else:
         mu, sigma = {"1": 14.0, "2": 12.5, "c": 11.0}, {"1": 3.0, "2": 2.5, "c": 3.5}
         if name == "SMD":

@@ -1,1 +1,155 @@
-"""Bayesian meta-analysis without simulation error."""
+"""Bayesian meta-analysis without simulation error, for the people behind exercise guidelines.
+
+Nouns are frozen, verbs are functions: `Effects` say what was observed, a `Model` what is assumed, `fit` makes a
+`Fit`, and every question is a function of a fit.
+
+Names are imported when they are first used, so that a command pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BayesmetaError": "errors",
+    "BayesmetaWarning": "errors",
+    "Cauchy": "priors",
+    "Check": "errors",
+    "Cochrane": "priors",
+    "Coefficient": "model",
+    "DataError": "errors",
+    "Effects": "effects",
+    "Exponential": "priors",
+    "Fault": "errors",
+    "Finding": "errors",
+    "Fit": "result",
+    "Flat": "priors",
+    "HONESTY": "decision",
+    "HalfCauchy": "priors",
+    "HalfNormal": "priors",
+    "HalfStudentT": "priors",
+    "InferenceError": "errors",
+    "InverseGamma": "priors",
+    "Jeffreys": "priors",
+    "LogNormal": "priors",
+    "LogStudentT": "priors",
+    "Model": "model",
+    "ModelError": "errors",
+    "Normal": "priors",
+    "Outcome": "outcome",
+    "Protocol": "outcome",
+    "ProtocolError": "errors",
+    "Rhodes2015": "priors",
+    "StudentT": "priors",
+    "Threshold": "outcome",
+    "Truncated": "priors",
+    "Turner2015": "priors",
+    "Uniform": "priors",
+    "band_table": "decision",
+    "bayes_factor": "posterior",
+    "benefit_curve": "decision",
+    "benefit_sentence": "decision",
+    "benefit_table": "decision",
+    "compare_table": "posterior",
+    "contrast_table": "posterior",
+    "effect_sizes": "studies",
+    "estimable": "design",
+    "fit": "inference",
+    "heterogeneity_table": "posterior",
+    "load": "result",
+    "marginal": "quantities",
+    "percent": "decision",
+    "predict": "posterior",
+    "probability": "posterior",
+    "read_effects": "studies",
+    "read_protocol": "protocol",
+    "responder_table": "decision",
+    "share_of_settings": "decision",
+    "study_table": "posterior",
+    "summarize": "posterior",
+    "threshold": "decision",
+}
+_MODULES = ("classical", "measures", "plots", "priors", "sensitivity")
+
+if TYPE_CHECKING:
+    from bayesmeta import classical, measures, plots, priors, sensitivity
+    from bayesmeta.decision import (
+        HONESTY,
+        band_table,
+        benefit_curve,
+        benefit_sentence,
+        benefit_table,
+        percent,
+        responder_table,
+        share_of_settings,
+        threshold,
+    )
+    from bayesmeta.design import estimable
+    from bayesmeta.effects import Effects
+    from bayesmeta.errors import (
+        BayesmetaError,
+        BayesmetaWarning,
+        Check,
+        DataError,
+        Fault,
+        Finding,
+        InferenceError,
+        ModelError,
+        ProtocolError,
+    )
+    from bayesmeta.inference import fit
+    from bayesmeta.model import Coefficient, Model
+    from bayesmeta.outcome import Outcome, Protocol, Threshold
+    from bayesmeta.posterior import (
+        bayes_factor,
+        compare_table,
+        contrast_table,
+        heterogeneity_table,
+        predict,
+        probability,
+        study_table,
+        summarize,
+    )
+    from bayesmeta.priors import (
+        Cauchy,
+        Cochrane,
+        Exponential,
+        Flat,
+        HalfCauchy,
+        HalfNormal,
+        HalfStudentT,
+        InverseGamma,
+        Jeffreys,
+        LogNormal,
+        LogStudentT,
+        Normal,
+        Rhodes2015,
+        StudentT,
+        Truncated,
+        Turner2015,
+        Uniform,
+    )
+    from bayesmeta.protocol import read_protocol
+    from bayesmeta.quantities import marginal
+    from bayesmeta.result import Fit, load
+    from bayesmeta.studies import effect_sizes, read_effects
+
+__all__ = [*_HOMES, *_MODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"bayesmeta.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"bayesmeta.{name}")
+    else:
+        raise AttributeError(f"module 'bayesmeta' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

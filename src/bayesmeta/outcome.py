@@ -331,6 +331,7 @@ def vary(protocol: Protocol, sensitivity: str) -> Protocol:
     Examples
     --------
     >>> data = DataSource(Path("trials.csv"))
+    >>> from bayesmeta.priors import HalfNormal
     >>> outcome = Outcome("pain", "Pain", {}, "SMD", "lower", mu=Normal(0, 1), tau=HalfNormal(0.5))
     >>> wide = dataclasses.replace(outcome, mu=Normal(0, 2))
     >>> protocol = Protocol("Pain", Path("p.toml"), "", data, {"pain": outcome},
@@ -371,6 +372,7 @@ def coefficient_priors(outcome: Outcome, moderators: Mapping[str, NDArray[Any]])
 
     Examples
     --------
+    >>> from bayesmeta.priors import HalfNormal
     >>> outcome = Outcome("pain", "Pain", {}, "SMD", "lower", mu=Normal(0, 1), tau=HalfNormal(0.5),
     ...                   moderators=(Moderator("weeks", per=4), Moderator("type")))
     >>> coefficient_priors(outcome, {"weeks": np.array([1.0, 2.0]), "type": np.array(["a", "a"], dtype=object)})
@@ -387,7 +389,9 @@ def coefficient_priors(outcome: Outcome, moderators: Mapping[str, NDArray[Any]])
         numeric[moderator.name] = bool(np.issubdtype(values.dtype, np.number))
         default = NUMERIC_PRIOR if numeric[moderator.name] else CATEGORICAL_PRIOR
         prior = outcome.beta.get(moderator.name, default)
-        chosen[moderator.name] = Coefficient(prior, moderator.per, moderator.reference)
+        # a reference level that this outcome lacks decides nothing here; whether it exists at all is judged on reading
+        reference = moderator.reference if moderator.reference in values.tolist() else None
+        chosen[moderator.name] = Coefficient(prior, moderator.per, reference)
     for term in outcome.interactions:
         parts = term.split(":")
         if all(part in numeric for part in parts):
@@ -412,6 +416,7 @@ def analysis_model(outcome: Outcome, moderators: Mapping[str, NDArray[Any]] | No
 
     Examples
     --------
+    >>> from bayesmeta.priors import HalfNormal
     >>> outcome = Outcome("pain", "Pain", {}, "SMD", "lower", mu=Normal(0, 1), tau=HalfNormal(0.5))
     >>> analysis_model(outcome)
     Model(mu=normal(0, 1), tau=halfnormal(0.5))

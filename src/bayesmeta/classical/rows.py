@@ -69,6 +69,10 @@ class Rows:
     rho: float
     units: int
 
+    def __post_init__(self) -> None:
+        for name in ("y", "Z", "ZZ", "a", "b", "start", "triangle", "basis", "residual", "se"):
+            getattr(self, name).flags.writeable = False
+
     @property
     def k(self) -> int:
         """Number of estimates."""
@@ -128,7 +132,8 @@ def rows_of(
     ModelError
         Where shapes differ, a number is not finite, an SE is not > 0, or X has not full column rank.
     """
-    y, se = np.asarray(y, dtype=float), np.asarray(se, dtype=float)
+    # se is kept and made read-only, so it must not be the caller's own array
+    y, se = np.asarray(y, dtype=float), np.array(se, dtype=float)
     if y.ndim != 1 or y.shape != se.shape or y.size == 0:
         raise ModelError(f"y and se: shapes {y.shape} and {se.shape}; give two vectors of one length >= 1.")
     if not (np.isfinite(y).all() and np.isfinite(se).all() and (se > 0).all()):

@@ -56,6 +56,10 @@ class SubgroupTest:
     fits: tuple[ClassicalFit, ...]
     notes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        for name in ("estimate", "se", "lower", "upper", "tau2"):
+            getattr(self, name).flags.writeable = False
+
 
 def subgroup_test(
     effects: Effects,

@@ -39,7 +39,7 @@ class Tau2:
     value : float
         tau2, never below 0.
     se : float or None
-        Its standard error; None for EE.
+        Its standard error; None for EE, and where rounding hides it (`notes` says so).
     untruncated : float
         What the formula gave; below 0 where `value` was set to 0 (closed forms only).
     notes : tuple of str
@@ -339,6 +339,9 @@ def _likelihood(rows: Rows, *, restricted: bool) -> Tau2:
     if len(maxima) > 1:
         listed = ", ".join(f"{value:.6g}" for value in maxima)
         notes = (f"{method}: the likelihood has local maxima at tau2 = {listed}; the highest is reported",)
+    if information <= NOISE * rows.k * float(at.trwrwr[best]):
+        notes += (f"{method}: one study is so precise that the standard error of tau2 is lost to rounding",)
+        return Tau2(method, candidates[best], None, candidates[best], notes)
     return Tau2(method, candidates[best], (2.0 / information) ** 0.5, candidates[best], notes)
 
 

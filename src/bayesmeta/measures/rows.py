@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+import bayesmeta.measures.continuous as continuous
+import bayesmeta.measures.counts as counts
+import bayesmeta.measures.derive as derive
+import bayesmeta.measures.prepost as prepost
 from bayesmeta.errors import DataError, ModelError
-from bayesmeta.measures import continuous, counts, derive, prepost
 from bayesmeta.measures.estimates import Estimate
 from bayesmeta.measures.ledger import EffectRows, Ledger, Step
 from bayesmeta.measures.registry import Measure
@@ -18,7 +21,6 @@ from bayesmeta.measures.rules import RowFault, Rules, choose, frozen, level_of
 
 __all__ = ["effect_rows"]
 
-ARM = ("mean", "sd", "n")
 EXTREME_SMD = 2.0  # larger ones exist, but a standard error read as an SD is the likelier cause
 OFF_CENTRE = 0.1  # of the interval's width, as metafor's conv.wald
 
@@ -61,8 +63,12 @@ class Table:
         if name not in self.frame.columns:
             return np.full(self.k, np.nan)
         column = self.frame[name]
+        if isinstance(column, pd.DataFrame):
+            raise DataError(f"Column {name} stands {column.shape[1]} times in the table. Keep or rename one.")
         x = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         for row in np.flatnonzero(np.isnan(x) & column.notna().to_numpy()):
+            if str(column.iloc[row]).strip() == "":
+                continue
             remedy = "Give a number, or leave the cell empty."
             self.faults.append(RowFault(int(row), name, column.iloc[row], "is not a number", remedy))
         return x

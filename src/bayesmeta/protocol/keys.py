@@ -34,7 +34,7 @@ _AMOUNT_SCHEMA = {
             "additionalProperties": False,
             "properties": {"low": {"type": "number"}, "high": {"type": "number"}},
         },
-        *_PRIOR_SCHEMA["anyOf"],  # type: ignore[misc]
+        *_PRIOR_SCHEMA["anyOf"],
     ]
 }
 

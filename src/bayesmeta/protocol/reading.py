@@ -159,7 +159,10 @@ def read_protocol(path: str | Path) -> Protocol:
         outcomes=outcomes,
         sensitivities=sensitivities,
         sampling=sampling,
-        **plain,
+        classical=plain["classical"],
+        bias=plain["bias"],
+        joint=plain["joint"],
+        report=plain["report"],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
-from bayesmeta.model import Model
+from bayesmeta.model import Coefficient, Model
 from bayesmeta.outcome import (
     DEFAULT_COEFFICIENT_SOURCE,
     Amount,
@@ -194,7 +194,7 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
             Model(
                 mu=mu.prior,
                 tau=tau.prior,
-                beta={name: stated.prior for name, stated in keys.priors.beta.items()} or None,
+                beta={name: Coefficient(stated.prior) for name, stated in keys.priors.beta.items()},
                 rho=rho,
             )
         except ModelError as error:

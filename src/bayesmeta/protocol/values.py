@@ -78,7 +78,7 @@ def amount_value(value: Any) -> Amount:
         return float(value)
     if isinstance(value, dict) and "dist" not in value and set(value) <= {"low", "high"}:
         low, high = value.get("low"), value.get("high")
-        if not (is_number(low) and is_number(high) and 0 < low < high):
+        if low is None or high is None or not (is_number(low) and is_number(high) and 0 < low < high):
             raise BrokenRuleError(f"{value!r} is not a range with 0 < low < high", "Write { low = 0.3, high = 0.5 }.")
         return (float(low), float(high))
     if isinstance(value, (dict, str)):

@@ -4,13 +4,13 @@ from bayesmeta.studies.columns import map_columns, split_table
 from bayesmeta.studies.files import read_table
 from bayesmeta.studies.reading import (
     Reading,
-    RowRecord,
     effect_sizes,
     possible_measures,
     read_csv_effects,
     read_effects,
     read_outcome,
 )
+from bayesmeta.studies.selecting import RowRecord
 
 __all__ = [
     "Reading",

@@ -183,8 +183,8 @@ def read_table(
     Parameters
     ----------
     path : str or Path
-        Separated by commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16 with one, or (with
-        a warning) cp1252.
+        Separated by commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16 with one, or
+        (with a warning) cp1252.
     columns : mapping, optional
         Our column name to the file's, ``{"estimate": "smd", "se": "sesmd"}``. The file's columns stay beside ours.
     encoding, delimiter, decimal : str, optional
@@ -208,8 +208,8 @@ def read_table(
     Examples
     --------
     >>> table = read_table("data/exercise_depression_10_trials.csv", columns={"se": "sesmd"})
-    >>> table.loc[2, ["study", "se"]].tolist()
-    ['Mutrie', 0.4]
+    >>> table.loc[2, "study"], float(table.loc[2, "se"])
+    ('Mutrie', 0.4)
     """
     path = Path(path)
     ours = frozenset((columns or {})[name] for name in TEXT_COLUMNS if name in (columns or {}))

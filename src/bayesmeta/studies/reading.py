@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,16 +17,25 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, map_columns, match_rows
+from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows
 from bayesmeta.studies.files import TEXT_COLUMNS, parse_table, read_table
+from bayesmeta.studies.selecting import (
+    Ask,
+    RowRecord,
+    align_rows,
+    assume_cells,
+    check_structure,
+    moderator_columns,
+    records_of,
+    row_numbers,
+)
 from bayesmeta.studies.sharing import shared_blocks
 
 if TYPE_CHECKING:
-    from bayesmeta.outcome import Assumption, Exclusion, Moderator, Protocol
+    from bayesmeta.outcome import Protocol
 
 __all__ = [
     "Reading",
-    "RowRecord",
     "effect_sizes",
     "possible_measures",
     "read_csv_effects",
@@ -37,21 +45,6 @@ __all__ = [
 
 #: |SMD| beyond which a standard error was probably given as a standard deviation.
 EXTREME_SMD = 2.0
-_TURNED_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
-_NEGATED = ("mean", "mean_change", "mean_pre", "mean_post", "median")
-_NEGATED_ROW = ("estimate", "md", "t", "r")
-_SWAPPED = (("ci_low", "ci_high"), ("ci_low_t", "ci_high_t"), ("ci_low_c", "ci_high_c"), ("q1_t", "q3_t"),
-            ("q1_c", "q3_c"), ("low_t", "high_t"), ("low_c", "high_c"))  # fmt: skip
-_NOT_REPORTED = "not reported"
-
-
-@dataclass(frozen=True, slots=True)
-class RowRecord:
-    """A row that was left out, filled or turned: its number in the file, its trial, and why."""
-
-    row: int
-    study: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,25 +80,6 @@ class Reading:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """What is asked of a table."""
-
-    measure: str
-    better: Literal["higher", "lower"] | None = None
-    where: Mapping[str, Any] = field(default_factory=dict)
-    exclude: Sequence[Exclusion] = ()
-    assume: Sequence[Assumption] = ()
-    moderators: Sequence[Moderator | str] = ()
-    subgroups: Sequence[str] = ()
-    cluster: str | None = None
-    working_correlation: float | None = None
-    missing: Literal["fault", "exclude", "level"] = "fault"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    name: str | None = None
-    unit: str | None = None
-
-
 class _Noted(Sequence[Derivation]):
     """A ledger with one more assumption in some rows."""
 
@@ -127,177 +101,10 @@ class _Noted(Sequence[Derivation]):
         return (self[row] for row in range(len(self)))
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-def _records(frame: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> list[RowRecord]:
-    return [RowRecord(int(frame.index[i]), str(frame["study"].iloc[i]), reason) for i in np.flatnonzero(rows)]
-
-
-def _assume(frame: pd.DataFrame, ask: _Ask, faults: FrameFaults) -> tuple[pd.DataFrame, list[RowRecord]]:
-    """Fill cells as the protocol says; only empty ones, since a filled one is the file's to correct."""
-    records: list[RowRecord] = []
-    for number, item in enumerate(ask.assume):
-        rows = match_rows(frame, item.where, faults, f"assume[{number}]")
-        for name, value in item.set.items():
-            if name not in frame.columns:
-                faults.missing_column(name, frame)
-                continue
-            column = frame[name].copy()
-            for i in np.flatnonzero(rows & frame[name].notna().to_numpy()):
-                held = f"the cell holds {frame[name].iloc[i]!r}; an assumption fills empty cells only"
-                faults.add(held, "Correct the file instead, or remove the assumption.", row=int(i), column=name)
-            try:
-                column[rows & frame[name].isna().to_numpy()] = value
-            except TypeError:
-                faults.add(f"assume[{number}]: {value!r} does not fit column {name!r}", "Give a value of its kind.")
-            frame = frame.assign(**{name: column})
-            records += _records(frame, rows, f"{name} = {value!r} assumed: {item.reason}")
-    return frame, records
-
-
-def _check_structure(frame: pd.DataFrame, faults: FrameFaults) -> None:
-    """Look for faults that concern every row, whichever outcome is asked for."""
-    for i in np.flatnonzero(frame["study"].isna().to_numpy()):
-        faults.add("the cell is empty", "Name the trial.", row=int(i), column="study")
-    if "coded_better" in frame.columns:
-        coded = frame["coded_better"]
-        for i in np.flatnonzero((~coded.isin(["lower", "higher"]) & coded.notna()).to_numpy()):
-            faults.add(
-                f"{coded.iloc[i]!r} is not lower or higher",
-                "Write which direction of the stored numbers is better.",
-                row=int(i),
-                column="coded_better",
-            )
-        for i in np.flatnonzero(coded.isna().to_numpy()):
-            faults.add(
-                "the cell is empty: the direction of the scale is not known",
-                "State it in the file, or list the row under assume or exclude in [data], with a reason.",
-                row=int(i),
-                column="coded_better",
-            )
-    _check_duplicates(frame, faults)
-
-
-def _check_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
-    numbers = NUMBER_COLUMNS | {faults.theirs[name] for name in NUMBER_COLUMNS if name in faults.theirs}
-    identifying = [name for name in frame.columns if name not in numbers and name != "note"]
-    alike = frame.duplicated(identifying, keep=False).to_numpy()
-    if not alike.any():
-        return
-    candidates = frame[alike]
-    equal = candidates.duplicated(keep=False).to_numpy()
-    for part, what, remedy in (
-        (candidates[equal], "all their columns are equal", "Remove all but one."),
-        (
-            candidates[~equal],
-            "one trial, and every column that could tell them apart is equal, but not their numbers",
-            "Correct or exclude one, or add a column that tells them apart (outcome, horizon, arm_t, arm_c or another).",
-        ),
-    ):
-        for _, group in part.groupby(identifying, dropna=False, sort=False):
-            shown = ", ".join(str(row) for row in group.index)
-            faults.add(f"rows {shown} ({group['study'].iloc[0]}): {what}", remedy)
-
-
-def _align(frame: pd.DataFrame, ask: _Ask, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
-    """Multiply by -1 what is coded in the other direction than the outcome's, before anything is computed."""
-    turned = np.zeros(len(frame), dtype=bool)
-    if "coded_better" not in frame.columns:
-        return frame, turned
-    coded = frame["coded_better"]
-    if ask.better is None:
-        if coded.nunique() > 1:
-            faults.add(
-                "rows are coded in both directions, and the outcome does not say which is better",
-                'State better = "lower" or "higher".',
-                column="coded_better",
-            )
-        return frame, turned
-    turned = (coded.notna() & (coded != ask.better)).to_numpy(dtype=bool)
-    if not turned.any():
-        return frame, turned
-    if ask.measure not in _TURNED_MEASURES:
-        for i in np.flatnonzero(turned):
-            faults.add(
-                f"coded {coded.iloc[i]!r}, but {ask.better} is better: {ask.measure} cannot be turned by a sign",
-                "Recode the row (events that are bad, or the inverse ratio).",
-                row=int(i),
-                column="coded_better",
-            )
-        return frame, turned
-    new: dict[str, Any] = {}
-    for name in [f"{stem}_{arm}" for stem in _NEGATED for arm in "tc"] + list(_NEGATED_ROW):
-        if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name]):
-            # 0 - x, not -x: no negative zeros
-            new[name] = frame[name].where(~turned, 0.0 - frame[name])
-    for low, high in _SWAPPED:
-        pair = [frame[name] for name in (low, high) if name in frame.columns]
-        if len(pair) == 2 and all(pd.api.types.is_numeric_dtype(column) for column in pair):
-            new[low] = pair[0].where(~turned, 0.0 - pair[1])
-            new[high] = pair[1].where(~turned, 0.0 - pair[0])
-    aligned = frame.assign(**new)
-    aligned.attrs = frame.attrs
-    return aligned, turned
-
-
-def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFaults) -> NDArray[Any] | None:
-    """Values of one moderator: floats where numeric, text where categorical; None where a fault stands in the way."""
-    if name not in frame.columns:
-        faults.missing_column(name, frame)
-        return None
-    column = frame[name]
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    filled = column.notna().to_numpy()
-    is_number = np.isfinite(numbers)
-    if kind != "categorical" and (kind == "numeric" or is_number.any()):
-        for i in np.flatnonzero(filled & ~is_number):
-            remedy = "Correct it" + (', or state kind = "categorical".' if kind is None else ".")
-            faults.add(f"{column.iloc[i]!r} is not a number, as other rows of this moderator are" if kind is None
-                       else f"{column.iloc[i]!r} is not a number", remedy, row=int(i), column=name)  # fmt: skip
-        return None if (filled & ~is_number).any() else numbers
-    values = column.astype(object).to_numpy()
-    texts = [f"{v:g}" if isinstance(v, float) and math.isfinite(v) else v for v in values]
-    return np.array([text if seen else None for text, seen in zip(texts, filled, strict=True)], dtype=object)
-
-
-def _moderators(
-    frame: pd.DataFrame, ask: _Ask, faults: FrameFaults
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_], dict[str, str]]:
-    """Return columns, rows that stay, and for rows that do not stay nothing but the reason by moderator."""
-    columns: dict[str, NDArray[Any]] = {}
-    for item in ask.moderators:
-        name, kind = (item, None) if isinstance(item, str) else (item.name, item.kind)
-        if (values := _moderator(frame, name, kind, faults)) is not None:
-            columns[name] = values
-            if not isinstance(item, str) and item.reference is not None and item.reference not in values:
-                levels = ", ".join(sorted({str(value) for value in values if value is not None}))
-                faults.add(f"moderator {name}: no row has the reference level {item.reference!r}", f"Levels: {levels}.")
-    for name in ask.subgroups:
-        if name not in columns and (values := _moderator(frame, name, "categorical", faults)) is not None:
-            columns[name] = values
-    keep = np.ones(len(frame), dtype=bool)
-    reasons: dict[str, str] = {}
-    for name, values in columns.items():
-        empty = pd.isna(values)
-        if not empty.any():
-            continue
-        if ask.missing == "exclude":
-            keep &= ~empty
-            reasons[name] = f"moderator {name} is not reported (missing = exclude)"
-        elif ask.missing == "level" and values.dtype == object:
-            columns[name] = np.where(empty, _NOT_REPORTED, values)
-        else:
-            for i in np.flatnonzero(empty):
-                remedy = 'Fill it, exclude the row, or state missing = "exclude" (or "level" for categories).'
-                faults.add("the cell is empty", remedy, row=int(i), column=name)
-    return columns, keep, reasons
-
-
 # -- effects -----------------------------------------------------------------------------------------------------------
 
 
-def _read(frame: pd.DataFrame, ask: _Ask) -> Reading:
+def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
     """Do all of it, in the order that the rules state; faults are raised together at the end of each stage."""
     find_measure(ask.measure)
     faults = FrameFaults(frame)
@@ -306,7 +113,7 @@ def _read(frame: pd.DataFrame, ask: _Ask) -> Reading:
         faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
         faults.raise_if_any()
     frame = frame.assign(study=frame["study"].astype("str"))
-    frame, assumed = _assume(frame, ask, faults)
+    frame, assumed = assume_cells(frame, ask, faults)
     left_out = np.zeros(len(frame), dtype=bool)
     excluded: list[tuple[NDArray[np.bool_], str]] = []
     for number, item in enumerate(ask.exclude):
@@ -315,34 +122,35 @@ def _read(frame: pd.DataFrame, ask: _Ask) -> Reading:
         left_out |= rows
     faults.raise_if_any()
     chosen = match_rows(frame, ask.where, faults, "where")
-    records = [r for rows, reason in excluded for r in _records(frame, rows & chosen, reason)]
-    assumed_here = {int(frame.index[i]) for i in np.flatnonzero(chosen)}
+    records = [r for rows, reason in excluded for r in records_of(frame, rows & chosen, reason)]
+    numbers = row_numbers(frame)
+    assumed_here = {numbers[i] for i in np.flatnonzero(chosen)}
     whole = frame[~left_out]
     faults.index = whole.index
-    _check_structure(whole, faults)
+    check_structure(whole, ask, faults)
     if chosen.any() and not (chosen & ~left_out).any():
         faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
     faults.raise_if_any()
     part = frame[chosen & ~left_out]
     faults.index = part.index
-    moderators, keep, reasons = _moderators(part, ask, faults)
+    moderators, keep, reasons = moderator_columns(part, ask, faults)
     if not keep.all():
         for name, reason in reasons.items():
-            records += _records(part, np.asarray(pd.isna(moderators[name])), reason)
+            records += records_of(part, np.asarray(pd.isna(moderators[name])), reason)
         if not keep.any():
             faults.add("no row is left: a moderator is missing in every row", "Fill the moderator or leave it out.")
             faults.raise_if_any()
         part = part[keep]
         moderators = {name: values[keep] for name, values in moderators.items()}
         faults.index = part.index
-    part, turned = _align(part, ask, faults)
+    part, turned = align_rows(part, ask, faults)
     part.attrs = attrs
     return _compute(part, ask, faults, moderators, turned, records,
                     [record for record in assumed if record.row in assumed_here])  # fmt: skip
 
 
 def _compute(
-    part: pd.DataFrame, ask: _Ask, faults: FrameFaults, moderators: dict[str, NDArray[Any]],
+    part: pd.DataFrame, ask: Ask, faults: FrameFaults, moderators: dict[str, NDArray[Any]],
     turned: NDArray[np.bool_], excluded: list[RowRecord], assumed: list[RowRecord],
 ) -> Reading:  # fmt: skip
     options = {name: value for name, value in ask.options.items() if name != "form"}
@@ -381,9 +189,9 @@ def _compute(
             Finding(
                 "direction turned",
                 "info",
-                f"{int(turned.sum())} of {len(part)} rows are coded in the other direction; they were multiplied by -1 first",
+                f"{int(turned.sum())} of {len(part)} rows are coded in the other direction and were multiplied by -1",
                 "Check the signs of the derived rows.",
-            )  # fmt: skip
+            )
         )
         ledger = _Noted(ledger, turned, f"multiplied by -1: the outcome's better direction is {ask.better}")
     elif "coded_better" not in part.columns and ask.better is not None:
@@ -393,7 +201,7 @@ def _compute(
                 "info",
                 f"there is no column coded_better: every row is taken as coded so that {ask.better} is better",
                 "Check the signs of the derived rows.",
-            )  # fmt: skip
+            )
         )
     _look_for_extremes(part, ask, made.y, faults, findings)
     effects = Effects(
@@ -403,13 +211,9 @@ def _compute(
     )  # fmt: skip
     reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
     return Reading(
-        effects, faults.source, part.attrs.get("sha256"), tuple(int(row) for row in _numbered(part)), part,
-        tuple(excluded), tuple(assumed), tuple(_records(part, turned, reason)), tuple(findings),
+        effects, faults.source, part.attrs.get("sha256"), tuple(row_numbers(part)), part,
+        tuple(excluded), tuple(assumed), tuple(records_of(part, turned, reason)), tuple(findings),
     )  # fmt: skip
-
-
-def _numbered(part: pd.DataFrame) -> Sequence[int]:
-    return list(part.index) if pd.api.types.is_integer_dtype(part.index.dtype) else list(range(len(part)))
 
 
 def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
@@ -419,24 +223,28 @@ def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
 
 
 def _look_for_extremes(
-    part: pd.DataFrame, ask: _Ask, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
+    part: pd.DataFrame, ask: Ask, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
 ) -> None:
     if ask.measure not in ("SMD", "SMDH"):
         return
-    rows = np.flatnonzero(np.abs(y) > EXTREME_SMD)
+    # an SMD that the table gives itself was not made from a standard deviation
+    given = pd.to_numeric(part["estimate"], errors="coerce").notna() if "estimate" in part.columns else None
+    derived = np.ones(len(part), dtype=bool) if given is None else ~given.to_numpy()
+    rows = np.flatnonzero((np.abs(y) > EXTREME_SMD) & derived).tolist()
+    numbers = row_numbers(part)
     for i in rows:
         findings.append(
             Finding(
                 "large SMD",
                 "warning",
-                f"{faults.source} row {part.index[i]} ({part['study'].iloc[i]}): SMD {y[i]:.2f}",
+                f"{faults.source} row {numbers[i]} ({part['study'].iloc[i]}): SMD {y[i]:.2f}",
                 "Was a standard error given as a standard deviation?",
-            )  # fmt: skip
+            )
         )
-    if rows.size:
-        listed = ", ".join(f"row {part.index[i]} ({part['study'].iloc[i]}, {y[i]:.2f})" for i in rows[:10])
+    if rows:
+        listed = ", ".join(f"row {numbers[i]} ({part['study'].iloc[i]}, {y[i]:.2f})" for i in rows[:10])
         warnings.warn(
-            f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if rows.size > 10 else ''}. Was a standard "
+            f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if len(rows) > 10 else ''}. Was a standard "
             "error given as a standard deviation?",
             BayesmetaWarning,
             stacklevel=5,
@@ -544,7 +352,7 @@ def effect_sizes(
     if better not in (None, "higher", "lower"):
         raise ModelError(f"better={better!r} is not one of higher, lower.")
     frame = map_columns(frame, columns or {})
-    ask = _Ask(measure, better, where or {}, moderators=moderators, cluster=cluster, options=options or {},
+    ask = Ask(measure, better, where or {}, moderators=moderators, cluster=cluster, options=options or {},
                working_correlation=working_correlation, name=name, unit=unit)  # fmt: skip
     return _read(frame, ask).effects
 
@@ -635,7 +443,7 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
         what = f"its SHA-256 is {found}, but the protocol pins {data.sha256}"
         remedy = "Restore the file, or check what changed and run `bayesmeta check --pin`."
         raise DataError([Fault(data.path.name, what, remedy)])
-    ask = _Ask(
+    ask = Ask(
         asked.measure, asked.better, asked.where, (*data.exclude, *asked.exclude), data.assume, asked.moderators,
         asked.subgroups, asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
         asked.unit,

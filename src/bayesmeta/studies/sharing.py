@@ -99,12 +99,12 @@ def _covariances(
 ) -> FloatArray:  # fmt: skip
     """Covariance of each pair that shares one arm; nan where the numbers for it are not in the table."""
     first, second = (np.array([pair[i] for pair in pairs], np.intp) for i in (0, 1))
-    role_1, role_2 = ([pair[i] for pair in pairs] for i in (2, 3))
+    role_1, role_2 = [pair.role_1 for pair in pairs], [pair.role_2 for pair in pairs]
     shared = {stem: (_numbers(frame, stem, first, role_1), _numbers(frame, stem, second, role_2)) for stem in _STEMS}
     _note_differences(pairs, shared, arms, frame, findings)
     if measure not in _SHARED:
         return np.full(len(pairs), np.nan)
-    given: dict[str, FloatArray] = {"n_c": (shared["n"][0] + shared["n"][1]) / 2}
+    given: dict[str, Any] = {"n_c": (shared["n"][0] + shared["n"][1]) / 2}
     for stem in _SHARED[measure]:
         given[f"{stem}_c"] = (shared[stem][0] + shared[stem][1]) / 2
     for stem in _OTHERS.get(measure, ()):

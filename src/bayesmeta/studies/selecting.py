@@ -1,0 +1,236 @@
+"""Rows of a table: which are used, what is assumed of them, which way they point, what moderates them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows
+
+if TYPE_CHECKING:
+    from bayesmeta.outcome import Assumption, Exclusion, Moderator
+
+__all__ = [
+    "Ask",
+    "RowRecord",
+    "align_rows",
+    "assume_cells",
+    "check_structure",
+    "moderator_columns",
+    "records_of",
+    "row_numbers",
+]
+
+_TURNED_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
+_NEGATED = ("mean", "mean_change", "mean_pre", "mean_post", "median")
+_NEGATED_ROW = ("estimate", "md", "t", "r")
+_SWAPPED = (("ci_low", "ci_high"), ("ci_low_t", "ci_high_t"), ("ci_low_c", "ci_high_c"), ("q1_t", "q3_t"),
+            ("q1_c", "q3_c"), ("low_t", "high_t"), ("low_c", "high_c"))  # fmt: skip
+_NOT_REPORTED = "not reported"
+
+
+@dataclass(frozen=True, slots=True)
+class RowRecord:
+    """A row that was left out, filled or turned: its number in the file, its trial, and why."""
+
+    row: int
+    study: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a table."""
+
+    measure: str
+    better: Literal["higher", "lower"] | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    exclude: Sequence[Exclusion] = ()
+    assume: Sequence[Assumption] = ()
+    moderators: Sequence[Moderator | str] = ()
+    subgroups: Sequence[str] = ()
+    cluster: str | None = None
+    working_correlation: float | None = None
+    missing: Literal["fault", "exclude", "level"] = "fault"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    unit: str | None = None
+
+
+def row_numbers(frame: pd.DataFrame) -> list[int]:
+    """Return the file's row numbers, or positions where the index is not made of numbers."""
+    if pd.api.types.is_integer_dtype(frame.index.dtype):
+        return [int(row) for row in frame.index]
+    return list(range(len(frame)))
+
+
+def records_of(frame: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> list[RowRecord]:
+    """Record the rows of a mask, each with the reason."""
+    numbers, studies = row_numbers(frame), frame["study"].tolist()
+    return [RowRecord(numbers[i], str(studies[i]), reason) for i in np.flatnonzero(rows)]
+
+
+def assume_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> tuple[pd.DataFrame, list[RowRecord]]:
+    """Fill cells as the protocol says; only empty ones, since a filled one is the file's to correct."""
+    records: list[RowRecord] = []
+    for number, item in enumerate(ask.assume):
+        rows = match_rows(frame, item.where, faults, f"assume[{number}]")
+        for name, value in item.set.items():
+            if name not in frame.columns:
+                faults.missing_column(name, frame)
+                continue
+            column = frame[name].copy()
+            for i in np.flatnonzero(rows & frame[name].notna().to_numpy()):
+                held = f"the cell holds {frame[name].iloc[i]!r}; an assumption fills empty cells only"
+                faults.add(held, "Correct the file instead, or remove the assumption.", row=int(i), column=name)
+            try:
+                column[rows & frame[name].isna().to_numpy()] = value
+            except TypeError:
+                faults.add(f"assume[{number}]: {value!r} does not fit column {name!r}", "Give a value of its kind.")
+            frame = frame.assign(**{name: column})
+            records += records_of(frame, rows, f"{name} = {value!r} assumed: {item.reason}")
+    return frame, records
+
+
+def check_structure(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
+    """Look for faults that concern every row, whichever outcome is asked for."""
+    for item in ask.moderators:
+        if not isinstance(item, str) and item.reference is not None and item.name in frame.columns:
+            match_rows(frame, {item.name: item.reference}, faults, f"reference of moderator {item.name}")
+    for i in np.flatnonzero(frame["study"].isna().to_numpy()):
+        faults.add("the cell is empty", "Name the trial.", row=int(i), column="study")
+    if "coded_better" in frame.columns:
+        coded = frame["coded_better"]
+        for i in np.flatnonzero((~coded.isin(["lower", "higher"]) & coded.notna()).to_numpy()):
+            faults.add(
+                f"{coded.iloc[i]!r} is not lower or higher",
+                "Write which direction of the stored numbers is better.",
+                row=int(i),
+                column="coded_better",
+            )
+        for i in np.flatnonzero(coded.isna().to_numpy()):
+            faults.add(
+                "the cell is empty: the direction of the scale is not known",
+                "State it in the file, or list the row under assume or exclude in [data], with a reason.",
+                row=int(i),
+                column="coded_better",
+            )
+    _check_duplicates(frame, faults)
+
+
+def _check_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
+    numbers = NUMBER_COLUMNS | {faults.theirs[name] for name in NUMBER_COLUMNS if name in faults.theirs}
+    identifying = [name for name in frame.columns if name not in numbers and name != "note"]
+    alike = frame.duplicated(identifying, keep=False).to_numpy()
+    if not alike.any():
+        return
+    candidates = frame[alike]
+    equal = candidates.duplicated(keep=False).to_numpy()
+    for part, what, remedy in (
+        (candidates[equal], "all their columns are equal", "Remove all but one."),
+        (
+            candidates[~equal],
+            "one trial, and every column that could tell them apart is equal, but not their numbers",
+            "Correct or exclude one, or add a column that tells them apart (outcome, horizon, arm_t, arm_c, ...).",
+        ),
+    ):
+        for _, group in part.groupby(identifying, dropna=False, sort=False):
+            shown = ", ".join(str(row) for row in group.index)
+            faults.add(f"rows {shown} ({group['study'].iloc[0]}): {what}", remedy)
+
+
+def align_rows(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Multiply by -1 what is coded in the other direction than the outcome's, before anything is computed."""
+    turned = np.zeros(len(frame), dtype=bool)
+    if "coded_better" not in frame.columns:
+        return frame, turned
+    coded = frame["coded_better"]
+    if ask.better is None:
+        if len(coded.dropna().unique()) > 1:
+            faults.add(
+                "rows are coded in both directions, and the outcome does not say which is better",
+                'State better = "lower" or "higher".',
+                column="coded_better",
+            )
+        return frame, turned
+    turned = (coded.notna() & (coded != ask.better)).to_numpy(dtype=bool)
+    if not turned.any():
+        return frame, turned
+    if ask.measure not in _TURNED_MEASURES:
+        for i in np.flatnonzero(turned):
+            faults.add(
+                f"coded {coded.iloc[i]!r}, but {ask.better} is better: {ask.measure} cannot be turned by a sign",
+                "Recode the row (events that are bad, or the inverse ratio).",
+                row=int(i),
+                column="coded_better",
+            )
+        return frame, turned
+    new: dict[str, Any] = {}
+    for name in [f"{stem}_{arm}" for stem in _NEGATED for arm in "tc"] + list(_NEGATED_ROW):
+        if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name]):
+            # 0 - x, not -x: no negative zeros
+            new[name] = frame[name].where(~turned, 0.0 - frame[name])
+    for low, high in _SWAPPED:
+        pair = [frame[name] for name in (low, high) if name in frame.columns]
+        if len(pair) == 2 and all(pd.api.types.is_numeric_dtype(column) for column in pair):
+            new[low] = pair[0].where(~turned, 0.0 - pair[1])
+            new[high] = pair[1].where(~turned, 0.0 - pair[0])
+    aligned = frame.assign(**new)
+    aligned.attrs = frame.attrs
+    return aligned, turned
+
+
+def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFaults) -> NDArray[Any] | None:
+    """Values of one moderator: floats where numeric, text where categorical; None where a fault stands in the way."""
+    if name not in frame.columns:
+        faults.missing_column(name, frame)
+        return None
+    column = frame[name]
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    filled = column.notna().to_numpy()
+    is_number = np.isfinite(numbers)
+    if kind != "categorical" and (kind == "numeric" or is_number.any()):
+        for i in np.flatnonzero(filled & ~is_number):
+            remedy = "Correct it" + (', or state kind = "categorical".' if kind is None else ".")
+            faults.add(f"{column.iloc[i]!r} is not a number, as other rows of this moderator are" if kind is None
+                       else f"{column.iloc[i]!r} is not a number", remedy, row=int(i), column=name)  # fmt: skip
+        return None if (filled & ~is_number).any() else numbers
+    values = column.astype(object).to_numpy()
+    texts = [f"{v:g}" if isinstance(v, float) and math.isfinite(v) else v for v in values]
+    return np.array([text if seen else None for text, seen in zip(texts, filled, strict=True)], dtype=object)
+
+
+def moderator_columns(
+    frame: pd.DataFrame, ask: Ask, faults: FrameFaults
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_], dict[str, str]]:
+    """Return columns, rows that stay, and for rows that do not stay nothing but the reason by moderator."""
+    columns: dict[str, NDArray[Any]] = {}
+    for item in ask.moderators:
+        name, kind = (item, None) if isinstance(item, str) else (item.name, item.kind)
+        if (values := _moderator(frame, name, kind, faults)) is not None:
+            columns[name] = values
+    for name in ask.subgroups:
+        if name not in columns and (values := _moderator(frame, name, "categorical", faults)) is not None:
+            columns[name] = values
+    keep = np.ones(len(frame), dtype=bool)
+    reasons: dict[str, str] = {}
+    for name, values in columns.items():
+        empty = pd.isna(values)
+        if not empty.any():
+            continue
+        if ask.missing == "exclude":
+            keep &= ~empty
+            reasons[name] = f"moderator {name} is not reported (missing = exclude)"
+        elif ask.missing == "level" and values.dtype == object:
+            columns[name] = np.where(empty, _NOT_REPORTED, values)
+        else:
+            for i in np.flatnonzero(empty):
+                remedy = 'Fill it, exclude the row, or state missing = "exclude" (or "level" for categories).'
+                faults.add("the cell is empty", remedy, row=int(i), column=name)
+    return columns, keep, reasons
