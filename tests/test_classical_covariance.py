@@ -111,6 +111,9 @@ def test_check_figures_of_the_fatigue_trials():
     independent = Effects(
         [f"row {i}" for i in range(35)], effects.y, effects.se, measure="SMD", moderators=effects.moderators
     )
+    reference = REFERENCE["independent"]
+    assert pool(independent).estimate == pytest.approx(reference["estimate"], rel=SOLVED)
+    assert math.sqrt(pool(independent).tau2) == pytest.approx(reference["tau"], rel=SOLVED)
     for found, estimate, lower, upper, tau in (
         (pool(independent), -0.2785, -0.3976, -0.1593, 0.2737),
         (pool(effects, rho=0.0), -0.2770, -0.3969, -0.1572, 0.2699),

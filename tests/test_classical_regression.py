@@ -35,7 +35,7 @@ CASES = [
     for key in ("REML", "REML_knha")
     if key in found
 ]
-# Regressions compared with metafor as of the first version of this file: 10 moderators, with and without Knapp-Hartung.
+# Regressions compared with metafor as of the first version of this file: 11 moderators, with and without Knapp-Hartung.
 MINIMUM_CASES = 22
 
 
