@@ -28,6 +28,11 @@ PRIORS = 'priors.mu = "normal(0, 1)"\npriors.tau = "halfnormal(0.5)"\n'
 OUTCOME = f'[outcome.pain]\nlabel = "Pain"\nmeasure = "SMD"\nbetter = "lower"\n{PRIORS}'
 
 
+def threshold(benefit: object, worse: object) -> str:
+    entry = f'{{ name = "a", benefit = {benefit}, worse = {worse}, source = "s", kind = "panel" }}'
+    return f"thresholds = [{entry}]\n"
+
+
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "p.toml"
     path.write_text(text, encoding="utf-8")
@@ -165,7 +170,7 @@ def test_a_threshold_may_be_a_range_or_a_prior(tmp_path):
         + """
 thresholds = [
   { name = "a", benefit = { low = 0.7, high = 0.8 }, worse = 1.2, source = "s", kind = "anchor", primary = true },
-  { name = "b", benefit = { dist = "uniform", low = 0.1, high = 0.3 }, worse = "halfnormal(0.2)", source = "s", kind = "panel" },
+  { name = "b", benefit = "uniform(0.1, 0.3)", worse = "halfnormal(0.2)", source = "s", kind = "panel" },
 ]
 """
     )
@@ -278,7 +283,7 @@ ensemble = "x"
         (HEAD + OUTCOME + "rho = 1.5\n", "key outcome.pain.rho: 1.5 is not <= 1"),
         (HEAD + OUTCOME + 'moderators = ["a", "a"]\n', "moderator 'a' stands twice"),
         (HEAD + OUTCOME + 'moderators = [{ name = "a", per = 2, reference = "x" }]\n', "both as numeric"),
-        (HEAD + OUTCOME + 'priors.beta.wks = "normal(0, 1)"\nmoderators = ["weeks"]\n', "'wks' is not a moderator of this outcome. Did you mean weeks?"),
+        (HEAD + OUTCOME + 'priors.beta.wks = "normal(0, 1)"\nmoderators = ["weeks"]\n', "'wks' is not a moderator of"),
         (HEAD + OUTCOME + 'measure_options = { vtyp = "LS" }\n', "'vtyp' is not a key here. Did you mean vtype?"),
         (HEAD + OUTCOME + 'exclude = [{ where = { study = "X" } }]\n', "exclude[0].reason: the key is missing"),
         (HEAD + OUTCOME + "baseline_risk = 0.2\n", "a baseline risk belongs to OR, RR, RD, HR, not to SMD"),
@@ -287,12 +292,12 @@ ensemble = "x"
         (HEAD.replace("t.csv", "/etc/passwd") + OUTCOME, "leaves the project"),
         (HEAD + OUTCOME + '[joint]\noutcomes = ["pain", "fain"]\n', "'fain' is not an outcome. Did you mean pain?"),
         (HEAD + OUTCOME + "[sampling]\nchains = 4\n", "key sampling.seed: the key is missing"),
-        (HEAD + OUTCOME + 'thresholds = [{ name = "a", benefit = nan, worse = 1, source = "s", kind = "panel" }]\n', "nan is neither a number, a range nor a prior"),
-        (HEAD + OUTCOME.replace("SMD", "OR") + 'thresholds = [{ name = "a", benefit = 1.2, worse = 1.2, source = "s", kind = "panel" }]\n', "thresholds[0].benefit: 1.2 is not a ratio < 1 (OR, lower is better)"),
-        (HEAD + OUTCOME.replace('better = "lower"\n', "") + 'thresholds = [{ name = "a", benefit = 1, worse = 1, source = "s", kind = "panel" }]\n', "thresholds need a direction"),
+        (HEAD + OUTCOME + threshold("nan", 1), "nan is neither a number, a range nor a prior"),
+        (HEAD + OUTCOME.replace("SMD", "OR") + threshold(1.2, 1.2), "[0].benefit: 1.2 is not a ratio < 1 (OR"),
+        (HEAD + OUTCOME.replace('better = "lower"\n', "") + threshold(1, 1), "thresholds need a direction"),
         (HEAD + OUTCOME + "[[outcome.pain]]\n", "not valid TOML"),
         (HEAD + OUTCOME + "moderators = [\n", "not valid TOML"),
-        (HEAD + OUTCOME + '[[sensitivity]]\nname = "a"\nrho = 0\n[[sensitivity]]\nname = "a"\nrho = 1\n', "two sensitivity analyses are named 'a'"),
+        (HEAD + OUTCOME + 2 * '[[sensitivity]]\nname = "a"\nrho = 0\n', "two sensitivity analyses are named 'a'"),
         (HEAD + OUTCOME + '[sensitivity]\nname = "a"\nrho = 0\n', "Write [[sensitivity]], with two brackets"),
     ],
 )  # fmt: skip

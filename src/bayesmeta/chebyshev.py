@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["antiderivative", "coefficients", "evaluate", "rule"]
+__all__ = ["antiderivative", "coefficients", "evaluate", "on_nodes", "rule"]
 
 FloatArray = NDArray[np.float64]
 
@@ -88,13 +88,31 @@ def antiderivative(series: FloatArray) -> FloatArray:
 
 
 def evaluate(series: FloatArray, t: FloatArray) -> FloatArray:
-    """Value of one Chebyshev series (shape ``(n,)``) at points ``t`` in [-1, 1] of any shape.
+    """Values of Chebyshev series, one per point.
+
+    Parameters
+    ----------
+    series : array of shape (n,) or (P, n)
+        One series for all points, or one for each.
+    t : array of shape (P,), in [-1, 1]
 
     Examples
     --------
     >>> x, _ = rule(17)
-    >>> float(evaluate(antiderivative(coefficients(np.cos(x))), np.array(1.0)).round(12))
+    >>> float(evaluate(antiderivative(coefficients(np.cos(x))), np.array([1.0]))[0].round(12))
     1.682941969616
     """
-    angles = np.arccos(np.clip(t, -1.0, 1.0))
-    return np.cos(angles[..., None] * np.arange(series.shape[-1])) @ series
+    basis = np.cos(np.arccos(t)[:, None] * np.arange(series.shape[-1]))
+    return basis @ series if series.ndim == 1 else np.einsum("pn,pn->p", basis, series)
+
+
+def on_nodes(series: FloatArray) -> FloatArray:
+    """Values of series of shape (..., n + 1) at the n nodes of `rule`, ascending; the inverse of `coefficients`."""
+    n = series.shape[-1] - 1
+    padded = np.zeros((*series.shape[:-1], 2 * n - 1))
+    padded[..., : n + 1] = series
+    padded[..., 1:] /= 2
+    padded[..., -1] *= 2
+    # the grid with twice the intervals holds every node of the rule
+    down = np.fft.irfft(padded, n=4 * (n - 1), axis=-1)[..., : 2 * n - 1] * 4 * (n - 1)
+    return down[..., ::-2]

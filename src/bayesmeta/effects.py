@@ -338,7 +338,8 @@ class Effects:
             return
         blocked = {int(row) for rows, _ in self.blocks for row in rows}
         free = Counter(study for row, study in enumerate(self.study) if row not in blocked)
-        repeated = [study for study, number in free.items() if number > 1 or (number and study in self._blocked_trials)]
+        blocked_trials = {self.study[row] for row in blocked}
+        repeated = [study for study, number in free.items() if number > 1 or study in blocked_trials]
         if repeated:
             names = ", ".join(repeated[:5]) + (" ..." if len(repeated) > 5 else "")
             warnings.warn(
@@ -347,10 +348,6 @@ class Effects:
                 BayesmetaWarning,
                 stacklevel=4,
             )
-
-    @property
-    def _blocked_trials(self) -> set[str]:
-        return {self.study[int(row)] for rows, _ in self.blocks for row in rows}
 
 
 def _labels(study: tuple[str, ...], arms: tuple[tuple[str, str], ...] | None) -> tuple[str, ...]:

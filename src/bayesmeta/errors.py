@@ -62,7 +62,7 @@ class Fault:
         return f"{self.where}: {self.what}. {self.remedy}"
 
 
-class _Faulty(BayesmetaError, ValueError):
+class FaultsError(BayesmetaError, ValueError):
     """An error made of faults, all of which were collected before it was raised."""
 
     def __init__(self, faults: Iterable[Fault] | str) -> None:
@@ -70,11 +70,11 @@ class _Faulty(BayesmetaError, ValueError):
         super().__init__(faults if isinstance(faults, str) else "\n".join(str(fault) for fault in self.faults))
 
 
-class ProtocolError(_Faulty):
+class ProtocolError(FaultsError):
     """The protocol breaks a rule; every broken rule is listed in ``faults``."""
 
 
-class DataError(_Faulty):
+class DataError(FaultsError):
     """The data break a rule; every broken rule is listed in ``faults``."""
 
 

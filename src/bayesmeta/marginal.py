@@ -36,6 +36,8 @@ INTERVAL_KINDS: tuple[IntervalKind, ...] = ("central", "shortest")
 _SQRT_2PI = math.sqrt(2 * math.pi)
 # a quantile is accepted when its probability is right to this much; rounding in the sum of a few hundred terms is 1e-15
 _PROBABILITY_TOLERANCE = 1e-13
+# the distribution function of a tabulated density is a polynomial of high degree, good to about 1e-13 itself
+_GRID_TOLERANCE = 1e-12
 _MAX_STEPS = 200
 
 
@@ -94,6 +96,10 @@ def _check_probabilities(p: ArrayLike) -> FloatArray:
     if not np.all((p >= 0) & (p <= 1)):
         raise ModelError("probabilities lie between 0 and 1.")
     return p
+
+
+def _probit(p: FloatArray) -> FloatArray:
+    return special.ndtri(np.minimum(np.maximum(p, 1e-300), 1 - 1e-16))
 
 
 def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
@@ -174,15 +180,17 @@ def mixture_quantile(p: FloatArray, weights: FloatArray, means: FloatArray, sds:
         scaled = (x[:, :, None] - means[:, None, :]) / sds[:, None, :]
         below = special.ndtr(scaled) @ weights
         error = below - p
-        if np.all((np.abs(error) <= _PROBABILITY_TOLERANCE) | (high - low <= 4e-16 * np.abs(x))):
+        # what has arrived stays: its bracket has an end there, and bisecting it would throw it away
+        done = (np.abs(error) <= _PROBABILITY_TOLERANCE) | (high - low <= 4e-16 * np.abs(x))
+        if done.all():
             return x
         low, high = np.where(error < 0, x, low), np.where(error >= 0, x, high)
         density = (np.exp(-0.5 * scaled * scaled) / sds[:, None, :]) @ weights / _SQRT_2PI
-        probit = special.ndtri(np.clip(below, 1e-300, 1 - 1e-16))
+        probit = _probit(below)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = (probit - z) * np.exp(-0.5 * probit * probit) / _SQRT_2PI / density
             trial = x - step
-        x = np.where((trial > low) & (trial < high), trial, 0.5 * (low + high))
+        x = np.where(done, x, np.where((trial > low) & (trial < high), trial, 0.5 * (low + high)))
     return x
 
 
@@ -430,21 +438,27 @@ class Gridded:
         return 0.0
 
     def _locate(self, z: FloatArray) -> tuple[NDArray[np.intp], FloatArray]:
-        panel = np.clip(np.searchsorted(self.edges, z, side="right") - 1, 0, self.values.shape[0] - 1)
+        last = self.values.shape[0] - 1
+        panel = np.minimum(np.maximum(self.edges.searchsorted(z, side="right") - 1, 0), last)
         low, high = self.edges[panel], self.edges[panel + 1]
-        return panel, np.clip((2 * z - low - high) / (high - low), -1, 1)
+        return panel, np.minimum(np.maximum((2 * z - low - high) / (high - low), -1.0), 1.0)
 
-    def _per_panel(self, series: FloatArray, panel: NDArray[np.intp], t: FloatArray) -> FloatArray:
-        result = np.empty(t.shape)
-        for index in np.unique(panel):
-            here = panel == index
-            result[here] = chebyshev.evaluate(series[index], t[here])
+    def _evaluate(self, series: FloatArray, panel: NDArray[np.intp], t: FloatArray) -> FloatArray:
+        """Value of each point's own panel, in pieces that fit in memory."""
+        result = np.empty(t.size)
+        step = max(1, int(4e6 // series.shape[1]))
+        for start in range(0, t.size, step):
+            part = slice(start, start + step)
+            chosen = series[0] if series.shape[0] == 1 else series[panel[part]]
+            result[part] = chebyshev.evaluate(chosen, t[part])
         return result
 
     def _cdf_z(self, z: FloatArray) -> FloatArray:
         panel, t = self._locate(z)
-        inside = self._before[panel] + self._per_panel(self._integral, panel, t)
-        return np.clip(np.where(z >= self.edges[-1], 1.0, np.where(z <= self.edges[0], 0.0, inside)), 0.0, 1.0)
+        inside = self._before[panel] + self._evaluate(self._integral, panel, t)
+        return np.minimum(
+            np.maximum(np.where(z >= self.edges[-1], 1.0, np.where(z <= self.edges[0], 0.0, inside)), 0.0), 1.0
+        )
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Probability of a value not above ``x``, of the shape of ``x``."""
@@ -460,27 +474,37 @@ class Gridded:
         x = np.asarray(x, float)
         z = self.variable.z(x).ravel()
         panel, t = self._locate(z)
-        value = np.maximum(self._per_panel(self._series, panel, t), 0.0)
+        value = np.maximum(self._evaluate(self._series, panel, t), 0.0)
         with np.errstate(over="ignore"):
             value = value * np.exp(-self.variable.log_jacobian(z))
         return np.where((z < self.edges[0]) | (z > self.edges[-1]), 0.0, value).reshape(x.shape)
 
     def quantile(self, p: ArrayLike) -> FloatArray:
-        """Quantiles at probabilities ``p``: Newton's method within the panel, safeguarded by bisection."""
+        """Quantiles at probabilities ``p``: Newton's method from the nearest node, safeguarded by bisection."""
         p = _check_probabilities(p)
         target = p.ravel()
-        panel = np.clip(np.searchsorted(self._before, target, side="right") - 1, 0, self.values.shape[0] - 1)
-        low, high = self.edges[panel].copy(), self.edges[panel + 1].copy()
-        z = 0.5 * (low + high)
+        panel = np.minimum(np.maximum(self._before.searchsorted(target, side="right") - 1, 0), self.values.shape[0] - 1)
+        left, width = self.edges[panel], self.edges[panel + 1] - self.edges[panel]
+        nodes = chebyshev.rule(self.values.shape[1])[0]
+        t = np.empty(target.size)
+        for index in set(panel.tolist()):
+            here = panel == index
+            known = self._before[index] + chebyshev.on_nodes(self._integral[index])
+            t[here] = np.interp(_probit(target[here]), _probit(np.maximum.accumulate(known)), nodes)
+        low, high, goal = np.full(target.size, -1.0), np.full(target.size, 1.0), _probit(target)
         for _ in range(_MAX_STEPS):
-            error = self._cdf_z(z) - target
-            if np.all((np.abs(error) <= _PROBABILITY_TOLERANCE) | (high - low <= 4e-16 * (1 + np.abs(z)))):
+            below = self._before[panel] + self._evaluate(self._integral, panel, t)
+            error = below - target
+            done = (np.abs(error) <= _GRID_TOLERANCE) | (high - low <= 4e-16)
+            if done.all():
                 break
-            low, high = np.where(error < 0, z, low), np.where(error >= 0, z, high)
-            slope = self._per_panel(self._series, *self._locate(z))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                trial = z - error / slope
-            z = np.where((trial > low) & (trial < high), trial, 0.5 * (low + high))
+            low, high = np.where(error < 0, t, low), np.where(error >= 0, t, high)
+            slope = self._evaluate(self._series, panel, t) * (0.5 * width)
+            probit = _probit(below)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                trial = t - (probit - goal) * np.exp(-0.5 * probit * probit) / _SQRT_2PI / slope
+            t = np.where(done, t, np.where((trial > low) & (trial < high), trial, 0.5 * (low + high)))
+        z = left + 0.5 * width * (t + 1.0)
         z = np.where(target <= 0, self.edges[0], np.where(target >= 1, self.edges[-1], z))
         return self.variable.x(z).reshape(p.shape)
 

@@ -65,7 +65,7 @@ def tau_axis(prior: Prior, typical_se: float) -> Axis:
     else:
         # a prior with a scale far above the standard errors must not fall between two points of the scan
         variable = Variable("asinh", 0.0, typical_se)
-        scan = np.concatenate([np.arange(0, 20, 0.2), np.arange(20, 60, 1.0), np.linspace(60, 330, 50)])
+        scan = np.concatenate([np.arange(0, 10, 0.25), np.arange(10, 30, 1.0), np.linspace(30, 330, 31)])
     # the ends of a bounded prior are ends of the integral
     first, last = float(variable.z(low)), float(variable.z(high))
     if low > 0:
@@ -131,25 +131,25 @@ def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) 
         raise InferenceError(
             "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
         )
-    for _ in range(4):
+    # around the maximum until its neighbours are near its height, and at both ends of the window, in one call a round
+    for step in range(5):
         best = int(np.argmax(np.where(np.isnan(f), -np.inf, f)))
-        left, right = z[max(best - 1, 0)], z[min(best + 1, z.size - 1)]
-        extra = np.linspace(left, right, 11)[1:-1]
-        spread = f[best] - min(f[max(best - 1, 0)], f[min(best + 1, z.size - 1)])
-        if spread < 1.0:
+        before, after = max(best - 1, 0), min(best + 1, z.size - 1)
+        sharp = f[best] - min(f[before], f[after]) >= 1.0
+        if step >= 2 and not sharp:
             break
-        z, f = _merge(z, f, extra, log_integrand(extra))
-    for _ in range(2):
-        inside = np.flatnonzero(f >= f.max() - WINDOW)
+        inside = np.flatnonzero(f >= f[best] - WINDOW)
         first, last = inside[0], inside[-1]
-        extra = np.concatenate(
-            [
-                np.linspace(z[first - 1], z[first], 8)[1:-1] if first > 0 else np.empty(0),
-                np.linspace(z[last], z[last + 1], 8)[1:-1] if last < z.size - 1 else np.empty(0),
-            ]
-        )
-        if extra.size == 0:
+        pieces = []
+        if sharp:
+            pieces.append(np.linspace(z[before], z[after], 11)[1:-1])
+        if first > 0:
+            pieces.append(np.linspace(z[first - 1], z[first], 8)[1:-1])
+        if last < z.size - 1:
+            pieces.append(np.linspace(z[last], z[last + 1], 8)[1:-1])
+        if not pieces:
             break
+        extra = np.concatenate(pieces)
         z, f = _merge(z, f, extra, log_integrand(extra))
     inside = np.flatnonzero(f >= f.max() - WINDOW)
     first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, z.size - 1)
@@ -157,8 +157,9 @@ def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) 
 
 
 def _merge(z: FloatArray, f: FloatArray, more_z: FloatArray, more_f: FloatArray) -> tuple[FloatArray, FloatArray]:
-    z, index = np.unique(np.concatenate([z, more_z]), return_index=True)
-    return z, np.concatenate([f, more_f])[index]
+    z, f = np.concatenate([z, more_z]), np.concatenate([f, more_f])
+    order = np.argsort(z, kind="stable")
+    return z[order], f[order]
 
 
 def moment_limit(prior: Prior | None, random_rows: int, flat: int, mu_df: float) -> tuple[int, int, bool]:

@@ -25,7 +25,6 @@ from bayesmeta.quantities import (
     distribution,
     functional_of,
     marginal,
-    quantities,
     summary_of,
 )
 from bayesmeta.result import Fit
@@ -101,35 +100,21 @@ def summarize(
     design = fit.design
     names = ["mu", "theta_new", *(f"beta[{c.name}]" for c in design.contrasts)]
     rows = np.array([design.profile(), design.profile(), *(c.weights for c in design.contrasts)])
+    new_study = np.arange(len(rows)) == 1
     p = _probabilities(level)
-
-    def question(quadrature: Quadrature) -> tuple[pd.DataFrame, float]:
-        # a new study's moments may not exist where a contrast's do, so each kind is asked on its own
-        parts, error = [], 0.0
-        for chosen in (slice(0, 1), slice(1, 2), slice(2, None)):
-            here = rows[chosen]
-            if not len(here):
-                continue
-            functional = linear(quadrature, here, np.full(len(here), chosen.start == 1))
-            summary, difference = summary_of(quadrature, functional, p)
-            parts.append(np.column_stack([summary.mean, summary.sd, summary.quantiles]))
-            error = max(error, difference)
-        table = pd.DataFrame(np.vstack(parts), names, ["mean", "sd", "lower", "median", "upper"])
-        if quadrature.tau_marginal is not None:
-            tau = quadrature.tau_marginal
-            table.loc["tau"] = [tau.mean, tau.sd, *tau.quantile(p)]
-        return table, error
-
-    table = ask(fit, question)
-    order = [name for name in quantities(fit) if not name.startswith("theta[")]
-    table = table.loc[order, ["mean", "sd", "median", "lower", "upper"]]
+    summary = ask(fit, lambda quadrature: summary_of(quadrature, linear(quadrature, rows, new_study), p))
+    values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]]])
+    tau = fit.quadrature.tau_marginal
+    if tau is not None:
+        names.insert(1, "tau")
+        lower, median, upper = tau.quantile(p)
+        values = np.insert(values, 1, [tau.mean, tau.sd, median, lower, upper], axis=0)
     if interval == "shortest":
-        for name in order:
-            table.loc[name, ["lower", "upper"]] = marginal(fit, name).interval(level, "shortest")
-    table = _back(table, [name for name in order if name != "tau"], fit.effects, scale)
-    table["level"], table["interval"], table["mcse"] = level, interval, 0.0
-    table.index.name = "quantity"
-    return table
+        values[:, 3:] = [marginal(fit, name).interval(level, "shortest") for name in names]
+    columns = dict(zip(["mean", "sd", "median", "lower", "upper"], values.T, strict=True))
+    index = pd.Index(names, name="quantity")
+    table = pd.DataFrame({**columns, "level": level, "interval": interval, "mcse": 0.0}, index)
+    return _back(table, [name for name in names if name != "tau"], fit.effects, scale)
 
 
 def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:

@@ -239,14 +239,14 @@ class Functional:
         Given the node, before truncation.
     cut_cov : array of shape (M, N) or None
         Covariance with the truncated coefficient, where there is one.
-    moments : int
-        Highest posterior moment that exists.
+    moments : array of int of shape (M,)
+        Highest posterior moment that exists, per quantity.
     """
 
     mean: FloatArray
     var: FloatArray
     cut_cov: FloatArray | None
-    moments: int
+    moments: NDArray[np.intp]
 
 
 def linear(quadrature: Quadrature, rows: FloatArray, new_study: NDArray[np.bool_]) -> Functional:
@@ -264,10 +264,9 @@ def linear(quadrature: Quadrature, rows: FloatArray, new_study: NDArray[np.bool_
         var = var + np.where(new_study[:, None], np.square(quadrature.tau), 0.0)
     cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
     # contrasts of properly distributed coefficients keep their moments; whatever holds mu or a new effect may not
-    depends = np.any(rows[:, problem.prior_precision == 0] != 0) or np.any(rows[:, 0] != 0)
-    moments = min(
-        problem.mu_moments if depends else 2,
-        problem.tau_moments if np.any(new_study) else 2,
+    depends = (rows[:, problem.prior_precision == 0] != 0).any(axis=1) | (rows[:, 0] != 0)
+    moments = np.minimum(
+        np.where(depends, problem.mu_moments, 2), np.where(new_study, min(problem.tau_moments, problem.mu_moments), 2)
     )
     return Functional(mean, var, cut_cov, moments)
 
@@ -280,4 +279,4 @@ def studies(quadrature: Quadrature) -> Functional:
     cut_cov = None
     if problem.cut is not None:
         cut_cov = np.einsum("kpn,pn->kn", slope, quadrature.cov[:, problem.cut.column])
-    return Functional(mean, var, cut_cov, 2)
+    return Functional(mean, var, cut_cov, np.full(mean.shape[0], 2))

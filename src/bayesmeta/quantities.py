@@ -42,7 +42,7 @@ def ask[T](fit: Fit, question: Callable[[Quadrature], tuple[T, float]]) -> T:
 
 def _mixture(quadrature: Quadrature, functional: Functional, row: int) -> NormalMixture:
     return NormalMixture(
-        quadrature.weights, functional.mean[row], np.sqrt(functional.var[row]), min(functional.moments, 2)
+        quadrature.weights, functional.mean[row], np.sqrt(functional.var[row]), int(functional.moments[row])
     )
 
 
@@ -97,7 +97,7 @@ def cut_marginal(quadrature: Quadrature, functional: Functional, row: int) -> Ma
     inner = [edge for edge in (cut.low, cut.high) if low < edge < high]
     middle = np.linspace(low, high, 9)
     breaks = np.unique(np.concatenate([middle, inner]))
-    return from_density(_cut_density(quadrature, functional, row), breaks, moments=functional.moments)
+    return from_density(_cut_density(quadrature, functional, row), breaks, moments=int(functional.moments[row]))
 
 
 def functional_of(quadrature: Quadrature, fit: Fit, name: str, at: Mapping[str, Any] | None) -> tuple[Functional, int]:
@@ -193,10 +193,8 @@ def summary_of(quadrature: Quadrature, functional: Functional, p: FloatArray) ->
         quantiles[part] = mixture_quantile(p, weights, functional.mean[part], sds[part])
         other = mixture_cdf(quantiles[part], quadrature.coarse, functional.mean[part], sds[part])
         error = max(error, float(np.abs(other - p).max(initial=0.0)))
-    if functional.moments < 2:
-        spread = np.full(rows, math.inf)
-    if functional.moments < 1:
-        centre = np.full(rows, math.inf)
+    spread = np.where(functional.moments >= 2, spread, math.inf)
+    centre = np.where(functional.moments >= 1, centre, math.inf)
     return Summary(centre, spread, quantiles), error
 
 

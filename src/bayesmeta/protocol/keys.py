@@ -150,11 +150,15 @@ class AnalysisKeys(_Keys):
         {}, description="categorical moderator = the level contrasts are printed against"
     )
     interactions: _Texts | None = Field(None, description='pairs of moderators, such as "exercise:timing"')
-    working_correlation: Annotated[float, Field(ge=0, lt=1)] | None = None
-    rho: _Correlation | None = None
+    working_correlation: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None, description="sampling correlation of rows that share all their patients"
+    )
+    rho: _Correlation | None = Field(None, description="correlation of the true effects of rows that share an arm")
     cluster: _Text | None = None
     likelihood: Literal["normal"] | None = None
-    missing: Literal["fault", "exclude", "level"] | None = None
+    missing: Literal["fault", "exclude", "level"] | None = Field(
+        None, description="a moderator's empty cell: a fault, the row is left out, or a level of its own"
+    )
     priors: PriorKeys = PriorKeys()
     measure_options: OptionKeys = OptionKeys()
     exclude: list[ExclusionKeys] = []

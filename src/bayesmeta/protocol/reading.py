@@ -107,6 +107,8 @@ def read_protocol(path: str | Path) -> Protocol:
     halfnormal(0.5)
     """
     path = Path(path).resolve()
+    if path.is_dir():
+        raise ProtocolError([Fault(path.name, "it is a folder", "Name a protocol, a file that ends in .toml.")])
     content = path.read_bytes()
     faults = Faults(path.name)
     raw = _tables(content, path.name)

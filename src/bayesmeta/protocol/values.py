@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from typing import Any, NamedTuple
 
 from bayesmeta import priors
@@ -56,8 +57,10 @@ def prior_value(value: Any) -> Stated:
             raise BrokenRuleError(f"{value!r} is not a prior", _WRITE_A_PRIOR)
     except ModelError as error:
         raise BrokenRuleError(str(error).rstrip("."), _WRITE_A_PRIOR) from error
-    except (TypeError, AttributeError) as error:
-        raise BrokenRuleError(f"{value!r} is not a prior: a field has the wrong type", _WRITE_A_PRIOR) from error
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise BrokenRuleError(
+            f"{value!r} is not a prior: a field has the wrong type or size", _WRITE_A_PRIOR
+        ) from error
     if not isinstance(source, str):
         raise BrokenRuleError(f"source {source!r} is not text", "Write the citation as text.")
     return Stated(prior, source or getattr(prior, "source", ""))
@@ -65,7 +68,9 @@ def prior_value(value: Any) -> Stated:
 
 def is_number(value: Any) -> bool:
     """Say whether it is a finite number (true and false are not)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def amount_value(value: Any) -> Amount:
@@ -119,11 +124,11 @@ def cells_value(value: Any) -> dict[str, Any]:
 
 def measure_value(value: Any) -> str:
     """Read the name of an effect measure."""
-    if value not in MEASURES:
+    if not isinstance(value, str) or value not in MEASURES:
         near = difflib.get_close_matches(str(value).upper(), MEASURES, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise BrokenRuleError(f"measure {value!r} is not known", f"{hint}Allowed: {', '.join(MEASURES)}.")
-    return str(value)
+    return value
 
 
 def named_value(value: Any) -> Any:

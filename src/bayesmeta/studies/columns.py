@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,8 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.errors import DataError, Fault
+from bayesmeta.measures import RowFault
 
-__all__ = ["NUMBER_COLUMNS", "FrameFaults", "map_columns", "match_rows", "split_table"]
+__all__ = [
+    "NUMBER_COLUMNS",
+    "TEXT_COLUMNS",
+    "FrameFaults",
+    "map_columns",
+    "match_rows",
+    "note_row_faults",
+    "note_text_cells",
+    "split_table",
+]
 
 _ARM_STEMS = (
     "n", "mean", "sd", "se", "events", "mean_change", "sd_change", "se_change", "mean_pre", "sd_pre", "mean_post",
@@ -23,12 +34,19 @@ NUMBER_COLUMNS = frozenset(
     [f"{stem}_{arm}" for stem in _ARM_STEMS for arm in "tc"]
     + ["estimate", "se", "var", "ci_low", "ci_high", "t", "p", "df", "md", "r", "n", "correlation"]
 )
+#: Columns that stay text even where every cell looks like a number.
+TEXT_COLUMNS = frozenset({"study", "outcome", "horizon", "arm_t", "arm_c", "coded_better", "cluster"})
+_STANDARD = NUMBER_COLUMNS | TEXT_COLUMNS
 _SHOWN = 12
 
 
 def _listed(names: Iterable[Any]) -> str:
     texts = [str(name) for name in names]
     return ", ".join(texts[:_SHOWN]) + (f", ... ({len(texts)} in all)" if len(texts) > _SHOWN else "")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace(" ", "").replace(".", "")
 
 
 class FrameFaults:
@@ -49,14 +67,61 @@ class FrameFaults:
 
     def missing_column(self, column: str, frame: pd.DataFrame, remedy: str = "") -> None:
         """Note that a column is not there, with the nearest name."""
-        near = difflib.get_close_matches(column, map(str, frame.columns), n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
+        # a column that has a meaning of its own is not a misspelling of another
+        plain = {_plain(str(name)): str(name) for name in frame.columns if name not in _STANDARD}
+        near = difflib.get_close_matches(_plain(column), plain, n=1, cutoff=0.6)
+        hint = f"Did you mean {plain[near[0]]!r}? " if near else ""
         self.add(f"there is no column {column!r}", f"{hint}{remedy or f'Columns: {_listed(frame.columns)}.'}")
 
     def raise_if_any(self) -> None:
         """Raise all of them at once."""
         if self.found:
             raise DataError(self.found)
+
+
+def _remedy_of_text(cell: str, remedy: str) -> str:
+    """Say what to do about a cell that should be a number, where it shows what went wrong."""
+    if re.search("[\u2012-\u2015\u2212]", cell):
+        return 'It is written with a typographic dash; write the minus as "-".'
+    if re.fullmatch(r"[+-]?\d+,\d+", cell):
+        return "Write the decimals with a point."
+    return remedy
+
+
+def note_text_cells(frame: pd.DataFrame, faults: FrameFaults) -> None:
+    """Note text in columns that hold numbers by their names."""
+    for column in sorted(NUMBER_COLUMNS & set(map(str, frame.columns))):
+        cells = frame[column]
+        wrong = cells.notna() & pd.to_numeric(cells, errors="coerce").isna()
+        for row in np.flatnonzero(wrong.to_numpy()):
+            cell = str(cells.iloc[row])
+            faults.add(
+                f"{cell!r} is not a number", _remedy_of_text(cell, "Give a number."), row=int(row), column=column
+            )
+
+
+def note_row_faults(found: Iterable[RowFault], raw: pd.DataFrame, faults: FrameFaults) -> None:
+    """Note what the effect measures found, with the cells as the file has them.
+
+    A column that is not there at all is one fault, not one in every row.
+    """
+    absent: dict[str, str] = {}
+    for fault in found:
+        columns = [name.strip() for name in fault.column.split(",")]
+        lacking = [name for name in columns if name not in raw.columns]
+        if lacking:
+            absent.update(dict.fromkeys(lacking, fault.remedy))
+            continue
+        cell = raw[columns[0]].iloc[fault.row]
+        if pd.isna(cell):
+            faults.add("the cell is empty", fault.remedy, row=fault.row, column=fault.column)
+        elif isinstance(cell, str):
+            remedy = _remedy_of_text(cell, fault.remedy)
+            faults.add(f"{cell!r} {fault.rule}", remedy, row=fault.row, column=fault.column)
+        else:
+            faults.add(f"{cell:g} {fault.rule}", fault.remedy, row=fault.row, column=fault.column)
+    for name, remedy in absent.items():
+        faults.missing_column(name, raw, remedy)
 
 
 def map_columns(

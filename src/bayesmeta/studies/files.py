@@ -15,14 +15,12 @@ from typing import Any
 import pandas as pd
 
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault
-from bayesmeta.studies.columns import map_columns
+from bayesmeta.studies.columns import TEXT_COLUMNS, map_columns
 
 __all__ = ["MISSING", "parse_table", "read_table"]
 
 #: What counts as an empty cell.
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "#N/A"})
-#: Columns that stay text even where every cell looks like a number.
-TEXT_COLUMNS = frozenset({"study", "outcome", "horizon", "arm_t", "arm_c", "coded_better", "cluster"})
 _DELIMITERS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
@@ -212,6 +210,8 @@ def read_table(
     ('Mutrie', 0.4)
     """
     path = Path(path)
+    if path.is_dir():
+        raise DataError([Fault(path.name, "it is a folder", "Name a CSV file.")])
     ours = frozenset((columns or {})[name] for name in TEXT_COLUMNS if name in (columns or {}))
     frame = parse_table(
         path.read_bytes(),

@@ -17,8 +17,15 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows
-from bayesmeta.studies.files import TEXT_COLUMNS, parse_table, read_table
+from bayesmeta.studies.columns import (
+    TEXT_COLUMNS,
+    FrameFaults,
+    map_columns,
+    match_rows,
+    note_row_faults,
+    note_text_cells,
+)
+from bayesmeta.studies.files import parse_table, read_table
 from bayesmeta.studies.selecting import (
     Ask,
     RowRecord,
@@ -143,28 +150,28 @@ def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
         part = part[keep]
         moderators = {name: values[keep] for name, values in moderators.items()}
         faults.index = part.index
+    raw = part
     part, turned = align_rows(part, ask, faults)
     part.attrs = attrs
-    return _compute(part, ask, faults, moderators, turned, records,
+    return _compute(part, raw, ask, faults, moderators, turned, records,
                     [record for record in assumed if record.row in assumed_here])  # fmt: skip
 
 
 def _compute(
-    part: pd.DataFrame, ask: Ask, faults: FrameFaults, moderators: dict[str, NDArray[Any]],
+    part: pd.DataFrame, raw: pd.DataFrame, ask: Ask, faults: FrameFaults, moderators: dict[str, NDArray[Any]],
     turned: NDArray[np.bool_], excluded: list[RowRecord], assumed: list[RowRecord],
 ) -> Reading:  # fmt: skip
     options = {name: value for name, value in ask.options.items() if name != "form"}
     try:
         made = effect_rows(part, ask.measure, options=options)
     except DataError as error:
-        faults.add(str(error).split(". ")[0].rstrip("."), f"{'. '.join(str(error).split('. ')[1:])}"
-                   f" Columns: {', '.join(map(str, part.columns))}.")  # fmt: skip
+        what, _, remedy = str(error).partition(". ")
+        note_text_cells(raw, faults)
+        if not faults.found:
+            faults.add(f"{what[:1].lower()}{what[1:]}", f"{remedy} Columns: {', '.join(map(str, part.columns))}.")
         faults.raise_if_any()
         raise
-    for fault in made.faults:
-        shown = f"{fault.value:g}" if isinstance(fault.value, (int, float)) else str(fault.value)
-        shown = f"{shown!r}" if fault.rule == "is not a number" else shown
-        faults.add(f"{shown} {fault.rule}", fault.remedy, row=fault.row, column=fault.column)
+    note_row_faults(made.faults, raw, faults)
     if ask.cluster is not None and ask.cluster not in part.columns:
         faults.missing_column(ask.cluster, part)
     faults.raise_if_any()

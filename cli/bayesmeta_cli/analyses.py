@@ -1,0 +1,306 @@
+"""A protocol, a fit or a table to the analyses that the commands print, draw and write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+import bayesmeta as bm
+from bayesmeta_cli.files import existing
+from bayesmeta_cli.messages import noted, say, track
+
+if TYPE_CHECKING:
+    from bayesmeta.studies import Reading
+
+NO_MODERATORS = "no moderators are declared"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """One outcome with its fits.
+
+    Attributes
+    ----------
+    key : str
+        The outcome's key in the protocol; for a table its name, or the value of the column that splits it.
+    reason : str
+        Trials, coefficients and rank of the moderated analysis, or why there is none.
+    sources : mapping
+        Where the priors of mu and tau come from.
+    thresholds : tuple of Threshold
+    """
+
+    key: str
+    pooled: bm.Fit
+    moderated: bm.Fit | None = None
+    reason: str = ""
+    left_out: tuple[str, ...] = ()
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    thresholds: tuple[bm.Threshold, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.pooled.outcome.label if self.pooled.outcome is not None else self.key
+
+    @property
+    def primary(self) -> bm.Threshold | None:
+        """The threshold of the headline."""
+        return next((item for item in self.thresholds if item.primary), next(iter(self.thresholds), None))
+
+
+def chosen(protocol: bm.Protocol, names: Sequence[str]) -> list[str]:
+    """Return the outcomes asked for, in the protocol's order; all if none is named."""
+    for name in names:
+        protocol.outcome(name)
+    return [key for key in protocol.outcomes if not names or key in names]
+
+
+def readings(protocol: bm.Protocol, keys: Sequence[str]) -> dict[str, tuple[Reading, tuple[str, ...]]]:
+    """Read every outcome with the warnings it gave; faults of all outcomes are raised at once."""
+    from bayesmeta.studies import read_outcome
+
+    found: dict[str, tuple[Reading, tuple[str, ...]]] = {}
+    lines: list[str] = []
+    told: list[str] = []
+    for key in track(keys, "reading"):
+        before = len(told)
+        try:
+            with noted(told):
+                reading = read_outcome(protocol, key)
+        except bm.DataError as error:
+            lines += [line for line in str(error).splitlines() if line not in lines]
+            continue
+        found[key] = (reading, tuple(told[before:]))
+    if lines:
+        raise bm.DataError("\n".join(lines))
+    return found
+
+
+def moderated_model(protocol_outcome: bm.Outcome, effects: bm.Effects) -> tuple[bm.Model | None, str, tuple[str, ...]]:
+    """Return the model of the moderated analysis, or None and why there is none; and moderators left out."""
+    from bayesmeta.outcome import analysis_model
+
+    if not protocol_outcome.moderators:
+        return None, NO_MODERATORS, ()
+    single = tuple(
+        item.name for item in protocol_outcome.moderators if len(set(effects.moderators[item.name].tolist())) < 2
+    )
+    found = bm.estimable(effects, analysis_model(protocol_outcome, effects.moderators))
+    return (found.model if found.ok else None), found.reason, tuple(dict.fromkeys((*single, *found.left_out)))
+
+
+def _fit(effects: bm.Effects, model: bm.Model, key: str, engine: str, **options: Any) -> bm.Fit:
+    try:
+        return bm.fit(effects, model, engine=cast(Any, engine), **options)
+    except (bm.ModelError, bm.InferenceError) as error:
+        raise type(error)(f"{key}: {error}") from error
+
+
+def from_protocol(
+    protocol: bm.Protocol, names: Sequence[str] = (), *, engine: str | None = None, moderated: bool = True
+) -> list[Analysis]:
+    """Fit the outcomes of a protocol, each pooled and (if asked and estimable) moderated."""
+    from bayesmeta.outcome import analysis_model
+
+    read = readings(protocol, chosen(protocol, names))
+    analyses = []
+    for key in track(list(read), "fitting"):
+        reading, told = read[key]
+        outcome = protocol.outcomes[key]
+        options = {
+            "engine": engine or outcome.engine,
+            "seed": protocol.sampling.seed if protocol.sampling is not None else 1,
+            "outcome": outcome,
+            "hashes": hashes_of(protocol, reading.sha256),
+        }
+        pooled = _fit(reading.effects, analysis_model(outcome), key, **options)
+        second, reason, left_out = None, "", ()
+        if moderated:
+            model, reason, left_out = moderated_model(outcome, reading.effects)
+            if model is not None:
+                second = _fit(reading.effects, model, key, analysis="moderated", **options)
+        analyses.append(
+            Analysis(key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds, told)
+        )  # fmt: skip
+    return analyses
+
+
+def hashes_of(protocol: bm.Protocol, data: str | None) -> dict[str, str]:
+    """SHA-256 of protocol and data, as fits carry them."""
+    return {"protocol": protocol.sha256, **({"data": data} if data is not None else {})}
+
+
+def _matching(path: Path, hashes: Mapping[str, str]) -> bm.Fit:
+    """Read a fit and refuse it if it was made from something else."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such fit. Run `bayesmeta fit` first.")
+    fit = bm.load(path)
+    for what, wanted in hashes.items():
+        if fit.hashes.get(what) != wanted:
+            raise bm.DataError(
+                f"{path}: fitted from another {what} (SHA-256 {str(fit.hashes.get(what))[:12]}..., now {wanted[:12]}"
+                "...). Run `bayesmeta fit` again."
+            )
+    return fit
+
+
+def from_fits(protocol: bm.Protocol, folder: Path, names: Sequence[str] = ()) -> list[Analysis]:
+    """Read the fits of a folder that belong to this protocol and these data."""
+    import hashlib
+
+    hashes = hashes_of(protocol, hashlib.sha256(protocol.data.path.read_bytes()).hexdigest())
+    analyses = []
+    for key in track(chosen(protocol, names), "reading fits"):
+        outcome = protocol.outcomes[key]
+        pooled = _matching(folder / f"{key}.nc", hashes)
+        model, reason, left_out = moderated_model(outcome, pooled.effects)
+        second = None if model is None else _matching(folder / f"{key}.moderated.nc", hashes)
+        analyses.append(Analysis(key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds))
+    return analyses
+
+
+def from_file(path: Path, names: Sequence[str] = (), fits: Path | None = None, **options: Any) -> list[Analysis]:
+    """Analyses of a protocol, or the one of a fit."""
+    existing(path, ("protocol", "fit"))
+    if path.suffix.lower() == ".nc":
+        if names or fits:
+            raise typer.BadParameter(f"--outcome and --fits go with a protocol; {path} is one fit.")
+        fit = bm.load(path)
+        outcome = fit.outcome
+        key = outcome.key if outcome is not None else path.stem
+        moderated = fit if fit.analysis == "moderated" else None
+        stated = outcome.thresholds if outcome is not None else ()
+        reason = "" if moderated else "this file is the pooled fit; give the .moderated.nc beside it"
+        return [Analysis(key, fit, moderated, reason, sources=outcome.sources if outcome else {}, thresholds=stated)]
+    protocol = bm.read_protocol(path)
+    return from_fits(protocol, fits, names) if fits is not None else from_protocol(protocol, names, **options)
+
+
+def pairs(items: Sequence[str], option: str) -> dict[str, str]:
+    """Make a mapping of ``NAME=VALUE`` options."""
+    made = {}
+    for item in items:
+        name, sign, value = item.partition("=")
+        if not (sign and name.strip() and value.strip()):
+            raise typer.BadParameter(f"{option} {item}: write NAME=VALUE.")
+        made[name.strip()] = value.strip()
+    return made
+
+
+def _number(text: str | None, option: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: not a number.") from None
+
+
+def from_table(
+    path: Path, *, measure: str | None, mu: str | None, tau: str | None, by: str | None, better: str | None,
+    threshold: str | None, ref_sd: str | None, columns: Sequence[str], where: Sequence[str], scale: str | None,
+) -> list[Analysis]:  # fmt: skip
+    """Pool a table without a protocol, whole or once per value of the column ``by``."""
+    from bayesmeta.measures import measure as find_measure
+    from bayesmeta.studies import effect_sizes, possible_measures, read_table
+
+    existing(path, ("table",))
+    told: list[str] = []
+    with noted(told):
+        frame = read_table(path, columns=pairs(columns, "--column"))
+        if measure is None:
+            possible = possible_measures(frame)
+            if possible != ("generic",):
+                listed = ", ".join(possible) or f"none; columns: {', '.join(map(str, frame.columns))}"
+                raise bm.ModelError(f"{path.name}: state --measure. Its columns could make: {listed}.")
+            say("note: the table has estimates and nothing says of what: measure generic. State --measure to name it.")
+            measure = "generic"
+        kind = find_measure(measure).name
+        model, sources = _stated_priors(kind, mu, tau, _number(ref_sd, "--ref-sd"))
+        stated = _number(threshold, "--threshold")
+        if stated is not None and better is None:
+            raise typer.BadParameter("--threshold needs --better higher or --better lower.")
+        marks = () if stated is None else (bm.threshold(stated, measure_name=kind, better=str(better)),)
+        rows = pairs(where, "--where")
+        parts = _parts(frame, path.name, by, rows)
+        options = {} if scale is None else {"scale": scale}
+        effects = {
+            name: effect_sizes(frame, kind, better=cast(Any, better), where=part, options=options, name=name)
+            for name, part in parts.items()
+        }
+    hashes = {"data": str(frame.attrs["sha256"])}
+    return [
+        Analysis(name, _fit(item, model, name, "auto", hashes=hashes), None, NO_MODERATORS, (), sources, marks,
+                 tuple(told))
+        for name, item in effects.items()
+    ]  # fmt: skip
+
+
+def _stated_priors(
+    measure: str, mu: str | None, tau: str | None, ref_sd: float | None
+) -> tuple[bm.Model, dict[str, str]]:
+    """Priors as stated; what is not stated is the published recommendation, if there is one."""
+    stated = {name: bm.priors.parse(text) for name, text in (("mu", mu), ("tau", tau)) if text is not None}
+    sources = dict.fromkeys(stated, "stated on the command line")
+    if len(stated) < 2:
+        try:
+            advice = bm.priors.suggested(measure, ref_sd=ref_sd)
+        except bm.ModelError as error:
+            if ref_sd is not None:
+                raise
+            missing = " and ".join(f"--{name}" for name in ("mu", "tau") if name not in stated)
+            raise bm.ModelError(
+                f"{measure} has no default priors, because the scale of the outcome decides. Give {missing}, or "
+                "--ref-sd S, a standard deviation of the outcome from outside these data."
+            ) from error
+        for name, prior, source in (("mu", advice.mu, advice.mu_source), ("tau", advice.tau, advice.tau_source)):
+            if name not in stated:
+                stated[name], sources[name] = prior, source
+    return bm.Model(mu=stated["mu"], tau=stated["tau"]), sources
+
+
+def _parts(frame: Any, name: str, by: str | None, where: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Row filters by the name of their analysis; outcomes are never pooled with each other by accident."""
+    known = ", ".join(map(str, frame.columns))
+    for column in ([] if by is None else [by]) + list(where):
+        if column not in frame.columns:
+            raise bm.DataError(f"{name}: there is no column {column!r}. Columns: {known}.")
+    # a filter is text on the command line; a column of numbers holds numbers
+    typed = {column: _typed(frame[column], value, name) for column, value in where.items()}
+    for column in ("outcome", "horizon"):
+        part = frame
+        for given, value in typed.items():
+            part = part[part[given] == value]
+        if column in frame.columns and column != by and part[column].nunique(dropna=False) > 1:
+            values = ", ".join(map(str, part[column].unique()[:8]))
+            raise bm.DataError(
+                f"{name}, column {column}: {part[column].nunique(dropna=False)} values ({values}), which are not "
+                f"pooled with each other. Choose one with --where {column}=..., or one analysis each with --by "
+                f"{column}."
+            )
+    if by is None:
+        return {Path(name).stem: typed}
+    if part_empty := frame.index[frame[by].isna()].tolist():
+        rows = ", ".join(map(str, part_empty[:10]))
+        raise bm.DataError(f"{name} row {rows}, column {by}: the cell is empty. Fill it, or do not split by {by}.")
+    part = frame
+    for given, value in typed.items():
+        part = part[part[given] == value]
+    return {f"{by} = {value:g}" if isinstance(value, float) else str(value): {**typed, by: value}
+            for value in part[by].unique().tolist()}  # fmt: skip
+
+
+def _typed(column: Any, value: str, name: str) -> Any:
+    if column.dtype.kind != "f":
+        return value
+    number = _number(value, f"--where {column.name}=")
+    if number not in set(column.tolist()):
+        raise bm.DataError(f"{name}, column {column.name}: {value} is not there.")
+    return number

@@ -1,0 +1,42 @@
+"""What goes to stderr: warnings as one line each, notes, and progress on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from bayesmeta import BayesmetaWarning
+
+
+def say(text: str) -> None:
+    """Write lines to stderr."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def noted(told: list[str]) -> Iterator[None]:
+    """Collect bayesmeta's warnings into ``told`` and tell each once on stderr; others pass as they are."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", BayesmetaWarning)
+        yield
+    for item in caught:
+        if not issubclass(item.category, BayesmetaWarning):
+            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+            continue
+        text = " ".join(str(item.message).split())
+        if text not in told:
+            told.append(text)
+            say(f"warning: {text}")
+
+
+def track[T](items: Sequence[T], what: str) -> Iterable[T]:
+    """Go through items, with a progress bar where stderr is a terminal."""
+    if len(items) < 2 or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return items
+    from rich.console import Console
+    from rich.progress import track as bar
+
+    return bar(items, description=what, console=Console(stderr=True), transient=True)

@@ -1,0 +1,126 @@
+"""Numbers and tables as text that fits 80 columns."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+WIDTH = 80
+UNDEFINED = "not defined"
+_GAP = 2
+
+
+def _decimals(values: Iterable[float]) -> int:
+    """Decimals of a column: three below one, two below a hundred, one beyond."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if largest == 0 or largest >= 0.1:
+        return 3 if largest < 1 else 2 if largest < 100 else 1
+    return min(2 - math.floor(math.log10(largest)), 8)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a cell is a number that exists."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: Any, decimals: int | None = None) -> str:
+    """Write a number with a fixed number of decimals; what does not exist is "not defined".
+
+    Examples
+    --------
+    >>> number(-0.27704), number(12.345), number(float("nan")), number(-0.0001, 2)
+    ('-0.277', '12.35', 'not defined', '0.00')
+    """
+    if value is None or not is_number(float(value)):
+        return UNDEFINED
+    text = f"{float(value):.{_decimals([float(value)]) if decimals is None else decimals}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def numbers(values: Sequence[Any]) -> list[str]:
+    """Write a column of numbers with the same number of decimals.
+
+    Examples
+    --------
+    >>> numbers([-0.277, 1.5, None])
+    ['-0.28', '1.50', 'not defined']
+    """
+    shared = _decimals(float(value) for value in values if is_number(value))
+    return [number(value, shared) for value in values]
+
+
+def p_value(value: Any) -> str:
+    """Write a p value; never 0.
+
+    Examples
+    --------
+    >>> p_value(0.04321), p_value(1e-9), p_value(None)
+    ('0.043', '<0.001', 'not defined')
+    """
+    if value is None or not is_number(value):
+        return UNDEFINED
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Wrap a paragraph at 80 columns."""
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """Lay out a table within 80 columns: the first column wraps, others keep their width.
+
+    Parameters
+    ----------
+    headers : sequence of str
+        A header with spaces is broken into lines where its column is narrower.
+    rows : sequence of sequences of str
+    left : int
+        How many columns are flush left; the first of them wraps.
+
+    Examples
+    --------
+    >>> print(table(["", "median"], [["mean effect", "-0.28"]]))
+                 median
+    mean effect   -0.28
+    """
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in headers]
+    widths = [
+        max([len(cell) for cell in column] + [_header_width(header)])
+        for header, column in zip(headers, columns, strict=True)
+    ]
+    widths[0] = max(max([len(cell) for cell in columns[0]], default=0), len(headers[0]))
+    spare = WIDTH - sum(widths[1:]) - _GAP * (len(widths) - 1)
+    widths[0] = max(min(widths[0], spare), 8)
+    lines: list[str] = []
+    heads = [textwrap.wrap(header, width) or [""] for header, width in zip(headers, widths, strict=True)]
+    depth = max(len(item) for item in heads)
+    for i in range(depth):
+        cells = [item[i - depth + len(item)] if i >= depth - len(item) else "" for item in heads]
+        lines.append(_line(cells, widths, left))
+    for row in rows:
+        first = textwrap.wrap(row[0], widths[0], subsequent_indent="  ") or [""]
+        # the numbers stand on the last line of a name that takes several
+        lines += first[:-1]
+        lines.append(_line([first[-1], *row[1:]], widths, left))
+    return "\n".join(lines)
+
+
+def _header_width(header: str) -> int:
+    return max((len(word) for word in header.split()), default=0)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    parts = [
+        cell.ljust(width) if i < left else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return (" " * _GAP).join(parts).rstrip()
+
+
+def title(text: str) -> str:
+    """Underline a title."""
+    lines = textwrap.wrap(text, WIDTH)
+    return "\n".join([*lines, "=" * max(map(len, lines))])

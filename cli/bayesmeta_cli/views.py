@@ -1,0 +1,358 @@
+"""Analyses as text: what each command prints for a person. Ratio measures are back-transformed throughout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import bayesmeta as bm
+from bayesmeta_cli.render import number, numbers, p_value, table, title, wrapped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesmeta.studies import Reading
+    from bayesmeta_cli.analyses import Analysis
+
+STUDY_ROWS = 20
+_QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new setting (theta_new)"), ("tau", "heterogeneity SD (tau)"))
+_PROBABILITIES = (
+    ("p_any_benefit", "any benefit"),
+    ("p_important_benefit", "important benefit"),
+    ("p_trivial", "trivial effect"),
+    ("p_important_harm", "important harm"),
+)
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def counts(effects: bm.Effects) -> str:
+    """Estimates, trials, participants, measure and direction in one line."""
+    people = effects.participants
+    who = "participants not stated" if people is None else plural(people, "participant")
+    better = "direction not stated" if effects.better is None else f"{effects.better} is better"
+    return (
+        f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}, {who}. {effects.measure}"
+        f"{f' in {effects.unit}' if effects.unit else ''}; {better}."
+    )
+
+
+def scale_words(measure: str) -> str:
+    """Say on which scale effects and tau are printed."""
+    kind = bm.measures.measure(measure)
+    if not kind.transformed:
+        return ""
+    inner = f"log {kind.label}" if kind.log else "Fisher's z"
+    return f" Effects are printed as {kind.label}; tau is the SD of the {inner}."
+
+
+def _heading(analysis: Analysis) -> list[str]:
+    from bayesmeta.records import small_k_note
+
+    fit = analysis.pooled
+    name = analysis.label if analysis.label == analysis.key else f"{analysis.label} ({analysis.key})"
+    lines = [title(name), wrapped(counts(fit.effects)), wrapped(small_k_note(fit.effects.n_trials))]
+    for role, prior in (("mu", fit.model.mu), ("tau", fit.model.tau)):
+        source = analysis.sources.get(role) or "source not stated"
+        lines.append(wrapped(f"Prior of {role}: {prior!r} ({source})."))
+    return [*lines, ""]
+
+
+def _quantity_table(fit: bm.Fit) -> str:
+    natural = bm.summarize(fit, scale="natural")
+    rows = [(label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
+            for name, label in _QUANTITIES if name in natural.index]  # fmt: skip
+    classical = bm.compare_table(fit.effects, fit, scale="natural")
+    remarks = [f"Medians with 95 % central credible intervals.{scale_words(fit.effects.measure)}"]
+    for method in ("REML + HKSJ", "common effect"):
+        line = classical[classical["method"] == method].iloc[0]
+        if method == "common effect" and fit.effects.n_trials > 1:
+            break
+        if line["note"]:
+            remarks.append(f"{method}: {line['note']}")
+            continue
+        rows.append((method, line["estimate"], line["lower"], line["upper"]))
+        remarks.append(f"{method}: 95 % confidence interval, p = {p_value(line['p_value'])}.")
+        if method == "REML + HKSJ":
+            rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
+            rows.append(("  its tau", line["tau"], "", ""))
+            remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
+    columns = [_column([row[i] for row in rows]) for i in (1, 2, 3)]
+    cells = [[row[0], *values] for row, *values in zip(rows, *columns, strict=True)]
+    return table(["", "estimate", "lower", "upper"], cells) + "\n" + wrapped(" ".join(remarks))
+
+
+def _column(values: Sequence[Any]) -> list[str]:
+    written = iter(numbers([value for value in values if value != ""]))
+    return ["" if value == "" else next(written) for value in values]
+
+
+def _amount(distance: float, fit: bm.Fit, side: int) -> str:
+    """Write a threshold as people state it: a distance, or for ratio measures the ratio."""
+    kind = bm.measures.measure(fit.effects.measure)
+    if not kind.log:
+        return number(float(kind.back(distance)))
+    sign = 1 if fit.effects.better == "higher" else -1
+    return number(math.exp(sign * side * distance))
+
+
+def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share: bool) -> list[str]:
+    """Probabilities of benefit and harm against each threshold, for the mean effect and a new setting."""
+    found = bm.benefit_table(fit, thresholds)
+    blocks = []
+    for name, group in found.groupby("threshold", sort=False):
+        mean, new = (row for _, row in group.iterrows())
+        rows = [[label, bm.percent(mean[column]), bm.percent(new[column])] for column, label in _PROBABILITIES]
+        benefit, worse = _amount(mean["benefit"], fit, 1), _amount(mean["worse"], fit, -1)
+        text = f'Threshold "{name}": benefit at least {benefit}, harm at least {worse}. Source: {mean["source"]}.'
+        if share:
+            ends = [bm.percent(new[column]) for column in ("share_median", "share_lower", "share_upper")]
+            text += (
+                f" Share of settings with an important benefit: median {ends[0]}, 95 % central credible interval "
+                f"{ends[1]} to {ends[2]}; probability that it is a majority {bm.percent(new['p_majority'])}."
+            )
+        blocks.append(table(["probability of", "mean effect", "new setting"], rows) + "\n" + wrapped(text))
+    return blocks
+
+
+def _undirected(fit: bm.Fit) -> str:
+    kind = bm.measures.measure(fit.effects.measure)
+    null = f"{kind.natural_null:g}"
+    rows = []
+    for side in ("below", "above"):
+        values = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
+        rows.append([f"{side} {null}", *values])
+    return table(["probability of", "mean effect", "new setting"], rows)
+
+
+def sentence(analysis: Analysis) -> str:
+    """One plain sentence from the numbers of an analysis."""
+    fit = analysis.pooled
+    if analysis.primary is not None and fit.effects.better is not None:
+        return bm.benefit_sentence(fit, analysis.primary)
+    kind = bm.measures.measure(fit.effects.measure)
+    mu = bm.summarize(fit, scale="natural").loc["mu"]
+    start = (
+        f"{analysis.label}: the mean effect is {kind.axis} {number(mu['median'], 2)} (95 % central credible interval "
+        f"{number(mu['lower'], 2)} to {number(mu['upper'], 2)})"
+    )
+    side = "above" if fit.effects.better == "higher" else "below"
+    p = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
+    what = "of any benefit" if fit.effects.better else f"that it is below {kind.natural_null:g}"
+    return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new setting."
+
+
+def _probabilities(analysis: Analysis, *, share: bool = False) -> list[str]:
+    fit = analysis.pooled
+    if fit.effects.better is None or not analysis.thresholds:
+        return [_undirected(fit)]
+    only = [analysis.primary] if not share and analysis.primary is not None else list(analysis.thresholds)
+    return probability_tables(fit, only, share=share)
+
+
+def fit_view(analysis: Analysis) -> str:
+    """One outcome of `fit`: pooled, classical, probabilities, moderated."""
+    lines = [*_heading(analysis), _quantity_table(analysis.pooled), ""]
+    for block in _probabilities(analysis):
+        lines += [block, ""]
+    lines += [*_moderated_view(analysis), wrapped(sentence(analysis)), ""]
+    return "\n".join(lines)
+
+
+def _moderated_view(analysis: Analysis) -> list[str]:
+    from bayesmeta.records import level_table
+
+    if analysis.reason == "no moderators are declared":
+        return []
+    left = f" Left out, because they have one level here: {', '.join(analysis.left_out)}." if analysis.left_out else ""
+    if analysis.moderated is None:
+        return [wrapped(f"Moderated: {analysis.reason}.{left}"), ""]
+    fit = analysis.moderated
+    priors = "; ".join(f"{name} {item.prior!r}" for name, item in fit.model.beta.items())
+    lines = [wrapped(f"Moderated: {analysis.reason}.{left} Priors of coefficients: {priors}."), ""]
+    contrasts = bm.contrast_table(fit)
+    higher = fit.effects.better == "higher"
+    kind = bm.measures.measure(fit.effects.measure)
+    if len(contrasts):
+        told = "P(more benefit)" if fit.effects.better else f"P(below {0:g})"
+        p = contrasts["p_above_null" if higher else "p_below_null"]
+        values = [numbers(contrasts[column].tolist()) for column in ("median", "lower", "upper")]
+        names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
+        cells = [list(row) for row in zip(names, *values, map(bm.percent, p), strict=True)]
+        lines += [table(["difference", "median", "lower", "upper", told], cells)]
+        scale = f" They are on the {'log' if kind.log else 'z'} scale." if kind.transformed else ""
+        note = f"Medians with 95 % central credible intervals.{scale} Differences between trials, not within them."
+        lines += [wrapped(note), ""]
+    levels = level_table(fit)
+    if len(levels):
+        columns = ["median", "lower", "upper", "new_lower", "new_upper"]
+        values = [numbers(kind.back(levels[column].to_numpy()).tolist()) for column in columns]
+        names = [f"{m}: {v}" for m, v in zip(levels["moderator"], levels["level"], strict=True)]
+        cells = [[name, str(k), *row] for name, k, *row in zip(names, levels["k"], *values, strict=True)]
+        heads = ["effect at", "k", "median", "lower", "upper", "new lower", "new upper"]
+        if "p_important_benefit" in levels:
+            heads.append("P(imp. benefit)")
+            for cell, p in zip(cells, levels["p_important_benefit"], strict=True):
+                cell.append(bm.percent(p))
+        note = "Medians with 95 % central credible intervals; new: 95 % central interval of a new setting. Other "
+        lines += [table(heads, cells), wrapped(note + "moderators are averaged over the observed mix."), ""]
+    return lines
+
+
+def pool_view(analysis: Analysis) -> str:
+    """One analysis of `pool`: Bayesian, classical, trials, and a sentence."""
+    lines = [*_heading(analysis), _quantity_table(analysis.pooled), ""]
+    for block in _probabilities(analysis):
+        lines += [block, ""]
+    lines += [compare_block(analysis.pooled), "", _study_block(analysis.pooled), "", wrapped(sentence(analysis)), ""]
+    return "\n".join(lines)
+
+
+def _study_block(fit: bm.Fit) -> str:
+    rows = bm.study_table(fit, scale="natural")
+    shown = rows.head(STUDY_ROWS)
+    columns = ["y", "lower", "upper", "theta", "theta_lower", "theta_upper"]
+    values = [numbers(shown[column].tolist()) for column in columns]
+    weights = [number(value, 1) for value in shown["weight"]]
+    cells = [list(row) for row in zip(shown["label"].tolist(), *values, weights, strict=True)]
+    heads = ["trial", "quoted", "lower", "upper", "shrunken", "lower", "upper", "weight %"]
+    note = "Quoted: 95 % confidence intervals. Shrunken: posterior medians with 95 % central credible intervals."
+    if len(rows) > STUDY_ROWS:
+        note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json and --csv hold all results."
+    return table(heads, cells) + "\n" + wrapped(note)
+
+
+def compare_block(fit: bm.Fit) -> str:
+    """Bayesian beside classical pooling."""
+    found = bm.compare_table(fit.effects, fit, scale="natural")
+    defined = found[found["estimate"].notna()]
+    columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
+    values = [numbers(defined[column].tolist()) for column in columns]
+    # a common effect has no prediction interval, which is not a number that failed
+    values = [["-" if text == "not defined" else text for text in column] for column in values]
+    p = ["-" if kind == "posterior" else p_value(value)
+         for kind, value in zip(defined["kind"], defined["p_value"], strict=True)]  # fmt: skip
+    cells = [list(row) for row in zip(defined["method"].tolist(), *values, p, strict=True)]
+    note = (
+        "Bayesian: posterior median, 95 % central credible interval, 95 % central predictive interval (PI). Classical: "
+        "95 % confidence interval, 95 % prediction interval by t(k - 1) with the SE of that interval (t_km1); - where "
+        f"there is none.{scale_words(fit.effects.measure)}"
+    )
+    lost = found[found["estimate"].isna()]
+    note += "".join(f" {m}: {n}" for m, n in zip(lost["method"], lost["note"], strict=True))
+    return table(["method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "p"], cells) + "\n" + wrapped(note)
+
+
+def compare_view(analysis: Analysis) -> str:
+    """One outcome of `compare`."""
+    return "\n".join([*_heading(analysis), compare_block(analysis.pooled), ""])
+
+
+def benefit_view(analysis: Analysis) -> str:
+    """One outcome of `benefit`."""
+    lines = _heading(analysis)
+    for block in probability_tables(analysis.pooled, analysis.thresholds, share=True):
+        lines += [block, ""]
+    return "\n".join([*lines, wrapped(sentence(analysis)), ""])
+
+
+def _range_lines(ranges: pd.DataFrame, what: str) -> list[str]:
+    names = {
+        "p_important_benefit": "P(important benefit), mean effect",
+        "p_important_benefit_new": "P(important benefit), new setting",
+    }
+    rows = [
+        [
+            names[row["quantity"]],
+            bm.percent(row["main"]),
+            bm.percent(row["minimum"]),
+            bm.percent(row["maximum"]),
+            "CHANGES" if row["category_changes"] else "same",
+        ]
+        for _, row in ranges.iterrows()
+        if row["quantity"] in names
+    ]
+    return [table([what, "main", "minimum", "maximum", "category"], rows)] if rows else []
+
+
+def sensitivity_view(
+    analysis: Analysis,
+    variations: pd.DataFrame,
+    priors_only: Sequence[str],
+    not_done: Mapping[str, str],
+    extra: Sequence[tuple[str, pd.DataFrame]] = (),
+) -> str:
+    """One outcome of `sensitivity`: declared analyses, ranges, and trials left out or added."""
+    kind = bm.measures.measure(analysis.pooled.effects.measure)
+    back = [numbers(kind.back(variations[column].to_numpy(float)).tolist()) for column in ("mu", "lower", "upper")]
+    columns = [variations["k"].astype(str).tolist(), *back, numbers(variations["tau"].tolist())]
+    heads = ["analysis", "k", "mean", "lower", "upper", "tau"]
+    if "p_important_benefit" in variations:
+        columns += [[bm.percent(p) for p in variations[name]]
+                    for name in ("p_important_benefit", "p_important_benefit_new")]  # fmt: skip
+        heads += ["P(mean)", "P(new)"]
+    cells = [list(row) for row in zip(variations["analysis"].tolist(), *columns, strict=True)]
+    note = (
+        "Medians with 95 % central credible intervals. P: probability of an important benefit, for the mean effect and "
+        f"in a new setting.{scale_words(analysis.pooled.effects.measure)}"
+    )
+    lines = [*_heading(analysis), table(heads, cells), wrapped(note), ""]
+    if "p_important_benefit" in variations:
+        inside = variations["analysis"].isin(list(priors_only))
+        lines += [*_range_lines(bm.sensitivity.prior_range(variations[inside]), "prior range"), ""]
+        lines += [*_range_lines(bm.sensitivity.prior_range(variations), "range, all analyses")]
+        lines += [wrapped("Categories of probability are cut at 5, 50, 80 and 95 %."), ""]
+    lines += [wrapped(f"{name}: {reason}") for name, reason in not_done.items()] + ([""] if not_done else [])
+    for what, frame in extra:
+        lines += [_refits(what, frame, kind), ""]
+    return "\n".join(lines)
+
+
+def _refits(what: str, frame: pd.DataFrame, kind: bm.measures.Measure) -> str:
+    columns = ["mu", "lower", "upper"]
+    values = [numbers(kind.back(frame[column].to_numpy(float)).tolist()) for column in columns]
+    cells = [
+        [str(frame.iloc[i, 0]), *(column[i] for column in values), tau, bm.percent(p)]
+        for i, (tau, p) in enumerate(zip(numbers(frame["tau"].tolist()), frame["p_below_null"], strict=True))
+    ]
+    text = table([what, "mean", "lower", "upper", "tau", f"P(< {kind.natural_null:g})"], cells)
+    note = "Every line is an exact refit; medians with 95 % central credible intervals."
+    if "elpd" in frame.attrs:
+        note += f" Sum of the log predictive densities of the trials left out: {number(frame.attrs['elpd'], 2)}."
+    return text + "\n" + wrapped(note)
+
+
+def check_view(key: str, reading: Reading, label: str, moderated: str, rows: int) -> str:
+    """One outcome of `check`: counts, first derived rows, and everything that was done to rows."""
+    from bayesmeta.records import small_k_note
+
+    effects = reading.effects
+    name = key if label == key else f"{label} ({key})"
+    lines = [title(name), wrapped(counts(effects)), wrapped(small_k_note(effects.n_trials))]
+    if moderated:
+        lines.append(wrapped(f"Moderated: {moderated}."))
+    first = slice(0, rows)
+    values = [numbers(effects.y[first].tolist()), numbers(effects.se[first].tolist())]
+    cells = [list(row) for row in zip(effects.label[first], map(str, reading.rows[first]), *values, strict=True)]
+    lines += ["", table(["trial", "row", "y", "se"], cells)]
+    scale = bm.measures.measure(effects.measure)
+    words = "log scale" if scale.log else "Fisher's z" if scale.transformed else "scale of the measure"
+    shown = min(rows, effects.k)
+    lines.append(wrapped(f"First {shown} of {effects.k} derived rows, on the {words}; rows as in {reading.source}."))
+    for items, what in ((reading.excluded, "excluded"), (reading.assumed, "assumed"), (reading.turned, "turned")):
+        lines += _reasons(items, what)
+    lines += [wrapped(f"{item.severity}: {item.rule}: {item.evidence}. {item.remedy}") for item in reading.findings]
+    return "\n".join([*lines, ""])
+
+
+def _reasons(items: Sequence[Any], what: str) -> list[str]:
+    """One line per reason, with the rows it concerns."""
+    by_reason: dict[str, list[str]] = {}
+    for item in items:
+        by_reason.setdefault(item.reason, []).append(f"{item.row} ({item.study})")
+    return [wrapped(f"{what}: row{'s' if len(rows) > 1 else ''} {', '.join(rows)}: {reason}")
+            for reason, rows in by_reason.items()]  # fmt: skip

@@ -1,0 +1,455 @@
+"""The tables that pictures are drawn from."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.classical import pool, tau2_interval
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.measures import measure
+from bayesmeta.plots.wording import level_text, numbers_of
+from bayesmeta.posterior import LEVEL, heterogeneity_table, predict, study_table, typical_variance
+from bayesmeta.quantities import marginal
+from bayesmeta.result import Fit
+
+__all__ = ["Order", "bubble_table", "forest_table", "funnel_table", "heterogeneity_curves"]
+
+FloatArray = NDArray[np.float64]
+Order = Literal["given", "estimate", "weight"]
+
+# points of a drawn density: finer than a printed line is wide
+POINTS = 401
+CREDIBLE, PREDICTION = "central credible interval", "central prediction interval"
+
+
+def forest_table(
+    fit: Fit,
+    *,
+    subgroup: str | None = None,
+    moderated: Fit | None = None,
+    order: Order = "given",
+    common_effect: bool = False,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Rows of a forest plot from top to bottom.
+
+    Parameters
+    ----------
+    fit : Fit
+        The pooled fit.
+    subgroup : str, optional
+        A categorical moderator of the effects; rows are grouped by its levels.
+    moderated : Fit, optional
+        A fit of the same estimates in which ``subgroup`` is a moderator; it gives each level its mean effect.
+    order : {"given", "estimate", "weight"}
+        Of the estimates within a group; weights descend.
+    common_effect : bool
+        Add the classical common-effect (inverse-variance) mean.
+    level : float
+        Of every interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``kind group label estimate lower upper theta theta_lower theta_upper weight level interval text
+        theta_text``. ``kind`` is ``heading``, ``estimate``, ``level mean``, ``mean``, ``new setting``,
+        ``classical mean``, ``common effect`` or ``classical prediction``. Numbers are on the scale of the analysis,
+        ``text`` and ``theta_text`` on the natural scale; ``weight`` is in percent. A classical row that these data
+        do not define has the reason under ``text``.
+
+    Raises
+    ------
+    ModelError
+        If the moderator is unknown or numeric, or ``moderated`` does not belong to these effects.
+
+    Examples
+    --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> table = forest_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table["kind"].tolist()[2:]
+    ['estimate', 'mean', 'new setting', 'classical mean', 'classical prediction']
+    """
+    effects, numbers = fit.effects, numbers_of(fit.effects)
+    if order not in get_args(Order):
+        raise ModelError(f"unknown order {order!r}. Allowed: {', '.join(get_args(Order))}.")
+    groups = _groups(effects, subgroup)
+    if moderated is not None:
+        _check_moderated(fit, moderated, subgroup)
+    studies = study_table(fit, level=level)
+    quoted = f"{level_text(level)} normal confidence interval"
+    credible = f"{level_text(level)} {CREDIBLE}"
+    rows: list[dict[str, Any]] = []
+    for group, members in groups:
+        if group:
+            rows.append({"kind": "heading", "group": group, "label": f"{_words(subgroup)}: {group}"})
+        part = studies[members]
+        if order == "estimate":
+            part = part.sort_values("y", kind="stable")
+        elif order == "weight":
+            part = part.sort_values("weight", ascending=False, kind="stable")
+        for item in part.to_dict("records"):
+            rows.append(
+                {
+                    "kind": "estimate",
+                    "group": group,
+                    "label": item["label"],
+                    "estimate": item["y"],
+                    "lower": item["lower"],
+                    "upper": item["upper"],
+                    **{name: item[name] for name in ("theta", "theta_lower", "theta_upper", "weight")},
+                    "interval": quoted,
+                    "text": numbers.cell(item["y"], item["lower"], item["upper"]),
+                    "theta_text": numbers.cell(item["theta"], item["theta_lower"], item["theta_upper"]),
+                }
+            )
+        if group and moderated is not None:
+            mean = predict(moderated, {str(subgroup): group}, level=level).loc["mu"]
+            rows.append(_summary("level mean", f"Mean effect, {group}", mean, credible, numbers.cell, group))
+    table = predict(fit, level=level)
+    rows.append(_summary("mean", "Bayesian mean effect", table.loc["mu"], credible, numbers.cell))
+    if fit.model.tau is not None:
+        new = table.loc["theta_new"]
+        rows.append(
+            _summary("new setting", "Effect in a new setting", new, f"{level_text(level)} {PREDICTION}", numbers.cell)
+        )
+    rows += _classical_rows(fit, level, common_effect)
+    columns = ["kind", "group", "label", "estimate", "lower", "upper", "theta", "theta_lower", "theta_upper", "weight"]
+    frame = pd.DataFrame(rows).reindex(columns=[*columns, "interval", "text", "theta_text"])
+    for name in ("group", "interval", "text", "theta_text"):
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), "")
+    frame.insert(frame.columns.get_loc("interval"), "level", level)  # type: ignore[arg-type]
+    return frame
+
+
+def _words(name: str | None) -> str:
+    """Write a column's name as words: ``age_group`` as ``Age group``."""
+    text = (name or "").replace("_", " ").strip()
+    return text[:1].upper() + text[1:]
+
+
+def _summary(kind: str, label: str, row: Any, interval: str, cell: Any, group: str = "") -> dict[str, Any]:
+    median, lower, upper = float(row["median"]), float(row["lower"]), float(row["upper"])
+    return {
+        "kind": kind,
+        "group": group,
+        "label": label,
+        "estimate": median,
+        "lower": lower,
+        "upper": upper,
+        "interval": interval,
+        "text": cell(median, lower, upper),
+    }
+
+
+def _groups(effects: Effects, subgroup: str | None) -> list[tuple[str, NDArray[np.bool_]]]:
+    if subgroup is None:
+        return [("", np.ones(effects.k, bool))]
+    if subgroup not in effects.moderators:
+        allowed = ", ".join(effects.moderators) or "none: the effects carry no moderators"
+        raise ModelError(f"unknown subgroup {subgroup!r}. Allowed: {allowed}.")
+    values = effects.moderators[subgroup]
+    if values.dtype.kind == "f":
+        raise ModelError(f"subgroup {subgroup!r} is numeric; a forest plot groups by categories. Use bubble_plot.")
+    names = np.array([str(value) for value in values])
+    return [(level, names == level) for level in dict.fromkeys(sorted(names.tolist()))]
+
+
+def _check_moderated(fit: Fit, moderated: Fit, subgroup: str | None) -> None:
+    if subgroup is None:
+        raise ModelError("moderated is given without subgroup; name the moderator whose levels are to be shown.")
+    if subgroup not in moderated.design.factors:
+        allowed = ", ".join(moderated.design.factors) or "none"
+        raise ModelError(f"the moderated fit has no moderator {subgroup!r}. It has: {allowed}.")
+    same = moderated.effects.label == fit.effects.label and np.array_equal(moderated.effects.y, fit.effects.y)
+    if not same:
+        raise ModelError("the moderated fit is of other estimates; give one of the same effects.")
+
+
+def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[str, Any]]:
+    effects, numbers = fit.effects, numbers_of(fit.effects)
+    rows: list[dict[str, Any]] = []
+    if common_effect:
+        common = pool(effects, method="EE", ci="wald", level=level)
+        rows.append(
+            {
+                "kind": "common effect",
+                "label": "Common effect (classical)",
+                "estimate": common.estimate,
+                "lower": common.lower,
+                "upper": common.upper,
+                "interval": f"{level_text(level)} normal confidence interval",
+                "text": numbers.cell(common.estimate, common.lower, common.upper),
+            }
+        )
+    try:
+        classical = pool(effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
+    except ModelError as error:
+        return [*rows, {"kind": "classical mean", "label": "Classical mean (REML)", "text": f"not defined: {error}"}]
+    rows.append(
+        {
+            "kind": "classical mean",
+            "label": "Classical mean (REML, HKSJ)",
+            "estimate": classical.estimate,
+            "lower": classical.lower,
+            "upper": classical.upper,
+            "interval": f"{level_text(level)} HKSJ confidence interval",
+            "text": numbers.cell(classical.estimate, classical.lower, classical.upper),
+        }
+    )
+    if classical.pi_lower is not None and classical.pi_upper is not None:
+        rows.append(
+            {
+                "kind": "classical prediction",
+                "label": "REML prediction, t(k \u2212 1)",
+                "estimate": classical.estimate,
+                "lower": classical.pi_lower,
+                "upper": classical.pi_upper,
+                "interval": f"{level_text(level)} prediction interval, REML with HKSJ standard error and t(k - 1)",
+                "text": f"[{numbers.value(classical.pi_lower)}, {numbers.value(classical.pi_upper)}]",
+            }
+        )
+    return rows
+
+
+def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Posterior densities of tau, I2 and the effect in a new setting, with the classical estimates beside them.
+
+    I2 = 100 tau^2 / (tau^2 + s^2) with the typical sampling variance s^2 of Higgins and Thompson is a monotone
+    function of tau, so that its density is that of tau at ``s sqrt(q / (1 - q))`` times
+    ``s / 200 q^(-1/2) (1 - q)^(-3/2)``, q = I2 / 100. Where the density of tau at zero is positive, that of I2 grows
+    without bound towards zero.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``panel kind x y estimate lower upper level interval``. ``panel`` is ``tau``, ``i2`` or
+        ``theta_new``; ``kind`` is ``posterior density`` or ``prior density`` with points in x and y, or
+        ``posterior``, ``classical``, ``mean effect`` with an estimate and interval. A missing upper limit does not
+        exist.
+
+    Raises
+    ------
+    ModelError
+        For a common-effect model.
+
+    References
+    ----------
+    Higgins JPT, Thompson SG. Stat Med 2002;21:1539-1558. doi:10.1002/sim.1186
+    Viechtbauer W. Stat Med 2007;26:37-52. doi:10.1002/sim.2514
+    """
+    if fit.model.tau is None:
+        raise ModelError("this is a common-effect model; it has no heterogeneity to show. Give tau a prior.")
+    tau = marginal(fit, "tau")
+    classical = pool_or_none(fit, level)
+    profile = _profile_or_none(fit, level)
+    top = float(tau.quantile(0.998))
+    if profile is not None and profile[1] is not None:
+        # a Q-profile limit far beyond the posterior would squeeze everything else; it is drawn as an arrow
+        top = max(top, min(1.1 * profile[1], 1.5 * top))
+    parts = []
+    # the first point is not zero, where a density of log tau's prior is not defined
+    x = np.linspace(0, top, POINTS + 1)[1:]
+    parts.append(_curve("tau", "posterior density", x, tau.density(x)))
+    if fit.model.tau.proper:
+        parts.append(_curve("tau", "prior density", x, np.exp(fit.model.tau.logpdf(x))))
+    table = heterogeneity_table(fit, level=level)
+    credible = f"{level_text(level)} {CREDIBLE}"
+    rows = [_line("tau", "posterior", *table.loc["tau", ["median", "lower", "upper"]], interval=credible)]
+    q_profile = f"{level_text(level)} Q-profile confidence interval"
+    if classical is not None:
+        low, high = profile if profile is not None else (math.nan, None)
+        rows.append(_line("tau", "classical", math.sqrt(classical.tau2), low, high, interval=q_profile))
+    typical = typical_variance(fit)
+    if typical is not None:
+        q = np.linspace(0, 1, POINTS + 1)[1:-1]
+        scale = math.sqrt(typical)
+        density = tau.density(scale * np.sqrt(q / (1 - q))) * scale / 200 * q**-0.5 * (1 - q) ** -1.5
+        parts.append(_curve("i2", "posterior density", 100 * q, density))
+        rows.append(_line("i2", "posterior", *table.loc["i2", ["median", "lower", "upper"]], interval=credible))
+        if classical is not None and classical.i2_tau2 is not None:
+            ends = [math.nan if end is None else 100 * end**2 / (end**2 + typical) for end in profile or (None, None)]
+            rows.append(_line("i2", "classical", classical.i2_tau2, *ends, interval=q_profile))
+    new = marginal(fit, "theta_new")
+    low, high = new.quantile(np.array([0.002, 0.998]))
+    x = np.linspace(low, high, POINTS)
+    parts.append(_curve("theta_new", "posterior density", x, new.density(x)))
+    effect = predict(fit, level=level)[["median", "lower", "upper"]]
+    prediction = f"{level_text(level)} {PREDICTION}"
+    rows.append(_line("theta_new", "posterior", *effect.loc["theta_new"], interval=prediction))
+    rows.append(_line("theta_new", "mean effect", *effect.loc["mu"], interval=credible))
+    if classical is not None and classical.pi_lower is not None:
+        formula = f"{level_text(level)} prediction interval, REML with HKSJ standard error and t(k - 1)"
+        ends = [classical.pi_lower, classical.pi_upper]
+        rows.append(_line("theta_new", "classical", classical.estimate, *ends, interval=formula))
+    frame = pd.concat([*parts, pd.DataFrame(rows)], ignore_index=True)
+    frame = frame.reindex(columns=["panel", "kind", "x", "y", "estimate", "lower", "upper", "interval"])
+    frame["interval"] = frame["interval"].astype(object).where(frame["interval"].notna(), "")
+    frame.insert(7, "level", level)
+    return frame
+
+
+def pool_or_none(fit: Fit, level: float) -> Any:
+    """Classical REML with HKSJ, or None where these data do not define it."""
+    try:
+        return pool(fit.effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
+    except ModelError:
+        return None
+
+
+def _profile_or_none(fit: Fit, level: float) -> tuple[float, float | None] | None:
+    try:
+        limits = tau2_interval(fit.effects, level=level, rho=fit.model.rho).tau2
+    except ModelError:
+        return None
+    return math.sqrt(limits[0]), None if limits[1] is None else math.sqrt(limits[1])
+
+
+def _curve(panel: str, kind: str, x: FloatArray, y: FloatArray) -> pd.DataFrame:
+    return pd.DataFrame({"panel": panel, "kind": kind, "x": x, "y": y})
+
+
+def _line(panel: str, kind: str, estimate: Any, lower: Any, upper: Any, *, interval: str) -> dict[str, Any]:
+    return {
+        "panel": panel,
+        "kind": kind,
+        "estimate": float(estimate),
+        "lower": float(lower),
+        "upper": math.nan if upper is None else float(upper),
+        "interval": interval,
+    }
+
+
+def funnel_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Estimates against their standard errors, with their p values, and the mean effect.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``kind label y se p lower upper level interval``: one row of kind ``estimate`` per estimate with its
+        two-sided normal p value of no effect, then one of kind ``mean`` with the posterior median of mu and its
+        interval.
+
+    Examples
+    --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B"], [-0.392, -0.1], [0.2, 0.1], measure="SMD")
+    >>> funnel_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))["p"].round(3).tolist()[:2]
+    [0.05, 0.317]
+    """
+    effects = fit.effects
+    half = special.ndtri((1 + level) / 2) * effects.se
+    frame = pd.DataFrame(
+        {
+            "kind": "estimate",
+            "label": effects.label,
+            "y": effects.y,
+            "se": effects.se,
+            "p": 2 * special.ndtr(-np.abs(effects.y) / effects.se),
+            "lower": effects.y - half,
+            "upper": effects.y + half,
+            "level": level,
+            "interval": f"{level_text(level)} normal confidence interval",
+        }
+    )
+    mu = predict(fit, level=level).loc["mu"]
+    frame.loc[len(frame)] = {
+        "kind": "mean",
+        "label": "Bayesian mean effect",
+        "y": mu["median"],
+        "se": math.nan,
+        "p": math.nan,
+        "lower": mu["lower"],
+        "upper": mu["upper"],
+        "level": level,
+        "interval": f"{level_text(level)} {CREDIBLE}",
+    }
+    return frame
+
+
+def bubble_table(fit: Fit, moderator: str, *, points: int = 41, level: float = LEVEL) -> pd.DataFrame:
+    """Estimates against a numeric moderator, and the effect that the fit gives along it.
+
+    Parameters
+    ----------
+    fit : Fit
+        Moderated by ``moderator``.
+    moderator : str
+    points : int
+        Of the line, from the smallest to the largest value in the data; nothing is extrapolated.
+    level : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``kind label x y se weight median lower upper new_lower new_upper level interval``: rows of kind
+        ``estimate`` per estimate, then of kind ``line`` with the median mean effect, its interval, and the interval
+        of the effect in a new setting. Other moderators are averaged over the observed mix.
+
+    Raises
+    ------
+    ModelError
+        If the moderator is categorical, or not in the fit.
+    """
+    factors = fit.design.factors
+    if moderator not in factors:
+        allowed = ", ".join(name for name, factor in factors.items() if not factor.levels) or "none"
+        raise ModelError(f"the fit has no moderator {moderator!r}. Its numeric moderators: {allowed}.")
+    if factors[moderator].levels:
+        raise ModelError(
+            f"moderator {moderator!r} is categorical; a bubble plot needs numbers. "
+            "Use forest_plot with subgroup and moderated."
+        )
+    values = np.asarray(fit.effects.moderators[moderator], float)
+    studies = study_table(fit, level=level)
+    dots = pd.DataFrame({"kind": "estimate", "x": values, **{n: studies[n] for n in ("label", "y", "se", "weight")}})
+    rows = []
+    for x in np.linspace(values.min(), values.max(), points):
+        table = predict(fit, {moderator: float(x)}, level=level)
+        mu, new = table.loc["mu"], table.loc["theta_new"]
+        rows.append(
+            {
+                "kind": "line",
+                "x": x,
+                "median": mu["median"],
+                "lower": mu["lower"],
+                "upper": mu["upper"],
+                "new_lower": new["lower"],
+                "new_upper": new["upper"],
+                "interval": f"{level_text(level)} {CREDIBLE}",
+            }
+        )
+    frame = pd.concat([dots, pd.DataFrame(rows)], ignore_index=True)
+    order = ["kind", "label", "x", "y", "se", "weight", "median", "lower", "upper", "new_lower", "new_upper"]
+    frame = frame.reindex(columns=[*order, "interval"])
+    frame.insert(len(order), "level", level)
+    for name in ("label", "interval"):
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), "")
+    return frame
+
+
+def limits_with(kind_name: str, *values: Any) -> tuple[float, float]:
+    """Ends that hold every finite value and no effect, with a little room.
+
+    Examples
+    --------
+    >>> limits_with("SMD", [-1.0, 0.5])
+    (-1.06, 0.56)
+    """
+    pieces = [np.asarray(value, float).ravel() for value in values]
+    flat = np.concatenate([[measure(kind_name).null], *pieces])
+    flat = flat[np.isfinite(flat)]
+    low, high = float(flat.min()), float(flat.max())
+    room = 0.04 * (high - low) if high > low else 1.0
+    return low - room, high + room

@@ -1,0 +1,262 @@
+"""Other priors, other models, fewer trials: every variation is an exact refit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.decision import benefit_table
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.inference import fit
+from bayesmeta.model import Model
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, probability, summarize
+from bayesmeta.result import Fit
+
+__all__ = ["cumulative_table", "leave_one_out", "prior_range", "variation_table"]
+
+FloatArray = NDArray[np.float64]
+
+
+def variation_table(
+    fits: Mapping[str, Fit], thresholds: Sequence[Threshold] | None = None, *, level: float = LEVEL
+) -> pd.DataFrame:
+    """Compare fits of one outcome under different assumptions, one line each.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        The first is the main analysis.
+    thresholds : sequence of Threshold, optional
+        The first of them is used; default the primary one of the main fit's outcome.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``analysis k mu lower upper tau new_lower new_upper p_any_benefit p_important_benefit
+        p_important_harm p_any_benefit_new p_important_benefit_new p_important_harm_new log_evidence change``;
+        ``change`` is the shift of the median of mu from the main analysis in its posterior SDs. Without a direction
+        or threshold the probabilities are left out.
+    """
+    if not fits:
+        raise ModelError("there is no fit to compare; give at least one.")
+    main = next(iter(fits.values()))
+    if thresholds is None:
+        stated = main.outcome.thresholds if main.outcome is not None else ()
+        primary = main.outcome.primary if main.outcome is not None else None
+        thresholds = (primary,) if primary is not None else stated
+    reference = summarize(main, level=level)
+    centre, spread = float(reference["median"].iloc[0]), float(reference["sd"].iloc[0])
+    rows = []
+    for name, item in fits.items():
+        table = summarize(item, level=level)
+        row: dict[str, object] = {
+            "analysis": name,
+            "k": item.effects.k,
+            "mu": table.loc["mu", "median"],
+            "lower": table.loc["mu", "lower"],
+            "upper": table.loc["mu", "upper"],
+            "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+            "new_lower": table.loc["theta_new", "lower"],
+            "new_upper": table.loc["theta_new", "upper"],
+        }
+        if thresholds and item.effects.better is not None:
+            benefit = benefit_table(item, thresholds[:1], level=level).set_index("target")
+            for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
+                row[column] = benefit.loc["mean effect", column]
+                row[f"{column}_new"] = benefit.loc["new setting", column]
+        row["log_evidence"] = np.nan if item.log_evidence is None else item.log_evidence
+        row["change"] = (float(table["median"].iloc[0]) - centre) / spread if math.isfinite(spread) else np.nan
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame["level"], frame["interval"] = level, "central"
+    return frame
+
+
+def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.95)) -> pd.DataFrame:
+    """Smallest and largest value of every probability over a table of variations, and whether its category changes.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `variation_table`; the first line is the main analysis.
+    cuts : sequence of float
+        Boundaries between categories of probability; a probability whose category differs between lines is flagged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``quantity main minimum maximum category_changes``.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"analysis": ["main", "wide"], "p_any_benefit": [0.96, 0.94]})
+    >>> prior_range(table).loc[0, ["minimum", "maximum"]].tolist()
+    [0.94, 0.96]
+    """
+    rows = []
+    for column in (name for name in table.columns if name.startswith("p_")):
+        values = table[column].to_numpy(float)
+        values = values[np.isfinite(values)]
+        categories = np.searchsorted(np.asarray(cuts), values)
+        rows.append(
+            {
+                "quantity": column,
+                "main": float(values[0]),
+                "minimum": float(values.min()),
+                "maximum": float(values.max()),
+                "category_changes": bool(len(set(categories.tolist())) > 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Leave each trial out, refit exactly, and predict its rows jointly.
+
+    A trial leaves with all rows that share its patients. The refit has nodes of its own: nodes of the full fit can
+    miss the posterior without the trial, and doubling them would never show it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One line per trial. Columns ``left_out rows mu lower upper tau new_lower new_upper p_below_null
+        log_predictive p_value``: the summary without the trial; the exact log predictive density of its rows given
+        the others; and, for a trial with one row, the two-sided predictive p-value of its estimate.
+        ``DataFrame.attrs["elpd"]`` is the sum of the log predictive densities.
+
+    References
+    ----------
+    Vehtari A, Gelman A, Gabry J. Stat Comput 2017;27:1413-1432. doi:10.1007/s11222-016-9696-4
+    """
+    names, unit = main.effects.units
+    if len(names) < 2:
+        raise ModelError("leave-one-out needs at least two trials.")
+    rows = []
+    for number, name in enumerate(names):
+        out = unit == number
+        row: dict[str, object] = {"left_out": name, "rows": int(out.sum())}
+        try:
+            rest = fit(main.effects.subset(~out), main.model, outcome=main.outcome, analysis=main.analysis)
+            log_density, p_value = _predict_left_out(main, rest, out)
+        except ModelError as error:
+            rows.append({**row, "note": str(error)})
+            continue
+        table = summarize(rest, level=level)
+        rows.append(
+            {
+                **row,
+                "mu": table.loc["mu", "median"],
+                "lower": table.loc["mu", "lower"],
+                "upper": table.loc["mu", "upper"],
+                "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                "new_lower": table.loc["theta_new", "lower"],
+                "new_upper": table.loc["theta_new", "upper"],
+                "p_below_null": probability(rest, "mu", below=0.0),
+                "log_predictive": log_density,
+                "p_value": p_value,
+                "note": "",
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame["level"], frame["interval"] = level, "central"
+    frame.attrs["elpd"] = float(frame["log_predictive"].sum()) if "log_predictive" in frame else math.nan
+    return frame
+
+
+def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[float, float]:
+    """Log predictive density of the left-out rows given the rest, and a p-value where there is one row."""
+    if rest.quadrature.problem.cut is not None:
+        raise ModelError("leave-one-out is not available with a truncated prior of mu; use a normal prior.")
+    quadrature = rest.quadrature
+    y = main.effects.y[out]
+    X = _rows_for(main, rest, out)
+    left = main.effects.subset(out)
+    S = left.covariance()
+    R = np.eye(y.size)
+    for members, _ in left.blocks:
+        R[np.ix_(members, members)] = main.model.rho
+    np.fill_diagonal(R, 1.0)
+    mean = X @ quadrature.mean
+    V = S[:, :, None] + np.square(quadrature.tau) * R[:, :, None]
+    V = V + np.einsum("ip,pqn,jq->ijn", X, quadrature.cov, X)
+    if y.size == 1:
+        sd = np.sqrt(V[0, 0])
+        z = (y[0] - mean[0]) / sd
+        density = np.exp(-0.5 * z * z) / (sd * math.sqrt(2 * math.pi))
+        below = float(special.ndtr(z) @ quadrature.weights)
+        return math.log(float(density @ quadrature.weights)), 2 * min(below, 1 - below)
+    L = np.linalg.cholesky(np.moveaxis(V, -1, 0))
+    scaled = np.linalg.solve(L, (y[:, None] - mean).T[:, :, None])[:, :, 0]
+    log = -0.5 * (scaled**2).sum(axis=1) - np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+    log = log - 0.5 * y.size * math.log(2 * math.pi)
+    peak = float(log.max())
+    return peak + math.log(float(np.exp(log - peak) @ quadrature.weights)), math.nan
+
+
+def _rows_for(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> FloatArray:
+    """Design rows of the left-out estimates in the basis of the refit, whose centres differ from the full fit's."""
+    indices = np.flatnonzero(out)
+    if not rest.design.factors:
+        return np.ones((indices.size, 1))
+    rows = []
+    for index in indices:
+        at = {name: main.effects.moderators[name][index] for name in rest.design.factors}
+        rows.append(rest.design.profile(at))
+    return np.array(rows)
+
+
+def cumulative_table(
+    effects: Effects, model: Model, order: Sequence[str] | None = None, *, level: float = LEVEL
+) -> pd.DataFrame:
+    """Add trials one at a time and refit exactly.
+
+    Parameters
+    ----------
+    order : sequence of str, optional
+        Trials in the order they enter; default the order of the rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``added k mu lower upper tau p_below_null``; a line where the posterior is improper says so in
+        ``note``.
+    """
+    names, unit = effects.units
+    sequence = list(order) if order is not None else list(names)
+    unknown = [name for name in sequence if name not in names]
+    if unknown or len(set(sequence)) != len(names):
+        raise ModelError(
+            f"order must name every trial once; {unknown or 'some trials'} do not fit. Trials: {', '.join(names)}."
+        )
+    kept = np.zeros(effects.k, bool)
+    rows = []
+    for name in sequence:
+        kept |= unit == names.index(name)
+        row: dict[str, object] = {"added": name, "k": int(kept.sum())}
+        try:
+            item = fit(effects.subset(kept), model)
+        except ModelError as error:
+            rows.append({**row, "note": str(error)})
+            continue
+        table = summarize(item, level=level)
+        rows.append(
+            {
+                **row,
+                "mu": table.loc["mu", "median"],
+                "lower": table.loc["mu", "lower"],
+                "upper": table.loc["mu", "upper"],
+                "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                "p_below_null": probability(item, "mu", below=0.0),
+                "note": "",
+            }
+        )
+    frame = pd.DataFrame(rows)
+    frame["level"], frame["interval"] = level, "central"
+    return frame
