@@ -104,8 +104,6 @@ class Moderator:
         None: numeric where every value is a number, categorical where none is.
     per : float
         Numeric: the unit of the slope, such as 4 weeks. Values are divided by it.
-    centre : float or None
-        Numeric: the value, in the column's own unit, that the model's mean is reported at; None for the mean over rows.
     reference : str or None
         Categorical: the level that contrasts are printed against; it does not change the model.
 
@@ -118,7 +116,6 @@ class Moderator:
     name: str
     kind: Literal["numeric", "categorical"] | None = None
     per: float = 1.0
-    centre: float | None = None
     reference: str | None = None
 
 

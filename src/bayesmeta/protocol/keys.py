@@ -102,7 +102,6 @@ class ModeratorKeys(_Keys):
     name: _Text
     kind: Literal["numeric", "categorical"] | None = None
     per: _Positive | None = None
-    centre: float | None = None
     reference: _Text | None = None
 
 

@@ -108,16 +108,16 @@ def _moderators(keys: OutcomeKeys, at: At, faults: Faults) -> tuple[Moderator, .
     for index, item in enumerate(keys.moderators or []):
         where = f"{at('moderators')}[{index}]"
         reference = item.reference or keys.reference.get(item.name)
-        numeric = item.per is not None or item.centre is not None
+        numeric = item.per is not None
         if (numeric or item.kind == "numeric") and (reference is not None or item.kind == "categorical"):
             faults.add(
                 where,
-                f"{item.name!r} is given both as numeric (per, centre) and as categorical (reference)",
+                f"{item.name!r} is given both as numeric (per) and as categorical (reference)",
                 "Keep one of the two.",
             )
             continue
         kind = item.kind or ("numeric" if numeric else "categorical" if reference is not None else None)
-        made.append(Moderator(item.name, kind, item.per or 1.0, item.centre, reference))
+        made.append(Moderator(item.name, kind, item.per or 1.0, reference))
     names = [item.name for item in made]
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.add(at("moderators"), f"moderator {name!r} stands twice", "Remove one.")
