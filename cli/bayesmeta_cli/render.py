@@ -51,6 +51,17 @@ def numbers(values: Sequence[Any]) -> list[str]:
     return [number(value, shared) for value in values]
 
 
+def amount(value: float) -> str:
+    """Write a number that someone stated, as they stated it.
+
+    Examples
+    --------
+    >>> amount(0.5), amount(0.75)
+    ('0.5', '0.75')
+    """
+    return f"{value:.4g}"
+
+
 def p_value(value: Any) -> str:
     """Write a p value; never 0.
 
@@ -65,8 +76,10 @@ def p_value(value: Any) -> str:
 
 
 def wrapped(text: str, indent: str = "") -> str:
-    """Wrap a paragraph at 80 columns."""
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    """Wrap a paragraph at 80 columns, never between a number and its percent sign."""
+    held = text.replace(" %", "\0%")
+    filled = textwrap.fill(held, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return filled.replace("\0", " ")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -87,11 +100,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
     mean effect   -0.28
     """
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in headers]
-    widths = [
-        max([len(cell) for cell in column] + [_header_width(header)])
-        for header, column in zip(headers, columns, strict=True)
-    ]
-    widths[0] = max(max([len(cell) for cell in columns[0]], default=0), len(headers[0]))
+    filled = [max((len(cell) for cell in column), default=0) for column in columns]
+    widths = [max(width, len(header)) for width, header in zip(filled, headers, strict=True)]
+    if sum(widths) + _GAP * (len(widths) - 1) > WIDTH:
+        # headers are broken into lines before names are
+        widths[1:] = [max(width, _header_width(header)) for width, header in zip(filled, headers, strict=True)][1:]
     spare = WIDTH - sum(widths[1:]) - _GAP * (len(widths) - 1)
     widths[0] = max(min(widths[0], spare), 8)
     lines: list[str] = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
-from bayesmeta_cli.render import number, numbers, p_value, table, title, wrapped
+from bayesmeta_cli.render import amount, number, numbers, p_value, table, title, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,8 @@ def _quantity_table(fit: bm.Fit) -> str:
             remarks.append(f"{method}: {line['note']}")
             continue
         rows.append((method, line["estimate"], line["lower"], line["upper"]))
-        remarks.append(f"{method}: 95 % confidence interval, p = {p_value(line['p_value'])}.")
+        p = p_value(line["p_value"])
+        remarks.append(f"{method}: 95 % confidence interval, p {p if p.startswith('<') else f'= {p}'}.")
         if method == "REML + HKSJ":
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
@@ -95,9 +96,9 @@ def _amount(distance: float, fit: bm.Fit, side: int) -> str:
     """Write a threshold as people state it: a distance, or for ratio measures the ratio."""
     kind = bm.measures.measure(fit.effects.measure)
     if not kind.log:
-        return number(float(kind.back(distance)))
+        return amount(float(kind.back(distance)))
     sign = 1 if fit.effects.better == "higher" else -1
-    return number(math.exp(sign * side * distance))
+    return amount(math.exp(sign * side * distance))
 
 
 def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share: bool) -> list[str]:

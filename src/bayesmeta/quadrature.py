@@ -191,8 +191,9 @@ def _on_nodes(
             for rule in fine[2:]:
                 others = (others[:, None] * rule).ravel()
             table = table @ others[:, None]
-        tau_marginal = Gridded(np.array(windows[0]), table[:, 0][None, :], axes[0].variable, problem.tau_moments)
-        series = chebyshev.coefficients(table[:, 0])
+        column = table[:, 0] / float(fine[0] @ table[:, 0])
+        tau_marginal = Gridded(np.array(windows[0]), column[None, :], axes[0].variable, problem.tau_moments)
+        series = chebyshev.coefficients(column)
         roughness = float(np.abs(series[-3:]).max() / np.abs(series).max())
     errors = [
         _difference(problem, tau, conditional, full, variant) if variant.sum() > 0 else math.inf for variant in variants
@@ -228,26 +229,24 @@ def _difference(
     w, c = fine / total, coarse / other
     differences = [abs(math.log(total / other))]
 
-    def compare(values: FloatArray, scale: float) -> None:
-        differences.append(abs(float((w - c) @ values)) / scale if scale > 0 else 0.0)
-
     if problem.tau is not None:
         for power in range(1, problem.tau_moments + 1):
             with np.errstate(over="ignore"):
                 moment = np.where(w + np.abs(c) > 0, tau, 0.0) ** power
-            compare(moment, float(w @ moment))
+            differences.append(abs(float((w - c) @ moment)) / float(w @ moment))
     mean, sd = conditional.mean[0], np.sqrt(conditional.cov[0, 0])
     inner = w > NEGLIGIBLE * w.max()
-    centre = float(w[inner] @ mean[inner])
-    # with infinite moments the spread of the middle of the posterior is the scale that matters
-    spread = float(np.sqrt(w[inner] @ np.minimum(sd[inner], np.quantile(sd[inner], 0.9)) ** 2)) or 1.0
+    mean, sd, change = mean[inner], sd[inner], (w - c)[inner]
+    centre = float(w[inner] @ mean)
+    # with infinite moments the spread in the middle of the posterior is the scale that matters
+    spread = math.sqrt(float(w[inner] @ np.minimum(sd, 10 * sd[np.argmax(w[inner])]) ** 2)) or 1.0
     if problem.mu_moments >= 1:
-        compare(np.where(inner, mean, 0.0), max(abs(centre), spread))
+        differences.append(abs(float(change @ mean)) / max(abs(centre), spread))
     if problem.mu_moments >= 2:
-        second = np.where(inner, sd**2 + (mean - centre) ** 2, 0.0)
-        compare(second, float(w @ second))
-    for offset in (-3.0, -1.0, 0.0, 1.0, 3.0):
-        compare(special.ndtr((centre + offset * spread - mean) / sd), 1.0)
+        second = sd**2 + (mean - centre) ** 2
+        differences.append(abs(float(change @ second)) / float(w[inner] @ second))
+    points = centre + spread * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+    differences.append(float(np.abs(special.ndtr((points[:, None] - mean) / sd) @ change).max()))
     return max(differences)
 
 

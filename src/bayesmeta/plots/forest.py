@@ -305,7 +305,6 @@ def _draw_frame(axes: Axes, fit: Fit, columns: _Columns, lines: list[tuple[str, 
     axes.yaxis.set_visible(False)
     axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
     for name, x, benefit in lines:
-        look = {"color": BENEFIT, "linestyle": (0, (4, 2))} if benefit else {"color": WORSE, "linestyle": (0, (1, 1.5))}
         axes.axvline(x, linewidth=0.7, zorder=1, label=name, **look)
     low, high = axes.get_xlim()
     ticks(axes.xaxis, measure(fit.effects.measure), low, high, columns.plot_right - columns.plot_left)
@@ -469,7 +468,6 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
             )
         )
     for name, _, benefit in lines:
-        look = {"color": BENEFIT, "linestyle": (0, (4, 2))} if benefit else {"color": WORSE, "linestyle": (0, (1, 1.5))}
         entries.append(Entry({"linewidth": 0.8, "markevery": None, **look}, name))
     return entries
 

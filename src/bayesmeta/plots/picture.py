@@ -55,7 +55,8 @@ def drawing() -> Iterator[None]:
     """
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        for key, value in _SETTINGS.items():
+            mpl.rcParams[key] = value  # type: ignore[index]
         yield
 
 
@@ -119,7 +120,7 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300) -> bytes:
         raise ModelError(f"unknown picture format {fmt!r}. Allowed: {', '.join(FORMATS)}.")
     if not dpi > 0:
         raise ModelError(f"dpi = {dpi} is not > 0; 300 is usual for print.")
-    metadata: dict[str, Any] = {
+    metadata: dict[PlotFormat, dict[str, Any]] = {
         "png": {"Title": plot.title, "Description": plot.alt, "Software": "bayesmeta"},
         "svg": {"Title": plot.title, "Description": plot.alt, "Creator": "bayesmeta", "Date": None},
         "pdf": {
@@ -129,11 +130,11 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300) -> bytes:
             "Producer": "bayesmeta",
             "CreationDate": None,
         },
-    }[fmt]
+    }
     buffer = io.BytesIO()
     canvas = plot.figure.canvas
     with drawing():
-        plot.figure.savefig(buffer, format=fmt, dpi=dpi, metadata=metadata)
+        plot.figure.savefig(buffer, format=fmt, dpi=dpi, metadata=metadata[fmt])
     # saving in another format swaps the canvas; a later measurement of text expects the one it had
     plot.figure.set_canvas(canvas if isinstance(canvas, FigureCanvasAgg) else FigureCanvasAgg(plot.figure))
     content = buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -35,6 +35,7 @@ __all__ = [
     "MARGIN",
     "MM",
     "SIZE",
+    "THRESHOLD",
     "WORSE",
     "Entry",
     "Sheet",
@@ -60,6 +61,12 @@ DENSITY = "#B3D9F0"
 CLASSICAL = "#D55E00"
 BENEFIT = "#009E73"
 WORSE = "#AA4499"
+
+#: How thresholds of benefit (True) and of worsening (False) are drawn.
+THRESHOLD: dict[bool, dict[str, Any]] = {
+    True: {"color": BENEFIT, "linestyle": (0, (4, 2)), "linewidth": 0.8},
+    False: {"color": WORSE, "linestyle": (0, (1, 1.5)), "linewidth": 0.8},
+}
 
 MM = 25.4
 SIZE = 7.0
@@ -245,6 +252,7 @@ _RATIOS = (
     (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0),
     (0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 100.0),
     (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
+    (0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0),
     (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0),
     (0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5),
     (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4),
@@ -265,10 +273,9 @@ def tick_positions(kind: Measure, low: float, high: float, most: int) -> FloatAr
         ends = np.exp([low, high])
         inside = [[r for r in ratios if ends[0] <= r <= ends[1]] for ratios in _RATIOS]
         fitting = [ratios for ratios in inside if 2 <= len(ratios) <= most]
-        # ticks should span the axis, not crowd one end of it
-        spanning = [ratios for ratios in fitting if np.log(ratios[-1] / ratios[0]) >= 0.6 * (high - low)]
+        # ticks should span the axis, not crowd one end of it; among those that do, the more the better
         if fitting:
-            return np.array(max(spanning or fitting, key=len))
+            return np.array(max(fitting, key=lambda r: (min(np.log(r[-1] / r[0]) / (high - low), 0.7), len(r))))
     ends = kind.back(np.array([low, high]))
     values = MaxNLocator(nbins=max(most - 1, 2), steps=[1, 2, 2.5, 5, 10]).tick_values(ends[0], ends[1])
     slack = 1e-9 * (ends[1] - ends[0])
@@ -304,12 +311,14 @@ def ticks(axis: Axis, kind: Measure, low: float, high: float, length: float, *, 
     length : float
         Of the axis in millimetres, which bounds the number of ticks.
     """
-    room = 8.0 if axis.axis_name == "x" else 6.0
+    across = isinstance(axis, XAxis)
+    # about ten ticks on a wide axis, and as many as fit on a narrow one
+    room = max(8.0 if across else 6.0, length / 11)
     for most in range(max(int(length // room), 2), 1, -1):
         natural = tick_positions(kind, low, high, most)
         labels = tick_labels(natural)
         places = sign * kind.transform(natural)
-        if axis.axis_name == "y" or natural.size < 2:
+        if not across or natural.size < 2:
             break
         widths = np.array([text_width(label) for label in labels])
         order = np.argsort(places)

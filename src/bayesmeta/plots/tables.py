@@ -363,7 +363,7 @@ def funnel_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
             "interval": f"{level_text(level)} normal confidence interval",
         }
     )
-    mu = predict(fit, level=level).loc["mu"]
+    mu = predict(fit, level=level).loc["mu"].to_dict()
     frame.loc[len(frame)] = {
         "kind": "mean",
         "label": "Bayesian mean effect",
@@ -417,7 +417,7 @@ def bubble_table(fit: Fit, moderator: str, *, points: int = 41, level: float = L
     rows = []
     for x in np.linspace(values.min(), values.max(), points):
         table = predict(fit, {moderator: float(x)}, level=level)
-        mu, new = table.loc["mu"], table.loc["theta_new"]
+        mu, new = (table.loc[name].to_dict() for name in ("mu", "theta_new"))
         rows.append(
             {
                 "kind": "line",

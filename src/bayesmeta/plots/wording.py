@@ -146,7 +146,7 @@ def _better(effects: Effects) -> str:
 def effect_sentence(fit: Fit, level: float) -> str:
     """Mean effect and effect in a new setting, with their intervals."""
     numbers, table = numbers_of(fit.effects), predict(fit, level=level)
-    mu, new = table.loc["mu"], table.loc["theta_new"]
+    mu, new = (table.loc[name].to_dict() for name in ("mu", "theta_new"))
     text = (
         f"Bayesian mean effect: {numbers.kind.axis} {numbers.value(mu['median'])} "
         f"({level_text(level)} central credible interval {numbers.interval(mu['lower'], mu['upper'])}; "

@@ -1,0 +1,461 @@
+"""What the commands do, once their arguments are parsed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+import bayesmeta as bm
+from bayesmeta_cli import views
+from bayesmeta_cli.analyses import (
+    Analysis,
+    chosen,
+    from_protocol,
+    hashes_of,
+    moderated_model,
+    pairs,
+    readings,
+)
+from bayesmeta_cli.files import existing, pin, plot_paths, replaced, staged
+from bayesmeta_cli.messages import noted, say, track
+from bayesmeta_cli.render import table, title, wrapped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesmeta.outcome import Sensitivity
+    from bayesmeta.plots import Plot
+    from bayesmeta.studies import Reading
+
+UNREPORTABLE = 5
+Record = dict[str, Any]
+
+
+def write_csv(frame: pd.DataFrame) -> None:
+    """Print a table as CSV: shortest form that reads back to the same bits, at most 17 significant digits."""
+    buffer = io.StringIO()
+    frame.to_csv(buffer, index=False, lineterminator="\n")
+    print(buffer.getvalue(), end="")
+
+
+def show(json: bool, csv: bool, records: Callable[[], Sequence[Record]], frame: Callable[[], pd.DataFrame],
+         text: Callable[[], str], honesty: bool = True) -> None:  # fmt: skip
+    """Print results in the form asked for."""
+    from bayesmeta.records import dumps, envelope
+
+    if json and csv:
+        raise typer.BadParameter("--json and --csv: choose one.")
+    if json:
+        print(dumps(envelope(records())))
+    elif csv:
+        write_csv(frame())
+    else:
+        print(text().rstrip())
+        if honesty:
+            print("\n" + wrapped(bm.HONESTY))
+
+
+def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = []
+    for key, frame in frames.items():
+        frame = frame.copy()
+        frame.insert(0, "outcome", key)
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
+
+
+def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
+    """Print what pooling a table gave."""
+    from bayesmeta.records import pool_record
+
+    show(
+        json,
+        csv,
+        lambda: [
+            pool_record(
+                item.pooled, item.key, sources=item.sources, thresholds=item.thresholds, sentence=views.sentence(item),
+                warnings=item.warnings,
+            )
+            for item in analyses
+        ],
+        lambda: _stacked({item.key: bm.compare_table(item.pooled.effects, item.pooled) for item in analyses}),
+        lambda: "\n".join(views.pool_view(item) for item in analyses),
+    )  # fmt: skip
+
+
+def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
+    """Print Bayesian beside classical pooling."""
+    from bayesmeta.records import compare_record
+
+    show(
+        json,
+        csv,
+        lambda: [compare_record(item.pooled, item.key, warnings=item.warnings) for item in analyses],
+        lambda: _stacked({item.key: bm.compare_table(item.pooled.effects, item.pooled) for item in analyses}),
+        lambda: "\n".join(views.compare_view(item) for item in analyses),
+    )
+
+
+def with_threshold(analyses: Sequence[Analysis], text: str | None) -> list[Analysis]:
+    """Replace the protocol's thresholds by one stated on the command line."""
+    if text is None:
+        return list(analyses)
+    try:
+        value = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"--threshold {text}: not a number.") from None
+    changed = []
+    for item in analyses:
+        effects = item.pooled.effects
+        if effects.better is None:
+            raise bm.ModelError(f'{item.key}: benefit has no direction. State better = "higher" or "lower".')
+        made = bm.threshold(value, measure_name=effects.measure, better=effects.better)
+        changed.append(dataclasses.replace(item, thresholds=(made,)))
+    return changed
+
+
+def benefit(analyses: Sequence[Analysis], threshold: str | None, json: bool, csv: bool) -> None:
+    """Print probabilities of benefit and harm."""
+    from bayesmeta.records import benefit_record
+
+    found = with_threshold(analyses, threshold)
+    lacking = [item.key for item in found if not item.thresholds]
+    if lacking:
+        raise bm.ModelError(f"{', '.join(lacking)}: no threshold is stated. Give --threshold X, or add it there.")
+    show(
+        json,
+        csv,
+        lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.warnings) for i in found],
+        lambda: _stacked({item.key: bm.benefit_table(item.pooled, item.thresholds) for item in found}),
+        lambda: "\n".join(views.benefit_view(item) for item in found),
+    )
+
+
+# -- fit ---------------------------------------------------------------------------------------------------------------
+
+
+def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | None, json: bool, csv: bool) -> int:
+    """Fit the outcomes of a protocol, write the fits, print the results; return the exit code."""
+    from bayesmeta.records import fit_record, unreportable
+
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    analyses = from_protocol(protocol, names, engine=engine)
+    if output is not None:
+        _write_run(protocol, analyses, output)
+    show(
+        json,
+        csv,
+        lambda: [_fit_record(item, fit_record) for item in analyses],
+        lambda: _headlines(analyses),
+        lambda: "\n".join([wrapped(protocol.title), "", *(views.fit_view(item) for item in analyses)]),
+    )
+    failed = unreportable(_fits(analyses))
+    for reason in failed:
+        say(f"not reportable: {reason}")
+    return UNREPORTABLE if failed else 0
+
+
+def _fits(analyses: Sequence[Analysis]) -> list[bm.Fit]:
+    return [found for item in analyses for found in (item.pooled, item.moderated) if found is not None]
+
+
+def _fit_record(item: Analysis, make: Callable[..., Record]) -> Record:
+    return make(
+        item.pooled,
+        item.moderated,
+        item.key,
+        reason=item.reason,
+        left_out=item.left_out,
+        warnings=item.warnings,
+    )
+
+
+def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path) -> None:
+    from bayesmeta.records import dumps, run_record
+
+    files: dict[str, str] = {}
+    with staged(output) as place:
+        for item in track(analyses, "writing"):
+            for found, name in ((item.pooled, item.key), (item.moderated, f"{item.key}.moderated")):
+                if found is not None:
+                    files[name] = found.save(place / f"{name}.nc").name
+        record = run_record(
+            {item.key: _fits([item]) for item in analyses},
+            files,
+            hashes={"data": None, **analyses[0].pooled.hashes},
+            pinned=protocol.data.sha256 is not None,
+            seed=analyses[0].pooled.seed,
+            reasons={item.key: item.reason for item in analyses},
+            warnings=list(dict.fromkeys(text for item in analyses for text in item.warnings)),
+        )
+        (place / "run.json").write_text(dumps(record) + "\n", encoding="utf-8")
+    say(f"wrote {output / 'run.json'} and {len(files)} fits beside it")
+
+
+def _headlines(analyses: Sequence[Analysis]) -> pd.DataFrame:
+    """One line per outcome: counts, quantities, probabilities at the primary threshold, REML + HKSJ."""
+    import pandas as pd
+
+    rows = []
+    for item in analyses:
+        effects = item.pooled.effects
+        found = bm.summarize(item.pooled)
+        row: dict[str, Any] = {
+            "outcome": item.key, "label": item.label, "measure": effects.measure, "better": effects.better,
+            "k": effects.k, "trials": effects.n_trials, "participants": effects.participants,
+        }  # fmt: skip
+        for name in ("mu", "tau", "theta_new"):
+            row |= {f"{name}_{column}": found.loc[name, column] for column in ("median", "lower", "upper")}
+        if item.primary is not None and effects.better is not None:
+            benefit = bm.benefit_table(item.pooled, [item.primary])
+            row["threshold"] = item.primary.name
+            for column in ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm"):
+                row[column], row[f"{column}_new"] = benefit[column].tolist()
+        classical = bm.compare_table(effects, item.pooled).set_index("method")
+        for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau"):
+            row[f"hksj_{column}"] = classical.loc["REML + HKSJ", column]
+        rows.append({**row, "moderated": item.reason, "level": 0.95, "interval": "central"})
+    return pd.DataFrame(rows)
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+def check(path: Path | None, pinned: bool, schema: bool, measure: str | None, columns: Sequence[str], rows: str,
+          json: bool, csv: bool) -> None:  # fmt: skip
+    """Check a protocol with its data, or a table."""
+    from bayesmeta.records import dumps
+
+    if schema:
+        from bayesmeta.protocol import protocol_schema
+
+        print(dumps(protocol_schema()))
+        return
+    if path is None:
+        raise typer.BadParameter("give a PROTOCOL or a CSV.")
+    if not rows.isdigit():
+        raise typer.BadParameter(f"--rows {rows}: not a whole number.")
+    existing(path, ("protocol", "table"))
+    if path.suffix.lower() != ".toml":
+        if pinned:
+            raise typer.BadParameter("--pin goes with a protocol.")
+        _check_table(path, measure, columns, int(rows), json, csv)
+        return
+    if measure or columns:
+        raise typer.BadParameter("--measure and --column go with a table; a protocol states its own.")
+    if pinned:
+        say(f"pinned: sha256 = {pin(path)}")
+    protocol = bm.read_protocol(path)
+    found = readings(protocol, chosen(protocol, []))
+    moderated = {key: moderated_model(protocol.outcomes[key], reading.effects)[1]
+                 for key, (reading, _) in found.items()}  # fmt: skip
+    labels = {key: protocol.outcomes[key].label for key in found}
+    heading = (
+        f"{protocol.title}. {views.plural(len(found), 'outcome')}, {len(protocol.sensitivities)} declared sensitivity "
+        "analyses."
+    )
+    _show_checks(found, labels, moderated, int(rows), heading, json, csv)
+
+
+def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: int, json: bool, csv: bool) -> None:
+    from bayesmeta.records import head
+    from bayesmeta.studies import possible_measures, read_csv_effects, read_table
+
+    told: list[str] = []
+    with noted(told):
+        frame = read_table(path, columns=pairs(columns, "--column"))
+        possible = possible_measures(frame)
+        if measure is None:
+            record = {**head(None, warnings=told), "source": path.name, "data_sha256": frame.attrs["sha256"],
+                      "rows": len(frame), "columns": list(map(str, frame.columns)),
+                      "possible_measures": list(possible)}  # fmt: skip
+            listed = [[str(name), str(frame[name].notna().sum()), "number" if frame[name].dtype.kind == "f" else "text"]
+                      for name in frame.columns]  # fmt: skip
+            could = ", ".join(possible) or "none"
+            text = [title(path.name), f"{len(frame)} rows, {len(frame.columns)} columns.", "",
+                    table(["column", "filled", "holds"], listed), "",
+                    wrapped(f"Measures these columns could make: {could}. Add --measure to see the derived rows.")]  # fmt: skip
+            show(json, csv, lambda: [record], lambda: frame, lambda: "\n".join(text), honesty=False)
+            return
+        effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), name=path.stem)
+    from bayesmeta.studies import Reading
+
+    reading = Reading(effects, path.name, frame.attrs["sha256"], tuple(int(row) for row in frame.index), frame)
+    key = path.stem
+    _show_checks({key: (reading, tuple(told))}, {key: key}, {key: ""}, rows, "", json, csv)
+
+
+def _show_checks(found: Mapping[str, tuple[Reading, tuple[str, ...]]], labels: Mapping[str, str],
+                 moderated: Mapping[str, str], rows: int, heading: str, json: bool, csv: bool) -> None:  # fmt: skip
+    import pandas as pd
+
+    from bayesmeta.records import check_record
+
+    def derived() -> pd.DataFrame:
+        return _stacked(
+            {
+                key: pd.DataFrame(
+                    {"row": reading.rows, "label": reading.effects.label, "study": reading.effects.study,
+                     "y": reading.effects.y, "se": reading.effects.se}
+                )
+                for key, (reading, _) in found.items()
+            }
+        )  # fmt: skip
+
+    show(
+        json,
+        csv,
+        lambda: [
+            check_record(reading, key, label=labels[key], moderated=moderated[key], warnings=told)
+            for key, (reading, told) in found.items()
+        ],
+        derived,
+        lambda: "\n".join(
+            ([wrapped(heading), ""] if heading else [])
+            + [views.check_view(key, found[key][0], labels[key], moderated[key], rows) for key in found]
+        ),
+        honesty=False,
+    )
+
+
+# -- sensitivity -------------------------------------------------------------------------------------------------------
+
+MAIN = "main analysis"
+
+
+def sensitivity(path: Path, names: Sequence[str], leave_one_out: bool, cumulative: bool, json: bool, csv: bool) -> None:
+    """Run the declared sensitivity analyses of every outcome."""
+    from bayesmeta.records import sensitivity_record
+
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    analyses = from_protocol(protocol, names, moderated=False)
+    results = []
+    for item in track(analyses, "sensitivity"):
+        fits, not_done, priors_only = _variations(protocol, item)
+        frame = bm.sensitivity.variation_table(fits)
+        extra = []
+        if leave_one_out and item.pooled.effects.n_trials > 1:
+            extra.append(("without", bm.sensitivity.leave_one_out(item.pooled)))
+        if cumulative:
+            extra.append(("adding", bm.sensitivity.cumulative_table(item.pooled.effects, item.pooled.model)))
+        results.append((item, frame, priors_only, not_done, extra))
+    show(
+        json,
+        csv,
+        lambda: [
+            sensitivity_record(
+                item.pooled, item.key, frame, priors_only=priors_only, not_done=not_done, warnings=item.warnings,
+                leave_one_out=dict(extra).get("without"), cumulative=dict(extra).get("adding"),
+            )
+            for item, frame, priors_only, not_done, extra in results
+        ],
+        lambda: _stacked({item.key: frame for item, frame, *_ in results}),
+        lambda: "\n".join(
+            views.sensitivity_view(item, frame, priors_only, not_done, extra)
+            for item, frame, priors_only, not_done, extra in results
+        ),
+    )  # fmt: skip
+
+
+def _variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str], list[str]]:
+    """Fit each declared variation; return the fits, what could not be done and why, and which vary priors alone."""
+    fits, not_done, priors_only = {MAIN: item.pooled}, {}, [MAIN]
+    for declared in protocol.sensitivities_of(item.key):
+        try:
+            found = _vary_one(protocol, item, declared)
+        except (bm.DataError, bm.ModelError) as error:
+            not_done[declared.name] = str(error).replace("\n", " ")
+            continue
+        if isinstance(found, str):
+            not_done[declared.name] = found
+            continue
+        fits[declared.name] = found
+        if all(change.startswith("priors.") for change in declared.changes):
+            priors_only.append(declared.name)
+    return fits, not_done, priors_only
+
+
+def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> bm.Fit | str:
+    from bayesmeta.outcome import analysis_model, vary
+    from bayesmeta.studies import read_outcome
+
+    outcome = declared.outcomes[item.key]
+    effects = item.pooled.effects
+    # data are read again only where a change can touch them
+    if not all(change.startswith("priors.") or change == "rho" for change in declared.changes):
+        told = list(item.warnings)
+        with noted(told):
+            effects = read_outcome(vary(protocol, declared.name), item.key).effects
+    options: dict[str, Any] = {"outcome": outcome, "hashes": hashes_of(protocol, item.pooled.hashes.get("data"))}
+    if {"moderators", "interactions"} & set(declared.changes):
+        model, reason, _ = moderated_model(outcome, effects)
+        return reason if model is None else bm.fit(effects, model, analysis="moderated", **options)
+    return bm.fit(effects, analysis_model(outcome), **options)
+
+
+# -- plots -------------------------------------------------------------------------------------------------------------
+
+
+def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv: bool, *, subgroup: str | None = None,
+         moderator: str | None = None) -> None:  # fmt: skip
+    """Draw one picture per outcome and write them; print their names, or the tables they are drawn from."""
+    from bayesmeta.records import head, plain, table_records
+
+    if moderator is not None:
+        for item in analyses:
+            if item.moderated is None:
+                say(f"not drawn: {item.key}: {item.reason}")
+        analyses = [item for item in analyses if item.moderated is not None]
+        if not analyses:
+            raise bm.ModelError(f"no outcome has an estimable regression on {moderator}; `bayesmeta check` says why.")
+    paths = plot_paths(output, [item.key for item in analyses], kind)
+    drawn: list[tuple[Analysis, Plot, Path]] = [
+        (item, _draw(kind, item, subgroup, moderator), path)
+        for item, path in zip(track(analyses, "drawing"), paths, strict=True)
+    ]
+    for _, picture, path in drawn:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bm.plots.save_plot(picture, path)
+    show(
+        json,
+        csv,
+        lambda: [
+            {
+                **head(item.pooled.effects.measure, warnings=item.warnings),
+                "outcome": item.key,
+                "plot": kind,
+                "file": str(path),
+                "title": picture.title,
+                "alt": picture.alt,
+                "rows": plain(table_records(picture.table)),
+            }
+            for item, picture, path in drawn
+        ],
+        lambda: _stacked({item.key: picture.table for item, picture, _ in drawn}),
+        lambda: "\n".join(str(path) for _, _, path in drawn),
+        honesty=False,
+    )
+
+
+def _draw(kind: str, item: Analysis, subgroup: str | None, moderator: str | None) -> Plot:
+    plots = bm.plots
+    thresholds = item.thresholds or None
+    if kind == "forest":
+        return plots.forest_plot(item.pooled, subgroup=subgroup, moderated=item.moderated, thresholds=thresholds)
+    if kind == "heterogeneity":
+        return plots.heterogeneity_plot(item.pooled)
+    if kind == "benefit-curve":
+        return plots.benefit_plot(item.pooled, thresholds=thresholds)
+    if kind == "funnel":
+        return plots.funnel_plot(item.pooled)
+    assert item.moderated is not None
+    return plots.bubble_plot(item.moderated, str(moderator))

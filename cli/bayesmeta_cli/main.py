@@ -1,0 +1,316 @@
+"""The command line: parse, call, print.
+
+stdout carries results, stderr messages. Exit codes: 0 fine, 1 a bug, 2 usage or no such file, 3 protocol or data,
+4 inference, 5 computed but not reportable.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayesmeta import BayesmetaError, InferenceError
+from bayesmeta_cli.messages import say
+
+__all__ = ["app", "main", "run"]
+
+OK, BUG, USAGE, INPUT, INFERENCE, UNREPORTABLE = range(6)
+
+app = typer.Typer(
+    help="Exact Bayesian meta-analysis with the classical check beside it.",
+    epilog="Start with `bayesmeta example DIR`. Exit codes: 0 fine, 2 usage or no such file, 3 protocol or data, "
+    "4 inference, 5 computed but not reportable.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL", help="Analysis protocol (.toml).")]
+Source = Annotated[Path, typer.Argument(metavar="PROTOCOL|FIT", help="Protocol (.toml) or fit (.nc).")]
+Table = Annotated[Path, typer.Argument(metavar="CSV", help="Table of trials, one row per estimate.")]
+OutcomeNames = Annotated[
+    list[str] | None, typer.Option("--outcome", metavar="NAME", help="Only this outcome; repeatable.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, at full precision.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print the table as CSV, at full precision.")]
+Fits = Annotated[
+    Path | None, typer.Option("--fits", metavar="OUT", help="Read the fits that `bayesmeta fit -o OUT` wrote.")
+]
+Output = Annotated[
+    Path,
+    typer.Option("-o", "--output", metavar="FILE", help="Picture (.png .svg .pdf); a folder or {outcome} for several."),
+]
+Thresholds = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold", metavar="X", help="Smallest important benefit: a distance; for ratio measures the ratio."
+    ),
+]
+Better = Annotated[str | None, typer.Option("--better", metavar="higher|lower", help="Which direction is benefit.")]
+Measure = Annotated[str | None, typer.Option("--measure", metavar="NAME", help="SMD MD ROM OR RR RD HR ZCOR generic.")]
+Columns = Annotated[
+    list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name; repeatable.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import bayesmeta
+
+        print(f"bayesmeta {bayesmeta.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Exact Bayesian meta-analysis with the classical check beside it."""
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")] = None,
+    pin: Annotated[bool, typer.Option("--pin", help="Write the data's SHA-256 into the protocol.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of protocols and exit.")] = False,
+    measure: Measure = None,
+    column: Columns = None,
+    rows: Annotated[str, typer.Option("--rows", metavar="N", help="Derived rows to show.")] = "5",
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Is it valid? Lists the analyses, every fault at once, and the first derived rows."""
+    from bayesmeta_cli import commands
+
+    commands.check(path, pin, schema, measure, column or [], rows, json, csv)
+
+
+@app.command()
+def pool(
+    path: Table,
+    measure: Measure = None,
+    mu: Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help='Of the mean effect: "normal(0, 2)".')] = None,
+    tau: Annotated[str | None, typer.Option("--tau", metavar="PRIOR", help='Of tau: "halfnormal(0.5)".')] = None,
+    ref_sd: Annotated[
+        str | None, typer.Option("--ref-sd", metavar="S", help="SD of the outcome, from outside; scales both priors.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="COL", help="One analysis per value of COL.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="Only these rows; repeatable.")
+    ] = None,
+    better: Better = None,
+    threshold: Thresholds = None,
+    column: Columns = None,
+    scale: Annotated[
+        str | None, typer.Option("--scale", metavar="natural|log|analysis", help="Of a column `estimate`.")
+    ] = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Pool a table without a protocol: Bayesian and classical, with every trial."""
+    from bayesmeta_cli import analyses, commands
+
+    if better not in (None, "higher", "lower"):
+        raise typer.BadParameter(f"--better {better}: write higher or lower.")
+    found = analyses.from_table(path, measure=measure, mu=mu, tau=tau, by=by, better=better, threshold=threshold,
+                                ref_sd=ref_sd, columns=column or [], where=where or [], scale=scale)  # fmt: skip
+    commands.pool(found, json, csv)
+
+
+@app.command()
+def fit(
+    path: ProtocolFile,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for the fits and run.json.")
+    ] = None,
+    outcome: OutcomeNames = None,
+    engine: Annotated[str | None, typer.Option("--engine", metavar="auto|exact", help="Default: the protocol's.")] = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Fit every outcome, pooled and moderated; write one netCDF per fit and run.json."""
+    from bayesmeta_cli import commands
+
+    raise typer.Exit(commands.fit(path, output, outcome or [], engine, json, csv))
+
+
+@app.command()
+def compare(path: Source, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False) -> None:
+    """Bayesian beside classical pooling, per outcome."""
+    from bayesmeta_cli import analyses, commands
+
+    commands.compare(analyses.from_file(path, outcome or [], fits, moderated=False), json, csv)
+
+
+@app.command()
+def benefit(
+    path: Source,
+    threshold: Thresholds = None,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Probability of benefit and harm, for the mean effect and in a new setting, per outcome."""
+    from bayesmeta_cli import analyses, commands
+
+    commands.benefit(analyses.from_file(path, outcome or [], fits, moderated=False), threshold, json, csv)
+
+
+@app.command()
+def sensitivity(
+    path: ProtocolFile,
+    outcome: OutcomeNames = None,
+    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Also without each trial.")] = False,
+    cumulative: Annotated[bool, typer.Option("--cumulative", help="Also adding trials one at a time.")] = False,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Run the declared sensitivity analyses: other priors, models and data."""
+    from bayesmeta_cli import commands
+
+    commands.sensitivity(path, outcome or [], leave_one_out, cumulative, json, csv)
+
+
+@app.command()
+def forest(
+    path: Source,
+    output: Output,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    subgroup: Annotated[
+        str | None, typer.Option("--subgroup", metavar="MODERATOR", help="Group trials by a categorical moderator.")
+    ] = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Draw trials, quoted and shrunken, with pooled effects and the new setting."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits, moderated=subgroup is not None)
+    commands.plot("forest", found, output, json, csv, subgroup=subgroup)
+
+
+@app.command()
+def heterogeneity(
+    path: Source, output: Output, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
+) -> None:
+    """Draw the posterior of tau against its prior and the classical estimate."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits, moderated=False)
+    commands.plot("heterogeneity", found, output, json, csv)
+
+
+@app.command("benefit-curve")
+def benefit_curve(
+    path: Source,
+    output: Output,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    threshold: Thresholds = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Draw the probability that the benefit exceeds every threshold."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits, moderated=False)
+    commands.plot("benefit-curve", commands.with_threshold(found, threshold), output, json, csv)
+
+
+@app.command()
+def funnel(
+    path: Source, output: Output, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
+) -> None:
+    """Draw effects against standard errors, with contours of significance."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits, moderated=False)
+    commands.plot("funnel", found, output, json, csv)
+
+
+@app.command()
+def bubble(
+    path: Source,
+    output: Output,
+    moderator: Annotated[str, typer.Option("--moderator", metavar="NAME", help="A numeric moderator.")],
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Draw effects against a numeric moderator, with the regression and its band."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits)
+    commands.plot("bubble", found, output, json, csv, moderator=moderator)
+
+
+@app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy the example into.")],
+) -> None:
+    """Copy a small protocol with its table and provenance, to start from."""
+    from bayesmeta_cli.files import copy_example
+
+    for path in copy_example(folder):
+        print(path)
+    say(f"next: bayesmeta check {folder / 'protocol.toml'}; bayesmeta fit {folder / 'protocol.toml'} -o {folder / 'out'}")
+
+
+def _tell(text: str) -> None:
+    for line in text.splitlines() or ["unknown"]:
+        say(f"error: {line}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except BayesmetaError as error:
+        _tell(str(error))
+        return INFERENCE if isinstance(error, InferenceError) else INPUT
+    except BrokenPipeError:
+        # the reader (such as `head`) has all it wants; python must not complain again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except OSError as error:
+        named = error.filename is not None and error.strerror is not None
+        _tell(f"{error.filename}: {error.strerror.lower()}" if named else str(error))
+        return USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        _tell("stopped")
+        return USAGE
+    except typer.Exit as error:
+        return error.exit_code
+    except Exception as error:
+        # usage errors have no public base class in common; they are told apart by how they present themselves
+        if hasattr(error, "format_message"):
+            _tell(" ".join(str(error.format_message()).split()) + " See `bayesmeta COMMAND --help`.")
+            return USAGE
+        if os.environ.get("BAYESMETA_DEBUG"):
+            raise
+        _tell(f"this is a bug: {type(error).__name__}: {' '.join(str(error).split())} (BAYESMETA_DEBUG=1 shows where)")
+        return BUG
+    return code if isinstance(code, int) else OK
+
+
+def run() -> None:
+    """Entry point of the `bayesmeta` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # a pipe on Windows would otherwise be in the code page of the day
+        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,229 @@
+"""Benefit curve: how probable it is that the effect is beyond any value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FixedLocator
+
+from bayesmeta.decision import HONESTY, benefit_curve, benefit_table, direction, percent
+from bayesmeta.measures import measure
+from bayesmeta.outcome import Threshold
+from bayesmeta.plots.picture import Plot, drawing
+from bayesmeta.plots.sheet import (
+    BAYES,
+    BENEFIT,
+    CLASSICAL,
+    INK,
+    LINE,
+    MARGIN,
+    SIZE,
+    WORSE,
+    Entry,
+    Sheet,
+    check_width,
+    footer_height,
+    head_height,
+    signed,
+    text_width,
+    ticks,
+    wrap,
+)
+from bayesmeta.plots.wording import (
+    axis_label,
+    effect_sentence,
+    name_of,
+    numbers_of,
+    size_line,
+    stated_thresholds,
+)
+from bayesmeta.posterior import LEVEL
+from bayesmeta.result import Fit
+
+__all__ = ["benefit_plot"]
+
+# millimetres
+_HEIGHT, _AXIS, _SCALE = 62.0, 5.0, 12.0
+_TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new setting", "p_setting", CLASSICAL, (0, (5, 1.5)), "s"))
+
+
+def benefit_plot(
+    fit: Fit,
+    *,
+    thresholds: Sequence[Threshold] | None = None,
+    level: float = LEVEL,
+    title: str | None = None,
+    width_mm: float = 180.0,
+) -> Plot:
+    """Draw P(effect beyond t) over t, for the mean effect and for a new setting, in the direction of benefit.
+
+    The axis runs from worse to better, with effects on their natural scale. Below it stand the probabilities at no
+    effect and at every threshold.
+
+    Parameters
+    ----------
+    fit : Fit
+        Its effects say which direction is better.
+    thresholds : sequence of Threshold, optional
+        Default: all of the fit's outcome.
+    level, title, width_mm
+        As in `forest_plot`.
+
+    Returns
+    -------
+    Plot
+        ``table`` is that of `bayesmeta.benefit_curve`.
+
+    Raises
+    ------
+    ModelError
+        If no direction is stated.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> benefit_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table.columns.tolist()
+    ['x', 'natural', 'p_mean', 'p_setting']
+    """
+    width = check_width(width_mm)
+    direction(fit)
+    chosen = stated_thresholds(fit, None if thresholds is None else tuple(thresholds))
+    odds = _probabilities(fit, chosen)
+    table = _curve(fit, odds)
+    title = f"{title or name_of(fit)}: probability of benefit"
+    with drawing():
+        sheet = _draw(fit, table, odds, title, width)
+    return Plot(sheet.figure, table, _alt(fit, odds, title, level), title)
+
+
+def _probabilities(fit: Fit, thresholds: tuple[Threshold, ...]) -> pd.DataFrame:
+    """Lines of the small table: where on the axis, what it is called, and both probabilities."""
+    sign, numbers = direction(fit), numbers_of(fit.effects)
+    null = numbers.value(0.0)
+    curve = benefit_curve(fit, [0.0])
+    rows = [{"x": 0.0, "words": f"Any benefit (beyond {null})", "side": "null", "mean": curve["p_mean"].iloc[0],
+             "new": curve["p_setting"].iloc[0]}]  # fmt: skip
+    if not thresholds:
+        return pd.DataFrame(rows)
+    table = benefit_table(fit, thresholds)
+    worsening = []
+    for name, part in table.groupby("threshold", sort=False):
+        benefit, worse = float(part["benefit"].iloc[0]), float(part["worse"].iloc[0])
+        good, bad = part["p_important_benefit"].to_numpy(float), part["p_important_harm"].to_numpy(float)
+        rows.append({"x": benefit, "words": f"Benefit, {name} ({numbers.value(sign * benefit)} or better)",
+                     "side": "benefit", "mean": good[0], "new": good[1]})  # fmt: skip
+        worsening.append({"x": -worse, "words": f"Worsening, {name} ({numbers.value(-sign * worse)} or worse)",
+                          "side": "worse", "mean": bad[0], "new": bad[1]})  # fmt: skip
+    return pd.DataFrame([*rows, *worsening])
+
+
+def _curve(fit: Fit, odds: pd.DataFrame) -> pd.DataFrame:
+    """Take the default curve, widened so that every threshold of benefit is on it."""
+    table = benefit_curve(fit)
+    low, high = min(table["x"].min(), odds["x"].min()), max(table["x"].max(), odds["x"].max())
+    if low < table["x"].min() or high > table["x"].max():
+        room = 0.04 * (high - low)
+        table = benefit_curve(fit, np.linspace(low - room, high + room, len(table)))
+    return table
+
+
+def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: float) -> Sheet:
+    better = fit.effects.better
+    head = [f"{size_line(fit.effects)}; {better} is better"]
+    label = f"t: {axis_label(fit.effects)}; better to the right"
+    entries = [
+        Entry({"color": color, "linestyle": style, "linewidth": 1.4, "marker": marker, "markersize": 3.6,
+               "markerfacecolor": "white" if marker == "s" else color}, f"P({target} beyond t)")
+        for target, _, color, style, marker in _TARGETS
+    ]  # fmt: skip
+    if (odds["side"] == "benefit").any():
+        entries.append(Entry({"color": BENEFIT, "linestyle": (0, (4, 2)), "linewidth": 0.8}, "Threshold of benefit"))
+        entries.append(Entry({"color": WORSE, "linestyle": (0, (1, 1.5)), "linewidth": 0.8}, "Threshold of worsening"))
+    notes = [HONESTY]
+    top = head_height(title, head, width) + 3.0
+    axis_words = wrap(label, width - 2 * MARGIN)
+    legend_top = top + _HEIGHT + _AXIS + LINE * len(axis_words) + 2.0
+    columns = _odds_columns(odds, width)
+    odds_height = LINE * (1 + sum(len(words) for words, _ in columns)) + 3.0
+    footer = footer_height(entries, [], width) - MARGIN
+    sheet = Sheet(width, legend_top + footer + 1.5 + odds_height + footer_height([], notes, width))
+    sheet.head(title, head)
+    left = MARGIN + _SCALE
+    length = width - MARGIN - left - 2.0
+    axes = sheet.axes(left, top, length, _HEIGHT, "benefit")
+    axes.set_xlim(float(table["x"].min()), float(table["x"].max()))
+    axes.set_ylim(0, 100)
+    for item in odds.to_dict("records"):
+        look = {"null": {"color": INK, "linestyle": "-"}, "benefit": {"color": BENEFIT, "linestyle": (0, (4, 2))},
+                "worse": {"color": WORSE, "linestyle": (0, (1, 1.5))}}[item["side"]]  # fmt: skip
+        axes.axvline(item["x"], linewidth=0.7, zorder=1, label=item["words"], **look)
+    for target, column, color, style, marker in _TARGETS:
+        axes.plot(table["x"], 100 * table[column], color=color, linestyle=style, linewidth=1.4, zorder=3, label=target)
+        marked = odds[odds["side"] != "worse"]
+        values = 100 * marked["mean" if column == "p_mean" else "new"].to_numpy(float)
+        face = "white" if marker == "s" else color
+        axes.plot(marked["x"], values, linestyle="none", marker=marker, markersize=3.6, markerfacecolor=face,
+                  markeredgecolor=color, zorder=4, clip_on=False, label=f"{target} at thresholds")  # fmt: skip
+    for side in ("right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.yaxis.set_major_locator(FixedLocator([0, 20, 40, 60, 80, 100]))
+    axes.tick_params(axis="y", labelsize=SIZE)
+    sheet.text(MARGIN + 1.5, top + 0.5 * _HEIGHT, "Probability, percent", rotation=90, ha="center")
+    sign = direction(fit)
+    ends = np.sort(sign * np.array(axes.get_xlim()))
+    ticks(axes.xaxis, measure(fit.effects.measure), float(ends[0]), float(ends[1]), length, sign=sign)
+    for i, words in enumerate(axis_words):
+        sheet.text(left + 0.5 * length, top + _HEIGHT + _AXIS + (i + 0.5) * LINE, words, ha="center")
+    y = sheet.legend(legend_top, entries)
+    y = _draw_odds(sheet, y + 1.5, columns)
+    sheet.notes(y + 1.0, notes)
+    return sheet
+
+
+def _odds_columns(odds: pd.DataFrame, width: float) -> list[tuple[list[str], tuple[str, str]]]:
+    room = width - 2 * MARGIN - 2 * _NUMBER
+    return [
+        (wrap(signed(item["words"]), room), (percent(item["mean"]), percent(item["new"])))
+        for item in odds.to_dict("records")
+    ]
+
+
+# room for a column headed "New setting"
+_NUMBER = 19.0
+
+
+def _draw_odds(sheet: Sheet, y: float, columns: list[tuple[list[str], tuple[str, str]]]) -> float:
+    words = max((text_width(line) for lines, _ in columns for line in lines), default=0.0)
+    first = MARGIN + min(words, sheet.width - 2 * MARGIN - 2 * _NUMBER) + _NUMBER
+    places = (first, first + _NUMBER)
+    sheet.text(MARGIN, y + 0.5 * LINE, "Probability of", weight="bold")
+    for x, text, color in ((places[0], "Mean effect", BAYES), (places[1], "New setting", CLASSICAL)):
+        sheet.text(x, y + 0.5 * LINE, text, ha="right", color=color)
+    sheet.rule(y + LINE + 0.2, MARGIN, places[1])
+    y += LINE + 0.6
+    for lines, values in columns:
+        for i, line in enumerate(lines):
+            sheet.text(MARGIN, y + (i + 0.5) * LINE, line)
+        for x, value in zip(places, values, strict=True):
+            sheet.text(x, y + 0.5 * LINE, value, ha="right")
+        y += LINE * len(lines)
+    return y
+
+
+def _alt(fit: Fit, odds: pd.DataFrame, title: str, level: float) -> str:
+    parts = [
+        f"Benefit curve of {title.removesuffix(': probability of benefit')}: {size_line(fit.effects)}. "
+        "Probability that the mean effect, and the effect in a new setting, is better than each value.",
+        effect_sentence(fit, level),
+    ]
+    for item in odds.to_dict("records"):
+        parts.append(
+            f"{item['words']}: {percent(item['mean'])} for the mean effect, {percent(item['new'])} in a new setting."
+        )
+    return " ".join([*parts, HONESTY])
