@@ -15,9 +15,13 @@ from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import noted, say, track
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesmeta.studies import Reading
 
 NO_MODERATORS = "no moderators are declared"
+# values of a column that a message lists
+SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,14 +118,15 @@ def from_protocol(
     for key in track(list(read), "fitting"):
         reading, told = read[key]
         outcome = protocol.outcomes[key]
-        options = {
+        options: dict[str, Any] = {
             "engine": engine or outcome.engine,
             "seed": protocol.sampling.seed if protocol.sampling is not None else 1,
             "outcome": outcome,
             "hashes": hashes_of(protocol, reading.sha256),
         }
         pooled = _fit(reading.effects, analysis_model(outcome), key, **options)
-        second, reason, left_out = None, "", ()
+        second, reason = None, ""
+        left_out: tuple[str, ...] = ()
         if moderated:
             model, reason, left_out = moderated_model(outcome, reading.effects)
             if model is not None:
@@ -228,11 +233,10 @@ def from_table(
         if stated is not None and better is None:
             raise typer.BadParameter("--threshold needs --better higher or --better lower.")
         marks = () if stated is None else (bm.threshold(stated, measure_name=kind, better=str(better)),)
-        rows = pairs(where, "--where")
-        parts = _parts(frame, path.name, by, rows)
+        parts = _parts(frame, path.name, by, pairs(where, "--where"))
         options = {} if scale is None else {"scale": scale}
         effects = {
-            name: effect_sizes(frame, kind, better=cast(Any, better), where=part, options=options, name=name)
+            name: effect_sizes(part, kind, better=cast(Any, better), options=options, name=name)
             for name, part in parts.items()
         }
     hashes = {"data": str(frame.attrs["sha256"])}
@@ -266,41 +270,33 @@ def _stated_priors(
     return bm.Model(mu=stated["mu"], tau=stated["tau"]), sources
 
 
-def _parts(frame: Any, name: str, by: str | None, where: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Row filters by the name of their analysis; outcomes are never pooled with each other by accident."""
-    known = ", ".join(map(str, frame.columns))
+def _parts(frame: pd.DataFrame, name: str, by: str | None, where: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+    """Rows by the name of their analysis; outcomes are never pooled with each other by accident."""
     for column in ([] if by is None else [by]) + list(where):
         if column not in frame.columns:
+            known = ", ".join(map(str, frame.columns))
             raise bm.DataError(f"{name}: there is no column {column!r}. Columns: {known}.")
-    # a filter is text on the command line; a column of numbers holds numbers
-    typed = {column: _typed(frame[column], value, name) for column, value in where.items()}
+    for column, value in where.items():
+        # a filter is text on the command line; a column of numbers holds numbers
+        wanted = _number(value, f"--where {column}=") if frame[column].dtype.kind == "f" else value
+        rows = frame[column] == wanted
+        if not rows.any():
+            values = ", ".join(map(str, frame[column].dropna().unique()[:SHOWN]))
+            raise bm.DataError(f"{name}, column {column}: no row holds {value!r}. Values: {values}.")
+        frame = frame[rows]
     for column in ("outcome", "horizon"):
-        part = frame
-        for given, value in typed.items():
-            part = part[part[given] == value]
-        if column in frame.columns and column != by and part[column].nunique(dropna=False) > 1:
-            values = ", ".join(map(str, part[column].unique()[:8]))
+        if column in frame.columns and column != by and (count := frame[column].nunique(dropna=False)) > 1:
+            values = ", ".join(map(str, frame[column].unique()[:SHOWN]))
             raise bm.DataError(
-                f"{name}, column {column}: {part[column].nunique(dropna=False)} values ({values}), which are not "
-                f"pooled with each other. Choose one with --where {column}=..., or one analysis each with --by "
-                f"{column}."
+                f"{name}, column {column}: {count} values ({values}), which are not pooled with each other. Choose one "
+                f"with --where {column}=..., or one analysis each with --by {column}."
             )
     if by is None:
-        return {Path(name).stem: typed}
-    if part_empty := frame.index[frame[by].isna()].tolist():
-        rows = ", ".join(map(str, part_empty[:10]))
-        raise bm.DataError(f"{name} row {rows}, column {by}: the cell is empty. Fill it, or do not split by {by}.")
-    part = frame
-    for given, value in typed.items():
-        part = part[part[given] == value]
-    return {f"{by} = {value:g}" if isinstance(value, float) else str(value): {**typed, by: value}
-            for value in part[by].unique().tolist()}  # fmt: skip
-
-
-def _typed(column: Any, value: str, name: str) -> Any:
-    if column.dtype.kind != "f":
-        return value
-    number = _number(value, f"--where {column.name}=")
-    if number not in set(column.tolist()):
-        raise bm.DataError(f"{name}, column {column.name}: {value} is not there.")
-    return number
+        return {Path(name).stem: frame}
+    if empty := frame.index[frame[by].isna()].tolist():
+        rows_text = ", ".join(map(str, empty[:SHOWN]))
+        raise bm.DataError(f"{name} row {rows_text}, column {by}: the cell is empty. Fill it, or do not split by {by}.")
+    return {
+        f"{by} = {value:g}" if isinstance(value, float) else str(value): frame[frame[by] == value]
+        for value in frame[by].unique().tolist()
+    }

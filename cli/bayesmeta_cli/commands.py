@@ -21,7 +21,7 @@ from bayesmeta_cli.analyses import (
     pairs,
     readings,
 )
-from bayesmeta_cli.files import existing, pin, plot_paths, replaced, staged
+from bayesmeta_cli.files import existing, pin, plot_paths, staged
 from bayesmeta_cli.messages import noted, say, track
 from bayesmeta_cli.render import table, title, wrapped
 
@@ -280,9 +280,9 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
             listed = [[str(name), str(frame[name].notna().sum()), "number" if frame[name].dtype.kind == "f" else "text"]
                       for name in frame.columns]  # fmt: skip
             could = ", ".join(possible) or "none"
-            text = [title(path.name), f"{len(frame)} rows, {len(frame.columns)} columns.", "",
-                    table(["column", "filled", "holds"], listed), "",
-                    wrapped(f"Measures these columns could make: {could}. Add --measure to see the derived rows.")]  # fmt: skip
+            advice = f"Measures these columns could make: {could}. Add --measure to see the derived rows."
+            text = [title(path.name), f"{len(frame)} rows, {len(frame.columns)} columns.", ""]
+            text += [table(["column", "filled", "holds"], listed), "", wrapped(advice)]
             show(json, csv, lambda: [record], lambda: frame, lambda: "\n".join(text), honesty=False)
             return
         effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), name=path.stem)

@@ -132,7 +132,9 @@ def fit(
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for the fits and run.json.")
     ] = None,
     outcome: OutcomeNames = None,
-    engine: Annotated[str | None, typer.Option("--engine", metavar="auto|exact", help="Default: the protocol's.")] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="auto|exact", help="Default: the protocol's.")
+    ] = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
@@ -143,7 +145,9 @@ def fit(
 
 
 @app.command()
-def compare(path: Source, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False) -> None:
+def compare(
+    path: Source, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
+) -> None:
     """Bayesian beside classical pooling, per outcome."""
     from bayesmeta_cli import analyses, commands
 
@@ -264,7 +268,10 @@ def example(
 
     for path in copy_example(folder):
         print(path)
-    say(f"next: bayesmeta check {folder / 'protocol.toml'}; bayesmeta fit {folder / 'protocol.toml'} -o {folder / 'out'}")
+    say(
+        f"next: bayesmeta check {folder / 'protocol.toml'}\n"
+        f"next: bayesmeta fit {folder / 'protocol.toml'} -o {folder / 'out'}"
+    )
 
 
 def _tell(text: str) -> None:
@@ -285,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except OSError as error:
         named = error.filename is not None and error.strerror is not None
-        _tell(f"{error.filename}: {error.strerror.lower()}" if named else str(error))
+        _tell(f"{error.filename}: {str(error.strerror).lower()}" if named else str(error))
         return USAGE
     except (typer.Abort, KeyboardInterrupt):
         _tell("stopped")

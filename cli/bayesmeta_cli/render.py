@@ -51,6 +51,18 @@ def numbers(values: Sequence[Any]) -> list[str]:
     return [number(value, shared) for value in values]
 
 
+def together(columns: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Write several columns of numbers on one scale with the same number of decimals.
+
+    Examples
+    --------
+    >>> together([[-0.277], [1.5]])
+    [['-0.28'], ['1.50']]
+    """
+    shared = _decimals(float(value) for column in columns for value in column if is_number(value))
+    return [[number(value, shared) for value in column] for column in columns]
+
+
 def amount(value: float) -> str:
     """Write a number that someone stated, as they stated it.
 

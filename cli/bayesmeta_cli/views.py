@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
-from bayesmeta_cli.render import amount, number, numbers, p_value, table, title, wrapped
+from bayesmeta_cli.render import amount, number, numbers, p_value, table, title, together, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def _heading(analysis: Analysis) -> list[str]:
 
 def _quantity_table(fit: bm.Fit) -> str:
     natural = bm.summarize(fit, scale="natural")
-    rows = [(label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
+    rows: list[tuple[Any, ...]] = [(label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
             for name, label in _QUANTITIES if name in natural.index]  # fmt: skip
     classical = bm.compare_table(fit.effects, fit, scale="natural")
     remarks = [f"Medians with 95 % central credible intervals.{scale_words(fit.effects.measure)}"]
@@ -82,14 +82,12 @@ def _quantity_table(fit: bm.Fit) -> str:
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
             remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
-    columns = [_column([row[i] for row in rows]) for i in (1, 2, 3)]
-    cells = [[row[0], *values] for row, *values in zip(rows, *columns, strict=True)]
+    written = together([[None if value == "" else value for value in row[1:]] for row in rows])
+    cells = [
+        [row[0], *("" if value == "" else text for value, text in zip(row[1:], texts, strict=True))]
+        for row, texts in zip(rows, written, strict=True)
+    ]
     return table(["", "estimate", "lower", "upper"], cells) + "\n" + wrapped(" ".join(remarks))
-
-
-def _column(values: Sequence[Any]) -> list[str]:
-    written = iter(numbers([value for value in values if value != ""]))
-    return ["" if value == "" else next(written) for value in values]
 
 
 def _amount(distance: float, fit: bm.Fit, side: int) -> str:
@@ -181,7 +179,7 @@ def _moderated_view(analysis: Analysis) -> list[str]:
     if len(contrasts):
         told = "P(more benefit)" if fit.effects.better else f"P(below {0:g})"
         p = contrasts["p_above_null" if higher else "p_below_null"]
-        values = [numbers(contrasts[column].tolist()) for column in ("median", "lower", "upper")]
+        values = together([contrasts[column].tolist() for column in ("median", "lower", "upper")])
         names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
         cells = [list(row) for row in zip(names, *values, map(bm.percent, p), strict=True)]
         lines += [table(["difference", "median", "lower", "upper", told], cells)]
@@ -191,7 +189,7 @@ def _moderated_view(analysis: Analysis) -> list[str]:
     levels = level_table(fit)
     if len(levels):
         columns = ["median", "lower", "upper", "new_lower", "new_upper"]
-        values = [numbers(kind.back(levels[column].to_numpy()).tolist()) for column in columns]
+        values = together([kind.back(levels[column].to_numpy()).tolist() for column in columns])
         names = [f"{m}: {v}" for m, v in zip(levels["moderator"], levels["level"], strict=True)]
         cells = [[name, str(k), *row] for name, k, *row in zip(names, levels["k"], *values, strict=True)]
         heads = ["effect at", "k", "median", "lower", "upper", "new lower", "new upper"]
@@ -217,13 +215,13 @@ def _study_block(fit: bm.Fit) -> str:
     rows = bm.study_table(fit, scale="natural")
     shown = rows.head(STUDY_ROWS)
     columns = ["y", "lower", "upper", "theta", "theta_lower", "theta_upper"]
-    values = [numbers(shown[column].tolist()) for column in columns]
-    weights = [number(value, 1) for value in shown["weight"]]
+    values = together([shown[column].tolist() for column in columns])
+    weights = numbers(shown["weight"].tolist()) if len(rows) > 100 else [number(w, 1) for w in shown["weight"]]
     cells = [list(row) for row in zip(shown["label"].tolist(), *values, weights, strict=True)]
     heads = ["trial", "quoted", "lower", "upper", "shrunken", "lower", "upper", "weight %"]
     note = "Quoted: 95 % confidence intervals. Shrunken: posterior medians with 95 % central credible intervals."
     if len(rows) > STUDY_ROWS:
-        note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json and --csv hold all results."
+        note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
     return table(heads, cells) + "\n" + wrapped(note)
 
 
@@ -232,7 +230,7 @@ def compare_block(fit: bm.Fit) -> str:
     found = bm.compare_table(fit.effects, fit, scale="natural")
     defined = found[found["estimate"].notna()]
     columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
-    values = [numbers(defined[column].tolist()) for column in columns]
+    values = together([defined[column].tolist() for column in columns])
     # a common effect has no prediction interval, which is not a number that failed
     values = [["-" if text == "not defined" else text for text in column] for column in values]
     p = ["-" if kind == "posterior" else p_value(value)
@@ -289,8 +287,8 @@ def sensitivity_view(
 ) -> str:
     """One outcome of `sensitivity`: declared analyses, ranges, and trials left out or added."""
     kind = bm.measures.measure(analysis.pooled.effects.measure)
-    back = [numbers(kind.back(variations[column].to_numpy(float)).tolist()) for column in ("mu", "lower", "upper")]
-    columns = [variations["k"].astype(str).tolist(), *back, numbers(variations["tau"].tolist())]
+    effects = [kind.back(variations[column].to_numpy(float)).tolist() for column in ("mu", "lower", "upper")]
+    columns = [variations["k"].astype(str).tolist(), *together([*effects, variations["tau"].tolist()])]
     heads = ["analysis", "k", "mean", "lower", "upper", "tau"]
     if "p_important_benefit" in variations:
         columns += [[bm.percent(p) for p in variations[name]]
@@ -314,12 +312,10 @@ def sensitivity_view(
 
 
 def _refits(what: str, frame: pd.DataFrame, kind: bm.measures.Measure) -> str:
-    columns = ["mu", "lower", "upper"]
-    values = [numbers(kind.back(frame[column].to_numpy(float)).tolist()) for column in columns]
-    cells = [
-        [str(frame.iloc[i, 0]), *(column[i] for column in values), tau, bm.percent(p)]
-        for i, (tau, p) in enumerate(zip(numbers(frame["tau"].tolist()), frame["p_below_null"], strict=True))
-    ]
+    effects = [kind.back(frame[column].to_numpy(float)).tolist() for column in ("mu", "lower", "upper")]
+    values = together([*effects, frame["tau"].tolist()])
+    names, p = frame.iloc[:, 0].astype(str).tolist(), map(bm.percent, frame["p_below_null"])
+    cells = [list(row) for row in zip(names, *values, p, strict=True)]
     text = table([what, "mean", "lower", "upper", "tau", f"P(< {kind.natural_null:g})"], cells)
     note = "Every line is an exact refit; medians with 95 % central credible intervals."
     if "elpd" in frame.attrs:
@@ -337,7 +333,7 @@ def check_view(key: str, reading: Reading, label: str, moderated: str, rows: int
     if moderated:
         lines.append(wrapped(f"Moderated: {moderated}."))
     first = slice(0, rows)
-    values = [numbers(effects.y[first].tolist()), numbers(effects.se[first].tolist())]
+    values = together([effects.y[first].tolist(), effects.se[first].tolist()])
     cells = [list(row) for row in zip(effects.label[first], map(str, reading.rows[first]), *values, strict=True)]
     lines += ["", table(["trial", "row", "y", "se"], cells)]
     scale = bm.measures.measure(effects.measure)

@@ -18,7 +18,17 @@ from bayesmeta.distributions import HalfNormal, InverseGamma, LogNormal, LogStud
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.marginal import Variable
 
-__all__ = ["Axis", "moment_limit", "narrow", "scale_axis", "scale_log_density", "tau_axis", "tau_log_prior"]
+__all__ = [
+    "Axis",
+    "log_scale",
+    "moment_limit",
+    "narrow",
+    "require_proper",
+    "scale_axis",
+    "scale_log_density",
+    "tau_axis",
+    "tau_log_prior",
+]
 
 FloatArray = NDArray[np.float64]
 # exp(-46) = 1e-20: what lies beyond cannot be seen in double precision
@@ -34,10 +44,13 @@ class Axis:
     variable : Variable
     scan : array
         Where to look for the integrand before its window is known, ascending.
+    root : bool
+        For a mixing scale lambda: the variable is ``lambda**-0.5``, not ``log(lambda)``.
     """
 
     variable: Variable
     scan: FloatArray
+    root: bool = False
 
 
 def _kernel(prior: Prior) -> Prior:
@@ -100,15 +113,29 @@ def tau_log_prior(prior: Prior, z: FloatArray, variable: Variable, a: FloatArray
     return prior.logpdf(np.clip(tau, low, high)) + jacobian
 
 
-def scale_axis() -> Axis:
-    """Log of the mixing scale lambda of a Student-t prior, ``beta | lambda ~ N(loc, scale**2 lambda)``."""
+def scale_axis(df: float) -> Axis:
+    """Choose the variable for the mixing scale of a Student-t prior: ``beta | lambda ~ N(loc, scale**2 lambda)``.
+
+    ``lambda**-0.5``, in which the integrand is a power of that variable times something smooth and Gaussian; where the
+    power is not whole, ``log(lambda)``, which any power suits.
+    """
+    if float(df).is_integer():
+        return Axis(Variable(), np.concatenate([[1e-9], np.arange(0.05, 2, 0.1), np.arange(2, 12, 0.5)]), True)
     return Axis(Variable(), np.concatenate([np.arange(-8, 8, 0.5), np.arange(8, 40, 1.0), np.arange(40, 400, 8.0)]))
 
 
-def scale_log_density(v: FloatArray, df: float) -> FloatArray:
-    """Log density of ``v = log(lambda)`` where lambda is inverse gamma(df/2, df/2)."""
+def log_scale(axis: Axis, z: FloatArray) -> FloatArray:
+    """Give ``log(lambda)`` at points of a scale's axis."""
+    return -2 * np.log(z) if axis.root else z
+
+
+def scale_log_density(axis: Axis, z: FloatArray, df: float) -> FloatArray:
+    """Log density of the variable of a scale's axis, where lambda is inverse gamma(df/2, df/2)."""
     half = df / 2
-    return half * math.log(half) - math.lgamma(half) - half * v - half * np.exp(-v)
+    constant = half * math.log(half) - math.lgamma(half)
+    if axis.root:
+        return constant + math.log(2) + (df - 1) * np.log(z) - half * z * z
+    return constant - half * z - half * np.exp(-z)
 
 
 def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) -> tuple[float, float]:

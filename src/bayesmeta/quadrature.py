@@ -18,7 +18,7 @@ from bayesmeta.errors import InferenceError
 from bayesmeta.likelihood import Conditional
 from bayesmeta.marginal import Gridded
 from bayesmeta.model import Model
-from bayesmeta.nodes import WINDOW, Axis, narrow, scale_axis, scale_log_density, tau_axis, tau_log_prior
+from bayesmeta.nodes import WINDOW, Axis, log_scale, narrow, scale_axis, scale_log_density, tau_axis, tau_log_prior
 from bayesmeta.problem import Problem, Quadrature, build_problem
 
 __all__ = ["refined", "solve"]
@@ -50,11 +50,12 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
         if problem.tau is not None and problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0]):
             high = max(high, narrow(with_moment, axes[0].scan)[1])
         return [(low, high)]
+    trials = [np.exp(-0.5 * TRIAL_SCALES[::-1]) if axis.root else TRIAL_SCALES for axis in axes]
     # mixing scales move the posterior of tau little, so a few of them show where it lies; then each scale in turn
     windows: list[tuple[float, float]] = []
     position = 0
     if problem.tau is not None:
-        trial = np.array(np.meshgrid(*[TRIAL_SCALES] * len(problem.scales))).reshape(len(problem.scales), -1)
+        trial = np.array(np.meshgrid(*trials[1:])).reshape(len(problem.scales), -1)
 
         def profile(z: FloatArray, moments: bool) -> FloatArray:
             others = [np.repeat(v, z.size) for v in trial]
@@ -69,7 +70,7 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
         position = 1
     inner = [np.linspace(low, high, 17) for low, high in windows]
     for axis in range(position, len(axes)):
-        others = [TRIAL_SCALES if i != axis else axes[axis].scan for i in range(position, len(axes))]
+        others = [trials[i] if i != axis else axes[axis].scan for i in range(position, len(axes))]
         grids = np.meshgrid(*inner, *others, indexing="ij")
         values = _log_integrand(problem, axes, [g.ravel() for g in grids])[0].reshape(grids[0].shape)
         best = values.max(axis=tuple(i for i in range(len(axes)) if i != axis))
@@ -95,9 +96,10 @@ def _log_integrand(
         tau = axes[0].variable.x(z[0])
         log_prior = tau_log_prior(problem.tau, z[0], axes[0].variable, problem.rotation.a, problem.rotation.b)
         position = 1
-    log_scales = z[position:]
-    for scale, v in zip(problem.scales, log_scales, strict=True):
-        log_prior = log_prior + scale_log_density(v, scale.df)
+    log_scales = []
+    for scale, axis, points in zip(problem.scales, axes[position:], z[position:], strict=True):
+        log_prior = log_prior + scale_log_density(axis, points, scale.df)
+        log_scales.append(log_scale(axis, points))
     conditional = problem.conditional(tau, log_scales)
     return conditional.log_marginal + log_prior + problem.log_cut(conditional), tau, log_scales, conditional
 
@@ -125,7 +127,7 @@ def solve(
     """
     problem = build_problem(effects, model)
     axes = [] if problem.tau is None else [tau_axis(problem.tau, problem.typical_se)]
-    axes += [scale_axis() for _ in problem.scales]
+    axes += [scale_axis(scale.df) for scale in problem.scales]
     if not axes:
         return _without_axes(problem)
     windows = _windows(problem, axes)

@@ -46,7 +46,9 @@ def _mixture(quadrature: Quadrature, functional: Functional, row: int) -> Normal
     )
 
 
-def _cut_density(quadrature: Quadrature, functional: Functional, row: int) -> Callable[[FloatArray], FloatArray]:
+def _cut_density(
+    quadrature: Quadrature, functional: Functional, row: int, *, coarse: bool = False
+) -> Callable[[FloatArray], FloatArray]:
     """Density of a quantity when one coefficient is truncated; in closed form at each node.
 
     Given the node, quantity q and truncated coefficient c are jointly normal, so that the density of q is its normal
@@ -58,7 +60,7 @@ def _cut_density(quadrature: Quadrature, functional: Functional, row: int) -> Ca
     column = cut.column
     # lighter nodes change no digit of a density that is tabulated to 1e-11
     heavy = quadrature.weights > 1e-16 * quadrature.weights.max()
-    weights = quadrature.weights[heavy]
+    weights = (quadrature.coarse if coarse else quadrature.weights)[heavy]
     centre, spread = quadrature.mean[column, heavy], quadrature.cov[column, column, heavy]
     mean, var, cov = functional.mean[row, heavy], functional.var[row, heavy], functional.cut_cov[row, heavy]
     left = np.maximum(spread - cov**2 / var, 0.0)
@@ -180,7 +182,14 @@ def summary_of(quadrature: Quadrature, functional: Functional, p: FloatArray) ->
             np.array([form.sd for form in forms]),
             np.array([form.quantile(p) for form in forms]),
         )
-        return summary, 0.0
+        # densities at the reported quantiles, in units of the spread, from the full and from the half set of nodes
+        change = 0.0
+        for row, form in enumerate(forms):
+            x = summary.quantiles[row]
+            full, half = (_cut_density(quadrature, functional, row, coarse=coarse)(x) for coarse in (False, True))
+            spread = form.sd if math.isfinite(form.sd) else float(np.ptp(x))
+            change = max(change, float(np.abs(full - half).max()) * spread)
+        return summary, change
     weights, rows = quadrature.weights, functional.mean.shape[0]
     sds = np.sqrt(functional.var)
     centre = functional.mean @ weights

@@ -174,7 +174,7 @@ def small_k_note(n_trials: int) -> str:
     return "Five or more trials: read the Bayesian and the classical answer side by side."
 
 
-def _moments(row: pd.Series) -> dict[str, Any]:
+def _moments(row: Any) -> dict[str, Any]:
     return plain({name: row[name] for name in ("mean", "sd", "median", "lower", "upper")})
 
 

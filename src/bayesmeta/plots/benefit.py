@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,12 @@ from bayesmeta.outcome import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
-    BENEFIT,
     CLASSICAL,
     INK,
     LINE,
     MARGIN,
     SIZE,
-    WORSE,
+    THRESHOLD,
     Entry,
     Sheet,
     check_width,
@@ -46,6 +46,7 @@ __all__ = ["benefit_plot"]
 
 # millimetres
 _HEIGHT, _AXIS, _SCALE = 62.0, 5.0, 12.0
+_NULL: dict[str, Any] = {"color": INK, "linewidth": 0.6}
 _TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new setting", "p_setting", CLASSICAL, (0, (5, 1.5)), "s"))
 
 
@@ -143,8 +144,8 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
         for target, _, color, style, marker in _TARGETS
     ]  # fmt: skip
     if (odds["side"] == "benefit").any():
-        entries.append(Entry({"color": BENEFIT, "linestyle": (0, (4, 2)), "linewidth": 0.8}, "Threshold of benefit"))
-        entries.append(Entry({"color": WORSE, "linestyle": (0, (1, 1.5)), "linewidth": 0.8}, "Threshold of worsening"))
+        entries.append(Entry(THRESHOLD[True], "Threshold of benefit"))
+        entries.append(Entry(THRESHOLD[False], "Threshold of worsening"))
     notes = [HONESTY]
     top = head_height(title, head, width) + 3.0
     axis_words = wrap(label, width - 2 * MARGIN)
@@ -160,9 +161,8 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     axes.set_xlim(float(table["x"].min()), float(table["x"].max()))
     axes.set_ylim(0, 100)
     for item in odds.to_dict("records"):
-        look = {"null": {"color": INK, "linestyle": "-"}, "benefit": {"color": BENEFIT, "linestyle": (0, (4, 2))},
-                "worse": {"color": WORSE, "linestyle": (0, (1, 1.5))}}[item["side"]]  # fmt: skip
-        axes.axvline(item["x"], linewidth=0.7, zorder=1, label=item["words"], **look)
+        look = _NULL if item["side"] == "null" else THRESHOLD[item["side"] == "benefit"]
+        axes.axvline(item["x"], zorder=1, label=item["words"], **look)
     for target, column, color, style, marker in _TARGETS:
         axes.plot(table["x"], 100 * table[column], color=color, linestyle=style, linewidth=1.4, zorder=3, label=target)
         marked = odds[odds["side"] != "worse"]

@@ -12,20 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
-from bayesmeta.decision import benefit_table, direction
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
-    BENEFIT,
     CLASSICAL,
     DENSITY,
     INK,
     LINE,
     MARGIN,
     MM,
-    WORSE,
+    THRESHOLD,
     Entry,
     Sheet,
     check_width,
@@ -36,7 +34,7 @@ from bayesmeta.plots.sheet import (
     ticks,
     wrap,
 )
-from bayesmeta.plots.tables import Order, forest_table
+from bayesmeta.plots.tables import Order, forest_table, threshold_lines
 from bayesmeta.plots.wording import (
     axis_label,
     benefit_sentence,
@@ -52,7 +50,7 @@ from bayesmeta.posterior import LEVEL
 from bayesmeta.quantities import marginal
 from bayesmeta.result import Fit
 
-__all__ = ["forest_plot", "threshold_lines"]
+__all__ = ["forest_plot"]
 
 FloatArray = NDArray[np.float64]
 
@@ -63,7 +61,7 @@ _MANY = 40
 _LABEL_LINE = 2.9
 _DENSITY = 6.0
 _SQUARE = 2.1
-_SMALLEST_PLOT = 30.0
+_SMALLEST_PLOT, _PLOT_SHARE = 30.0, 0.23
 # beyond this share of the axis a whisker is cut with an arrow, so that one wide interval does not squeeze all others
 _STRETCH = 0.35
 # below the axis line: ticks and their labels
@@ -71,19 +69,6 @@ _AXIS = 5.0
 _POINT = 72 / MM
 _ABOVE, _BELOW = 0.6, 0.75
 _BAYESIAN = ("level mean", "mean", "new setting")
-
-
-def threshold_lines(fit: Fit, thresholds: Sequence[Threshold]) -> list[tuple[str, float, bool]]:
-    """Thresholds as lines on the scale of the analysis: what each is called, where it is, whether it is benefit."""
-    if not thresholds or fit.effects.better is None:
-        return []
-    sign, numbers = direction(fit), numbers_of(fit.effects)
-    lines: list[tuple[str, float, bool]] = []
-    for item in benefit_table(fit, thresholds).drop_duplicates("threshold").to_dict("records"):
-        for column, side, word in (("benefit", 1, "benefit"), ("worse", -1, "worsening")):
-            x = sign * side * float(item[column])
-            lines.append((f"Threshold of {word}, {item['threshold']} ({numbers.value(x)})", x, side > 0))
-    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,23 +182,23 @@ def _columns(table: pd.DataFrame, width: float, level: float) -> _Columns:
     for names in (("text", "theta_text", "weight"), ("text", "weight"), ("weight",), ()):
         widths = [max(text_width(text) for text in [headings[n], *_cells(table, n)]) + _GAP for n in names]
         plot = room - sum(widths)
-        if plot >= max(_SMALLEST_PLOT, 0.26 * width) or not names:
+        if plot >= max(_SMALLEST_PLOT, _PLOT_SHARE * width) or not names:
             break
     left = MARGIN + labels + _GAP
     right = left + plot
-    ends = right + np.cumsum(widths) if widths else []
-    return _Columns(labels, left, right, dict(zip(names, [float(end) for end in ends], strict=True)))
+    ends = (right + np.cumsum(widths)).tolist()
+    return _Columns(labels, left, right, dict(zip(names, ends, strict=True)))
 
 
 def _rows(table: pd.DataFrame, columns: _Columns, top: float) -> list[_Row]:
     base = _TIGHT_ROW if len(table) > _MANY else _ROW
-    rows = []
+    rows: list[_Row] = []
     for item in table.to_dict("records"):
         bold = item["kind"] in ("heading", "mean")
         words = wrap(item["label"], columns.labels, bold=bold)
         if "text" not in columns.texts and item["kind"] not in ("estimate", "heading"):
             words += wrap(signed(item["text"].partition(":")[0]), columns.labels)
-        height = max(base, _LABEL_LINE * len(words) + 1.0)
+        height = max(base, _LABEL_LINE * len(words) + 1.0) if len(words) > 1 else base
         if item["kind"] == "new setting":
             height = max(height, _DENSITY + 3.0)
         if item["kind"] == "mean":
@@ -221,16 +206,15 @@ def _rows(table: pd.DataFrame, columns: _Columns, top: float) -> list[_Row]:
             top += 1.5
         if item["kind"] == "heading" and rows:
             top += 1.0
-        rows.append(_Row(item, tuple(words), top, height))
+        rows.append(_Row({str(name): value for name, value in item.items()}, tuple(words), top, height))
         top += height
     return rows
 
 
 def _limits(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]]) -> tuple[float, float]:
     estimates, summaries = table[table["kind"] == "estimate"], table[table["kind"].isin(_BAYESIAN)]
-    core = [estimates["estimate"], estimates["theta_lower"], estimates["theta_upper"]]
-    core += [summaries["lower"], summaries["upper"], [x for _, x, _ in lines], [0.0]]
-    inner = np.concatenate([np.asarray(part, float) for part in core])
+    core = [estimates[["estimate", "theta_lower", "theta_upper"]], summaries[["lower", "upper"]]]
+    inner = np.concatenate([*(part.to_numpy(float).ravel() for part in core), [x for _, x, _ in lines], [0.0]])
     every = np.concatenate([inner, table[["lower", "upper"]].to_numpy(float).ravel()])
     low, high = float(inner.min()), float(inner.max())
     span = high - low
@@ -305,7 +289,7 @@ def _draw_frame(axes: Axes, fit: Fit, columns: _Columns, lines: list[tuple[str, 
     axes.yaxis.set_visible(False)
     axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
     for name, x, benefit in lines:
-        axes.axvline(x, linewidth=0.7, zorder=1, label=name, **look)
+        axes.axvline(x, zorder=1, label=name, **THRESHOLD[benefit])
     low, high = axes.get_xlim()
     ticks(axes.xaxis, measure(fit.effects.measure), low, high, columns.plot_right - columns.plot_left)
 
@@ -420,6 +404,9 @@ def _favour_lines(fit: Fit, favours: tuple[str, str], columns: _Columns) -> list
     first, second = (columns.plot_left, left, "left"), (columns.plot_right, right, "right")
     if text_width(left) + text_width(right) + 3 <= columns.plot_right - columns.plot_left:
         return [[first, second]]
+    # stacked, and words wider than the axis end at its right so that they stay on the page
+    if text_width(left) > columns.plot_right - columns.plot_left:
+        first = (columns.plot_right, left, "right")
     return [[first], [second]]
 
 
@@ -468,7 +455,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
             )
         )
     for name, _, benefit in lines:
-        entries.append(Entry({"linewidth": 0.8, "markevery": None, **look}, name))
+        entries.append(Entry(THRESHOLD[benefit], name))
     return entries
 
 

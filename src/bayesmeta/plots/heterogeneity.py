@@ -11,18 +11,16 @@ from matplotlib.axes import Axes
 
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
-from bayesmeta.plots.forest import threshold_lines
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
-    BENEFIT,
     CLASSICAL,
     DENSITY,
     GREY,
     INK,
     LINE,
     MARGIN,
-    WORSE,
+    THRESHOLD,
     Entry,
     Sheet,
     check_width,
@@ -31,7 +29,7 @@ from bayesmeta.plots.sheet import (
     ticks,
     wrap,
 )
-from bayesmeta.plots.tables import heterogeneity_curves
+from bayesmeta.plots.tables import heterogeneity_curves, threshold_lines
 from bayesmeta.plots.wording import (
     Numbers,
     axis_label,
@@ -153,7 +151,9 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, length: float, fit: Fit, lines: 
     prior = part[part["kind"] == "prior density"]
     x, y = posterior["x"].to_numpy(float), posterior["y"].to_numpy(float)
     summary = part[part["kind"] == "posterior"].iloc[0]
-    limits = {"tau": (0.0, float(x.max())), "i2": (0.0, 100.0)}.get(name, (float(x.min()), float(x.max())))
+    shown = np.array([*x, *(place for _, place, _ in lines), *([0.0] if name == "theta_new" else [])])
+    low, high = float(shown.min()), float(shown.max())
+    limits = {"tau": (0.0, high), "i2": (0.0, 100.0)}.get(name, (low, high))
     ceiling = 1.08 * _peak(name, y)
     # bars stand below zero, on the same share of the height as their millimetres
     floor = -ceiling * _BARS / _PANEL
@@ -175,8 +175,7 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, length: float, fit: Fit, lines: 
     if name == "theta_new":
         axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1)
         for text, place, benefit in lines:
-            if limits[0] <= place <= limits[1]:
-                axes.axvline(place, linewidth=0.8, zorder=4, label=text, **look)
+            axes.axvline(place, zorder=4, label=text, **THRESHOLD[benefit])
         ticks(axes.xaxis, kind, *limits, length)
     else:
         ticks(axes.xaxis, measure("generic"), *limits, length)
@@ -253,7 +252,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
             )
         )
     for name, _, benefit in lines:
-        entries.append(Entry({"linewidth": 0.8, **look}, name))
+        entries.append(Entry(THRESHOLD[benefit], name))
     return entries
 
 

@@ -275,7 +275,7 @@ def tick_positions(kind: Measure, low: float, high: float, most: int) -> FloatAr
         fitting = [ratios for ratios in inside if 2 <= len(ratios) <= most]
         # ticks should span the axis, not crowd one end of it; among those that do, the more the better
         if fitting:
-            return np.array(max(fitting, key=lambda r: (min(np.log(r[-1] / r[0]) / (high - low), 0.7), len(r))))
+            return np.array(max(fitting, key=lambda r: (min(np.log(r[-1] / r[0]) / (high - low), 0.9), len(r))))
     ends = kind.back(np.array([low, high]))
     values = MaxNLocator(nbins=max(most - 1, 2), steps=[1, 2, 2.5, 5, 10]).tick_values(ends[0], ends[1])
     slack = 1e-9 * (ends[1] - ends[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,15 +12,25 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import pool, tau2_interval
+from bayesmeta.decision import benefit_table, direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure
+from bayesmeta.outcome import Threshold
 from bayesmeta.plots.wording import level_text, numbers_of
 from bayesmeta.posterior import LEVEL, heterogeneity_table, predict, study_table, typical_variance
 from bayesmeta.quantities import marginal
 from bayesmeta.result import Fit
 
-__all__ = ["Order", "bubble_table", "forest_table", "funnel_table", "heterogeneity_curves"]
+__all__ = [
+    "Order",
+    "bubble_table",
+    "forest_table",
+    "funnel_table",
+    "heterogeneity_curves",
+    "limits_with",
+    "threshold_lines",
+]
 
 FloatArray = NDArray[np.float64]
 Order = Literal["given", "estimate", "weight"]
@@ -437,6 +448,19 @@ def bubble_table(fit: Fit, moderator: str, *, points: int = 41, level: float = L
     for name in ("label", "interval"):
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "")
     return frame
+
+
+def threshold_lines(fit: Fit, thresholds: Sequence[Threshold]) -> list[tuple[str, float, bool]]:
+    """Thresholds as lines on the scale of the analysis: what each is called, where it is, whether it is benefit."""
+    if not thresholds or fit.effects.better is None:
+        return []
+    sign, numbers = direction(fit), numbers_of(fit.effects)
+    lines: list[tuple[str, float, bool]] = []
+    for item in benefit_table(fit, thresholds).drop_duplicates("threshold").to_dict("records"):
+        for column, side, word in (("benefit", 1, "benefit"), ("worse", -1, "worsening")):
+            x = sign * side * float(item[column])
+            lines.append((f"Threshold of {word}, {item['threshold']} ({numbers.value(x)})", x, side > 0))
+    return lines
 
 
 def limits_with(kind_name: str, *values: Any) -> tuple[float, float]:
