@@ -117,7 +117,8 @@ def integrate_tau(
     edges = np.unique(
         np.concatenate([np.linspace(inside[0] - 0.06, inside[-1] + 0.06, 20), inside[:: max(1, inside.size // 20)]])
     )
-    edges = np.clip(edges, grid[0], grid[-1])
+    # no slivers between two edges that differ by rounding
+    edges = np.unique(np.clip(edges.round(9), grid[0], grid[-1]))
 
     def integral(function: Callable[[float, float, float], float], upper: float = math.inf) -> float:
         def integrand(u: float) -> float:
@@ -126,7 +127,7 @@ def integrate_tau(
             return math.exp(log + log_prior_tau(case, tau) + u - peak) * function(tau, mean, sd)
 
         return sum(
-            integrate.quad(integrand, a, b, epsabs=1e-15, epsrel=1e-12, limit=200)[0]
+            integrate.quad(integrand, a, b, epsabs=1e-12, epsrel=1e-11, limit=200)[0]
             for a, b in pairwise(np.append(edges[edges < upper], min(edges[-1], upper)))
             if b > a
         )

@@ -17,6 +17,7 @@ from bayesmeta_cli.messages import noted, say, track
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesmeta.outcome import Sensitivity
     from bayesmeta.studies import Reading
 
 NO_MODERATORS = "no moderators are declared"
@@ -66,8 +67,19 @@ def chosen(protocol: bm.Protocol, names: Sequence[str]) -> list[str]:
     return [key for key in protocol.outcomes if not names or key in names]
 
 
-def readings(protocol: bm.Protocol, keys: Sequence[str]) -> dict[str, tuple[Reading, tuple[str, ...]]]:
-    """Read every outcome with the warnings it gave; faults of all outcomes are raised at once."""
+def touches_data(declared: Sensitivity) -> bool:
+    """Whether a sensitivity analysis can change which rows are used or what is computed from them."""
+    return not all(change.startswith("priors.") or change == "rho" for change in declared.changes)
+
+
+def readings(
+    protocol: bm.Protocol, keys: Sequence[str], *, variations: bool = False
+) -> dict[str, tuple[Reading, tuple[str, ...]]]:
+    """Read every outcome with the warnings it gave; faults of all outcomes are raised at once.
+
+    With ``variations`` the declared sensitivity analyses are read too, for their faults.
+    """
+    from bayesmeta.outcome import vary
     from bayesmeta.studies import read_outcome
 
     found: dict[str, tuple[Reading, tuple[str, ...]]] = {}
@@ -82,8 +94,16 @@ def readings(protocol: bm.Protocol, keys: Sequence[str]) -> dict[str, tuple[Read
             lines += [line for line in str(error).splitlines() if line not in lines]
             continue
         found[key] = (reading, tuple(told[before:]))
+        for declared in protocol.sensitivities_of(key) if variations else ():
+            if not touches_data(declared):
+                continue
+            try:
+                with noted(told):
+                    read_outcome(vary(protocol, declared.name), key)
+            except bm.DataError as error:
+                lines += [f"sensitivity {declared.name!r}: {line}" for line in str(error).splitlines()]
     if lines:
-        raise bm.DataError("\n".join(lines))
+        raise bm.DataError("\n".join(dict.fromkeys(lines)))
     return found
 
 

@@ -20,6 +20,7 @@ from bayesmeta_cli.analyses import (
     moderated_model,
     pairs,
     readings,
+    touches_data,
 )
 from bayesmeta_cli.files import existing, pin, plot_paths, staged
 from bayesmeta_cli.messages import noted, say, track
@@ -254,7 +255,7 @@ def check(path: Path | None, pinned: bool, schema: bool, measure: str | None, co
     if pinned:
         say(f"pinned: sha256 = {pin(path)}")
     protocol = bm.read_protocol(path)
-    found = readings(protocol, chosen(protocol, []))
+    found = readings(protocol, chosen(protocol, []), variations=True)
     moderated = {key: moderated_model(protocol.outcomes[key], reading.effects)[1]
                  for key, (reading, _) in found.items()}  # fmt: skip
     labels = {key: protocol.outcomes[key].label for key in found}
@@ -372,8 +373,8 @@ def _variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit
     for declared in protocol.sensitivities_of(item.key):
         try:
             found = _vary_one(protocol, item, declared)
-        except (bm.DataError, bm.ModelError) as error:
-            not_done[declared.name] = str(error).replace("\n", " ")
+        except bm.ModelError as error:
+            not_done[declared.name] = str(error)
             continue
         if isinstance(found, str):
             not_done[declared.name] = found
@@ -391,7 +392,7 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
     outcome = declared.outcomes[item.key]
     effects = item.pooled.effects
     # data are read again only where a change can touch them
-    if not all(change.startswith("priors.") or change == "rho" for change in declared.changes):
+    if touches_data(declared):
         told = list(item.warnings)
         with noted(told):
             effects = read_outcome(vary(protocol, declared.name), item.key).effects

@@ -56,6 +56,7 @@ def staged(folder: Path) -> Iterator[Path]:
 
     ``run.json`` moves last, so that it never describes files that are not there.
     """
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(dir=folder, prefix=".bayesmeta-"))
     try:
@@ -64,6 +65,8 @@ def staged(folder: Path) -> Iterator[Path]:
             os.replace(file, folder / file.name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def plot_paths(output: Path, keys: Sequence[str], name: str) -> list[Path]:

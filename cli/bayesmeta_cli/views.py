@@ -46,8 +46,8 @@ def scale_words(measure: str) -> str:
     kind = bm.measures.measure(measure)
     if not kind.transformed:
         return ""
-    inner = f"log {kind.label}" if kind.log else "Fisher's z"
-    return f" Effects are printed as {kind.label}; tau is the SD of the {inner}."
+    inner = f"the log {kind.label}" if kind.log else "Fisher's z"
+    return f" Effects are printed as {kind.label}; tau is the SD of {inner}."
 
 
 def _heading(analysis: Analysis) -> list[str]:
@@ -73,7 +73,7 @@ def _quantity_table(fit: bm.Fit) -> str:
         if method == "common effect" and fit.effects.n_trials > 1:
             break
         if line["note"]:
-            remarks.append(f"{method}: {line['note']}")
+            remarks.append(_not_defined(line.to_frame().T))
             continue
         rows.append((method, line["estimate"], line["lower"], line["upper"]))
         p = p_value(line["p_value"])
@@ -88,6 +88,15 @@ def _quantity_table(fit: bm.Fit) -> str:
         for row, texts in zip(rows, written, strict=True)
     ]
     return table(["", "estimate", "lower", "upper"], cells) + "\n" + wrapped(" ".join(remarks))
+
+
+def _not_defined(lost: pd.DataFrame) -> str:
+    """Say once why methods are not defined; messages begin with the name of the estimator."""
+    reasons: dict[str, list[str]] = {}
+    for method, note in zip(lost["method"], lost["note"], strict=True):
+        start, _, rest = str(note).partition(": ")
+        reasons.setdefault(rest if method.startswith(start) else str(note), []).append(method)
+    return " ".join(f"Not defined: {', '.join(methods)}: {reason}" for reason, methods in reasons.items())
 
 
 def _amount(distance: float, fit: bm.Fit, side: int) -> str:
@@ -242,7 +251,7 @@ def compare_block(fit: bm.Fit) -> str:
         f"there is none.{scale_words(fit.effects.measure)}"
     )
     lost = found[found["estimate"].isna()]
-    note += "".join(f" {m}: {n}" for m, n in zip(lost["method"], lost["note"], strict=True))
+    note += f" {_not_defined(lost)}" if len(lost) else ""
     return table(["method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "p"], cells) + "\n" + wrapped(note)
 
 

@@ -136,12 +136,14 @@ def _curve(fit: Fit, odds: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: float) -> Sheet:
     better = fit.effects.better
+    # under a common effect every setting has the mean effect
+    targets = _TARGETS if fit.model.tau is not None else _TARGETS[:1]
     head = [f"{size_line(fit.effects)}; {better} is better"]
     label = f"t: {axis_label(fit.effects)}; better to the right"
     entries = [
         Entry({"color": color, "linestyle": style, "linewidth": 1.4, "marker": marker, "markersize": 3.6,
                "markerfacecolor": "white" if marker == "s" else color}, f"P({target} beyond t)")
-        for target, _, color, style, marker in _TARGETS
+        for target, _, color, style, marker in targets
     ]  # fmt: skip
     if (odds["side"] == "benefit").any():
         entries.append(Entry(THRESHOLD[True], "Threshold of benefit"))
@@ -163,7 +165,7 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     for item in odds.to_dict("records"):
         look = _NULL if item["side"] == "null" else THRESHOLD[item["side"] == "benefit"]
         axes.axvline(item["x"], zorder=1, label=item["words"], **look)
-    for target, column, color, style, marker in _TARGETS:
+    for target, column, color, style, marker in targets:
         axes.plot(table["x"], 100 * table[column], color=color, linestyle=style, linewidth=1.4, zorder=3, label=target)
         marked = odds[odds["side"] != "worse"]
         values = 100 * marked["mean" if column == "p_mean" else "new"].to_numpy(float)
@@ -181,7 +183,7 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     for i, words in enumerate(axis_words):
         sheet.text(left + 0.5 * length, top + _HEIGHT + _AXIS + (i + 0.5) * LINE, words, ha="center")
     y = sheet.legend(legend_top, entries)
-    y = _draw_odds(sheet, y + 1.5, columns)
+    y = _draw_odds(sheet, y + 1.5, columns, len(targets))
     sheet.notes(y + 1.0, notes)
     return sheet
 
@@ -198,32 +200,34 @@ def _odds_columns(odds: pd.DataFrame, width: float) -> list[tuple[list[str], tup
 _NUMBER = 19.0
 
 
-def _draw_odds(sheet: Sheet, y: float, columns: list[tuple[list[str], tuple[str, str]]]) -> float:
+def _draw_odds(sheet: Sheet, y: float, columns: list[tuple[list[str], tuple[str, str]]], shown: int) -> float:
     words = max((text_width(line) for lines, _ in columns for line in lines), default=0.0)
     first = MARGIN + min(words, sheet.width - 2 * MARGIN - 2 * _NUMBER) + _NUMBER
-    places = (first, first + _NUMBER)
+    places = (first, first + _NUMBER)[:shown]
+    headings = (("Mean effect", BAYES), ("New setting", CLASSICAL))[:shown]
     sheet.text(MARGIN, y + 0.5 * LINE, "Probability of", weight="bold")
-    for x, text, color in ((places[0], "Mean effect", BAYES), (places[1], "New setting", CLASSICAL)):
+    for x, (text, color) in zip(places, headings, strict=True):
         sheet.text(x, y + 0.5 * LINE, text, ha="right", color=color)
-    sheet.rule(y + LINE + 0.2, MARGIN, places[1])
+    sheet.rule(y + LINE + 0.2, MARGIN, places[-1])
     y += LINE + 0.6
     for lines, values in columns:
         for i, line in enumerate(lines):
             sheet.text(MARGIN, y + (i + 0.5) * LINE, line)
-        for x, value in zip(places, values, strict=True):
+        for x, value in zip(places, values[:shown], strict=True):
             sheet.text(x, y + 0.5 * LINE, value, ha="right")
         y += LINE * len(lines)
     return y
 
 
 def _alt(fit: Fit, odds: pd.DataFrame, title: str, level: float) -> str:
+    several = fit.model.tau is not None
+    whose = "the mean effect, and the effect in a new setting, is" if several else "the mean effect is"
     parts = [
         f"Benefit curve of {title.removesuffix(': probability of benefit')}: {size_line(fit.effects)}. "
-        "Probability that the mean effect, and the effect in a new setting, is better than each value.",
+        f"Probability that {whose} better than each value.",
         effect_sentence(fit, level),
     ]
     for item in odds.to_dict("records"):
-        parts.append(
-            f"{item['words']}: {percent(item['mean'])} for the mean effect, {percent(item['new'])} in a new setting."
-        )
+        new = f", {percent(item['new'])} in a new setting" if several else ""
+        parts.append(f"{item['words']}: {percent(item['mean'])} for the mean effect{new}.")
     return " ".join([*parts, HONESTY])

@@ -68,6 +68,7 @@ _STRETCH = 0.35
 _AXIS = 5.0
 _POINT = 72 / MM
 _ABOVE, _BELOW = 0.6, 0.75
+_COMMON = "#F7C9A9"
 _BAYESIAN = ("level mean", "mean", "new setting")
 
 
@@ -245,7 +246,7 @@ def _draw(
     rows_top = title_end + (LINE + 2.0 if columns.texts else 1.0)
     rows = _rows(table, columns, rows_top)
     rows_end = rows[-1].top + rows[-1].height + 0.5
-    sides = _favour_lines(fit, favours, columns)
+    sides = _favour_lines(fit, favours, columns, limits, width)
     axis_height = _AXIS + LINE + len(sides) * LINE + 1.5
     sheet = Sheet(width, rows_end + axis_height + footer_height(entries, notes, width))
     sheet.head(title, head)
@@ -341,7 +342,8 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
     else:
         bayesian = kind in _BAYESIAN
         half = 1.1 if kind == "level mean" else 1.5
-        _diamond(axes, data["estimate"], ends, y, half, limits, name, filled=bayesian)
+        face = BAYES if bayesian else (_COMMON if kind == "common effect" else "white")
+        _diamond(axes, data["estimate"], ends, y, half, limits, name, color=BAYES if bayesian else CLASSICAL, face=face)
 
 
 def _whisker(
@@ -366,11 +368,10 @@ def _diamond(
     limits: tuple[float, float],
     name: str,
     *,
-    filled: bool,
+    color: str,
+    face: str,
 ) -> None:
     corners = [(ends[0], y), (estimate, y - half), (ends[1], y), (estimate, y + half)]
-    color = BAYES if filled else CLASSICAL
-    face = BAYES if filled else "white"
     axes.add_patch(Polygon(corners, closed=True, facecolor=face, edgecolor=color, linewidth=0.9, zorder=4, label=name))
     _arrows(axes, ends, y, limits, color)
 
@@ -396,14 +397,19 @@ def _draw_density(axes: Axes, fit: Fit, row: _Row, limits: tuple[float, float]) 
     )  # fmt: skip
 
 
-def _favour_lines(fit: Fit, favours: tuple[str, str], columns: _Columns) -> list[list[tuple[float, str, str]]]:
+def _favour_lines(
+    fit: Fit, favours: tuple[str, str], columns: _Columns, limits: tuple[float, float], width: float
+) -> list[list[tuple[float, str, str]]]:
+    """Words on either side of no effect, one line where they fit on the page, else two."""
     if fit.effects.better is None:
         return []
     left, right = favours if fit.effects.better == "lower" else favours[::-1]
     left, right = f"\u2190 {left}", f"{right} \u2192"
     first, second = (columns.plot_left, left, "left"), (columns.plot_right, right, "right")
-    if text_width(left) + text_width(right) + 3 <= columns.plot_right - columns.plot_left:
-        return [[first, second]]
+    share = (0.0 - limits[0]) / (limits[1] - limits[0])
+    null = columns.plot_left + share * (columns.plot_right - columns.plot_left)
+    if null - 1.5 - text_width(left) >= MARGIN and null + 1.5 + text_width(right) <= width - MARGIN:
+        return [[(null - 1.5, left, "right"), (null + 1.5, right, "left")]]
     # stacked, and words wider than the axis end at its right so that they stay on the page
     if text_width(left) > columns.plot_right - columns.plot_left:
         first = (columns.plot_right, left, "right")
@@ -442,7 +448,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
     if "common effect" in kinds:
         entries.append(
             Entry(
-                {"color": CLASSICAL, **open_diamond},
+                {"color": CLASSICAL, **open_diamond, "markerfacecolor": _COMMON},
                 f"Common effect: inverse variance, {stated} normal confidence interval",
             )
         )

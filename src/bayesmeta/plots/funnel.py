@@ -23,7 +23,7 @@ from bayesmeta.plots.sheet import (
     ticks,
 )
 from bayesmeta.plots.tables import funnel_table, limits_with
-from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, scale_of, size_line
 from bayesmeta.posterior import LEVEL
 from bayesmeta.result import Fit
 
@@ -120,8 +120,10 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
     ticks(axes.yaxis, measure("generic"), 0.0, float(axes.get_ylim()[0]), height)
     axes.tick_params(axis="y", labelsize=SIZE)
     sheet.text(left + 0.5 * length, top + height + _AXIS + 0.5 * LINE, axis_label(fit.effects), ha="center")
-    log = ", log scale" if measure(fit.effects.measure).log else ""
-    sheet.text(MARGIN + 1.5, top + 0.5 * height, f"Standard error{log}", rotation=90, ha="center")
+    scale = scale_of(fit.effects)
+    sheet.text(
+        MARGIN + 1.5, top + 0.5 * height, f"Standard error{f', {scale}' if scale else ''}", rotation=90, ha="center"
+    )
     y = sheet.legend(footer, entries)
     sheet.notes(y, notes)
     return sheet
@@ -159,10 +161,11 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
     counts = [int((p >= 0.10).sum()), int(((p >= 0.05) & (p < 0.10)).sum()), int(((p >= 0.01) & (p < 0.05)).sum())]
     z = special.ndtri((1 + level) / 2)
     inside = int((np.abs(dots["y"] - mean["y"]) <= z * dots["se"]).sum())
-    log = " on the log scale" if numbers.kind.log else ""
+    scale = scale_of(fit.effects)
     parts = [
         f"Contour-enhanced funnel plot of {title.removesuffix(': funnel plot')}: {size_line(fit.effects)}.",
-        f"{numbers.kind.axis} against standard errors{log} from {dots['se'].min():.2g} to {dots['se'].max():.2g}, "
+        f"{numbers.kind.axis} against standard errors{f' ({scale})' if scale else ''} from {dots['se'].min():.2g} "
+        f"to {dots['se'].max():.2g}, "
         f"around the Bayesian mean effect {numbers.value(mean['y'])} ({mean['interval']} "
         f"{numbers.interval(mean['lower'], mean['upper'])}).",
         f"{inside} of {len(dots)} estimates lie within the pseudo {level_text(level)} confidence limits.",

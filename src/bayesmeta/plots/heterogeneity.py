@@ -37,6 +37,7 @@ from bayesmeta.plots.wording import (
     level_text,
     name_of,
     numbers_of,
+    scale_of,
     size_line,
     stated_thresholds,
 )
@@ -109,7 +110,7 @@ def heterogeneity_plot(
 def _labels(fit: Fit) -> dict[str, str]:
     kind = measure(fit.effects.measure)
     return {
-        "tau": f"Between-study SD tau ({'log scale' if kind.log else kind.axis})",
+        "tau": f"Between-study SD tau ({scale_of(fit.effects) or kind.axis})",
         "i2": "I\u00b2, percent",
         "theta_new": f"New setting: {axis_label(fit.effects)}",
     }

@@ -24,6 +24,7 @@ __all__ = [
     "level_text",
     "name_of",
     "numbers_of",
+    "scale_of",
     "size_line",
     "stated_thresholds",
 ]
@@ -114,6 +115,18 @@ def axis_label(effects: Effects, *, scale: bool = True) -> str:
     return f"{kind.axis}{unit}{' (log scale)' if scale and kind.log else ''}"
 
 
+def scale_of(effects: Effects) -> str:
+    """Name the scale that tau and standard errors are on, where it is not that of the axis.
+
+    Examples
+    --------
+    >>> scale_of(Effects(["A"], [0.1], [0.2], measure="RR")), scale_of(Effects(["A"], [0.1], [0.2], measure="MD"))
+    ('log scale', '')
+    """
+    kind = measure(effects.measure)
+    return "log scale" if kind.log else ("scale of the analysis" if kind.transformed else "")
+
+
 def size_line(effects: Effects) -> str:
     """Estimates, trials and participants.
 
@@ -167,9 +180,10 @@ def heterogeneity_sentence(fit: Fit, level: float) -> str:
     numbers = Numbers(measure("generic"), numbers_of(fit.effects).digits)
     tau = marginal(fit, "tau")
     low, high = tau.interval(level)
-    log = " on the log scale" if measure(fit.effects.measure).log else ""
+    scale = scale_of(fit.effects)
+    scale = f" ({scale})" if scale else ""
     return (
-        f"Heterogeneity tau{log} {numbers.value(float(tau.quantile(0.5)))} "
+        f"Heterogeneity tau{scale} {numbers.value(float(tau.quantile(0.5)))} "
         f"({level_text(level)} central credible interval {numbers.interval(low, high)})."
     )
 
