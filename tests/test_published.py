@@ -502,7 +502,7 @@ class FourModels:
 
     def averaged_interval(self) -> tuple[float, float]:
         """Shortest 95 % interval, which metaBMA prints."""
-        x = np.linspace(-1, 3, 40001)
+        x = np.linspace(-0.5, 1.5, 4001)
         cdf = self.averaged_cdf(x)
         tail = np.linspace(0, 0.05, 1001)
         low, high = np.interp(tail, cdf, x), np.interp(tail + 0.95, cdf, x)

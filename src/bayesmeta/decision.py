@@ -56,6 +56,7 @@ HONESTY = (
     "They are not GRADE certainty ratings."
 )
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+_SHARES = ("share_mean", "share_median", "share_lower", "share_upper", "p_majority", "p_share_80")
 
 
 def percent(p: float, digits: int = 1) -> str:
@@ -126,33 +127,44 @@ def threshold(
 
 
 class _Level(NamedTuple):
+    """A threshold as weighted numbers: one, or the nodes of a distribution over thresholds."""
+
     name: str
-    benefit: float
-    worse: float
+    benefit: FloatArray
+    worse: FloatArray
+    weights: FloatArray
     source: str
 
 
 def _levels(thresholds: Sequence[Threshold]) -> list[_Level]:
-    """Thresholds as numbers; a range is its two ends, a distribution its own average (taken later)."""
+    """Give thresholds as numbers: a range is its two ends, a distribution its ends and the average over it."""
+    nodes, weights = np.polynomial.legendre.leggauss(64)
     levels = []
     for item in thresholds:
-        pairs = _pairs(item.benefit_distance, item.worse_distance)
-        for suffix, benefit, worse in pairs:
-            levels.append(_Level(item.name + suffix, benefit, worse, f"{item.source} ({item.kind})"))
+        amounts = (item.benefit_distance, item.worse_distance)
+        source = f"{item.source} ({item.kind})"
+        ends = np.array([_ends(amount) for amount in amounts])
+        if np.all(ends[:, 0] == ends[:, 1]):
+            levels.append(_Level(item.name, ends[:1, 0], ends[1:, 0], np.ones(1), source))
+            continue
+        if any(isinstance(amount, Prior) for amount in amounts):
+            # both ends move together along the quantiles of their distributions
+            p = 0.5 * (nodes + 1)
+            spread = [
+                np.asarray(amount.ppf(p)) if isinstance(amount, Prior) else low + (high - low) * p
+                for amount, (low, high) in zip(amounts, ends, strict=True)
+            ]
+            levels.append(_Level(f"{item.name} (averaged)", spread[0], spread[1], 0.5 * weights, source))
+        for suffix, column in (("low end", 0), ("high end", 1)):
+            levels.append(_Level(f"{item.name} ({suffix})", ends[:1, column], ends[1:, column], np.ones(1), source))
     return levels
 
 
-def _pairs(benefit: Amount, worse: Amount) -> list[tuple[str, float, float]]:
-    def ends(amount: Amount) -> tuple[float, float]:
-        if isinstance(amount, Prior):
-            low, high = np.asarray(amount.ppf(np.array([0.025, 0.975])))
-            return float(low), float(high)
-        return (amount[0], amount[1]) if isinstance(amount, tuple) else (amount, amount)
-
-    (b_low, b_high), (w_low, w_high) = ends(benefit), ends(worse)
-    if b_low == b_high and w_low == w_high:
-        return [("", b_low, w_low)]
-    return [(" (low end)", b_low, w_low), (" (high end)", b_high, w_high)]
+def _ends(amount: Amount) -> tuple[float, float]:
+    if isinstance(amount, Prior):
+        low, high = np.asarray(amount.ppf(np.array([0.025, 0.975])))
+        return float(low), float(high)
+    return (float(amount[0]), float(amount[1])) if isinstance(amount, tuple) else (float(amount), float(amount))
 
 
 def benefit_table(
@@ -178,7 +190,8 @@ def benefit_table(
     Returns
     -------
     pandas.DataFrame
-        One row per threshold and target (``mean effect``, ``new setting``). Columns ``threshold benefit worse target
+        One row per threshold and target (``mean effect``, ``new setting``); a range has a row for each end, a
+        distribution over thresholds also one for the average over it, in which no share is given. Columns ``threshold benefit worse target
         p_any_benefit p_important_benefit p_trivial p_important_harm share_median share_lower share_upper p_majority
         p_share_80 mcse level source``. The three probabilities of important benefit, trivial and important harm sum
         to one. The share of settings is that beyond the threshold; it belongs to both targets and is given once.
@@ -196,22 +209,25 @@ def benefit_table(
         raise ModelError("no threshold is stated: give one, for example 0.5 for an SMD, with its source.")
     rows = []
     for item in _levels(thresholds):
-        share = share_of_settings(fit, item.benefit, at=at, level=level)
+        benefit, worse = float(item.weights @ item.benefit), float(item.weights @ item.worse)
+        share = dict.fromkeys(_SHARES, np.nan)
+        if item.benefit.size == 1:
+            share = share_of_settings(fit, benefit, at=at, level=level)
         for target, name in _TARGETS:
-            ends = sign * np.array([0.0, item.benefit, -item.worse])
-            above = distribution(fit, name, ends, at=at, upper=sign > 0)
-            harm = distribution(fit, name, ends[2:], at=at, upper=sign < 0)[0]
+            any_benefit = distribution(fit, name, np.zeros(1), at=at, upper=sign > 0)
+            important = item.weights @ distribution(fit, name, sign * item.benefit, at=at, upper=sign > 0)
+            harm = item.weights @ distribution(fit, name, -sign * item.worse, at=at, upper=sign < 0)
             rows.append(
                 {
                     "threshold": item.name,
-                    "benefit": item.benefit,
-                    "worse": item.worse,
+                    "benefit": benefit,
+                    "worse": worse,
                     "target": target,
-                    "p_any_benefit": float(above[0]),
-                    "p_important_benefit": float(above[1]),
-                    "p_trivial": max(0.0, 1.0 - float(above[1]) - float(harm)),
+                    "p_any_benefit": float(any_benefit[0]),
+                    "p_important_benefit": float(important),
+                    "p_trivial": max(0.0, 1.0 - float(important) - float(harm)),
                     "p_important_harm": float(harm),
-                    **(share if name == "theta_new" else dict.fromkeys(share, np.nan)),
+                    **(share if name == "theta_new" else dict.fromkeys(_SHARES, np.nan)),
                     "mcse": 0.0,
                     "level": level,
                     "source": item.source,
@@ -422,7 +438,7 @@ def benefit_sentence(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None 
     kind = measure(fit.effects.measure)
     table = predict(fit, at, scale="natural")
     mu = table.loc["mu"]
-    rows = benefit_table(fit, [item], at=at).set_index("target")
+    rows = benefit_table(fit, [item], at=at).iloc[: len(_TARGETS)].set_index("target")
     name = fit.outcome.label if fit.outcome is not None else (fit.effects.name or kind.label)
 
     def both(column: str) -> str:
@@ -432,6 +448,14 @@ def benefit_sentence(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None 
     return (
         f"{name}: the mean effect is {kind.axis} {mu['median']:.2f} (95 % central credible interval "
         f"{mu['lower']:.2f} to {mu['upper']:.2f}; {fit.effects.better} is better). The probability of any benefit is "
-        f"{both('p_any_benefit')}; of an important benefit ({rows['threshold'].iloc[0]}), "
-        f"{both('p_important_benefit')}; of an important worsening, {both('p_important_harm')}."
+        f"{both('p_any_benefit')}; of an important benefit ({_stated(item.name, item.benefit, kind.log)}), "
+        f"{both('p_important_benefit')}; of an important worsening ({_stated(item.name, item.worse, kind.log)}), "
+        f"{both('p_important_harm')}."
     )
+
+
+def _stated(name: str, amount: Amount, ratio: bool) -> str:
+    """Say a threshold as it was stated; a range goes by its low end, a distribution by its average."""
+    if isinstance(amount, (int, float)):
+        return f"a ratio of {amount:g} or beyond" if ratio else f"{amount:g} or more"
+    return f"{name}, averaged" if isinstance(amount, Prior) else f"{name}, low end"

@@ -46,6 +46,10 @@ _RHODES_DOUBTS = {
     ("respiratory", "obstetric outcome", "non-pharmacological (any)"): "scale is about 0.1 above its column's pattern",
 }
 
+# two priors of psychology that the source package lists beside the Cochrane ones: van Erp's is of tau for SMDs,
+# Oosterwijk's is of an effect; the table files both under the heterogeneity of log hazard ratios
+_NOT_COCHRANE = ("van Erp", "Oosterwijk")
+
 
 @functools.cache
 def _rows(file: str) -> tuple[dict[str, str], ...]:
@@ -230,7 +234,11 @@ class Cochrane(_Tabled):
     @property
     def _row(self) -> dict[str, str]:
         kind = "heterogeneity" if self.parameter == "tau" else "effect"
-        rows = [row for row in _rows("priors_cochrane_bayestools.csv") if row["parameter"] == kind]
+        rows = [
+            row
+            for row in _rows("priors_cochrane_bayestools.csv")
+            if row["parameter"] == kind and row["subfield"] not in _NOT_COCHRANE
+        ]
         return _find(rows, {"effect_measure": self.measure, "subfield": self.subfield}, "cochrane")
 
     @property
@@ -274,7 +282,7 @@ class Suggestion:
     tau_source: str
 
 
-_HN_SOURCE = "half-normal(0.5): Friede et al. 2017, doi:10.1002/jrsm.1217; Roever 2020, doi:10.18637/jss.v093.i06"
+_HN_SOURCE = "Friede et al. 2017, doi:10.1002/jrsm.1217; Roever 2020, doi:10.18637/jss.v093.i06"
 
 
 def suggested(measure: str, *, ref_sd: float | None = None) -> Suggestion:
@@ -298,19 +306,19 @@ def suggested(measure: str, *, ref_sd: float | None = None) -> Suggestion:
     if ref_sd is not None:
         if not (math.isfinite(ref_sd) and ref_sd > 0):
             raise ModelError(f"ref_sd = {ref_sd} is not a positive number.")
-        text = f"scaled by the reference SD {ref_sd:g}; the factor 0.5 as for SMD"
+        text = f"scaled by the reference SD {ref_sd:g}"
         return Suggestion(
-            Normal(0, 2 * ref_sd), HalfNormal(0.5 * ref_sd), f"normal(0, 2 x {ref_sd:g})", f"{_HN_SOURCE}; {text}"
+            Normal(0, 2 * ref_sd), HalfNormal(0.5 * ref_sd), text, f"{text}, with the factor of an SMD: {_HN_SOURCE}"
         )
     if measure == "SMD":
         return Suggestion(
             Normal(0, 1),
             HalfNormal(0.5),
-            "normal(0, 1): weakly informative for an SMD, the default of RoBMA",
+            "weakly informative for an SMD; the default of RoBMA",
             _HN_SOURCE,
         )
     if measure in ("OR", "RR", "HR"):
-        mu_source = "normal(0, 2): 95 % of ratios between 0.02 and 50"
+        mu_source = "weakly informative: 95 % of ratios between 0.02 and 50"
         return Suggestion(Normal(0, 2), HalfNormal(0.5), mu_source, _HN_SOURCE)
     raise ModelError(
         f"{measure}: there is no general recommendation, because the scale of the outcome decides. State both priors "

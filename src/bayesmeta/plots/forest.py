@@ -247,7 +247,9 @@ def _draw(
     rows = _rows(table, columns, rows_top)
     rows_end = rows[-1].top + rows[-1].height + 0.5
     sides = _favour_lines(fit, favours, columns, limits, width)
-    axis_height = _AXIS + LINE + len(sides) * LINE + 1.5
+    middle = 0.5 * (columns.plot_left + columns.plot_right)
+    axis_words = wrap(axis_label(fit.effects), 2 * min(middle, width - middle) - 2 * MARGIN)
+    axis_height = _AXIS + LINE * (len(axis_words) + len(sides)) + 1.5
     sheet = Sheet(width, rows_end + axis_height + footer_height(entries, notes, width))
     sheet.head(title, head)
     _draw_headings(sheet, columns, rows_top, level)
@@ -263,12 +265,10 @@ def _draw(
     split = next(row for row in rows if row.data["kind"] == "mean")
     sheet.rule(split.top - 0.75, MARGIN, width - MARGIN)
     y = rows_end + _AXIS + 0.5 * LINE
-    middle = 0.5 * (columns.plot_left + columns.plot_right)
-    sheet.text(middle, y, axis_label(fit.effects), ha="center")
-    for side in sides:
-        y += LINE
-        for x, text, ha in side:
+    for line in [[(middle, words, "center")] for words in axis_words] + sides:
+        for x, text, ha in line:
             sheet.text(x, y, text, ha=ha)
+        y += LINE
     y = sheet.legend(rows_end + axis_height, entries)
     sheet.notes(y, notes, color=INK)
     return sheet
