@@ -91,6 +91,19 @@ def table(tmp_path, text, name="trials.csv"):
     return path
 
 
+def read_back(text):
+    """A printed CSV with every number as Python reads it, which is correctly rounded."""
+    frame = pd.read_csv(io.StringIO(text), dtype=str)
+
+    def numbers(column):
+        try:
+            return column.map(float, na_action="ignore").astype(float)
+        except ValueError:
+            return column
+
+    return frame.apply(numbers)
+
+
 # -- help and start-up -------------------------------------------------------------------------------------------------
 
 
@@ -383,7 +396,7 @@ def test_pool_never_mixes_outcomes(cli):
     code, out, err = cli(*arguments, "--where", "outcome=fatigue", "--where", "comparator=no exercise", "--by",
                          "horizon", "--csv")  # fmt: skip
     assert (code, err) == (0, "")
-    read = pd.read_csv(io.StringIO(out), float_precision="round_trip").set_index(["outcome", "method"])
+    read = read_back(out).set_index(["outcome", "method"])
     protocol = bm.read_protocol(CANCER)
     for horizon in ("short", "medium", "long"):
         effects = bm.read_effects(protocol, f"fatigue_{horizon}")
@@ -532,7 +545,7 @@ def test_text_fits_80_columns_without_colour_or_certainty(cli, arguments):
     assert code == 0
     assert [line for line in out.splitlines() if len(line) > 80] == []
     assert "\x1b" not in out
-    assert re.findall(r"\b(100(\.0+)? %|0(\.0+)? %|nan|inf|None)", out) == []
+    assert re.findall(r"(?<![\d.])(?:100|0)(?:\.0+)? %|\bnan\b|\binf\b|None", out) == []
 
 
 def test_warnings_are_one_line_on_stderr_and_stdout_stays_clean(cli):
@@ -569,7 +582,7 @@ def test_long_names_wrap_and_numbers_keep_their_columns():
 def test_csv_reads_back_to_the_same_bits(cli):
     code, out, _ = cli("compare", DEPRESSION, "--csv")
     assert code == 0
-    read = pd.read_csv(io.StringIO(out), float_precision="round_trip")
+    read = read_back(out)
     fit = bm.fit(bm.read_effects(DEPRESSION, "depression"), bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
     expected = bm.compare_table(fit.effects, fit)
     columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper", "p_value"]
@@ -594,7 +607,7 @@ def test_benefit_takes_thresholds_as_people_state_them(cli, bcg_csv):
 def test_sensitivity_runs_what_is_declared_and_flags_a_change_of_category(cli):
     code, out, _ = cli("sensitivity", CANCER, "--outcome", "fatigue_short", "--csv")
     assert code == 0
-    read = pd.read_csv(io.StringIO(out), float_precision="round_trip")
+    read = read_back(out)
     declared = [item.name for item in bm.read_protocol(CANCER).sensitivities_of("fatigue_short")]
     assert read["analysis"].tolist() == ["main analysis", *declared]
     line = read.set_index("analysis").loc["without Hu 2020 and Cantarero-Villanueva 2013"]

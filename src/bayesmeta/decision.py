@@ -191,10 +191,10 @@ def benefit_table(
     -------
     pandas.DataFrame
         One row per threshold and target (``mean effect``, ``new setting``); a range has a row for each end, a
-        distribution over thresholds also one for the average over it, in which no share is given. Columns ``threshold benefit worse target
-        p_any_benefit p_important_benefit p_trivial p_important_harm share_median share_lower share_upper p_majority
-        p_share_80 mcse level source``. The three probabilities of important benefit, trivial and important harm sum
-        to one. The share of settings is that beyond the threshold; it belongs to both targets and is given once.
+        distribution over thresholds also one for the average over it, in which no share is given. Columns ``threshold
+        benefit worse target p_any_benefit p_important_benefit p_trivial p_important_harm share_mean share_median
+        share_lower share_upper p_majority p_share_80 mcse level source``. Important benefit, trivial and important
+        harm sum to one. The share of settings beyond the threshold stands in the rows of the new setting.
         ``benefit`` and ``worse`` are distances on the analysis scale.
 
     Raises

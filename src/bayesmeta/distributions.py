@@ -183,7 +183,8 @@ class Cauchy(Prior):
         return _student_logpdf((np.asarray(x, float) - self.loc) / self.scale, 1.0) - math.log(self.scale)
 
     def cdf(self, x: ArrayLike) -> FloatArray:
-        return special.stdtr(1.0, (np.asarray(x, float) - self.loc) / self.scale)
+        # accurate in the lower tail and at the centre, unlike 0.5 + arctan(z) / pi and stdtr
+        return np.arctan2(1.0, (self.loc - np.asarray(x, float)) / self.scale) / np.pi
 
     def ppf(self, p: ArrayLike) -> FloatArray:
         return self.loc + self.scale * np.tan(np.pi * (np.asarray(p, float) - 0.5))
@@ -251,10 +252,16 @@ class HalfStudentT(_Positive, Prior):
         return _on_positive(x, math.log(2) + _student_logpdf(z, self.df) - math.log(self.scale))
 
     def cdf(self, x: ArrayLike) -> FloatArray:
-        return 2 * special.stdtr(self.df, np.maximum(np.asarray(x, float), 0) / self.scale) - 1
+        # twice the distribution function of a Student-t minus one would cancel near zero
+        z2 = np.square(np.maximum(np.asarray(x, float), 0) / self.scale)
+        share = np.where(np.isinf(z2), 1.0, z2 / (self.df + np.where(np.isinf(z2), 0.0, z2)))
+        return special.betainc(0.5, self.df / 2, share)
 
     def ppf(self, p: ArrayLike) -> FloatArray:
-        return self.scale * special.stdtrit(self.df, (1 + np.asarray(p, float)) / 2)
+        p = np.asarray(p, float)
+        with np.errstate(divide="ignore"):
+            odds = special.betaincinv(0.5, self.df / 2, p) / special.betaincinv(self.df / 2, 0.5, 1 - p)
+        return self.scale * np.sqrt(self.df * odds)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -219,7 +219,7 @@ class Outcome:
     exclude: tuple[Exclusion, ...] = ()
     natural_unit: NaturalUnit | None = None
     baseline_risk: tuple[BaselineRisk, ...] = ()
-    engine: Literal["auto", "exact", "nuts", "both"] = "auto"
+    engine: Literal["auto", "exact"] = "auto"
 
     @property
     def primary(self) -> Threshold | None:

@@ -126,6 +126,7 @@ def build_problem(effects: Effects, model: Model) -> Problem:
         Where the posterior is improper, the design has not full rank under flat priors, or a combination of priors
         is beyond the exact engine; the message says which.
     """
+    _refuse_clusters(effects)
     design = build_design(effects, model)
     rotation = rotate(effects.se, effects.blocks, model.rho)
     p = design.p
@@ -196,6 +197,21 @@ def build_problem(effects: Effects, model: Model) -> Problem:
         mu_moments,
         float(np.median(effects.se)),
     )
+
+
+def _refuse_clusters(effects: Effects) -> None:
+    """Rows of one cluster outside a block depend on each other in a way that no model here describes."""
+    if effects.cluster is None:
+        return
+    block = {int(row): number for number, (rows, _) in enumerate(effects.blocks) for row in rows}
+    seen: dict[str, int] = {}
+    for row, name in enumerate(effects.cluster):
+        place = block.get(row, -1 - row)
+        if seen.setdefault(name, place) != place:
+            raise ModelError(
+                f"cluster {name!r} has several rows that share no covariance, and this version has no model for "
+                "clusters. State a working_correlation, keep one row per cluster, or leave cluster out."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

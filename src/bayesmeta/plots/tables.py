@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import pool, tau2_interval
+from bayesmeta.classical import HeterogeneityInterval, pool, tau2_interval
 from bayesmeta.decision import benefit_table, direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -264,9 +264,9 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     classical = pool_or_none(fit, level)
     profile = _profile_or_none(fit, level)
     top = float(tau.quantile(0.998))
-    if profile is not None and profile[1] is not None:
+    if profile is not None and profile.tau2[1] is not None:
         # a Q-profile limit far beyond the posterior would squeeze everything else; it is drawn as an arrow
-        top = max(top, min(1.1 * profile[1], 1.5 * top))
+        top = max(top, min(1.1 * math.sqrt(profile.tau2[1]), 1.5 * top))
     parts = []
     # the first point is not zero, where a density of log tau's prior is not defined
     x = np.linspace(0, top, POINTS + 1)[1:]
@@ -278,7 +278,7 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows = [_line("tau", "posterior", *table.loc["tau", ["median", "lower", "upper"]], interval=credible)]
     q_profile = f"{level_text(level)} Q-profile confidence interval"
     if classical is not None:
-        low, high = profile if profile is not None else (math.nan, None)
+        low, high = tuple(None if end is None else math.sqrt(end) for end in profile.tau2) if profile else (None, None)
         rows.append(_line("tau", "classical", math.sqrt(classical.tau2), low, high, interval=q_profile))
     typical = typical_variance(fit)
     if typical is not None:
@@ -288,8 +288,8 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         parts.append(_curve("i2", "posterior density", 100 * q, density))
         rows.append(_line("i2", "posterior", *table.loc["i2", ["median", "lower", "upper"]], interval=credible))
         if classical is not None and classical.i2_tau2 is not None:
-            ends = [math.nan if end is None else 100 * end**2 / (end**2 + typical) for end in profile or (None, None)]
-            rows.append(_line("i2", "classical", classical.i2_tau2, *ends, interval=q_profile))
+            low, high = profile.i2 if profile is not None else (None, None)
+            rows.append(_line("i2", "classical", classical.i2_tau2, low, high, interval=q_profile))
     new = marginal(fit, "theta_new")
     low, high = new.quantile(np.array([0.002, 0.998]))
     x = np.linspace(low, high, POINTS)
@@ -317,12 +317,11 @@ def pool_or_none(fit: Fit, level: float) -> Any:
         return None
 
 
-def _profile_or_none(fit: Fit, level: float) -> tuple[float, float | None] | None:
+def _profile_or_none(fit: Fit, level: float) -> HeterogeneityInterval | None:
     try:
-        limits = tau2_interval(fit.effects, level=level, rho=fit.model.rho).tau2
+        return tau2_interval(fit.effects, level=level, rho=fit.model.rho)
     except ModelError:
         return None
-    return math.sqrt(limits[0]), None if limits[1] is None else math.sqrt(limits[1])
 
 
 def _curve(panel: str, kind: str, x: FloatArray, y: FloatArray) -> pd.DataFrame:
@@ -334,7 +333,7 @@ def _line(panel: str, kind: str, estimate: Any, lower: Any, upper: Any, *, inter
         "panel": panel,
         "kind": kind,
         "estimate": float(estimate),
-        "lower": float(lower),
+        "lower": math.nan if lower is None else float(lower),
         "upper": math.nan if upper is None else float(upper),
         "interval": interval,
     }

@@ -173,7 +173,7 @@ class DefaultKeys(AnalysisKeys):
     thresholds: list[ThresholdKeys] | None = None
     natural_unit: NaturalUnitKeys | None = None
     baseline_risk: Annotated[list[RiskKeys], BeforeValidator(risks_value)] | None = None
-    engine: Literal["auto", "exact", "nuts", "both"] | None = None
+    engine: Literal["auto", "exact"] | None = None
 
 
 class OutcomeKeys(DefaultKeys):

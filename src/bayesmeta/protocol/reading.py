@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesmeta.errors import Fault, ProtocolError
+from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError
 from bayesmeta.outcome import Assumption, DataSource, Outcome, Protocol, Sampling, Sensitivity
 from bayesmeta.protocol.faults import Faults, check_section, pick
 from bayesmeta.protocol.keys import (
@@ -153,6 +154,7 @@ def read_protocol(path: str | Path) -> Protocol:
     faults.raise_if_any()
     if data is None or named.title is None:
         raise AssertionError("a missing key raises above")
+    _warn_of_unused(raw, outcomes, path)
     return Protocol(
         title=named.title,
         path=path,
@@ -166,6 +168,21 @@ def read_protocol(path: str | Path) -> Protocol:
         joint=plain["joint"],
         report=plain["report"],
     )
+
+
+def _warn_of_unused(raw: Mapping[str, Any], outcomes: Mapping[str, Outcome], path: Path) -> None:
+    """Name the keys that are part of the protocol's language but that nothing in this version reads."""
+    unused = [f"[{name}]" for name in ("classical", "bias", "joint", "report") if raw.get(name)]
+    unused += [f"sampling.{name}" for name in raw.get("sampling", {}) if name != "seed"]
+    for name in ("natural_unit", "baseline_risk", "subgroups"):
+        if any(getattr(outcome, name) for outcome in outcomes.values()):
+            unused.append(name)
+    if unused:
+        warnings.warn(
+            f"{path.name}: {', '.join(unused)}: read and checked, but this version computes nothing from it.",
+            BayesmetaWarning,
+            stacklevel=3,
+        )
 
 
 def _outcomes(

@@ -1,0 +1,67 @@
+"""The README's commands and its Python session, run as they stand there."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from references import ROOT
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", TEXT, flags=re.DOTALL)
+SESSIONS = re.findall(r"```pycon\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("models", "data"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(CONSOLE) >= 1
+    assert len(SESSIONS) == 1
+
+
+@pytest.mark.parametrize(("command", "expected"), CONSOLE)
+def test_commands_print_what_the_readme_shows(command: str, expected: str, project: Path) -> None:
+    from bayesmeta_cli.main import app
+
+    words = command.split()
+    assert words[0] == "bayesmeta"
+    result = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"}).invoke(app, words[1:])
+    assert result.exit_code == 0, result.output
+    position = 0
+    for part in expected.split("...\n"):
+        found = result.stdout.find(part.strip("\n"), position)
+        assert found >= 0, part
+        position = found + len(part)
+
+
+def test_session_prints_what_the_readme_shows(project: Path) -> None:
+    test = doctest.DocTestParser().get_doctest(SESSIONS[0], {}, "README", "README.md", 0)
+    assert len(test.examples) > 8
+    output: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    runner.run(test, out=output.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(output)
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    from bayesmeta_cli.main import app
+
+    known = {
+        command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands
+    }
+    named = set(
+        re.findall(r"`(?:bayesmeta )?([a-z-]+)(?: [A-Z][^`]*)?`", TEXT.split("| command |")[1].split("\n\n")[0])
+    )
+    assert {"fit", "compare", "benefit", "sensitivity"} <= named
+    assert {name.replace("_", "-") for name in known} >= named
