@@ -11,11 +11,9 @@ import importlib
 import io
 import json
 import re
-import shutil
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -23,8 +21,8 @@ import pytest
 import bayesmeta as bm
 from bayesmeta_cli import files, messages, render
 from bayesmeta_cli.main import main
+from references import ROOT
 
-ROOT = Path(__file__).parents[1]
 CANCER = ROOT / "models" / "cancer_exercise.toml"
 DEPRESSION = ROOT / "models" / "exercise_depression.toml"
 HIIT = ROOT / "models" / "hiit.toml"
@@ -75,14 +73,6 @@ def bcg_csv(bcg, tmp_path):
         path, index=False
     )
     return path
-
-
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """Fits of one small outcome, as `fit -o` writes them."""
-    out = tmp_path_factory.mktemp("fits") / "out"
-    assert main(["fit", str(CANCER), "--outcome", "anxiety_short", "-o", str(out)]) == 0
-    return out
 
 
 def table(tmp_path, text, name="trials.csv"):
@@ -253,7 +243,7 @@ def broken_protocol(tmp_path, old, new):
         ('title = "Example', 'tilte = "Example', ["tilte", "title"]),
         ("schema = 1", "schema = 2", ["Update bayesmeta"]),
         ("schema = 1", "schema = ", ["not valid TOML"]),
-        ('measure = "SMD"', 'measure = "OR"', ["events_t"]),
+        ('measure = "SMD"', 'measure = "OR"', ["thresholds[0].worse", "thresholds[1].worse"]),
         ('reference = { exercise = "aerobic"', 'reference = { exercise = "swimming"', ["swimming"]),
     ],
 )
@@ -303,24 +293,6 @@ def test_inference_that_fails_is_exit_4(cli, monkeypatch, tmp_path):
     code, out, err = cli("fit", DEPRESSION, "-o", tmp_path / "out")
     assert (code, out, err) == (4, "", "error: depression: the integral did not settle\n")
     assert not (tmp_path / "out").exists()
-
-
-def test_computed_but_not_reportable_is_exit_5(cli, monkeypatch, tmp_path):
-    import dataclasses
-
-    sound = bm.fit
-    check = bm.Check("quadrature error", False, 1e-3, 1e-8, "Use a smoother prior.")
-    monkeypatch.setattr(bm, "fit", lambda *a, **k: dataclasses.replace(sound(*a, **k), checks=(check,)))
-    code, out, err = cli("fit", DEPRESSION, "-o", tmp_path / "out")
-    record = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert code == 5
-    assert "mean effect (mu)" in out
-    assert record["reportable"] is False
-    # the pooled and the moderated fit each fail
-    assert len(record["reasons"]) == 2
-    assert [line for line in err.splitlines() if line.startswith("not reportable")] == [
-        f"not reportable: {reason}" for reason in record["reasons"]
-    ]
 
 
 def test_a_broken_pipe_is_no_fault():
@@ -427,7 +399,10 @@ def test_pool_of_ten_thousand_rows_answers_within_a_gigabyte(tmp_path):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "pool", str(path), "--measure", "SMD"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, "pool", str(path), "--measure", "SMD"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert int(done.stderr.split()[-1]) < 1_000_000  # kilobytes
     assert "20 of 10000 rows are shown" in " ".join(done.stdout.split())
@@ -461,67 +436,6 @@ def test_fit_prints_counts_quantities_probabilities_and_contrasts(cli):
         assert any(line.startswith(words) for line in out.splitlines())
 
 
-def test_fit_writes_fits_that_answer_as_before(fitted):
-    assert sorted(path.name for path in fitted.iterdir()) == [
-        "anxiety_short.moderated.nc",
-        "anxiety_short.nc",
-        "run.json",
-    ]
-    record = json.loads((fitted / "run.json").read_text())
-    assert record["outcomes"]["anxiety_short"]["files"] == {
-        "pooled": "anxiety_short.nc",
-        "moderated": "anxiety_short.moderated.nc",
-    }
-    protocol = bm.read_protocol(CANCER)
-    assert record["protocol_sha256"] == protocol.sha256
-    assert record["data_sha256"] == protocol.data.sha256
-    assert record["data_pinned"] is True
-    assert record["seed"] == protocol.sampling.seed
-    loaded = bm.load(fitted / "anxiety_short.nc")
-    assert loaded.hashes == {"protocol": protocol.sha256, "data": protocol.data.sha256}
-    from bayesmeta.outcome import analysis_model
-
-    again = bm.fit(bm.read_effects(protocol, "anxiety_short"), analysis_model(protocol.outcomes["anxiety_short"]))
-    pd.testing.assert_frame_equal(bm.summarize(loaded), bm.summarize(again), check_exact=True)
-
-
-def test_a_run_that_fails_leaves_what_was_there(cli, monkeypatch, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "depression.nc").write_text("an earlier fit")
-    save = bm.Fit.save
-
-    def fail_late(self, path):
-        if self.analysis == "moderated":
-            raise OSError("no space left on device")
-        return save(self, path)
-
-    monkeypatch.setattr(bm.Fit, "save", fail_late)
-    code, printed, err = cli("fit", DEPRESSION, "-o", out)
-    assert (code, printed, err) == (2, "", "error: no space left on device\n")
-    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("depression.nc", "an earlier fit")]
-
-
-def test_fits_are_read_and_refused_by_name(cli, fitted, tmp_path):
-    fresh = cli("compare", CANCER, "--outcome", "anxiety_short", "--csv")
-    assert cli("compare", CANCER, "--outcome", "anxiety_short", "--csv", "--fits", fitted) == fresh
-    assert cli("compare", fitted / "anxiety_short.nc", "--csv") == fresh
-    code, out, err = cli("compare", CANCER, "--outcome", "anxiety_long", "--fits", fitted)
-    assert (code, out) == (2, "")
-    assert "anxiety_long.nc" in err
-    files.copy_example(tmp_path)
-    shutil.copy(fitted / "anxiety_short.nc", tmp_path / "anxiety.nc")
-    code, out, err = cli("compare", tmp_path / "protocol.toml", "--fits", tmp_path)
-    assert (code, out) == (3, "")
-    assert "anxiety.nc: fitted from another protocol" in err
-
-
-def test_a_fit_knows_no_outcomes_to_choose(cli, fitted):
-    code, _, err = cli("compare", fitted / "anxiety_short.nc", "--outcome", "anxiety_short")
-    assert code == 2
-    assert "--outcome" in err
-
-
 # -- what every command keeps to ---------------------------------------------------------------------------------------
 
 
@@ -551,8 +465,20 @@ def test_text_fits_80_columns_without_colour_or_certainty(cli, arguments):
 def test_warnings_are_one_line_on_stderr_and_stdout_stays_clean(cli):
     code, out, err = cli("fit", HIIT, "--outcome", "vo2max", "--json")
     assert code == 0
-    assert json.loads(out)["warnings"] == [line.removeprefix("warning: ") for line in err.splitlines()]
+    told = [line.removeprefix("warning: ") for line in err.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 1
+    assert json.loads(out)["warnings"] == told
     assert "row 385 (Wisløff 2007, 4.37)" in err
+
+
+def test_warnings_that_nobody_collects_are_one_line_too(cli, monkeypatch):
+    import warnings
+
+    def warn(*_):
+        warnings.warn("look at this", bm.BayesmetaWarning, stacklevel=1)
+
+    monkeypatch.setattr("bayesmeta_cli.commands.pool", warn)
+    assert cli("pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD") == (0, "", "warning: look at this\n")
 
 
 def test_progress_is_for_terminals(monkeypatch):
@@ -566,13 +492,17 @@ def test_progress_is_for_terminals(monkeypatch):
 
 @pytest.mark.parametrize("module", ["render"])
 def test_examples_in_the_helpers(module):
-    found = doctest.testmod(importlib.import_module(f"bayesmeta_cli.{module}"), optionflags=doctest.NORMALIZE_WHITESPACE)
+    found = doctest.testmod(
+        importlib.import_module(f"bayesmeta_cli.{module}"), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
     assert found.attempted > 0
     assert found.failed == 0
 
 
 def test_long_names_wrap_and_numbers_keep_their_columns():
-    text = render.table(["", "median"], [["a name that is much longer than the page is wide " * 3, "-0.28"], ["b", "1.00"]])
+    text = render.table(
+        ["", "median"], [["a name that is much longer than the page is wide " * 3, "-0.28"], ["b", "1.00"]]
+    )
     lines = text.splitlines()
     assert max(map(len, lines)) <= render.WIDTH
     assert lines[-1].endswith("1.00")
@@ -604,6 +534,31 @@ def test_benefit_takes_thresholds_as_people_state_them(cli, bcg_csv):
     assert "give a ratio below 1" in err
 
 
+RANGE = "benefit = { low = 0.3, high = 0.6 }, worse = { low = 0.3, high = 0.6 }, primary = true"
+SPREAD = (
+    'benefit = { dist = "lognormal", meanlog = -0.7, sdlog = 0.3 }, '
+    'worse = { dist = "lognormal", meanlog = -0.7, sdlog = 0.3 }, primary = true'
+)
+
+
+@pytest.mark.parametrize(
+    ("stated", "names"),
+    [(RANGE, ["(low end)", "(high end)"]), (SPREAD, ["(averaged)", "(low end)", "(high end)"])],
+    ids=["range", "distribution"],
+)
+def test_thresholds_may_be_ranges_and_distributions(cli, tmp_path, stated, names):
+    path = broken_protocol(tmp_path, "benefit = 0.5, worse = 0.5, primary = true", stated)
+    for command in ("fit", "benefit"):
+        code, out, err = cli(command, path)
+        assert code == 0, err
+        assert re.findall(r'Threshold "important (\(.*?\))"', out) == names
+        assert "nan" not in out
+        assert "not defined" not in out
+    code, out, _ = cli("fit", path, "--csv")
+    assert code == 0
+    assert read_back(out)["threshold"].tolist() == [f"important {names[0]}"]
+
+
 def test_sensitivity_runs_what_is_declared_and_flags_a_change_of_category(cli):
     code, out, _ = cli("sensitivity", CANCER, "--outcome", "fatigue_short", "--csv")
     assert code == 0
@@ -626,121 +581,3 @@ def test_sensitivity_leaves_out_and_adds_every_trial(cli):
     for trial in pd.read_csv(DEPRESSION_CSV)["study"]:
         # once in each of the two tables
         assert len([line for line in out.splitlines() if line.startswith(f"{trial} ")]) == 2
-
-
-# -- check -------------------------------------------------------------------------------------------------------------
-
-
-def test_check_shows_rows_directions_and_everything_done_to_them(cli):
-    code, out, _ = cli("check", CANCER)
-    assert code == 0
-    text = " ".join(out.split())
-    assert "Exercise in cancer" in text
-    assert "35 estimates of 32 trials, 3102 participants. SMD; lower is better." in text
-    assert "coded in the other direction: multiplied by -1" in text
-
-
-def test_pin_writes_the_hash_and_changes_nothing_else(cli, tmp_path):
-    files.copy_example(tmp_path)
-    path = tmp_path / "protocol.toml"
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    before = path.read_bytes().decode()
-    code, _, err = cli("check", path, "--pin")
-    assert code == 0
-    found = bm.read_protocol(path).data.sha256
-    assert f"pinned: sha256 = {found}" in err
-    added = f'sha256 = "{found}"\r\n'
-    after = path.read_bytes().decode()
-    assert after.count(added) == 1
-    assert after.replace(added, "") == before
-    # data that changed are refused until they are pinned again
-    data = tmp_path / "trials.csv"
-    data.write_text(data.read_text().replace("16.5", "16.6"))
-    code, out, err = cli("fit", path, "-o", tmp_path / "out")
-    assert (code, out) == (3, "")
-    assert found in err
-    assert "check --pin" in err
-    assert cli("check", path, "--pin")[0] == 0
-    assert path.read_bytes().decode().replace(f'sha256 = "{bm.read_protocol(path).data.sha256}"\r\n', "") == before
-
-
-def test_check_of_a_table_lists_columns_and_measures(cli):
-    code, out, _ = cli("check", ROOT / "data" / "cancer_exercise_trials.csv")
-    assert code == 0
-    assert "could make: MD, SMD, SMDH, ROM" in " ".join(out.split())
-
-
-# -- example and plots -------------------------------------------------------------------------------------------------
-
-
-def test_the_example_runs_from_start_to_end(cli, tmp_path):
-    folder = tmp_path / "example"
-    code, out, err = cli("example", folder)
-    assert code == 0
-    assert sorted(Path(line).name for line in out.splitlines()) == [
-        "protocol.toml",
-        "trials.csv",
-        "trials.provenance.toml",
-    ]
-    for line in err.splitlines():
-        assert cli(*line.removeprefix("next: bayesmeta ").split())[0] == 0
-    code, out, err = cli("example", folder)
-    assert (code, out) == (2, "")
-    assert "there already" in err
-
-
-def test_the_example_is_part_of_the_real_data():
-    import hashlib
-    import tomllib
-    from importlib import resources
-
-    folder = resources.files("bayesmeta").joinpath("example")
-    content = folder.joinpath("trials.csv").read_bytes()
-    rows = pd.read_csv(io.BytesIO(content), dtype=str)
-    whole = pd.read_csv(ROOT / "data" / "cancer_exercise_trials.csv", dtype=str)
-    part = whole.query("outcome == 'anxiety' and horizon == 'short' and comparator == 'no exercise'")
-    pd.testing.assert_frame_equal(rows, part[list(rows.columns)].reset_index(drop=True))
-    provenance = tomllib.loads(folder.joinpath("trials.provenance.toml").read_text("utf-8"))
-    assert provenance["sha256"] == hashlib.sha256(content).hexdigest()
-    assert set(provenance["column"]) == set(rows.columns)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "start"),
-    [
-        (["forest", CANCER, "--outcome", "anxiety_short", "--subgroup", "exercise"], b"<?xml"),
-        (["heterogeneity", DEPRESSION], b"\x89PNG"),
-        (["benefit-curve", DEPRESSION, "--threshold", "0.4"], b"%PDF"),
-        (["funnel", DEPRESSION], b"<?xml"),
-        (["bubble", DEPRESSION, "--moderator", "duration"], b"\x89PNG"),
-    ],
-    ids=lambda item: item[0] if isinstance(item, list) else "",
-)
-def test_plots_are_written_in_the_format_of_their_suffix(cli, tmp_path, arguments, start):
-    suffix = {b"<?xml": ".svg", b"\x89PNG": ".png", b"%PDF": ".pdf"}[start]
-    path = tmp_path / "new" / f"picture{suffix}"
-    code, out, err = cli(*arguments, "-o", path)
-    assert (code, out, err) == (0, f"{path}\n", "")
-    assert path.read_bytes().startswith(start)
-    assert [item.name for item in path.parent.iterdir()] == [path.name]
-
-
-def test_plots_of_a_fit_and_of_several_outcomes(cli, fitted, tmp_path):
-    path = tmp_path / "one.svg"
-    assert cli("forest", fitted / "anxiety_short.nc", "-o", path)[:2] == (0, f"{path}\n")
-    several = ["--outcome", "anxiety_medium", "--outcome", "anxiety_long"]
-    code, out, _ = cli("funnel", CANCER, *several, "-o", tmp_path / "{outcome}.svg")
-    assert code == 0
-    assert out.split() == [str(tmp_path / f"anxiety_{name}.svg") for name in ("medium", "long")]
-    code, out, _ = cli("funnel", CANCER, *several, "-o", tmp_path / "folder")
-    assert code == 0
-    assert sorted(item.name for item in (tmp_path / "folder").iterdir()) == [
-        "anxiety_long.funnel.png",
-        "anxiety_medium.funnel.png",
-    ]
-
-
-def test_outcomes_without_a_regression_are_named_not_drawn(cli, tmp_path):
-    code, out, err = cli("bubble", CANCER, "--outcome", "anxiety_medium", "--moderator", "timing", "-o", tmp_path)
-    assert (code, out) == (3, "")
-    assert "not drawn: anxiety_medium: not estimable" in err

@@ -468,6 +468,23 @@ def test_benefit_curve_runs_towards_benefit_and_passes_through_the_table(
     np.testing.assert_allclose(natural, back, atol=1e-9)
 
 
+def test_a_distribution_over_thresholds_is_in_the_table_and_not_on_the_axis() -> None:
+    # P(benefit >= M) averaged over M ~ uniform(0.2, 0.4): the trapezoid rule over M as an independent integral
+    fit = real("cancer_exercise", "fatigue_short")
+    spread = bm.Threshold("MID", 0.3, 0.3, bm.Uniform(0.2, 0.4), bm.Uniform(0.2, 0.4), "made up", "panel", True)
+    plot = benefit_plot(fit, thresholds=[spread])
+    axes = axes_of(plot, "benefit")
+    m = np.linspace(0.2, 0.4, 2001)
+    expected = float(np.trapezoid(marginal(fit, "theta_new").cdf(-m), m) / 0.2)
+    written = next(text for text, _ in texts(plot) if text.get_text() == bm.percent(expected))
+    assert written is not None
+    marks = np.asarray(line(axes, "mean effect at thresholds").get_xdata(), float)
+    assert len(marks) == 3
+    assert np.isfinite(marks).all()
+    assert any(text.get_text() == "Benefit, MID (averaged)" for text, _ in texts(plot))
+    assert forest_plot(fit, thresholds=[spread]).alt
+
+
 def test_no_probability_is_written_as_certain() -> None:
     for name in PICTURES:
         plot = picture(name, 180.0)

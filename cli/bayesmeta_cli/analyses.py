@@ -176,7 +176,9 @@ def _matching(path: Path, hashes: Mapping[str, str]) -> bm.Fit:
     return fit
 
 
-def from_fits(protocol: bm.Protocol, folder: Path, names: Sequence[str] = ()) -> list[Analysis]:
+def from_fits(
+    protocol: bm.Protocol, folder: Path, names: Sequence[str] = (), *, moderated: bool = True
+) -> list[Analysis]:
     """Read the fits of a folder that belong to this protocol and these data."""
     import hashlib
 
@@ -185,13 +187,18 @@ def from_fits(protocol: bm.Protocol, folder: Path, names: Sequence[str] = ()) ->
     for key in track(chosen(protocol, names), "reading fits"):
         outcome = protocol.outcomes[key]
         pooled = _matching(folder / f"{key}.nc", hashes)
-        model, reason, left_out = moderated_model(outcome, pooled.effects)
-        second = None if model is None else _matching(folder / f"{key}.moderated.nc", hashes)
+        second, reason = None, ""
+        left_out: tuple[str, ...] = ()
+        if moderated:
+            model, reason, left_out = moderated_model(outcome, pooled.effects)
+            second = None if model is None else _matching(folder / f"{key}.moderated.nc", hashes)
         analyses.append(Analysis(key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds))
     return analyses
 
 
-def from_file(path: Path, names: Sequence[str] = (), fits: Path | None = None, **options: Any) -> list[Analysis]:
+def from_file(
+    path: Path, names: Sequence[str] = (), fits: Path | None = None, *, moderated: bool = True
+) -> list[Analysis]:
     """Analyses of a protocol, or the one of a fit."""
     existing(path, ("protocol", "fit"))
     if path.suffix.lower() == ".nc":
@@ -200,12 +207,14 @@ def from_file(path: Path, names: Sequence[str] = (), fits: Path | None = None, *
         fit = bm.load(path)
         outcome = fit.outcome
         key = outcome.key if outcome is not None else path.stem
-        moderated = fit if fit.analysis == "moderated" else None
+        second = fit if fit.analysis == "moderated" else None
         stated = outcome.thresholds if outcome is not None else ()
-        reason = "" if moderated else "this file is the pooled fit; give the .moderated.nc beside it"
-        return [Analysis(key, fit, moderated, reason, sources=outcome.sources if outcome else {}, thresholds=stated)]
+        reason = "" if second else "this file is the pooled fit; give the .moderated.nc beside it"
+        return [Analysis(key, fit, second, reason, sources=outcome.sources if outcome else {}, thresholds=stated)]
     protocol = bm.read_protocol(path)
-    return from_fits(protocol, fits, names) if fits is not None else from_protocol(protocol, names, **options)
+    if fits is not None:
+        return from_fits(protocol, fits, names, moderated=moderated)
+    return from_protocol(protocol, names, moderated=moderated)
 
 
 def pairs(items: Sequence[str], option: str) -> dict[str, str]:

@@ -149,7 +149,9 @@ def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | Non
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     analyses = from_protocol(protocol, names, engine=engine)
-    if output is not None:
+    if output is None:
+        say("note: nothing is written; -o OUT keeps the fits")
+    else:
         _write_run(protocol, analyses, output)
     show(
         json,
@@ -216,8 +218,9 @@ def _headlines(analyses: Sequence[Analysis]) -> pd.DataFrame:
         for name in ("mu", "tau", "theta_new"):
             row |= {f"{name}_{column}": found.loc[name, column] for column in ("median", "lower", "upper")}
         if item.primary is not None and effects.better is not None:
-            benefit = bm.benefit_table(item.pooled, [item.primary])
-            row["threshold"] = item.primary.name
+            # a threshold that is a range or a distribution has several lines; the first is the headline
+            benefit = bm.benefit_table(item.pooled, [item.primary]).drop_duplicates("target")
+            row["threshold"] = benefit["threshold"].iloc[0]
             for column in ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm"):
                 row[column], row[f"{column}_new"] = benefit[column].tolist()
         classical = bm.compare_table(effects, item.pooled).set_index("method")

@@ -92,8 +92,15 @@ def plot_paths(output: Path, keys: Sequence[str], name: str) -> list[Path]:
 
 def pin(path: Path) -> str:
     """Write the data's SHA-256 into a protocol, leaving every other character as it is; return the hash."""
-    content = path.read_bytes().decode("utf-8")
-    table = tomllib.loads(content.removeprefix("\ufeff")).get("data", {})
+    try:
+        content = path.read_bytes().decode("utf-8")
+        table = tomllib.loads(content.removeprefix("\ufeff")).get("data", {})
+    except ValueError:
+        from bayesmeta import read_protocol
+
+        # the reader of protocols says where and what to do
+        read_protocol(path)
+        raise
     if not isinstance(table, dict) or not isinstance(table.get("path"), str):
         raise ProtocolError(f'{path.name} key data.path: the key is missing. Add [data] with path = "...".')
     data = path.parent / table["path"]

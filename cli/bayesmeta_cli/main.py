@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from bayesmeta import BayesmetaError, InferenceError
-from bayesmeta_cli.messages import say
+from bayesmeta_cli.messages import one_line_warnings, say
 
 __all__ = ["app", "main", "run"]
 
@@ -282,7 +282,8 @@ def _tell(text: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        with one_line_warnings():
+            code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except BayesmetaError as error:
         _tell(str(error))
         return INFERENCE if isinstance(error, InferenceError) else INPUT

@@ -19,17 +19,34 @@ def say(text: str) -> None:
 @contextmanager
 def noted(told: list[str]) -> Iterator[None]:
     """Collect bayesmeta's warnings into ``told`` and tell each once on stderr; others pass as they are."""
-    with warnings.catch_warnings(record=True) as caught:
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", BayesmetaWarning)
+            yield
+    finally:
+        for item in caught:
+            if not issubclass(item.category, BayesmetaWarning):
+                warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+                continue
+            text = " ".join(str(item.message).split())
+            if text not in told:
+                told.append(text)
+                say(f"warning: {text}")
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Tell every warning that nobody collects in one line, instead of Python's two."""
+
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        name = "" if issubclass(category, BayesmetaWarning) else f"{category.__name__}: "
+        say(f"warning: {name}{' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", BayesmetaWarning)
+        warnings.showwarning = show
         yield
-    for item in caught:
-        if not issubclass(item.category, BayesmetaWarning):
-            warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
-            continue
-        text = " ".join(str(item.message).split())
-        if text not in told:
-            told.append(text)
-            say(f"warning: {text}")
 
 
 def track[T](items: Sequence[T], what: str) -> Iterable[T]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
-from bayesmeta_cli.render import amount, number, numbers, p_value, table, title, together, wrapped
+from bayesmeta_cli.render import amount, is_number, number, numbers, p_value, table, title, together, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,8 @@ def _quantity_table(fit: bm.Fit) -> str:
             continue
         rows.append((method, line["estimate"], line["lower"], line["upper"]))
         p = p_value(line["p_value"])
-        remarks.append(f"{method}: 95 % confidence interval, p {p if p.startswith('<') else f'= {p}'}.")
+        relation = f"p {p.replace('<', '< ')}" if p.startswith("<") else f"p = {p}"
+        remarks.append(f"{method}: 95 % confidence interval, {relation}.")
         if method == "REML + HKSJ":
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
@@ -116,8 +117,9 @@ def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share
         mean, new = (row for _, row in group.iterrows())
         rows = [[label, bm.percent(mean[column]), bm.percent(new[column])] for column, label in _PROBABILITIES]
         benefit, worse = _amount(mean["benefit"], fit, 1), _amount(mean["worse"], fit, -1)
-        text = f'Threshold "{name}": benefit at least {benefit}, harm at least {worse}. Source: {mean["source"]}.'
-        if share:
+        beyond = "beyond a distribution of mean" if str(name).endswith("(averaged)") else "at least"
+        text = f'Threshold "{name}": benefit {beyond} {benefit}, harm {beyond} {worse}. Source: {mean["source"]}.'
+        if share and is_number(new["share_median"]):
             ends = [bm.percent(new[column]) for column in ("share_median", "share_lower", "share_upper")]
             text += (
                 f" Share of settings with an important benefit: median {ends[0]}, 95 % central credible interval "

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
 __all__ = ["Conditional", "Rotation", "condition", "rotate", "study_moments"]
 
@@ -83,11 +82,11 @@ def rotate(se: FloatArray, blocks: Sequence[tuple[IntArray, FloatArray]], rho: f
         L = np.linalg.cholesky(covariance)
         R = np.full(covariance.shape, rho)
         np.fill_diagonal(R, 1.0)
-        half = linalg.solve_triangular(L, R, lower=True)
-        D, U = np.linalg.eigh(linalg.solve_triangular(L, half.T, lower=True))
+        inverse = np.linalg.inv(L)
+        D, U = np.linalg.eigh(inverse @ R @ inverse.T)
         # rho = 1 leaves eigenvalues that are zero but for rounding
         D = np.where(1e-13 * D.max() < D, D, 0.0)
-        forward = linalg.solve_triangular(L, U, lower=True, trans="T").T
+        forward = U.T @ inverse
         a[rows], b[rows] = 1.0, D
         logdet += 2 * float(np.log(np.diag(L)).sum())
         turned.append((rows, forward, L @ U))

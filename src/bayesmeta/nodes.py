@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.distributions import HalfNormal, InverseGamma, LogNormal, LogStudentT, Prior, Truncated
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.marginal import Variable
+from bayesmeta.marginals import Variable
 
 __all__ = [
     "Axis",
@@ -67,7 +67,9 @@ def tau_axis(prior: Prior, typical_se: float) -> Axis:
     low, high = (0.0, math.inf) if prior.name == "flat" else prior.support
     if isinstance(kernel, LogStudentT):
         variable = Variable("logsinh", kernel.loc, kernel.scale)
-        reach = math.asinh((340 + abs(kernel.loc)) / kernel.scale)
+        # within this reach neither x nor the density, which may fall as fast as its square, leaves the range of normal
+        # floating point numbers; beyond it lies less than 1e-11 of any integral that exists
+        reach = math.asinh(max(300 - abs(kernel.loc), 1.0) / kernel.scale)
         scan = np.linspace(-reach, reach, 161)
     elif isinstance(kernel, LogNormal):
         variable = Variable("log", kernel.meanlog, kernel.sdlog)
@@ -105,9 +107,13 @@ def tau_log_prior(prior: Prior, z: FloatArray, variable: Variable, a: FloatArray
         return value - (math.log(prior.mass) if isinstance(prior, Truncated) else 0.0)
     jacobian = variable.log_jacobian(z)
     if prior.name == "jeffreys":
+        step = max(1, int(4e6 // a.size))
+        information = np.empty(tau.size)
         with np.errstate(divide="ignore", over="ignore"):
-            share = b / (a + np.square(tau)[:, None] * b)
-            return np.log(tau) + 0.5 * np.log(np.square(share).sum(axis=1)) + jacobian
+            for start in range(0, tau.size, step):
+                part = slice(start, start + step)
+                information[part] = np.square(b / (a + np.square(tau[part])[:, None] * b)).sum(axis=1)
+            return np.log(tau) + 0.5 * np.log(information) + jacobian
     low, high = (0.0, math.inf) if prior.name == "flat" else prior.support
     # the map to z and back may leave an end of the support by one unit in the last place
     return prior.logpdf(np.clip(tau, low, high)) + jacobian
@@ -120,7 +126,11 @@ def scale_axis(df: float) -> Axis:
     power is not whole, ``log(lambda)``, which any power suits.
     """
     if float(df).is_integer():
-        return Axis(Variable(), np.concatenate([[1e-9], np.arange(0.05, 2, 0.1), np.arange(2, 12, 0.5)]), True)
+        return Axis(
+            Variable(),
+            np.concatenate([np.geomspace(1e-9, 0.05, 35), np.arange(0.1, 2, 0.1), np.arange(2, 12, 0.5)]),
+            True,
+        )
     return Axis(Variable(), np.concatenate([np.arange(-8, 8, 0.5), np.arange(8, 40, 1.0), np.arange(40, 400, 8.0)]))
 
 

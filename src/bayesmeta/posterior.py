@@ -15,7 +15,7 @@ from scipy import special
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.marginal import IntervalKind, mixture_cdf
+from bayesmeta.marginals import IntervalKind, mixture_cdf
 from bayesmeta.measures import measure
 from bayesmeta.problem import Quadrature, linear, studies
 from bayesmeta.quantities import (
@@ -144,11 +144,16 @@ def typical_variance(fit: Fit) -> float | None:
     if k <= p:
         return None
     W = 1.0 / problem.rotation.a
-    XW = problem.X.T * W
-    # tr(P R) in the rotated basis, where study effects have variances b
-    inner = np.linalg.solve(XW @ problem.X, (XW * W * problem.rotation.b) @ problem.X)
-    trace = float((W * problem.rotation.b).sum() - np.trace(inner))
-    return (k - p) / trace
+    # tr(P) = tr(S^-1) - tr((X'S^-1 X)^-1 X'S^-1 S^-1 X); rotation keeps neither trace, so both are taken by blocks
+    inverse = W.copy()
+    for rows, forward, _ in problem.rotation.blocks:
+        inverse[rows] = np.square(forward).sum(axis=0)
+    X = fit.design.X
+    half = problem.rotation.apply(X) * W[:, None]
+    for rows, forward, _ in problem.rotation.blocks:
+        half[rows] = forward.T @ half[rows]
+    inner = np.linalg.solve(problem.X.T @ (problem.X * W[:, None]), half.T @ half)
+    return (k - p) / float(inverse.sum() - np.trace(inner))
 
 
 def probability(
@@ -375,6 +380,8 @@ def compare_table(
         difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
         classical standard errors. A line that is not defined says why under ``note``.
     """
+    if scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
     named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits)
     rows: list[dict[str, Any]] = []
     reference: float | None = None

@@ -65,7 +65,7 @@ def _find(rows: list[dict[str, str]], keys: dict[str, str], table: str) -> dict[
         if not exact:
             near = difflib.get_close_matches(str(value).lower(), [a.lower() for a in allowed], n=3, cutoff=0.3)
             names = [name for low in near for name in allowed if name.lower() == low] or allowed
-            raise ModelError(f"{table}: no {key} {value!r}. Nearest: {'; '.join(names)}.")
+            raise ModelError(f"{table}: no {key.removeprefix('effect_')} {value!r}. Nearest: {'; '.join(names)}.")
         rows = [row for row in rows if row[key] == exact[0]]
     return rows[0]
 

@@ -19,7 +19,7 @@ from bayesmeta.distributions import Cauchy, Normal, Prior, StudentT, Truncated, 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.likelihood import Conditional, Rotation, condition, rotate, study_moments
-from bayesmeta.marginal import Gridded
+from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
 from bayesmeta.nodes import moment_limit, require_proper
 from bayesmeta.prior_tables import resolve
@@ -29,6 +29,8 @@ __all__ = ["Cut", "Functional", "Problem", "Quadrature", "Scale", "build_problem
 FloatArray = NDArray[np.float64]
 # two scale integrals beside tau are a few hundred thousand nodes; a third is out of reach of a tensor grid
 MAX_SCALES = 2
+# nodes times rows that are worked on at once
+MAX_ELEMENTS = 4e6
 
 
 class Cut(NamedTuple):
@@ -79,7 +81,26 @@ class Problem:
             precision = precision.copy()
             for scale, v in zip(self.scales, log_scales, strict=True):
                 precision[scale.columns] = precision[scale.columns] * np.exp(-v)
-        return condition(tau, self.y, self.X, self.rotation, self.prior_mean, precision)
+        # in pieces that fit in memory: tensor grids and large k multiply
+        step = max(1, int(MAX_ELEMENTS // self.y.size))
+        parts = [
+            condition(
+                tau[start : start + step],
+                self.y,
+                self.X,
+                self.rotation,
+                self.prior_mean,
+                precision[:, start : start + step],
+            )
+            for start in range(0, tau.size, step)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return Conditional(
+            np.concatenate([part.log_marginal for part in parts]),
+            np.concatenate([part.mean for part in parts], axis=-1),
+            np.concatenate([part.cov for part in parts], axis=-1),
+        )
 
     def log_cut(self, conditional: Conditional) -> FloatArray:
         """Log probability that the untruncated posterior gives to the truncated coefficient's interval."""
@@ -243,6 +264,13 @@ class Quadrature:
     log_evidence: float | None
     error: float
     nodes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        # one memory layout, so that sums run in one order and a loaded fit answers bit for bit as before
+        for name in ("tau", "log_scales", "weights", "coarse", "mean", "cov"):
+            array = np.array(getattr(self, name), float, order="C")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

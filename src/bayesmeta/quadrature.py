@@ -16,7 +16,7 @@ from bayesmeta import chebyshev
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError
 from bayesmeta.likelihood import Conditional
-from bayesmeta.marginal import Gridded
+from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
 from bayesmeta.nodes import WINDOW, Axis, log_scale, narrow, scale_axis, scale_log_density, tau_axis, tau_log_prior
 from bayesmeta.problem import Problem, Quadrature, build_problem
@@ -203,9 +203,9 @@ def _on_nodes(
     # the distribution function of tau is that of the interpolant, so its last coefficients must have vanished too
     if problem.tau is not None:
         errors[0] = max(errors[0], 0.1 * roughness)
-    keep = full > NEGLIGIBLE * full.max()
+    keep = _matters(problem, tau, full)
     for variant in variants:
-        keep |= np.abs(variant) > NEGLIGIBLE * full.max()
+        keep |= _matters(problem, tau, np.abs(variant))
     coarse = integrate(half)
     result = Quadrature(
         problem,
@@ -223,6 +223,14 @@ def _on_nodes(
     return result, [axis for axis, error in enumerate(errors) if not error <= tolerance]
 
 
+def _matters(problem: Problem, tau: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+    """Nodes that change a digit of a probability, or of a moment that exists."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        pull = weights * (1.0 + (tau / problem.typical_se) ** max(problem.tau_moments, 0))
+    pull = np.where(np.isfinite(pull), pull, 0.0)
+    return (weights > NEGLIGIBLE * weights.max()) | (pull > NEGLIGIBLE * pull.max())
+
+
 def _difference(
     problem: Problem, tau: FloatArray, conditional: Conditional, fine: FloatArray, coarse: FloatArray
 ) -> float:
@@ -237,14 +245,15 @@ def _difference(
                 moment = np.where(w + np.abs(c) > 0, tau, 0.0) ** power
             differences.append(abs(float((w - c) @ moment)) / float(w @ moment))
     mean, sd = conditional.mean[0], np.sqrt(conditional.cov[0, 0])
-    inner = w > NEGLIGIBLE * w.max()
+    inner = _matters(problem, tau, w)
     mean, sd, change = mean[inner], sd[inner], (w - c)[inner]
     centre = float(w[inner] @ mean)
     # with infinite moments the spread in the middle of the posterior is the scale that matters
     spread = math.sqrt(float(w[inner] @ np.minimum(sd, 10 * sd[np.argmax(w[inner])]) ** 2)) or 1.0
-    if problem.mu_moments >= 1:
+    # a truncated coefficient has other moments than its normal kernel, which may have none
+    if problem.mu_moments >= 1 and problem.cut is None:
         differences.append(abs(float(change @ mean)) / max(abs(centre), spread))
-    if problem.mu_moments >= 2:
+    if problem.mu_moments >= 2 and problem.cut is None:
         second = sd**2 + (mean - centre) ** 2
         differences.append(abs(float(change @ second)) / float(w[inner] @ second))
     points = centre + spread * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])

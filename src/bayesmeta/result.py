@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from bayesmeta.design import Design
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, DataError, ModelError
-from bayesmeta.marginal import Gridded, Variable
+from bayesmeta.marginals import Gridded, Variable
 from bayesmeta.model import Model
 from bayesmeta.outcome import Outcome
-from bayesmeta.problem import Quadrature, build_problem
+from bayesmeta.problem import Quadrature, build_problem, log_interval
 from bayesmeta.storage import dumps, loads
 
 if TYPE_CHECKING:
@@ -153,11 +154,14 @@ def _truncate(
     rng: np.random.Generator,
 ) -> FloatArray:
     """Replace one coefficient by a draw between two ends and move the others with it."""
-    from scipy import special
-
     sd = np.sqrt(cov[column, column])
-    a, b = special.ndtr((low - mean[column]) / sd), special.ndtr((high - mean[column]) / sd)
-    inside = np.clip(mean[column] + sd * special.ndtri(a + (b - a) * rng.random(sd.size)), low, high)
+    a, b = (low - mean[column]) / sd, (high - mean[column]) / sd
+    # in logarithms, and in the lower tail, so that a truncation that leaves only a far tail keeps its shape
+    flip = a > 0
+    lower, upper = np.where(flip, -b, a), np.where(flip, -a, b)
+    log_p = np.logaddexp(special.log_ndtr(lower), np.log1p(-rng.random(sd.size)) + log_interval(lower, upper))
+    z = special.ndtri_exp(np.minimum(log_p, 0.0))
+    inside = np.clip(mean[column] + sd * np.where(flip, -z, z), low, high)
     return beta + cov[:, column] / cov[column, column] * (inside - beta[column])
 
 
@@ -312,9 +316,8 @@ def load(path: str | Path) -> Fit:
     try:
         tree = xr.load_datatree(path, engine="h5netcdf")
         version = int(tree.attrs["schema_version"])
-        specification = {
-            name: str(tree["specification"][name].item()) for name in ("model", "effects", "outcome", "checks")
-        }
+        names = ("model", "effects", "outcome", "checks") if version <= SCHEMA_VERSION else ()
+        specification = {name: str(tree["specification"][name].item()) for name in names}
     except (OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: not a fit of bayesmeta ({type(error).__name__}). Write one with `bayesmeta fit`."

@@ -67,7 +67,7 @@ def variation_table(
             "new_upper": table.loc["theta_new", "upper"],
         }
         if thresholds and item.effects.better is not None:
-            benefit = benefit_table(item, thresholds[:1], level=level).set_index("target")
+            benefit = benefit_table(item, thresholds[:1], level=level).drop_duplicates("target").set_index("target")
             for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
                 row[column] = benefit.loc["mean effect", column]
                 row[f"{column}_new"] = benefit.loc["new setting", column]
@@ -129,7 +129,8 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         One line per trial. Columns ``left_out rows mu lower upper tau new_lower new_upper p_below_null
         log_predictive p_value``: the summary without the trial; the exact log predictive density of its rows given
         the others; and, for a trial with one row, the two-sided predictive p-value of its estimate.
-        ``DataFrame.attrs["elpd"]`` is the sum of the log predictive densities.
+        ``DataFrame.attrs["elpd"]`` is the sum of the log predictive densities, not a number where a line has none;
+        such a line says why under ``note``.
 
     References
     ----------
@@ -166,7 +167,8 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         )
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
-    frame.attrs["elpd"] = float(frame["log_predictive"].sum()) if "log_predictive" in frame else math.nan
+    # a trial that could not be predicted leaves the sum undefined, not smaller
+    frame.attrs["elpd"] = float(frame["log_predictive"].sum(skipna=False)) if "log_predictive" in frame else math.nan
     return frame
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import Check, DataError
+from bayesmeta.errors import BayesmetaWarning, Check, DataError
 from bayesmeta.measures import Derivation
 from bayesmeta.model import Coefficient, Model
 from bayesmeta.outcome import BaselineRisk, Exclusion, Moderator, NaturalUnit, Outcome, Threshold
@@ -75,7 +76,11 @@ def _decode(value: Any) -> Any:
         return tuple(_decode(item) for item in value["items"])
     if kind not in _TYPES:
         raise DataError(f"the file holds a {kind!r}, which this version of bayesmeta does not know. Upgrade bayesmeta.")
-    return _TYPES[kind](**{name: _decode(item) for name, item in value["fields"].items()})
+    fields = {name: _decode(item) for name, item in value["fields"].items()}
+    with warnings.catch_warnings():
+        # whatever there was to say of these data was said when they were first made
+        warnings.simplefilter("ignore", BayesmetaWarning)
+        return _TYPES[kind](**fields)
 
 
 def dumps(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,14 +114,25 @@ def _probabilities(fit: Fit, thresholds: tuple[Threshold, ...]) -> pd.DataFrame:
     if not thresholds:
         return pd.DataFrame(rows)
     table = benefit_table(fit, thresholds)
-    worsening = []
+    worsening: list[dict[str, Any]] = []
     for name, part in table.groupby("threshold", sort=False):
-        benefit, worse = float(part["benefit"].iloc[0]), float(part["worse"].iloc[0])
-        good, bad = part["p_important_benefit"].to_numpy(float), part["p_important_harm"].to_numpy(float)
-        rows.append({"x": benefit, "words": f"Benefit, {name} ({numbers.value(sign * benefit)} or better)",
-                     "side": "benefit", "mean": good[0], "new": good[1]})  # fmt: skip
-        worsening.append({"x": -worse, "words": f"Worsening, {name} ({numbers.value(-sign * worse)} or worse)",
-                          "side": "worse", "mean": bad[0], "new": bad[1]})  # fmt: skip
+        # the average over a distribution of thresholds belongs to no single point of the axis
+        averaged = str(name).endswith("(averaged)")
+        for column, side, word, comparison, probability, into in (
+            ("benefit", 1, "Benefit", "or better", "p_important_benefit", rows),
+            ("worse", -1, "Worsening", "or worse", "p_important_harm", worsening),
+        ):
+            x, p = side * float(part[column].iloc[0]), part[probability].to_numpy(float)
+            where = "" if averaged else f" ({numbers.value(sign * x)} {comparison})"
+            into.append(
+                {
+                    "x": math.nan if averaged else x,
+                    "words": f"{word}, {name}{where}",
+                    "side": "averaged" if averaged else word.lower(),
+                    "mean": p[0],
+                    "new": p[1],
+                }
+            )
     return pd.DataFrame([*rows, *worsening])
 
 
@@ -163,11 +175,13 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     axes.set_xlim(float(table["x"].min()), float(table["x"].max()))
     axes.set_ylim(0, 100)
     for item in odds.to_dict("records"):
+        if item["side"] == "averaged":
+            continue
         look = _NULL if item["side"] == "null" else THRESHOLD[item["side"] == "benefit"]
         axes.axvline(item["x"], zorder=1, label=item["words"], **look)
     for target, column, color, style, marker in targets:
         axes.plot(table["x"], 100 * table[column], color=color, linestyle=style, linewidth=1.4, zorder=3, label=target)
-        marked = odds[odds["side"] != "worse"]
+        marked = odds[odds["side"].isin(["null", "benefit"])]
         values = 100 * marked["mean" if column == "p_mean" else "new"].to_numpy(float)
         face = "white" if marker == "s" else color
         axes.plot(marked["x"], values, linestyle="none", marker=marker, markersize=3.6, markerfacecolor=face,

@@ -63,7 +63,7 @@ _DENSITY = 6.0
 _SQUARE = 2.1
 _SMALLEST_PLOT, _PLOT_SHARE = 30.0, 0.23
 # beyond this share of the axis a whisker is cut with an arrow, so that one wide interval does not squeeze all others
-_STRETCH = 0.35
+_STRETCH = 0.6
 # below the axis line: ticks and their labels
 _AXIS = 5.0
 _POINT = 72 / MM

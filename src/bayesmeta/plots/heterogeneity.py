@@ -154,6 +154,9 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, length: float, fit: Fit, lines: 
     summary = part[part["kind"] == "posterior"].iloc[0]
     shown = np.array([*x, *(place for _, place, _ in lines), *([0.0] if name == "theta_new" else [])])
     low, high = float(shown.min()), float(shown.max())
+    if lines:
+        # a threshold at the very edge would look like a frame
+        low, high = low - 0.03 * (high - low), high + 0.03 * (high - low)
     limits = {"tau": (0.0, high), "i2": (0.0, 100.0)}.get(name, (low, high))
     ceiling = 1.08 * _peak(name, y)
     # bars stand below zero, on the same share of the height as their millimetres

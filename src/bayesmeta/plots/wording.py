@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesmeta.decision import benefit_table, percent
+from bayesmeta.decision import benefit_table, direction, percent
 from bayesmeta.effects import Effects
 from bayesmeta.measures import Measure, measure
 from bayesmeta.outcome import Threshold
@@ -192,12 +192,12 @@ def benefit_sentence(fit: Fit, thresholds: tuple[Threshold, ...]) -> str:
     """Probabilities of benefit against each threshold; empty without a direction or a threshold."""
     if fit.effects.better is None or not thresholds:
         return ""
-    table = benefit_table(fit, thresholds)
+    table, numbers = benefit_table(fit, thresholds), numbers_of(fit.effects)
     parts = []
-    for (name, benefit), rows in table.groupby(["threshold", "benefit"], sort=False):
+    for name, rows in table.groupby("threshold", sort=False):
         mean, new = rows["p_important_benefit"].to_numpy(float)
-        distance = f"{benefit:.3g} on the scale of the analysis"
-        parts.append(f"of a benefit beyond {name} ({distance}) {percent(mean)} and {percent(new)}")
+        where = numbers.value(direction(fit) * float(rows["benefit"].iloc[0]))
+        parts.append(f"of a benefit beyond {where} ({name}) {percent(mean)} and {percent(new)}")
     any_mean, any_new = table["p_any_benefit"].to_numpy(float)[:2]
     return (
         f"Probability of any benefit: {percent(any_mean)} for the mean effect and {percent(any_new)} in a new setting; "

@@ -168,19 +168,26 @@ def mixture_quantile(p: FloatArray, weights: FloatArray, means: FloatArray, sds:
     """
     z = special.ndtri(p)
     used = weights > 0
-    component_low = np.where(used, means, np.inf)[:, :, None] + sds[:, :, None] * z
-    component_high = np.where(used, means, -np.inf)[:, :, None] + sds[:, :, None] * z
-    low, high = component_low.min(axis=1), component_high.max(axis=1)
+    reach = sds[:, :, None] * z
+    low = (np.where(used, means, np.inf)[:, :, None] + reach).min(axis=1)
+    high = (np.where(used, means, -np.inf)[:, :, None] + reach).max(axis=1)
+    # brackets may span a hundred orders of magnitude: they are halved on an asinh scale around the heaviest component
+    heaviest = int(np.argmax(weights))
+    origin, unit = means[:, [heaviest]], sds[:, used].min(axis=1, keepdims=True)
+
+    def middle() -> FloatArray:
+        return origin + unit * np.sinh(0.5 * (np.arcsinh((low - origin) / unit) + np.arcsinh((high - origin) / unit)))
+
     with np.errstate(over="ignore", invalid="ignore"):
         centre = means @ weights
         spread = np.sqrt(np.maximum((sds**2 + (means - centre[:, None]) ** 2) @ weights, 0))
         x = centre[:, None] + spread[:, None] * z
-    x = np.where((x > low) & (x < high), x, 0.5 * (low + high))
+    x = np.where((x > low) & (x < high), x, middle())
     for _ in range(_MAX_STEPS):
         scaled = (x[:, :, None] - means[:, None, :]) / sds[:, None, :]
         below = special.ndtr(scaled) @ weights
         error = below - p
-        # what has arrived stays: its bracket has an end there, and bisecting it would throw it away
+        # what has arrived stays: its bracket has an end there, and halving it would throw it away
         done = (np.abs(error) <= _PROBABILITY_TOLERANCE) | (high - low <= 4e-16 * np.abs(x))
         if done.all():
             return x
@@ -190,7 +197,8 @@ def mixture_quantile(p: FloatArray, weights: FloatArray, means: FloatArray, sds:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = (probit - z) * np.exp(-0.5 * probit * probit) / _SQRT_2PI / density
             trial = x - step
-        x = np.where(done, x, np.where((trial > low) & (trial < high), trial, 0.5 * (low + high)))
+        inside = (trial > low) & (trial < high)
+        x = np.where(done, x, np.where(inside, trial, middle() if not inside.all() else trial))
     return x
 
 

@@ -1,0 +1,51 @@
+"""Results as plain records: what `--json` prints and `run.json` holds.
+
+Every record starts with ``schema_version bayesmeta level interval scale warnings``; numbers are on the analysis scale
+at full precision, and an undefined number is None, never NaN or infinity. The committed schemas are
+`output_schema`'s.
+"""
+
+from bayesmeta.records.form import (
+    SCHEMA_VERSION,
+    dumps,
+    envelope,
+    head,
+    output_schema,
+    plain,
+    scale_name,
+    small_k_note,
+    table_records,
+)
+from bayesmeta.records.levels import level_table
+from bayesmeta.records.outputs import (
+    benefit_record,
+    check_record,
+    compare_record,
+    fit_record,
+    pool_record,
+    run_record,
+    sensitivity_record,
+)
+from bayesmeta.records.parts import classical_record, unreportable
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "benefit_record",
+    "check_record",
+    "classical_record",
+    "compare_record",
+    "dumps",
+    "envelope",
+    "fit_record",
+    "head",
+    "level_table",
+    "output_schema",
+    "plain",
+    "pool_record",
+    "run_record",
+    "scale_name",
+    "sensitivity_record",
+    "small_k_note",
+    "table_records",
+    "unreportable",
+]

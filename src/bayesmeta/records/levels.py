@@ -1,0 +1,75 @@
+"""Effects at each level of a moderator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.decision import benefit_table
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, predict
+from bayesmeta.quantities import distribution
+from bayesmeta.records.parts import headline, stated_thresholds
+
+if TYPE_CHECKING:
+    from bayesmeta.result import Fit
+
+__all__ = ["level_table"]
+
+
+def level_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Effects at each level of each categorical moderator, averaged over the observed mix of the others.
+
+    Parameters
+    ----------
+    fit : Fit
+        A moderated fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``moderator level k trials median lower upper new_lower new_upper`` on the analysis scale and, where a
+        direction and a threshold are stated, ``p_any_benefit p_important_benefit p_important_harm`` with ``_new`` for
+        a new setting.
+    """
+    thresholds = stated_thresholds(fit, None)
+    primary = headline(thresholds)
+    rows = []
+    for name, factor in fit.design.factors.items():
+        values = np.array([str(value) for value in fit.effects.moderators[name]], dtype=object)
+        for value in factor.levels:
+            table = predict(fit, {name: value}, level=level)
+            here = values == value
+            row: dict[str, Any] = {
+                "moderator": name,
+                "level": value,
+                "k": int(here.sum()),
+                "trials": len({study for study, used in zip(fit.effects.study, here, strict=True) if used}),
+                **{column: table.loc["mu", column] for column in ("median", "lower", "upper")},
+                "new_lower": table.loc["theta_new", "lower"],
+                "new_upper": table.loc["theta_new", "upper"],
+            }
+            if primary is not None and fit.effects.better is not None:
+                row |= _benefit_at(fit, primary, {name: value})
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _benefit_at(fit: Fit, item: Threshold, at: Mapping[str, Any]) -> dict[str, float]:
+    """Probabilities against one threshold at a profile, without the share of settings, which takes most of the time."""
+    columns = ("p_any_benefit", "p_important_benefit", "p_important_harm")
+    benefit, worse = item.benefit_distance, item.worse_distance
+    if not (isinstance(benefit, (int, float)) and isinstance(worse, (int, float))):
+        table = benefit_table(fit, [item], at=at)
+        return {f"{c}{end}": float(table[c].iloc[i]) for i, end in enumerate(("", "_new")) for c in columns}
+    higher = fit.effects.better == "higher"
+    sign = 1.0 if higher else -1.0
+    row: dict[str, float] = {}
+    for name, end in (("mu", ""), ("theta_new", "_new")):
+        above = distribution(fit, name, sign * np.array([0.0, benefit]), at=at, upper=higher)
+        harm = distribution(fit, name, [-sign * worse], at=at, upper=not higher)
+        row |= {f"{c}{end}": float(p) for c, p in zip(columns, [*above, *harm], strict=True)}
+    return row

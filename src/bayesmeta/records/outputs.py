@@ -1,0 +1,302 @@
+"""One function per output: what each command's `--json` prints, and what `run.json` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bayesmeta.decision import HONESTY, benefit_sentence, benefit_table
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, compare_table, contrast_table, study_table
+from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
+from bayesmeta.records.levels import level_table
+from bayesmeta.records.parts import (
+    about,
+    bayes_record,
+    benefit_rows,
+    check_rows,
+    classical_record,
+    headline,
+    prior_records,
+    stated_thresholds,
+    unreportable,
+)
+from bayesmeta.sensitivity import prior_range
+
+if TYPE_CHECKING:
+    from bayesmeta.result import Fit
+    from bayesmeta.studies import Reading
+
+__all__ = [
+    "benefit_record",
+    "check_record",
+    "compare_record",
+    "fit_record",
+    "pool_record",
+    "run_record",
+    "sensitivity_record",
+]
+
+
+def pool_record(
+    fit: Fit,
+    name: str | None,
+    *,
+    sources: Mapping[str, str] | None = None,
+    thresholds: Sequence[Threshold] | None = None,
+    sentence: str | None = None,
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Everything that pooling one table gives: Bayesian, classical, and every row.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str or None
+        What the analysis is called.
+    sources : mapping, optional
+        Where the priors of ``mu`` and ``tau`` come from.
+    thresholds : sequence of Threshold, optional
+    sentence : str, optional
+        The plain sentence, where the caller has one.
+    """
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "note": small_k_note(fit.effects.n_trials),
+        "priors": prior_records(fit, sources or {}),
+        "bayes": bayes_record(fit, level),
+        "benefit": benefit_rows(fit, stated_thresholds(fit, thresholds), level),
+        "classical": classical_record(fit.effects, level=level, rho=fit.model.rho),
+        "studies": table_records(study_table(fit, level=level)),
+        "checks": check_rows(fit),
+        "sentence": sentence,
+        "honesty": HONESTY,
+    }
+
+
+def _moderated(fit: Fit | None, reason: str, left_out: Sequence[str], level: float) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "estimable": fit is not None,
+        "reason": reason,
+        "left_out": list(left_out),
+        "priors": None,
+        "log_evidence": None,
+        "contrasts": [],
+        "levels": [],
+    }
+    if fit is not None:
+        record["priors"] = prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
+        record["log_evidence"] = plain(fit.log_evidence)
+        record["contrasts"] = table_records(contrast_table(fit, level=level))
+        record["levels"] = table_records(level_table(fit, level=level))
+    return record
+
+
+def fit_record(
+    pooled: Fit,
+    moderated: Fit | None,
+    name: str,
+    *,
+    reason: str = "",
+    left_out: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """One outcome of a protocol: its pooled analysis, the classical check, and its moderated analysis.
+
+    Parameters
+    ----------
+    pooled : Fit
+    moderated : Fit or None
+        None where it is not estimable.
+    name : str
+        The outcome's key.
+    reason : str
+        Trials, coefficients and rank of the moderated analysis, or why there is none.
+    left_out : sequence of str
+        Moderators with one level in this outcome.
+    """
+    thresholds = stated_thresholds(pooled, None)
+    primary = headline(thresholds)
+    fits = [pooled] if moderated is None else [pooled, moderated]
+    reasons = unreportable(fits)
+    told = primary is not None and pooled.effects.better is not None
+    return {
+        **head(pooled.effects.measure, level=level, warnings=warnings),
+        **about(pooled, name),
+        "note": small_k_note(pooled.effects.n_trials),
+        "priors": prior_records(pooled, pooled.outcome.sources if pooled.outcome is not None else {}),
+        "bayes": bayes_record(pooled, level),
+        "benefit": benefit_rows(pooled, thresholds, level),
+        "classical": classical_record(pooled.effects, level=level, rho=pooled.model.rho, every=False),
+        "moderated": _moderated(moderated, reason, left_out, level),
+        "checks": check_rows(pooled) + ([] if moderated is None else check_rows(moderated)),
+        "reportable": not reasons,
+        "reasons": reasons,
+        "sentence": benefit_sentence(pooled, primary) if told and primary is not None else None,
+        "honesty": HONESTY,
+    }
+
+
+def run_record(
+    fits: Mapping[str, Sequence[Fit]], files: Mapping[str, str], *, hashes: Mapping[str, str | None], pinned: bool,
+    seed: int, reasons: Mapping[str, str], warnings: Sequence[str] = (), level: float = LEVEL,
+) -> dict[str, Any]:  # fmt: skip
+    """Describe a run: what was fitted from what, into which files, and whether it may be reported.
+
+    Parameters
+    ----------
+    fits : mapping of str to sequence of Fit
+        By outcome: the pooled fit and, where there is one, the moderated.
+    files : mapping of str to str
+        Analysis (``"pain"``, ``"pain.moderated"``) to file name.
+    hashes : mapping
+        SHA-256 of ``protocol`` and ``data``.
+    pinned : bool
+        Whether the protocol pins the data's hash.
+    reasons : mapping
+        By outcome: the moderated analysis' trials, coefficients and rank, or why there is none.
+    """
+    scales = {scale_name(fit.effects.measure) for group in fits.values() for fit in group}
+    failed = unreportable(fit for group in fits.values() for fit in group)
+    return {
+        **head(None, level=level, warnings=warnings),
+        "scale": scales.pop() if len(scales) == 1 else None,
+        "protocol_sha256": hashes["protocol"],
+        "data_sha256": hashes["data"],
+        "data_pinned": pinned,
+        "seed": seed,
+        "outcomes": {
+            key: {
+                "files": {fit.analysis: files[_file_key(key, fit)] for fit in group},
+                "k": group[0].effects.k,
+                "trials": group[0].effects.n_trials,
+                "engine": group[0].engine,
+                "moderated": reasons[key],
+                "checks": [{"analysis": fit.analysis, **check} for fit in group for check in check_rows(fit)],
+            }
+            for key, group in fits.items()
+        },
+        "reportable": not failed,
+        "reasons": failed,
+    }
+
+
+def _file_key(key: str, fit: Fit) -> str:
+    return key if fit.analysis == "pooled" else f"{key}.{fit.analysis}"
+
+
+def compare_record(fit: Fit, name: str, *, warnings: Sequence[str] = (), level: float = LEVEL) -> dict[str, Any]:
+    """Bayesian beside classical pooling of the same rows."""
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "methods": table_records(compare_table(fit.effects, fit, level=level)),
+    }
+
+
+def benefit_record(
+    fit: Fit,
+    name: str,
+    thresholds: Sequence[Threshold] | None = None,
+    *,
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Probabilities of benefit and harm against each threshold, with the sentence built from them."""
+    stated = stated_thresholds(fit, thresholds)
+    table = benefit_table(fit, stated, level=level)
+    primary = headline(stated)
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "note": small_k_note(fit.effects.n_trials),
+        "benefit": table_records(table),
+        "sentence": None if primary is None else benefit_sentence(fit, primary),
+        "honesty": HONESTY,
+    }
+
+
+def sensitivity_record(
+    fit: Fit,
+    name: str,
+    table: pd.DataFrame,
+    *,
+    priors_only: Sequence[str] = (),
+    leave_one_out: pd.DataFrame | None = None,
+    cumulative: pd.DataFrame | None = None,
+    not_done: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Declared variations of one outcome, and the range of every probability over them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `bayesmeta.sensitivity.variation_table`; the first line is the main analysis.
+    priors_only : sequence of str
+        The lines (the main one included) that differ in priors alone: the prior range.
+    not_done : mapping
+        Declared analyses that could not be run, with the reason.
+    """
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "analyses_run": table_records(table),
+        "not_done": dict(not_done or {}),
+        "prior_range": table_records(prior_range(table[table["analysis"].isin(list(priors_only))])),
+        "range": table_records(prior_range(table)),
+        "leave_one_out": None if leave_one_out is None else table_records(leave_one_out),
+        "elpd": None if leave_one_out is None else plain(leave_one_out.attrs["elpd"]),
+        "cumulative": None if cumulative is None else table_records(cumulative),
+        "honesty": HONESTY,
+    }
+
+
+def check_record(
+    reading: Reading, name: str, *, label: str | None = None, moderated: str = "", warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What was read for one outcome, and everything that was done to its rows."""
+    effects = reading.effects
+    ledger = effects.ledger or ()
+    rows = [
+        {
+            "row": reading.rows[i],
+            "label": effects.label[i],
+            "study": effects.study[i],
+            "y": float(effects.y[i]),
+            "se": float(effects.se[i]),
+            "formula": ledger[i].formula if i < len(ledger) else None,
+            "assumptions": list(ledger[i].assumptions) if i < len(ledger) else [],
+        }
+        for i in range(effects.k)
+    ]
+    return {
+        **head(effects.measure, warnings=warnings),
+        "outcome": name,
+        "label": label,
+        "measure": effects.measure,
+        "better": effects.better,
+        "unit": effects.unit,
+        "k": effects.k,
+        "trials": effects.n_trials,
+        "participants": effects.participants,
+        "source": reading.source,
+        "data_sha256": reading.sha256,
+        "note": small_k_note(effects.n_trials),
+        "moderated": moderated,
+        "rows": plain(rows),
+        **{
+            kind: [{"row": item.row, "study": item.study, "reason": item.reason} for item in getattr(reading, kind)]
+            for kind in ("excluded", "assumed", "turned")
+        },
+        "findings": [
+            {"rule": item.rule, "severity": item.severity, "evidence": item.evidence, "remedy": item.remedy}
+            for item in reading.findings
+        ],
+    }

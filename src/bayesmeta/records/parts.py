@@ -1,0 +1,155 @@
+"""Parts that several records share: what was analysed, priors, thresholds, checks, and classical pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, pool_table
+from bayesmeta.decision import benefit_table
+from bayesmeta.outcome import DEFAULT_COEFFICIENT_SOURCE, Threshold
+from bayesmeta.posterior import LEVEL, probability, summarize
+from bayesmeta.records.form import plain, table_records
+
+if TYPE_CHECKING:
+    from bayesmeta.effects import Effects
+    from bayesmeta.result import Fit
+
+__all__ = [
+    "about",
+    "bayes_record",
+    "benefit_rows",
+    "check_rows",
+    "classical_record",
+    "headline",
+    "prior_records",
+    "stated_thresholds",
+    "unreportable",
+]
+
+_CI_NAMES = {"wald": "", "t": "+t", "hksj": "+HKSJ", "hksj_adhoc": "+HKSJ-adhoc"}
+# the estimators that are given with every interval method; the others with Wald's alone
+_WITH_EVERY_INTERVAL = ("DL", "REML", "PM")
+
+
+def _classical(fit: ClassicalFit) -> dict[str, Any]:
+    record = {name: getattr(fit, name) for name in ("estimate", "se", "lower", "upper", "p", "df", "tau2")}
+    record |= {name: getattr(fit, name) for name in ("i2_q", "i2_tau2", "h2", "q", "q_df", "q_p")}
+    return plain({**record, "pi": fit.pi, "notes": fit.notes})
+
+
+def classical_record(
+    effects: Effects, *, level: float = LEVEL, rho: float = 0.5, every: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Classical pooling by every estimator that is defined for these data.
+
+    Parameters
+    ----------
+    effects : Effects
+    level, rho : float
+        As in `bayesmeta.classical.pool`.
+    every : bool
+        False: REML (EE for one estimate) alone, with each interval method.
+
+    Returns
+    -------
+    dict
+        By name: ``EE``, ``DL``, ``REML``, ... with Wald's interval; ``REML+t``, ``REML+HKSJ``, ``REML+HKSJ-adhoc``,
+        and so for DL and PM. ``pi`` holds the four prediction intervals as pairs.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> list(classical_record(Effects(["A"], [0.1], [0.1], measure="SMD")))
+    ['EE']
+    """
+    defined = defined_methods(effects)
+    chosen = defined if every else tuple(name for name in defined if name == "REML") or defined
+    records: dict[str, dict[str, Any]] = {}
+    for name in chosen:
+        # t needs a degree of freedom: trials where rows share patients, else estimates
+        free = len(effects.units[0]) if effects.blocks else effects.k
+        cis = CI_METHODS if name in _WITH_EVERY_INTERVAL and free > 1 else ("wald",)
+        fits = pool_table(effects, (name,), cis, level=level, rho=rho)
+        records |= {f"{name}{_CI_NAMES[item.ci]}": _classical(item) for item in fits}
+    return records
+
+
+def _moments(row: Any) -> dict[str, Any]:
+    return plain({name: row[name] for name in ("mean", "sd", "median", "lower", "upper")})
+
+
+def bayes_record(fit: Fit, level: float) -> dict[str, Any]:
+    """Posterior of mu, tau and theta_new, log evidence, and the probabilities of an effect below the null value."""
+    table = summarize(fit, level=level)
+    return {
+        "engine": fit.engine,
+        **{name: _moments(table.loc[name]) if name in table.index else None for name in ("mu", "tau", "theta_new")},
+        "log_evidence": plain(fit.log_evidence),
+        "p_below_null": probability(fit, "mu", below=0.0),
+        "p_new_below_null": probability(fit, "theta_new", below=0.0),
+    }
+
+
+def about(fit: Fit, name: str | None) -> dict[str, Any]:
+    """What was analysed: outcome, measure, direction, counts and hashes."""
+    effects = fit.effects
+    return {
+        "outcome": name,
+        "label": fit.outcome.label if fit.outcome is not None else effects.name,
+        "measure": effects.measure,
+        "better": effects.better,
+        "unit": effects.unit,
+        "k": effects.k,
+        "trials": effects.n_trials,
+        "participants": effects.participants,
+        "data_sha256": fit.hashes.get("data"),
+        "protocol_sha256": fit.hashes.get("protocol"),
+    }
+
+
+def prior_records(fit: Fit, sources: Mapping[str, str]) -> dict[str, Any]:
+    """Prior of every role in its text form, with its source; None where none is stated."""
+    stated = {"mu": repr(fit.model.mu), "tau": repr(fit.model.tau)}
+    record = {name: {"prior": text, "source": sources.get(name) or None} for name, text in stated.items()}
+    for name, coefficient in fit.model.beta.items():
+        source = sources.get(f"beta.{name}") or sources.get("beta") or DEFAULT_COEFFICIENT_SOURCE
+        record[f"beta.{name}"] = {"prior": repr(coefficient.prior), "source": source}
+    return record
+
+
+def stated_thresholds(fit: Fit, thresholds: Sequence[Threshold] | None) -> tuple[Threshold, ...]:
+    """Return the thresholds given, else those of the fit's outcome."""
+    if thresholds is not None:
+        return tuple(thresholds)
+    return fit.outcome.thresholds if fit.outcome is not None else ()
+
+
+def benefit_rows(fit: Fit, thresholds: Sequence[Threshold], level: float) -> list[dict[str, Any]] | None:
+    """Lines of `benefit_table`; None where no direction or no threshold is stated."""
+    if fit.effects.better is None or not thresholds:
+        return None
+    return table_records(benefit_table(fit, thresholds, level=level))
+
+
+def headline(thresholds: Sequence[Threshold]) -> Threshold | None:
+    """Return the primary threshold, else the first."""
+    return next((item for item in thresholds if item.primary), next(iter(thresholds), None))
+
+
+def unreportable(fits: Iterable[Fit]) -> list[str]:
+    """Reasons why results should not be reported: the checks that failed, with their limits."""
+    return [
+        f"{fit.outcome.key if fit.outcome is not None else fit.effects.name or 'analysis'} ({fit.analysis}): check "
+        f"{check.name!r} failed, {check.value:.3g} against a limit of {check.limit:.3g}. {check.advice}"
+        for fit in fits
+        for check in fit.checks
+        if not check.ok
+    ]
+
+
+def check_rows(fit: Fit) -> list[dict[str, Any]]:
+    """Checks of a fit with value, limit and advice."""
+    return [
+        plain({"name": c.name, "ok": c.ok, "value": c.value, "limit": c.limit, "advice": c.advice}) for c in fit.checks
+    ]
