@@ -99,7 +99,8 @@ def _check_probabilities(p: ArrayLike) -> FloatArray:
 
 
 def _probit(p: FloatArray) -> FloatArray:
-    return special.ndtri(np.minimum(np.maximum(p, 1e-300), 1 - 1e-16))
+    inside: FloatArray = np.minimum(np.maximum(p, 1e-300), 1 - 1e-16)
+    return np.asarray(special.ndtri(inside), float)
 
 
 def _shortest(marginal: Marginal, level: float) -> tuple[float, float]:
