@@ -379,3 +379,34 @@ def test_seed_moves_no_summary() -> None:
     a, b = bm.fit(make(), MODEL, seed=1), bm.fit(make(), MODEL, seed=2)
     assert bm.summarize(a).equals(bm.summarize(b))
     assert a.log_evidence == b.log_evidence
+
+
+def test_moderators_stand_beside_metafor_s_regression() -> None:
+    """BCG by allocation, REML with Knapp-Hartung (R metafor, pinned): contrasts against "alternate"."""
+    spec = reference("bcg_rr")["metareg"]["alloc"]
+    effects = effects_of("bcg_rr", moderators={"alloc": spec["values"]})
+    coefficient = bm.Coefficient(bm.Normal(0, 0.5), reference="alternate")
+    fit = bm.fit(effects, bm.Model(bm.Normal(0, 2), bm.HalfNormal(0.5), {"alloc": coefficient}))
+    table = bm.compare_coefficients(fit).set_index("contrast")
+    pinned = spec["REML_knha"]
+    assert spec["terms"] == ["intercept", "alloc[random]", "alloc[systematic]"]
+    for position, contrast in ((1, "random - alternate"), (2, "systematic - alternate")):
+        row = table.loc[contrast]
+        for ours, theirs in (
+            ("classical", "estimate"),
+            ("classical_lower", "ci_low"),
+            ("classical_upper", "ci_high"),
+            ("p_value", "pval"),
+        ):
+            assert row[ours] == pytest.approx(pinned[theirs][position], rel=METAFOR)
+    assert table.attrs["qm"] == pytest.approx(pinned["QM"], rel=METAFOR)
+    assert table.attrs["qm_p"] == pytest.approx(pinned["QM_p"], rel=METAFOR)
+    assert table.attrs["tau"] ** 2 == pytest.approx(pinned["tau2"], rel=METAFOR)
+    # the third contrast is the difference of the other two
+    difference = table.loc["systematic - alternate", "classical"] - table.loc["random - alternate", "classical"]
+    assert table.loc["systematic - random", "classical"] == pytest.approx(difference, rel=CLOSED)
+
+
+def test_moderators_beside_classical_need_moderators() -> None:
+    with pytest.raises(bm.ModelError, match="no moderators"):
+        bm.compare_coefficients(bm.fit(make(), MODEL))

@@ -98,7 +98,9 @@ def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
     show(
         json,
         csv,
-        lambda: [compare_record(item.pooled, item.key, warnings=item.warnings) for item in analyses],
+        lambda: [
+            compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warnings) for item in analyses
+        ],
         lambda: _stacked({item.key: bm.compare_table(item.pooled.effects, item.pooled) for item in analyses}),
         lambda: "\n".join(views.compare_view(item) for item in analyses),
     )

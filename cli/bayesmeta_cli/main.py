@@ -151,7 +151,7 @@ def compare(
     """Bayesian beside classical pooling, per outcome."""
     from bayesmeta_cli import analyses, commands
 
-    commands.compare(analyses.from_file(path, outcome or [], fits, moderated=False), json, csv)
+    commands.compare(analyses.from_file(path, outcome or [], fits), json, csv)
 
 
 @app.command()

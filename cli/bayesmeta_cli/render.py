@@ -87,6 +87,18 @@ def p_value(value: Any) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_words(value: Any) -> str:
+    """Write a p value in a sentence.
+
+    Examples
+    --------
+    >>> p_words(0.04321), p_words(1e-9)
+    ('p = 0.043', 'p < 0.001')
+    """
+    text = p_value(value)
+    return f"p {text.replace('<', '< ')}" if text.startswith("<") else f"p = {text}"
+
+
 def wrapped(text: str, indent: str = "") -> str:
     """Wrap a paragraph at 80 columns, never between a number and its percent sign."""
     held = text.replace(" %", "\0%")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
-from bayesmeta_cli.render import amount, is_number, number, numbers, p_value, table, title, together, wrapped
+from bayesmeta_cli.render import amount, is_number, number, numbers, p_value, p_words, table, title, together, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +76,7 @@ def _quantity_table(fit: bm.Fit) -> str:
             remarks.append(_not_defined(line.to_frame().T))
             continue
         rows.append((method, line["estimate"], line["lower"], line["upper"]))
-        p = p_value(line["p_value"])
-        relation = f"p {p.replace('<', '< ')}" if p.startswith("<") else f"p = {p}"
+        relation = p_words(line["p_value"])
         remarks.append(f"{method}: 95 % confidence interval, {relation}.")
         if method == "REML + HKSJ":
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
@@ -259,7 +258,31 @@ def compare_block(fit: bm.Fit) -> str:
 
 def compare_view(analysis: Analysis) -> str:
     """One outcome of `compare`."""
-    return "\n".join([*_heading(analysis), compare_block(analysis.pooled), ""])
+    lines = [*_heading(analysis), compare_block(analysis.pooled), ""]
+    if analysis.moderated is not None and not any(":" in term for term in analysis.moderated.model.beta):
+        lines += [_coefficient_block(analysis.moderated), ""]
+    elif analysis.reason:
+        lines += [wrapped(f"Moderators: {analysis.reason}."), ""]
+    return "\n".join(lines)
+
+
+def _coefficient_block(fit: bm.Fit) -> str:
+    """Contrasts and slopes beside classical meta-regression."""
+    found = bm.compare_coefficients(fit)
+    columns = ["median", "lower", "upper", "classical", "classical_lower", "classical_upper"]
+    values = together([found[column].tolist() for column in columns])
+    names = [f"{row.moderator}: {row.contrast}" for row in found.itertuples()]
+    p = [p_value(value) for value in found["p_value"]]
+    cells = [list(row) for row in zip(names, *values, p, strict=True)]
+    first, second = found.attrs["qm_df"]
+    note = (
+        "Left: posterior median, 95 % central credible interval. Right: REML meta-regression, 95 % confidence interval "
+        f"and p by Knapp-Hartung; all moderators together: F({first:g}, {second:g}) = {found.attrs['qm']:.2f}, "
+        f"{p_words(found.attrs['qm_p'])}. Differences between trials, not within them."
+    )
+    return (
+        table(["difference", "median", "lower", "upper", "REML", "lower", "upper", "p"], cells) + "\n" + wrapped(note)
+    )
 
 
 def benefit_view(analysis: Analysis) -> str:

@@ -53,6 +53,7 @@ _HOMES = {
     "benefit_curve": "decision",
     "benefit_sentence": "decision",
     "benefit_table": "decision",
+    "compare_coefficients": "posterior",
     "compare_table": "posterior",
     "contrast_table": "posterior",
     "effect_sizes": "studies",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from bayesmeta.outcome import Outcome, Protocol, Threshold
     from bayesmeta.posterior import (
         bayes_factor,
+        compare_coefficients,
         compare_table,
         contrast_table,
         heterogeneity_table,

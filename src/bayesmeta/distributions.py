@@ -478,7 +478,12 @@ class Truncated(Prior):
     @property
     def mass(self) -> float:
         """The probability that the untruncated prior gives to ``[low, high]``."""
-        return float(self.prior.cdf(self.high) - self.prior.cdf(self.low))
+        low, high = self.low, self.high
+        centre = getattr(self.prior, "mean", getattr(self.prior, "loc", None))
+        if self.prior.support[0] == -math.inf and centre is not None and low > centre:
+            # the families on the whole line are symmetric; their lower tail keeps the digits that the upper one loses
+            low, high = 2 * centre - high, 2 * centre - low
+        return float(self.prior.cdf(high) - self.prior.cdf(low))
 
     @property
     def support(self) -> tuple[float, float]:

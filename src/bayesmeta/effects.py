@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,6 +101,27 @@ class Effects:
     name: str | None = field(default=None, kw_only=True)
     better: Literal["higher", "lower"] | None = field(default=None, kw_only=True)
     unit: str | None = field(default=None, kw_only=True)
+
+    if TYPE_CHECKING:
+        # any sequences go in; the fields below say what they are turned into
+        def __init__(
+            self,
+            study: Sequence[str],
+            y: ArrayLike,
+            se: ArrayLike,
+            *,
+            measure: str,
+            label: Sequence[str] = (),
+            blocks: Sequence[tuple[ArrayLike, ArrayLike]] = (),
+            moderators: Mapping[str, ArrayLike | Sequence[object]] = ...,
+            cluster: Sequence[str] | None = None,
+            arms: Sequence[tuple[str, str]] | None = None,
+            n: ArrayLike | None = None,
+            ledger: Sequence[Any] | None = None,
+            name: str | None = None,
+            better: str | None = None,
+            unit: str | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         put = object.__setattr__

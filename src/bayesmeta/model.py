@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from bayesmeta.distributions import Cauchy, Normal, Prior, StudentT, Truncated, Uniform
 from bayesmeta.errors import ModelError
@@ -87,6 +88,16 @@ class Model:
     tau: Prior | None
     beta: Mapping[str, Coefficient] = field(default_factory=dict)
     rho: float = 0.5
+
+    if TYPE_CHECKING:
+        # a bare prior may stand for a coefficient
+        def __init__(
+            self,
+            mu: Prior,
+            tau: Prior | None,
+            beta: Mapping[str, Prior | Coefficient] | None = None,
+            rho: float = 0.5,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         _check_location(self.mu, "mu")

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
+from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals import IntervalKind, mixture_cdf
@@ -31,6 +31,7 @@ from bayesmeta.result import Fit
 
 __all__ = [
     "bayes_factor",
+    "compare_coefficients",
     "compare_table",
     "contrast_table",
     "heterogeneity_table",
@@ -444,6 +445,65 @@ def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, A
         "difference_se": np.nan if reference is None else (result.estimate - reference) / result.se,
         "note": "",
     }
+
+
+def compare_coefficients(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Contrasts and slopes of a moderated fit beside classical meta-regression (REML, Knapp-Hartung).
+
+    Parameters
+    ----------
+    fit : Fit
+        With moderators and without interactions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``moderator contrast median lower upper p_above_null classical classical_lower classical_upper
+        p_value level``; ``attrs`` hold the joint test of all moderators (``qm``, ``qm_df``, ``qm_p``) and the residual
+        heterogeneity (``tau``) of the classical fit.
+
+    Raises
+    ------
+    ModelError
+        Where there are no moderators, or interactions, or the classical regression is not defined.
+
+    References
+    ----------
+    Knapp G, Hartung J. Stat Med 2003;22:2693-2710. doi:10.1002/sim.1482
+    """
+    factors = fit.design.factors
+    if not factors or any(":" in name for name in fit.model.beta):
+        raise ModelError("the fit has no moderators, or interactions, whose classical coding is another one.")
+    references = {name: str(factor.reference) for name, factor in factors.items() if factor.levels}
+    classical = metaregression(
+        fit.effects, list(factors), method="REML", ci="hksj", level=level, rho=fit.model.rho, reference=references
+    )
+    weights = []
+    for name, factor in factors.items():
+        if not factor.levels:
+            weights.append({name: factor.per})
+            continue
+        ordered = [references[name], *(item for item in factor.levels if item != references[name])]
+        for first, second in combinations(ordered, 2):
+            weights.append({f"{name}[{second}]": 1.0, f"{name}[{first}]": -1.0})
+    # the reference level has no term of its own: its coefficient is zero
+    rows = np.array([[item.get(term, 0.0) for term in classical.terms] for item in weights])
+    estimate = rows @ classical.estimate
+    se = np.sqrt(np.einsum("ij,jk,ik->i", rows, classical.vcov, rows))
+    df = float(classical.df) if classical.df is not None else math.inf
+    half = special.stdtrit(df, (1 + level) / 2) * se
+    table = contrast_table(fit, level=level)[["moderator", "contrast", "median", "lower", "upper", "p_above_null"]]
+    table = table.assign(
+        classical=estimate,
+        classical_lower=estimate - half,
+        classical_upper=estimate + half,
+        p_value=2 * special.stdtr(df, -np.abs(estimate / se)),
+        level=level,
+    )
+    table.attrs.update(
+        qm=classical.qm, qm_df=classical.qm_df, qm_p=classical.qm_p, tau=math.sqrt(classical.tau2), method="REML + HKSJ"
+    )
+    return table
 
 
 def bayes_factor(first: Fit, second: Fit) -> float:

@@ -106,6 +106,8 @@ class Fit:
             Ends in ``.nc``.
         """
         path = Path(path)
+        if path.suffix != ".nc":
+            raise ModelError(f"{path}: a fit is saved as netCDF; give a name that ends in .nc.")
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         os.close(handle)
         try:

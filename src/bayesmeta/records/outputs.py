@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayesmeta.decision import HONESTY, benefit_sentence, benefit_table
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, compare_table, contrast_table, study_table
+from bayesmeta.posterior import LEVEL, compare_coefficients, compare_table, contrast_table, study_table
 from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
 from bayesmeta.records.levels import level_table
 from bayesmeta.records.parts import (
@@ -190,12 +190,22 @@ def _file_key(key: str, fit: Fit) -> str:
     return key if fit.analysis == "pooled" else f"{key}.{fit.analysis}"
 
 
-def compare_record(fit: Fit, name: str, *, warnings: Sequence[str] = (), level: float = LEVEL) -> dict[str, Any]:
-    """Bayesian beside classical pooling of the same rows."""
+def compare_record(
+    fit: Fit, name: str, *, moderated: Fit | None = None, warnings: Sequence[str] = (), level: float = LEVEL
+) -> dict[str, Any]:
+    """Bayesian beside classical pooling of the same rows, and of the moderators where they are estimable."""
+    moderators = None
+    if moderated is not None and not any(":" in term for term in moderated.model.beta):
+        table = compare_coefficients(moderated, level=level)
+        moderators = {
+            "contrasts": table_records(table.drop(columns="level")),
+            **{key: plain(table.attrs[key]) for key in ("method", "qm", "qm_df", "qm_p", "tau")},
+        }
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
         "methods": table_records(compare_table(fit.effects, fit, level=level)),
+        "moderators": moderators,
     }
 
 
