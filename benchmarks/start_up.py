@@ -2,7 +2,7 @@
 
 Run: python3 -m uv run python benchmarks/start_up.py
 
-`bayesmeta --help` against an empty Typer app; `bayesmeta pool` against importing what it needs; `pool` on 10,000 rows,
+`bayesmeta --help` against `--help` of an empty Typer app; `bayesmeta pool` against importing what it needs; `pool` on 10,000 rows,
 with its peak memory. Read the ratios; run twice, since the first run compiles bytecode.
 """
 
@@ -41,9 +41,13 @@ def main() -> None:
             rows = "".join(f"trial {i},{a:.6f},{b:.6f}\n" for i, (a, b) in enumerate(zip(y, se, strict=True)))
             path.write_text("study,estimate,se\n" + rows, encoding="utf-8")
         pool = ["-c", RUN, "pool", str(small), "--measure", "SMD", "--better", "lower"]
-        empty, help_, imports = seconds(["-c", EMPTY]), seconds(["-c", RUN, "--help"]), seconds(["-c", IMPORTS])
+        empty, help_, imports = (
+            seconds(["-c", EMPTY, "--help"]),
+            seconds(["-c", RUN, "--help"]),
+            seconds(["-c", IMPORTS]),
+        )
         pooled = seconds(pool)
-        print(f"empty Typer app               {empty:6.2f} s")
+        print(f"empty Typer app --help        {empty:6.2f} s")
         print(f"bayesmeta --help              {help_:6.2f} s   {help_ / empty:.2f} times the empty app")
         print(f"imports of pool alone         {imports:6.2f} s")
         print(f"bayesmeta pool, 20 rows       {pooled:6.2f} s   {pooled / imports:.2f} times its imports")

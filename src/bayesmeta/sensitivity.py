@@ -24,6 +24,13 @@ __all__ = ["cumulative_table", "leave_one_out", "prior_range", "variation_table"
 FloatArray = NDArray[np.float64]
 
 
+def _mean_and_tau(table: pd.DataFrame) -> dict[str, object]:
+    """The mean effect with its interval, and the heterogeneity, from a summary."""
+    mu = table.loc["mu"]
+    tau = table.loc["tau", "median"] if "tau" in table.index else 0.0
+    return {"mu": mu["median"], "lower": mu["lower"], "upper": mu["upper"], "tau": tau}
+
+
 def variation_table(
     fits: Mapping[str, Fit], thresholds: Sequence[Threshold] | None = None, *, level: float = LEVEL
 ) -> pd.DataFrame:
@@ -59,10 +66,7 @@ def variation_table(
         row: dict[str, object] = {
             "analysis": name,
             "k": item.effects.k,
-            "mu": table.loc["mu", "median"],
-            "lower": table.loc["mu", "lower"],
-            "upper": table.loc["mu", "upper"],
-            "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+            **_mean_and_tau(table),
             "new_lower": table.loc["theta_new", "lower"],
             "new_upper": table.loc["theta_new", "upper"],
         }
@@ -153,10 +157,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         rows.append(
             {
                 **row,
-                "mu": table.loc["mu", "median"],
-                "lower": table.loc["mu", "lower"],
-                "upper": table.loc["mu", "upper"],
-                "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                **_mean_and_tau(table),
                 "new_lower": table.loc["theta_new", "lower"],
                 "new_upper": table.loc["theta_new", "upper"],
                 "p_below_null": probability(rest, "mu", below=0.0),
@@ -251,10 +252,7 @@ def cumulative_table(
         rows.append(
             {
                 **row,
-                "mu": table.loc["mu", "median"],
-                "lower": table.loc["mu", "lower"],
-                "upper": table.loc["mu", "upper"],
-                "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                **_mean_and_tau(table),
                 "p_below_null": probability(item, "mu", below=0.0),
                 "note": "",
             }
