@@ -80,11 +80,11 @@ def by_summing(effects: bm.Effects, model: bm.Model, x: float) -> tuple[float, f
         u = np.linspace(first, last, points)
         if high < math.inf:
             # mass may pile up at the bound: only the stretch that holds any is summed
-            coarse = np.array([log_posterior(effects, model, z) for z in np.linspace(first, last, 4001)])
-            edges = np.concatenate([last - np.geomspace(1e-9, last - first, 400)[::-1], [last]])
-            fine = np.array([log_posterior(effects, model, z) for z in edges])
-            below = edges[fine < max(coarse.max(), fine.max()) - 50]
-            u = np.linspace(below.max() if below.size and below.max() > last - 1 else first, last, 400_001)
+            grid = np.concatenate([np.linspace(first, last, 4001), last - np.geomspace(1e-9, last - first, 400)])
+            grid.sort()
+            value = np.array([log_posterior(effects, model, z) for z in grid])
+            start = int(np.flatnonzero(value > value.max() - 50)[0])
+            u = np.linspace(grid[max(start - 1, 0)], last, 400_001)
         tau = np.exp(u)
     precision0, mean0 = (0.0, 0.0) if model.mu.name == "flat" else (model.mu.sd**-2, model.mu.mean)  # type: ignore[attr-defined]
     log, mean, var = np.empty(u.size), np.empty(u.size), np.empty(u.size)
