@@ -2,7 +2,8 @@
 
 Run: python3 -m uv run python benchmarks/start_up.py
 
-`bayesmeta --help` against `--help` of an empty Typer app; `bayesmeta pool` against importing what it needs; `pool` on 10,000 rows,
+`bayesmeta --help` against `--help` of an empty Typer app; `bayesmeta
+pool` against importing what it needs; `pool` on 10,000 rows,
 with its peak memory. Read the ratios; run twice, since the first run compiles bytecode.
 """
 

@@ -323,3 +323,16 @@ def test_quantities_by_name() -> None:
     for name in ("tau", "theta[t7]", "beta[weeks]"):
         with pytest.raises(bm.ModelError, match="profile"):
             marginal(fit, name, {"kind": "yoga"})
+
+
+def test_levels_that_are_not_text_are_the_same_as_text() -> None:
+    """A column of booleans or mixed objects must not lose its levels."""
+    y, se = [0, 1, 0.3, 0.2, 0.9, 1.2], [0.1] * 6
+    values = [True, False, True, True, False, False]
+    model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), {"rct": bm.Normal(0, 0.5)})
+    tables = [
+        bm.contrast_table(bm.fit(Effects(list("abcdef"), y, se, measure="MD", moderators={"rct": column}), model))
+        for column in (np.array(values, object), [str(value) for value in values])
+    ]
+    assert tables[0].equals(tables[1])
+    assert abs(tables[0].loc[0, "mean"]) > 0.5

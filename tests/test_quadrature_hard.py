@@ -371,3 +371,54 @@ def test_covariance_and_moderators_against_dense_matrices(rho: float) -> None:
     assert marginal(fit, f"theta[{effects.label[2]}]").mean == pytest.approx(
         integral(study_mean) / total, abs=TOLERANCE
     )
+
+
+# ------------------------------------------------------------------- found in review: windows and moments
+
+
+def test_student_t_prior_a_thousand_scales_from_the_data() -> None:
+    """The window of tau is sought with mixing scales that reach the data; against a tensor of Gauss rules."""
+    y, se = 5000 + np.linspace(-0.4, 0.4, 12), np.full(12, 0.2)
+    prior, tau_prior = bm.StudentT(0, 1, 3), bm.HalfCauchy(1)
+    fit = bm.fit(Effects([str(i) for i in range(12)], y, se, measure="MD"), bm.Model(prior, tau_prior))
+    # the likelihood allows mu within 5000 +- 1 only, where the prior's tail is smooth: a tensor of Gauss rules
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    total = first = 0.0
+    for a, b in pairwise([4998, 4999, 4999.7, 5000, 5000.3, 5001, 5002]):
+        m = 0.5 * (a + b) + 0.5 * (b - a) * nodes
+        for c, d in pairwise([0, 0.05, 0.1, 0.2, 0.4, 0.8, 2, 10]):
+            t = 0.5 * (c + d) + 0.5 * (d - c) * nodes
+            M, T = np.meshgrid(m, t, indexing="ij")
+            V = se[:, None, None] ** 2 + T**2
+            log = -0.5 * np.sum(np.log(2 * np.pi * V) + (y[:, None, None] - M) ** 2 / V, axis=0)
+            value = np.exp(log + prior.logpdf(M) + tau_prior.logpdf(T))
+            total += 0.25 * (b - a) * (d - c) * float(weights @ value @ weights)
+            first += 0.25 * (b - a) * (d - c) * float(weights @ (value * T) @ weights)
+    assert fit.log_evidence == pytest.approx(math.log(total), abs=1e-6)
+    assert bm.summarize(fit).loc["tau", "mean"] == pytest.approx(first / total, rel=1e-6)
+
+
+def test_a_flat_slope_under_flat_tau_has_no_standard_deviation() -> None:
+    """k = 4, one flat coefficient, flat tau: tau**-3 falls too slowly for a second moment (by hand)."""
+    effects = Effects(list("abcd"), [0, 1, 0.3, 0.2], [0.1] * 4, measure="MD", moderators={"x": [0.0, 1, 2, 3]})
+    fit = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.Flat(), {"x": bm.Flat()}))
+    table = bm.summarize(fit)
+    assert np.isinf(table.loc["beta[x]", "sd"])
+    assert np.isfinite(table.loc["mu", "sd"])
+    assert np.isinf(bm.predict(fit, {"x": 3.0}).loc["mu", "sd"])
+
+
+def test_a_contrast_within_trials_whose_rows_share_an_effect_costs_no_information() -> None:
+    """rho = 1: the flat slope is identified inside the trials, so flat tau stays proper (k - flat counted by trial)."""
+    S = [([0, 1], [[0.01, 0.004], [0.004, 0.01]]), ([2, 3], [[0.04, 0.015], [0.015, 0.04]])]
+    effects = Effects(
+        list("aabb"),
+        [0.1, 0.5, 0.3, 0.9],
+        [0.1, 0.1, 0.2, 0.2],
+        measure="MD",
+        blocks=S,
+        moderators={"x": [0.0, 1, 0, 1]},
+    )
+    fit = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.Flat(), {"x": bm.Flat()}, rho=1.0))
+    assert fit.ok
+    assert np.isfinite(bm.summarize(fit)[["lower", "upper"]].to_numpy()).all()

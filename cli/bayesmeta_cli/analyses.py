@@ -48,6 +48,19 @@ class Analysis:
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     thresholds: tuple[bm.Threshold, ...] = ()
     warnings: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed of the rows, and which were left out."""
+        from bayesmeta.records import data_notes
+
+        return (*data_notes(self.pooled), *self.excluded)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Warnings and notes, as they go into JSON."""
+        return (*self.warnings, *self.notes)
 
     @property
     def label(self) -> str:
@@ -152,7 +165,10 @@ def from_protocol(
             if model is not None:
                 second = _fit(reading.effects, model, key, analysis="moderated", **options)
         analyses.append(
-            Analysis(key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds, told)
+            Analysis(
+                key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds, told,
+                tuple(f"excluded: row {item.row} ({item.study}): {item.reason}" for item in reading.excluded),
+            )
         )  # fmt: skip
     return analyses
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,15 +61,24 @@ def show(json: bool, csv: bool, records: Callable[[], Sequence[Record]], frame: 
             print("\n" + wrapped(bm.HONESTY))
 
 
-def _stacked(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def _stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFrame:
+    """One table of several; every line says what it is of and on which scale its numbers are."""
     import pandas as pd
 
+    from bayesmeta.records import scale_name
+
     parts = []
-    for key, frame in frames.items():
+    for key, of, frame in frames:
         frame = frame.copy()
         frame.insert(0, "outcome", key)
+        frame["measure"], frame["scale"] = of.measure, scale_name(of.measure)
         parts.append(frame)
     return pd.concat(parts, ignore_index=True)
+
+
+def _compared(analyses: Sequence[Analysis]) -> pd.DataFrame:
+    effects = [(item.key, item.pooled.effects, item.pooled) for item in analyses]
+    return _stacked((key, rows, bm.compare_table(rows, fit)) for key, rows, fit in effects)
 
 
 def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
@@ -82,11 +91,11 @@ def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
         lambda: [
             pool_record(
                 item.pooled, item.key, sources=item.sources, thresholds=item.thresholds, sentence=views.sentence(item),
-                warnings=item.warnings,
+                warnings=item.told,
             )
             for item in analyses
         ],
-        lambda: _stacked({item.key: bm.compare_table(item.pooled.effects, item.pooled) for item in analyses}),
+        lambda: _compared(analyses),
         lambda: "\n".join(views.pool_view(item) for item in analyses),
     )  # fmt: skip
 
@@ -99,9 +108,11 @@ def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
         json,
         csv,
         lambda: [
-            compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warnings) for item in analyses
+            compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.told) for item in analyses
         ],
-        lambda: _stacked({item.key: bm.compare_table(item.pooled.effects, item.pooled) for item in analyses}),
+        lambda: _stacked(
+            (item.key, item.pooled.effects, bm.compare_table(item.pooled.effects, item.pooled)) for item in analyses
+        ),
         lambda: "\n".join(views.compare_view(item) for item in analyses),
     )
 
@@ -135,8 +146,10 @@ def benefit(analyses: Sequence[Analysis], threshold: str | None, json: bool, csv
     show(
         json,
         csv,
-        lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.warnings) for i in found],
-        lambda: _stacked({item.key: bm.benefit_table(item.pooled, item.thresholds) for item in found}),
+        lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.told) for i in found],
+        lambda: _stacked(
+            (item.key, item.pooled.effects, bm.benefit_table(item.pooled, item.thresholds)) for item in found
+        ),
         lambda: "\n".join(views.benefit_view(item) for item in found),
     )
 
@@ -179,7 +192,7 @@ def _fit_record(item: Analysis, make: Callable[..., Record]) -> Record:
         item.key,
         reason=item.reason,
         left_out=item.left_out,
-        warnings=item.warnings,
+        warnings=item.told,
     )
 
 
@@ -199,7 +212,7 @@ def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path
             pinned=protocol.data.sha256 is not None,
             seed=analyses[0].pooled.seed,
             reasons={item.key: item.reason for item in analyses},
-            warnings=list(dict.fromkeys(text for item in analyses for text in item.warnings)),
+            warnings=list(dict.fromkeys(text for item in analyses for text in item.told)),
         )
         (place / "run.json").write_text(dumps(record) + "\n", encoding="utf-8")
     say(f"wrote {output / 'run.json'} and {len(files)} fits beside it")
@@ -307,13 +320,15 @@ def _show_checks(found: Mapping[str, tuple[Reading, tuple[str, ...]]], labels: M
 
     def derived() -> pd.DataFrame:
         return _stacked(
-            {
-                key: pd.DataFrame(
+            (
+                key,
+                reading.effects,
+                pd.DataFrame(
                     {"row": reading.rows, "label": reading.effects.label, "study": reading.effects.study,
                      "y": reading.effects.y, "se": reading.effects.se}
-                )
-                for key, (reading, _) in found.items()
-            }
+                ),
+            )
+            for key, (reading, _) in found.items()
         )  # fmt: skip
 
     show(
@@ -359,12 +374,12 @@ def sensitivity(path: Path, names: Sequence[str], leave_one_out: bool, cumulativ
         csv,
         lambda: [
             sensitivity_record(
-                item.pooled, item.key, frame, priors_only=priors_only, not_done=not_done, warnings=item.warnings,
+                item.pooled, item.key, frame, priors_only=priors_only, not_done=not_done, warnings=item.told,
                 leave_one_out=dict(extra).get("without"), cumulative=dict(extra).get("adding"),
             )
             for item, frame, priors_only, not_done, extra in results
         ],
-        lambda: _stacked({item.key: frame for item, frame, *_ in results}),
+        lambda: _stacked((item.key, item.pooled.effects, frame) for item, frame, *_ in results),
         lambda: "\n".join(
             views.sensitivity_view(item, frame, priors_only, not_done, extra)
             for item, frame, priors_only, not_done, extra in results
@@ -398,7 +413,7 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
     effects = item.pooled.effects
     # data are read again only where a change can touch them
     if touches_data(declared):
-        told = list(item.warnings)
+        told = list(item.told)
         with noted(told):
             effects = read_outcome(vary(protocol, declared.name), item.key).effects
     options: dict[str, Any] = {"outcome": outcome, "hashes": hashes_of(protocol, item.pooled.hashes.get("data"))}
@@ -436,7 +451,7 @@ def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv:
         csv,
         lambda: [
             {
-                **head(item.pooled.effects.measure, warnings=item.warnings),
+                **head(item.pooled.effects.measure, warnings=item.told),
                 "outcome": item.key,
                 "plot": kind,
                 "file": str(path),
@@ -446,7 +461,7 @@ def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv:
             }
             for item, picture, path in drawn
         ],
-        lambda: _stacked({item.key: picture.table for item, picture, _ in drawn}),
+        lambda: _stacked((item.key, item.pooled.effects, picture.table) for item, picture, _ in drawn),
         lambda: "\n".join(str(path) for _, _, path in drawn),
         honesty=False,
     )

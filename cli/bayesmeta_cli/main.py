@@ -287,6 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BayesmetaError as error:
         _tell(str(error))
         return INFERENCE if isinstance(error, InferenceError) else INPUT
+    except SystemExit as error:
+        # the toolkit answers a closed pipe by leaving with 1 and a wrapper around stdout
+        if type(sys.stdout).__name__ != "PacifyFlushWrapper":
+            return error.code if isinstance(error.code, int) else BUG
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return OK
     except BrokenPipeError:
         # the reader (such as `head`) has all it wants; python must not complain again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -63,6 +63,28 @@ def together(columns: Sequence[Sequence[Any]]) -> list[list[str]]:
     return [[number(value, shared) for value in column] for column in columns]
 
 
+def ratios(columns: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Write columns of ratios, each number with the digits it needs: a ratio is never zero.
+
+    Examples
+    --------
+    >>> ratios([[0.534, 0.0123, 9902.3, 1e-7]])
+    [['0.53', '0.012', '9902', '<0.0001']]
+    """
+    return [[_ratio(value) for value in column] for column in columns]
+
+
+def _ratio(value: Any) -> str:
+    if value is None or not is_number(float(value)):
+        return UNDEFINED
+    value = float(value)
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    if abs(value) >= 0.1 or value <= 0:
+        return f"{value:.2f}"
+    return "<0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
 def amount(value: float) -> str:
     """Write a number that someone stated, as they stated it.
 

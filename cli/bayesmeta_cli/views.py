@@ -6,8 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import bayesmeta as bm
-from bayesmeta_cli.render import amount, is_number, number, numbers, p_value, p_words, table, title, together, wrapped
+from bayesmeta_cli.render import (
+    amount,
+    is_number,
+    number,
+    numbers,
+    p_value,
+    p_words,
+    ratios,
+    table,
+    title,
+    together,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +64,19 @@ def scale_words(measure: str) -> str:
     return f" Effects are printed as {kind.label}; tau is the SD of {inner}."
 
 
+def _written(fit: bm.Fit, columns: Sequence[Sequence[Any]]) -> list[list[str]]:
+    """Write columns of effects: on one scale with shared decimals, ratios each with the digits they need."""
+    return ratios(columns) if bm.measures.measure(fit.effects.measure).log else together(columns)
+
+
+def _contrast_words(fit: bm.Fit) -> tuple[str, str]:
+    """What a difference between profiles is called on the natural scale, and the remark that says so."""
+    kind = bm.measures.measure(fit.effects.measure)
+    if kind.log:
+        return "ratio of", f" Differences are printed as ratios of {kind.label}s."
+    return "difference", " Differences are on the z scale." if kind.transformed else ""
+
+
 def _heading(analysis: Analysis) -> list[str]:
     from bayesmeta.records import small_k_note
 
@@ -59,7 +86,17 @@ def _heading(analysis: Analysis) -> list[str]:
     for role, prior in (("mu", fit.model.mu), ("tau", fit.model.tau)):
         source = analysis.sources.get(role) or "source not stated"
         lines.append(wrapped(f"Prior of {role}: {prior!r} ({source})."))
+    if fit.analysis == "moderated":
+        lines.append(wrapped("Moderated fit: mu is the mean over the observed mix of its moderators."))
+        lines.append(wrapped(_coefficient_priors(fit, analysis)))
+    lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
     return [*lines, ""]
+
+
+def _coefficient_priors(fit: bm.Fit, analysis: Analysis) -> str:
+    priors = "; ".join(f"{name} {item.prior!r}" for name, item in fit.model.beta.items())
+    source = analysis.sources.get("beta") or "source not stated"
+    return f"Priors of coefficients: {priors} ({source})."
 
 
 def _quantity_table(fit: bm.Fit) -> str:
@@ -82,12 +119,30 @@ def _quantity_table(fit: bm.Fit) -> str:
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
             remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
-    written = together([[None if value == "" else value for value in row[1:]] for row in rows])
+            remarks += _hksj_remarks(fit, classical)
+    written = _written(fit, [[None if value == "" else value for value in row[1:]] for row in rows])
     cells = [
         [row[0], *("" if value == "" else text for value, text in zip(row[1:], texts, strict=True))]
         for row, texts in zip(rows, written, strict=True)
     ]
     return table(["", "estimate", "lower", "upper"], cells) + "\n" + wrapped(" ".join(remarks))
+
+
+def _hksj_remarks(fit: bm.Fit, classical: pd.DataFrame) -> list[str]:
+    """Warn where the Hartung-Knapp interval is narrower than that of a common effect, as it can be with few trials."""
+    lines = classical.set_index("method")
+    analysis = bm.compare_table(fit.effects, fit).set_index("method")
+    width = analysis["upper"] - analysis["lower"]
+    remarks = []
+    if width["REML + HKSJ"] < width["common effect"]:
+        adhoc = lines.loc["REML + HKSJ ad hoc"]
+        (lower, upper) = _written(fit, [[adhoc["lower"], adhoc["upper"]]])[0]
+        remarks.append(
+            f"HKSJ is narrower here than the interval of a common effect; its ad hoc form gives {lower} to {upper}."
+        )
+    if lines.loc["REML + HKSJ", "tau"] == 0:
+        remarks.append("With tau estimated as 0 the prediction interval is the confidence interval.")
+    return remarks
 
 
 def _not_defined(lost: pd.DataFrame) -> str:
@@ -145,10 +200,8 @@ def sentence(analysis: Analysis) -> str:
         return bm.benefit_sentence(fit, analysis.primary)
     kind = bm.measures.measure(fit.effects.measure)
     mu = bm.summarize(fit, scale="natural").loc["mu"]
-    start = (
-        f"{analysis.label}: the mean effect is {kind.axis} {number(mu['median'], 2)} (95 % central credible interval "
-        f"{number(mu['lower'], 2)} to {number(mu['upper'], 2)})"
-    )
+    better = "" if fit.effects.better is None else f"; {fit.effects.better} is better"
+    start = f"{analysis.label}: the mean effect ({kind.axis}) is {bm.estimate_words(fit, mu)}{better}"
     side = "above" if fit.effects.better == "higher" else "below"
     p = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
     what = "of any benefit" if fit.effects.better else f"that it is below {kind.natural_null:g}"
@@ -181,25 +234,25 @@ def _moderated_view(analysis: Analysis) -> list[str]:
     if analysis.moderated is None:
         return [wrapped(f"Moderated: {analysis.reason}.{left}"), ""]
     fit = analysis.moderated
-    priors = "; ".join(f"{name} {item.prior!r}" for name, item in fit.model.beta.items())
-    lines = [wrapped(f"Moderated: {analysis.reason}.{left} Priors of coefficients: {priors}."), ""]
+    lines = [wrapped(f"Moderated: {analysis.reason}.{left} {_coefficient_priors(fit, analysis)}"), ""]
     contrasts = bm.contrast_table(fit)
     higher = fit.effects.better == "higher"
     kind = bm.measures.measure(fit.effects.measure)
     if len(contrasts):
         told = "P(more benefit)" if fit.effects.better else f"P(below {0:g})"
         p = contrasts["p_above_null" if higher else "p_below_null"]
-        values = together([contrasts[column].tolist() for column in ("median", "lower", "upper")])
+        back = kind.back if kind.log else np.asarray
+        values = _written(fit, [back(contrasts[column].to_numpy()).tolist() for column in ("median", "lower", "upper")])
+        head, remark = _contrast_words(fit)
         names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
         cells = [list(row) for row in zip(names, *values, map(bm.percent, p), strict=True)]
-        lines += [table(["difference", "median", "lower", "upper", told], cells)]
-        scale = f" They are on the {'log' if kind.log else 'z'} scale." if kind.transformed else ""
-        note = f"Medians with 95 % central credible intervals.{scale} Differences between trials, not within them."
+        lines += [table([head, "median", "lower", "upper", told], cells)]
+        note = f"Medians with 95 % central credible intervals.{remark} Differences between trials, not within them."
         lines += [wrapped(note), ""]
     levels = level_table(fit)
     if len(levels):
         columns = ["median", "lower", "upper", "new_lower", "new_upper"]
-        values = together([kind.back(levels[column].to_numpy()).tolist() for column in columns])
+        values = _written(fit, [kind.back(levels[column].to_numpy()).tolist() for column in columns])
         names = [f"{m}: {v}" for m, v in zip(levels["moderator"], levels["level"], strict=True)]
         cells = [[name, str(k), *row] for name, k, *row in zip(names, levels["k"], *values, strict=True)]
         heads = ["effect at", "k", "median", "lower", "upper", "new lower", "new upper"]
@@ -225,11 +278,14 @@ def _study_block(fit: bm.Fit) -> str:
     rows = bm.study_table(fit, scale="natural")
     shown = rows.head(STUDY_ROWS)
     columns = ["y", "lower", "upper", "theta", "theta_lower", "theta_upper"]
-    values = together([shown[column].tolist() for column in columns])
+    values = _written(fit, [shown[column].tolist() for column in columns])
     weights = numbers(shown["weight"].tolist()) if len(rows) > 100 else [number(w, 1) for w in shown["weight"]]
     cells = [list(row) for row in zip(shown["label"].tolist(), *values, weights, strict=True)]
     heads = ["trial", "quoted", "lower", "upper", "shrunken", "lower", "upper", "weight %"]
-    note = "Quoted: 95 % confidence intervals. Shrunken: posterior medians with 95 % central credible intervals."
+    note = (
+        "Quoted: 95 % confidence intervals. Shrunken: posterior medians with 95 % central credible intervals. Weight: "
+        "share in the posterior mean effect."
+    )
     if len(rows) > STUDY_ROWS:
         note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
     return table(heads, cells) + "\n" + wrapped(note)
@@ -240,7 +296,7 @@ def compare_block(fit: bm.Fit) -> str:
     found = bm.compare_table(fit.effects, fit, scale="natural")
     defined = found[found["estimate"].notna()]
     columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
-    values = together([defined[column].tolist() for column in columns])
+    values = _written(fit, [defined[column].tolist() for column in columns])
     # a common effect has no prediction interval, which is not a number that failed
     values = [["-" if text == "not defined" else text for text in column] for column in values]
     p = ["-" if kind == "posterior" else p_value(value)
@@ -258,7 +314,9 @@ def compare_block(fit: bm.Fit) -> str:
 
 def compare_view(analysis: Analysis) -> str:
     """One outcome of `compare`."""
-    lines = [*_heading(analysis), compare_block(analysis.pooled), ""]
+    lines = _heading(analysis)
+    if analysis.pooled.analysis != "moderated":
+        lines += [compare_block(analysis.pooled), ""]
     if analysis.moderated is not None and not any(":" in term for term in analysis.moderated.model.beta):
         lines += [_coefficient_block(analysis.moderated), ""]
     elif analysis.reason:
@@ -270,7 +328,10 @@ def _coefficient_block(fit: bm.Fit) -> str:
     """Contrasts and slopes beside classical meta-regression."""
     found = bm.compare_coefficients(fit)
     columns = ["median", "lower", "upper", "classical", "classical_lower", "classical_upper"]
-    values = together([found[column].tolist() for column in columns])
+    kind = bm.measures.measure(fit.effects.measure)
+    back = kind.back if kind.log else np.asarray
+    values = _written(fit, [back(found[column].to_numpy()).tolist() for column in columns])
+    head, remark = _contrast_words(fit)
     names = [f"{row.moderator}: {row.contrast}" for row in found.itertuples()]
     p = [p_value(value) for value in found["p_value"]]
     cells = [list(row) for row in zip(names, *values, p, strict=True)]
@@ -278,11 +339,9 @@ def _coefficient_block(fit: bm.Fit) -> str:
     note = (
         "Left: posterior median, 95 % central credible interval. Right: REML meta-regression, 95 % confidence interval "
         f"and p by Knapp-Hartung; all moderators together: F({first:g}, {second:g}) = {found.attrs['qm']:.2f}, "
-        f"{p_words(found.attrs['qm_p'])}. Differences between trials, not within them."
+        f"{p_words(found.attrs['qm_p'])}.{remark} Differences between trials, not within them."
     )
-    return (
-        table(["difference", "median", "lower", "upper", "REML", "lower", "upper", "p"], cells) + "\n" + wrapped(note)
-    )
+    return table([head, "median", "lower", "upper", "REML", "lower", "upper", "p"], cells) + "\n" + wrapped(note)
 
 
 def benefit_view(analysis: Analysis) -> str:

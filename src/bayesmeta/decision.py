@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from bayesmeta import chebyshev
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Amount, Threshold
@@ -42,6 +43,7 @@ __all__ = [
     "benefit_sentence",
     "benefit_table",
     "direction",
+    "estimate_words",
     "percent",
     "responder_table",
     "share_of_settings",
@@ -55,6 +57,7 @@ HONESTY = (
     "They do not include risk of bias, indirectness or unpublished studies unless a bias model is selected. "
     "They are not GRADE certainty ratings."
 )
+STATED = "stated by the user"
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
 _SHARES = ("share_mean", "share_median", "share_lower", "share_upper", "p_majority", "p_share_80")
 
@@ -123,7 +126,7 @@ def threshold(
     minus = plus if worse is None else distance(worse, -1)
     stated_worse = worse if worse is not None else (1 / benefit if kind.log else benefit)
     label = name or f"{benefit:g}"
-    return Threshold(label, benefit, stated_worse, plus, minus, "stated by the user", "panel", True)
+    return Threshold(label, benefit, stated_worse, plus, minus, STATED, "panel", True)
 
 
 class _Level(NamedTuple):
@@ -138,23 +141,28 @@ class _Level(NamedTuple):
 
 def _levels(thresholds: Sequence[Threshold]) -> list[_Level]:
     """Give thresholds as numbers: a range is its two ends, a distribution its ends and the average over it."""
-    nodes, weights = np.polynomial.legendre.leggauss(64)
+    # a distribution over thresholds is averaged over its probit, in which any integrand here is smooth
+    nodes, weights = chebyshev.rule(1025)
+    z = 8.2 * nodes
+    p = special.ndtr(z)
+    weights = weights * np.exp(-0.5 * z * z)
+    weights = weights / weights.sum()
     levels = []
     for item in thresholds:
         amounts = (item.benefit_distance, item.worse_distance)
-        source = f"{item.source} ({item.kind})"
+        # a number typed by a user is of no kind that anyone has claimed
+        source = item.source if item.source == STATED else f"{item.source} ({item.kind})"
         ends = np.array([_ends(amount) for amount in amounts])
         if np.all(ends[:, 0] == ends[:, 1]):
             levels.append(_Level(item.name, ends[:1, 0], ends[1:, 0], np.ones(1), source))
             continue
         if any(isinstance(amount, Prior) for amount in amounts):
             # both ends move together along the quantiles of their distributions
-            p = 0.5 * (nodes + 1)
             spread = [
                 np.asarray(amount.ppf(p)) if isinstance(amount, Prior) else low + (high - low) * p
                 for amount, (low, high) in zip(amounts, ends, strict=True)
             ]
-            levels.append(_Level(f"{item.name} (averaged)", spread[0], spread[1], 0.5 * weights, source))
+            levels.append(_Level(f"{item.name} (averaged)", spread[0], spread[1], weights, source))
         for suffix, column in (("low end", 0), ("high end", 1)):
             levels.append(_Level(f"{item.name} ({suffix})", ends[:1, column], ends[1:, column], np.ones(1), source))
     return levels
@@ -453,12 +461,33 @@ def benefit_sentence(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None 
         return f"{percent(mean)} for the mean effect and {percent(new)} in a new setting"
 
     return (
-        f"{name}: the mean effect is {kind.axis} {mu['median']:.2f} (95 % central credible interval "
-        f"{mu['lower']:.2f} to {mu['upper']:.2f}; {fit.effects.better} is better). The probability of any benefit is "
+        f"{name}: the mean effect ({kind.axis}) is {estimate_words(fit, mu)}; {fit.effects.better} is better. "
+        "The probability of any benefit is "
         f"{both('p_any_benefit')}; of an important benefit ({_stated(item.name, item.benefit, kind.log)}), "
         f"{both('p_important_benefit')}; of an important worsening ({_stated(item.name, item.worse, kind.log)}), "
         f"{both('p_important_harm')}."
     )
+
+
+def estimate_words(fit: Fit, row: Any) -> str:
+    """Write an estimate with its interval, to the digits that the width of the interval supports.
+
+    Parameters
+    ----------
+    row : pandas.Series
+        With ``median``, ``lower`` and ``upper`` on the natural scale.
+    """
+    median, lower, upper = (float(row[column]) for column in ("median", "lower", "upper"))
+    # a ratio near zero needs digits of its own: its lower limit is never zero
+    finest = min(upper - lower, lower) if measure(fit.effects.measure).log else upper - lower
+    decimals = min(max(1 - math.floor(math.log10(finest)), 0), 12) if finest > 0 else 2
+    decimals = max(decimals, 2) if upper - lower < 10 else decimals
+
+    def text(value: float) -> str:
+        written = f"{value:.{decimals}f}"
+        return written.lstrip("-") if float(written) == 0 else written
+
+    return f"{text(median)} (95 % central credible interval {text(lower)} to {text(upper)})"
 
 
 def _stated(name: str, amount: Amount, ratio: bool) -> str:

@@ -138,7 +138,12 @@ class Effects:
         moderators = {}
         for name, values in self.moderators.items():
             array = np.asarray(values)
-            moderators[name] = _frozen(array.astype(float) if array.dtype.kind in "iufb" else array.astype(object))
+            if array.dtype.kind in "iufb":
+                moderators[name] = _frozen(array.astype(float))
+                continue
+            # levels are text, whatever they were; a missing one stays missing
+            texts = [None if v is None or v != v else str(v) for v in array.tolist()]
+            moderators[name] = _frozen(np.array(texts, object))
         put(self, "moderators", MappingProxyType(moderators))
         put(self, "label", tuple(str(s) for s in self.label) or _labels(self.study, self.arms))
         self._check_rows()

@@ -128,7 +128,7 @@ def scale_axis(df: float) -> Axis:
     if float(df).is_integer():
         return Axis(
             Variable(),
-            np.concatenate([np.geomspace(1e-9, 0.05, 35), np.arange(0.1, 2, 0.1), np.arange(2, 12, 0.5)]),
+            np.concatenate([np.geomspace(1e-10, 0.05, 40), np.arange(0.1, 2, 0.1), np.arange(2, 12, 0.5)]),
             True,
         )
     return Axis(Variable(), np.concatenate([np.arange(-8, 8, 0.5), np.arange(8, 40, 1.0), np.arange(40, 400, 8.0)]))

@@ -14,7 +14,7 @@ from scipy import special
 
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.marginals import IntervalKind, mixture_cdf
 from bayesmeta.measures import measure
 from bayesmeta.problem import Quadrature, linear, studies
@@ -316,7 +316,7 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
             high = design.profile({name: float(factor.centre[0]) + factor.per})
             rows.append(high - design.profile({name: float(factor.centre[0])}))
             names.append(name)
-            labels.append("slope" if factor.per == 1 else f"slope per {factor.per:g}")
+            labels.append(f"slope per {factor.per:g}")
             continue
         ordered = [factor.reference, *(level for level in factor.levels if level != factor.reference)]
         for first, second in combinations([str(level) for level in ordered], 2):
@@ -411,7 +411,7 @@ def compare_table(
     for method, ci in _CLASSICAL_ROWS:
         try:
             (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)
-        except ModelError as error:
+        except (ModelError, InferenceError) as error:
             rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error)})
             continue
         rows.append(_classical_row(result, reference))
@@ -442,7 +442,7 @@ def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, A
         "pi_formula": result.pi_formula,
         "p_value": result.p,
         "p_below_null": np.nan,
-        "difference_se": np.nan if reference is None else (result.estimate - reference) / result.se,
+        "difference_se": np.nan if reference is None or result.se == 0 else (result.estimate - reference) / result.se,
         "note": "",
     }
 

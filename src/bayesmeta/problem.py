@@ -58,6 +58,8 @@ class Problem:
     y, X : arrays of shape (k,) and (k, p), rotated
     prior_mean, prior_precision : arrays of shape (p,)
         Of the normal kernel of each coefficient, before any mixing scale; precision 0 is flat.
+    column_moments : array of int of shape (p,)
+        Highest posterior moment that exists, per coefficient.
     """
 
     design: Design
@@ -71,8 +73,13 @@ class Problem:
     cut: Cut | None
     proper: bool
     tau_moments: int
-    mu_moments: int
+    column_moments: NDArray[np.intp]
     typical_se: float
+
+    @property
+    def mu_moments(self) -> int:
+        """Highest moment of mu that exists."""
+        return int(self.column_moments[0])
 
     def conditional(self, tau: FloatArray, log_scales: list[FloatArray]) -> Conditional:
         """Integrate the coefficients out at nodes given by tau and the log mixing scales, each of shape (N,)."""
@@ -154,7 +161,7 @@ def build_problem(effects: Effects, model: Model) -> Problem:
     mean, precision = np.zeros(p), np.zeros(p)
     scales: list[Scale] = []
     cuts: list[Cut] = []
-    mu_df = math.inf
+    column_df = np.full(p, math.inf)
     proper = True
     for term, columns in design.terms:
         prior = model.mu if term == "mu" else model.beta[term].prior
@@ -174,10 +181,8 @@ def build_problem(effects: Effects, model: Model) -> Problem:
         if cut is not None:
             cuts.append(Cut(columns.start, *cut, log_mass))
         proper = proper and prior.proper
-        if term == "mu":
-            mu_df = 0.0 if not math.isfinite(scale) else df
-            if cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1]):
-                mu_df = math.inf
+        bounded = cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1])
+        column_df[columns] = math.inf if bounded else 0.0 if not math.isfinite(scale) else df
         assert width > 0
     if len(cuts) > 1:
         raise ModelError(
@@ -199,10 +204,15 @@ def build_problem(effects: Effects, model: Model) -> Problem:
         )
     tau = None if model.tau is None else resolve(model.tau)
     random_rows = int((rotation.b > 0).sum())
+    if flat and random_rows < effects.k:
+        # contrasts within a trial whose rows share one true effect do not widen with tau: they give no factor back
+        flat -= int(np.linalg.matrix_rank(X[rotation.b == 0][:, precision == 0]))
     if tau is not None:
         require_proper(tau, random_rows, flat)
         proper = proper and tau.proper
-    tau_moments, mu_moments, _ = moment_limit(tau, random_rows, flat, mu_df)
+    limits = {df: moment_limit(tau, random_rows, flat, df) for df in set(column_df.tolist())}
+    tau_moments = next(iter(limits.values()))[0]
+    column_moments = np.array([limits[df][1] for df in column_df.tolist()], np.intp)
     return Problem(
         design,
         rotation,
@@ -215,7 +225,7 @@ def build_problem(effects: Effects, model: Model) -> Problem:
         cuts[0] if cuts else None,
         proper,
         tau_moments,
-        mu_moments,
+        column_moments,
         float(np.median(effects.se)),
     )
 
@@ -307,11 +317,9 @@ def linear(quadrature: Quadrature, rows: FloatArray, new_study: NDArray[np.bool_
     with np.errstate(over="ignore"):
         var = var + np.where(new_study[:, None], np.square(quadrature.tau), 0.0)
     cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
-    # contrasts of properly distributed coefficients keep their moments; whatever holds mu or a new effect may not
-    depends = (rows[:, problem.prior_precision == 0] != 0).any(axis=1) | (rows[:, 0] != 0)
-    moments = np.minimum(
-        np.where(depends, problem.mu_moments, 2), np.where(new_study, min(problem.tau_moments, problem.mu_moments), 2)
-    )
+    # a quantity has the moments of the worst coefficient that it holds, and a new study also those of tau
+    moments = np.where(rows != 0, problem.column_moments, 2).min(axis=1)
+    moments = np.where(new_study, np.minimum(moments, problem.tau_moments), moments)
     return Functional(mean, var, cut_cov, moments)
 
 

@@ -30,8 +30,10 @@ TOLERANCE = 1e-8
 FIRST_NODES = 65
 MAX_NODES = 16385
 MAX_TENSOR_NODES = 2_000_000
-# log mixing scales that are tried when the window of tau is sought
-TRIAL_SCALES = np.array([-3.0, 0.0, 3.0, 9.0])
+# log mixing scales that are tried when the window of tau is sought: the last lets a prior reach data 1e9 scales away
+TRIAL_SCALES = np.arange(-3.0, 43.0, 3.0)
+# an end of a window at which the integrand is above this share of its maximum cuts something off
+CUT_OFF = 1e-12
 # nodes whose weight is below this share of the largest change no digit
 NEGLIGIBLE = 1e-24
 
@@ -133,7 +135,11 @@ def solve(
     windows = _windows(problem, axes)
     counts = [first_nodes] + [max(33, first_nodes // 2 + 1)] * (len(axes) - 1) if len(axes) > 1 else [first_nodes]
     while True:
-        result, unsettled = _on_nodes(problem, axes, windows, counts, tolerance)
+        result, unsettled, wider = _on_nodes(problem, axes, windows, counts, tolerance)
+        if wider != windows:
+            # the search for the windows rests on a few trial scales; what it missed shows at an end
+            windows = wider
+            continue
         if not unsettled:
             return result
         for axis in unsettled:
@@ -156,8 +162,8 @@ def _without_axes(problem: Problem) -> Quadrature:
 
 def _on_nodes(
     problem: Problem, axes: list[Axis], windows: list[tuple[float, float]], counts: list[int], tolerance: float
-) -> tuple[Quadrature, list[int]]:
-    """Integrate on given rules, and name the axes on which halving the rule changes an answer."""
+) -> tuple[Quadrature, list[int], list[tuple[float, float]]]:
+    """Integrate on given rules; name the axes on which halving the rule changes an answer, and widen cut windows."""
     points, fine, half = [], [], []
     for (low, high), n in zip(windows, counts, strict=True):
         nodes, weights = chebyshev.rule(n)
@@ -220,7 +226,23 @@ def _on_nodes(
         max(errors),
         tuple(counts),
     )
-    return result, [axis for axis, error in enumerate(errors) if not error <= tolerance]
+    unsettled = [axis for axis, error in enumerate(errors) if not error <= tolerance]
+    return result, unsettled, _widened(density.reshape(counts), axes, windows)
+
+
+def _widened(density: FloatArray, axes: list[Axis], windows: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Windows without ends at which the integrand is still high, unless the axis ends there too."""
+    wider = []
+    for number, (axis, (low, high)) in enumerate(zip(axes, windows, strict=True)):
+        profile = density.max(axis=tuple(i for i in range(len(axes)) if i != number))
+        reach = 0.5 * (high - low)
+        first, last = float(axis.scan[0]), float(axis.scan[-1])
+        if profile[0] > CUT_OFF * profile.max() and low > first:
+            low = max(first, low - reach)
+        if profile[-1] > CUT_OFF * profile.max() and high < last:
+            high = min(last, high + reach)
+        wider.append((low, high))
+    return wider
 
 
 def _matters(problem: Problem, tau: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:

@@ -176,7 +176,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[float, float]:
     """Log predictive density of the left-out rows given the rest, and a p-value where there is one row."""
     if rest.quadrature.problem.cut is not None:
-        raise ModelError("leave-one-out is not available with a truncated prior of mu; use a normal prior.")
+        raise ModelError("leave-one-out is not available with a truncated or uniform prior; use a normal prior.")
     quadrature = rest.quadrature
     y = main.effects.y[out]
     X = _rows_for(main, rest, out)

@@ -17,7 +17,7 @@ from bayesmeta.measures.estimates import Estimate
 from bayesmeta.measures.ledger import EffectRows, Ledger, Step
 from bayesmeta.measures.registry import Measure
 from bayesmeta.measures.registry import measure as find_measure
-from bayesmeta.measures.rules import RowFault, Rules, choose, frozen, level_of
+from bayesmeta.measures.rules import RowFault, Rules, choose, frozen, level_of, overflow_faults
 
 __all__ = ["effect_rows"]
 
@@ -534,7 +534,9 @@ def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, obje
             for earlier in range(number):
                 part = _specific(needs[earlier])
                 work.note(rows[part[rows]], f"{sources[earlier].name}: incomplete, and not used")
-            source.compute(rows, work)
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                source.compute(rows, work)
+    work.faults += overflow_faults(work.y, work.se, np.flatnonzero(~free & ~_at_fault(work)), found.name)
     _missing(np.flatnonzero(free & ~_at_fault(work)), sources, needs, work)
     faults = sorted((*table.faults, *work.faults), key=lambda fault: fault.row)
     bad = np.unique([fault.row for fault in faults]).astype(int)

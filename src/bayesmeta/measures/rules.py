@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.errors import DataError, Fault, ModelError
 
-__all__ = ["RowFault", "Rules", "choose", "level_of"]
+__all__ = ["RowFault", "Rules", "choose", "level_of", "overflow_faults"]
 
 Columns = Mapping[str, np.ndarray]
 
@@ -150,3 +150,10 @@ def frozen(x: ArrayLike) -> np.ndarray:
     array = np.array(x, dtype=float)
     array.setflags(write=False)
     return array
+
+
+def overflow_faults(y: np.ndarray, se: np.ndarray, rows: np.ndarray, measure: str) -> list[RowFault]:
+    """Faults of computed rows whose numbers left the range of floating point."""
+    lost = rows[~(np.isfinite(y[rows]) & np.isfinite(se[rows]) & (se[rows] > 0))]
+    rule = f"no {measure} with a standard error can be computed: the numbers differ too much in size"
+    return [RowFault(int(row), measure, float(y[row]), rule, "Check the row's units.") for row in lost]

@@ -26,7 +26,7 @@ from bayesmeta.records.outputs import (
     run_record,
     sensitivity_record,
 )
-from bayesmeta.records.parts import classical_record, unreportable
+from bayesmeta.records.parts import classical_record, data_notes, unreportable
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -34,6 +34,7 @@ __all__ = [
     "check_record",
     "classical_record",
     "compare_record",
+    "data_notes",
     "dumps",
     "envelope",
     "fit_record",
