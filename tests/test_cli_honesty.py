@@ -95,3 +95,14 @@ def test_contrasts_of_ratios_are_ratios(cli, tmp_path):  # type: ignore[no-untyp
     line = next(line for line in out.splitlines() if line.startswith("kind: b - a"))
     assert 0.45 < float(line.split()[4]) < 0.7
     assert "printed as ratios of odds ratios" in " ".join(out.split())
+
+
+def test_a_missing_column_does_not_hide_the_faults_of_cells(cli, tmp_path):  # type: ignore[no-untyped-def]
+    header = "studyx,n_t,mean_t,sd_t,n_c,mean_c,sd_c\n"
+    path = write(tmp_path, header + "A,30,12,-4,30,10,4\nB,1,8,4,30,10,4\nC,30,8,4,30,10,abc\n")
+    code, out, err = cli("pool", path, "--measure", "SMD", "--better", "lower")
+    assert (code, out) == (3, "")
+    lines = err.splitlines()
+    assert any("there is no column 'study'" in line for line in lines)
+    for where in ("row 2, column sd_t", "row 3, column n_t", "row 4, column sd_c"):
+        assert any(where in line for line in lines), where

@@ -118,6 +118,7 @@ def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
     attrs = dict(frame.attrs)
     if "study" not in frame.columns:
         faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
+        _note_cells(frame, ask, faults)
         faults.raise_if_any()
     frame = frame.assign(study=frame["study"].astype("str"))
     frame, assumed = assume_cells(frame, ask, faults)
@@ -155,6 +156,17 @@ def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
     part.attrs = attrs
     return _compute(part, raw, ask, faults, moderators, turned, records,
                     [record for record in assumed if record.row in assumed_here])  # fmt: skip
+
+
+def _note_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
+    """Note faulty cells of a table that cannot be read further, so that they need not wait for the next try."""
+    options = {name: value for name, value in ask.options.items() if name != "form"}
+    try:
+        found = effect_rows(frame, ask.measure, options=options).faults
+    except DataError:
+        note_text_cells(frame, faults)
+        return
+    note_row_faults(found, frame, faults)
 
 
 def _compute(
