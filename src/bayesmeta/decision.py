@@ -250,7 +250,9 @@ def share_of_settings(
     """Posterior of the share of settings in which the true effect is beyond a threshold.
 
     The share ``q = Phi((s mu - M) / tau)`` is unknown because mu and tau are. Its distribution function needs no
-    simulation: ``P(q <= x) = P(s mu <= M + tau Phi**-1(x))``, which is a mixture of normal probabilities.
+    simulation: ``P(q <= x) = P(s mu <= M + tau Phi**-1(x))``, which is a mixture of normal probabilities. Its
+    probabilities are good to 1e-8, the ends of its interval to 1e-6 in probability; with a truncated mu, whose kink no
+    rule takes faster, to 1e-5.
 
     Parameters
     ----------

@@ -250,7 +250,8 @@ def study_weights(fit: Fit) -> FloatArray:
     """Share of each row in the mean effect, in percent, shape ``(k,)``.
 
     Given tau the posterior mean of mu is linear in the estimates; its coefficients are averaged over the posterior of
-    tau and scaled to sum to 100. Under a covariance a row's weight can be negative.
+    tau and scaled to sum to 100. Under a covariance a row's weight can be negative. Under a truncated mu the posterior
+    mean is not linear in the estimates, and the weights are those before truncation.
     """
     problem, quadrature = fit.quadrature.problem, fit.quadrature
     with np.errstate(over="ignore"):

@@ -166,7 +166,6 @@ def build_problem(effects: Effects, model: Model) -> Problem:
     for term, columns in design.terms:
         prior = model.mu if term == "mu" else model.beta[term].prior
         loc, scale, df, cut, log_mass = _location(prior)
-        width = columns.stop - columns.start
         categorical = term != "mu" and any(design.factors[part].levels for part in term.split(":"))
         if categorical and (loc != 0 or cut is not None):
             raise ModelError(
@@ -183,7 +182,6 @@ def build_problem(effects: Effects, model: Model) -> Problem:
         proper = proper and prior.proper
         bounded = cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1])
         column_df[columns] = math.inf if bounded else 0.0 if not math.isfinite(scale) else df
-        assert width > 0
     if len(cuts) > 1:
         raise ModelError(
             "only one coefficient can have a truncated or uniform prior; use normal priors for the others."
