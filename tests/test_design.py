@@ -85,8 +85,8 @@ def prior_covariance(effects: Effects, model: bm.Model) -> tuple[np.ndarray, Any
     design = build_design(effects, model)
     sd = np.concatenate(
         [
-            [1.0 if name == "mu" else model.beta[name].prior.sd] * (columns.stop - columns.start)  # type: ignore[attr-defined]
-            for name, columns in design.terms
+            [1.0 if item.name == "mu" else item.prior.sd] * item.width  # type: ignore[union-attr]
+            for item in design.terms
         ]
     )
     return np.diag(np.square(sd * design.prior_scale)), design

@@ -94,7 +94,7 @@ def _heading(analysis: Analysis) -> list[str]:
 
 
 def _coefficient_priors(fit: bm.Fit, analysis: Analysis) -> str:
-    priors = "; ".join(f"{name} {item.prior!r}" for name, item in fit.model.beta.items())
+    priors = "; ".join(f"{name} {item.text}" for name, item in fit.model.beta.items())
     source = analysis.sources.get("beta") or "source not stated"
     return f"Priors of coefficients: {priors} ({source})."
 

@@ -21,6 +21,8 @@ _HOMES = {
     "Cochrane": "priors",
     "Coefficient": "model",
     "DataError": "errors",
+    "Spreads": "effects",
+    "Tabulated": "effects",
     "Effects": "effects",
     "Exponential": "priors",
     "Fault": "errors",
@@ -36,6 +38,14 @@ _HOMES = {
     "Jeffreys": "priors",
     "LogNormal": "priors",
     "LogStudentT": "priors",
+    "Exchangeable": "model",
+    "MissingLevels": "model",
+    "MissingNumeric": "model",
+    "MissingSD": "model",
+    "Monotone": "model",
+    "OutlierEffects": "model",
+    "Spline": "model",
+    "StudentEffects": "model",
     "Model": "model",
     "ModelError": "errors",
     "Normal": "priors",
@@ -91,7 +101,7 @@ if TYPE_CHECKING:
         threshold,
     )
     from bayesmeta.design import estimable
-    from bayesmeta.effects import Effects
+    from bayesmeta.effects import Effects, Spreads, Tabulated
     from bayesmeta.errors import (
         BayesmetaError,
         BayesmetaWarning,
@@ -104,7 +114,18 @@ if TYPE_CHECKING:
         ProtocolError,
     )
     from bayesmeta.inference import fit
-    from bayesmeta.model import Coefficient, Model
+    from bayesmeta.model import (
+        Coefficient,
+        Exchangeable,
+        MissingLevels,
+        MissingNumeric,
+        MissingSD,
+        Model,
+        Monotone,
+        OutlierEffects,
+        Spline,
+        StudentEffects,
+    )
     from bayesmeta.outcome import Outcome, Protocol, Threshold
     from bayesmeta.posterior import (
         bayes_factor,

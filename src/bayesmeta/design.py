@@ -8,20 +8,23 @@ answer the same under any relabelling or reference.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.curves import Curve, Line, Ramps, Smooth, knots_at
+from bayesmeta.distributions import Prior
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Coefficient, Model
+from bayesmeta.model import Coefficient, Exchangeable, Model, Monotone, Spline, Term
 
-__all__ = ["Contrast", "Design", "Estimable", "Factor", "build_design", "estimable"]
+__all__ = ["Columns", "Contrast", "Design", "Estimable", "Factor", "build_design", "estimable"]
 
 FloatArray = NDArray[np.float64]
 # trials beyond the number of coefficients that a regression needs before it is fitted
@@ -37,24 +40,69 @@ class Factor:
     levels : tuple of str
         Sorted; empty for a numeric moderator.
     centre : array
-        Frequencies of the levels, or the mean of a numeric moderator (shape (1,)).
+        Frequencies of the levels, or the mean of a numeric moderator (shape (1,)), over the rows that state it.
     basis : array of shape (levels, levels - 1)
-        Orthonormal contrasts; ``[[1 / per]]`` for a numeric moderator.
+        Orthonormal contrasts; empty for a numeric moderator.
+    curve : Curve or None
+        Columns of a numeric moderator: a line, a smooth curve or monotone ramps.
+    missing : array of bool of shape (k,)
+        Rows that do not state the moderator.
     """
 
     name: str
     levels: tuple[str, ...]
     centre: FloatArray
     basis: FloatArray
-    per: float
+    curve: Curve | None
     reference: str | None
+    missing: NDArray[np.bool_]
+
+    @property
+    def per(self) -> float:
+        """Unit of a numeric moderator's slope."""
+        return self.curve.per if isinstance(self.curve, (Line, Smooth)) else 1.0
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.basis.shape[1] if self.curve is None else self.curve.width
 
     def columns(self, values: NDArray[Any]) -> FloatArray:
-        """Columns of shape ``(rows, c)`` for values of this moderator."""
-        if not self.levels:
-            return (np.asarray(values, float)[:, None] - self.centre) @ self.basis
-        indicator = np.array([[value == level for level in self.levels] for value in values], float)
+        """Columns of shape ``(rows, c)`` for values of this moderator; a missing value stands at the centre."""
+        if self.curve is not None:
+            numbers = np.asarray(values, float)
+            return self.curve.columns(np.where(np.isnan(numbers), self.centre[0], numbers), float(self.centre[0]))
+        indicator = np.array(
+            [
+                self.centre if _is_missing(value) else np.array([value == level for level in self.levels], float)
+                for value in values
+            ]
+        )
         return (indicator - self.centre) @ self.basis
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value == "" or value != value
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a design belong to one term, and their prior.
+
+    Exactly one of these describes the coefficients: a stated ``prior``; a ``sd`` that is learned, ``b ~ N(0, s**2)``;
+    or ``total``, of which a Dirichlet gives each column its share.
+    """
+
+    name: str
+    columns: slice
+    prior: Prior | None = None
+    sd: Prior | None = None
+    total: Prior | None = None
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.columns.stop - self.columns.start
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,8 +121,9 @@ class Design:
     ----------
     X : array of shape (k, p)
         First column one; the others centred.
-    terms : tuple of (name, columns)
-        Which columns of ``X`` belong to which term; the first is ``mu``.
+    terms : tuple of Columns
+        Which columns of ``X`` belong to which term; the first is ``mu``. A smooth curve has two terms, its line and
+        its departure from it.
     prior_scale : array of shape (p,)
         What the stated prior's scale is multiplied by to give that of the internal coefficient.
     contrasts : tuple of Contrast
@@ -82,11 +131,12 @@ class Design:
     """
 
     X: FloatArray
-    terms: tuple[tuple[str, slice], ...]
+    terms: tuple[Columns, ...]
     prior_scale: FloatArray
     contrasts: tuple[Contrast, ...]
     factors: Mapping[str, Factor]
     moderators: Mapping[str, NDArray[Any]]
+    entries: tuple[str, ...] = ()
 
     @property
     def p(self) -> int:
@@ -127,20 +177,20 @@ class Design:
             else self.moderators[name]
             for name in self.factors
         }
-        centre = np.concatenate([[0.0], _raw_columns(self.factors, self.terms, self.moderators)[:, 1:].mean(axis=0)])
-        return _raw_columns(self.factors, self.terms, values).mean(axis=0) - centre
+        centre = _raw_columns(self.factors, self.entries, self.moderators).mean(axis=0)
+        return np.concatenate([[1.0], _raw_columns(self.factors, self.entries, values).mean(axis=0) - centre])
 
 
 def _raw_columns(
-    factors: Mapping[str, Factor], terms: tuple[tuple[str, slice], ...], values: Mapping[str, NDArray[Any]]
+    factors: Mapping[str, Factor], entries: Sequence[str], values: Mapping[str, NDArray[Any]]
 ) -> FloatArray:
-    rows = len(next(iter(values.values()))) if values else 0
-    parts = [np.ones((rows, 1))]
-    for name, _ in terms[1:]:
-        block = np.ones((rows, 1))
+    """Columns of every entry (a moderator or an interaction), before they are centred, shape ``(rows, p - 1)``."""
+    parts = []
+    for name in entries:
+        block = np.ones((len(values[name.split(":")[0]]), 1))
         for part in name.split(":"):
             columns = factors[part].columns(values[part])
-            block = (block[:, :, None] * columns[:, None, :]).reshape(rows, -1)
+            block = (block[:, :, None] * columns[:, None, :]).reshape(block.shape[0], -1)
         parts.append(block)
     return np.hstack(parts)
 
@@ -155,28 +205,44 @@ def _helmert(levels: int) -> FloatArray:
     return H
 
 
-def _factor(name: str, effects: Effects, coefficient: Coefficient | None) -> Factor:
+def _factor(name: str, effects: Effects, term: Term | None, imputed: bool) -> Factor:
     if name not in effects.moderators:
         allowed = ", ".join(effects.moderators) or "none: the effects carry no moderators"
         raise ModelError(f"unknown moderator {name!r}. Allowed: {allowed}.")
     values = effects.moderators[name]
     numeric = values.dtype.kind == "f"
-    missing = np.isnan(values) if numeric else np.array([v is None or v == "" or v != v for v in values])
-    if missing.any():
+    missing = np.isnan(values) if numeric else np.array([_is_missing(v) for v in values])
+    if missing.any() and not imputed:
         rows = ", ".join(effects.label[i] for i in np.flatnonzero(missing)[:5])
         raise ModelError(
-            f"moderator {name}: no value for {rows}. Exclude these rows with a reason, or leave the moderator out; "
-            "missing values are never dropped silently."
+            f"moderator {name}: no value for {rows}. State its population under `missing`, so that it is imputed "
+            "jointly; or exclude these rows with a reason, or leave the moderator out. Missing values are never "
+            "dropped silently."
         )
-    per = coefficient.per if coefficient else 1.0
+    if missing.all():
+        raise ModelError(f"moderator {name}: no row states it, so nothing can be learned of it. Leave it out.")
     if numeric:
-        return Factor(name, (), np.array([values.mean()]), np.array([[1.0 / per]]), per, None)
-    levels = tuple(sorted({str(v) for v in values}))
-    reference = (coefficient.reference if coefficient else None) or levels[0]
+        if isinstance(term, Exchangeable):
+            raise ModelError(f"moderator {name}: it is numeric, and only levels can be exchangeable.")
+        stated = values[~missing]
+        return Factor(name, (), np.array([stated.mean()]), np.empty((0, 0)), _curve(term, stated), None, missing)
+    if isinstance(term, (Spline, Monotone)):
+        raise ModelError(f"moderator {name}: it is categorical, and has no {type(term).__name__.lower()} curve.")
+    stated_levels = [str(v) for v in values[~missing]]
+    levels = tuple(sorted(set(stated_levels)))
+    reference = (term.reference if term else None) or levels[0]
     if reference not in levels:
         raise ModelError(f"moderator {name}: reference {reference!r} is not in the data. Levels: {', '.join(levels)}.")
-    frequency = np.array([np.mean([v == level for v in values]) for level in levels])
-    return Factor(name, levels, frequency, _helmert(len(levels)), 1.0, reference)
+    frequency = np.array([np.mean([v == level for v in stated_levels]) for level in levels])
+    return Factor(name, levels, frequency, _helmert(len(levels)), None, reference, missing)
+
+
+def _curve(term: Term | None, stated: FloatArray) -> Curve:
+    if isinstance(term, Spline):
+        return Smooth(term.per, knots_at(term.knots, stated))
+    if isinstance(term, Monotone):
+        return Ramps(knots_at(term.knots, stated))
+    return Line(term.per if isinstance(term, Coefficient) else 1.0)
 
 
 def _contrasts(name: str, columns: slice, p: int, factors: Mapping[str, Factor]) -> list[Contrast]:
@@ -184,9 +250,8 @@ def _contrasts(name: str, columns: slice, p: int, factors: Mapping[str, Factor])
     choices: list[list[tuple[str, FloatArray]]] = []
     for part in name.split(":"):
         factor = factors[part]
-        if not factor.levels:
-            unit = "" if factor.per == 1 else f" per {factor.per:g}"
-            choices.append([(f"{part}{unit}", np.array([1.0]))])
+        if factor.curve is not None:
+            choices.append([(f"{part}{factor.curve.reported[0]}", factor.curve.reported[1])])
             continue
         base = factor.levels.index(factor.reference or factor.levels[0])
         choices.append(
@@ -224,32 +289,63 @@ def build_design(effects: Effects, model: Model) -> Design:
     ([[1.0, -0.5], [1.0, 0.5]], [1.0, 0.5])
     """
     if not model.beta:
-        return Design(np.ones((effects.k, 1)), (("mu", slice(0, 1)),), np.ones(1), (), {}, {})
+        mu = (Columns("mu", slice(0, 1), model.mu),)
+        return Design(np.ones((effects.k, 1)), mu, np.ones(1), (), {}, {})
     parts = dict.fromkeys(part for name in model.beta for part in name.split(":"))
-    factors = {part: _factor(part, effects, model.beta.get(part)) for part in parts}
+    factors = {part: _factor(part, effects, model.beta.get(part), part in model.missing) for part in parts}
     constant = [
         name
         for name, factor in factors.items()
-        if len(factor.levels) == 1 or (not factor.levels and np.ptp(effects.moderators[name]) == 0)
+        if len(factor.levels) == 1 or (not factor.levels and np.ptp(_stated(effects, factor)) == 0)
     ]
     if constant:
         raise ModelError(
             f"moderator {', '.join(constant)}: the same in every row, so it cannot be a moderator here. Leave it out."
         )
-    terms: list[tuple[str, slice]] = [("mu", slice(0, 1))]
+    terms = [Columns("mu", slice(0, 1), model.mu)]
     scale = [1.0]
-    for name in model.beta:
-        width = math.prod(factors[part].basis.shape[1] for part in name.split(":"))
-        start = terms[-1][1].stop
-        terms.append((name, slice(start, start + width)))
-        # a contrast of two exchangeable deviations with scale s has scale s * sqrt(2), and so on for products
-        categories = sum(bool(factors[part].levels) for part in name.split(":"))
-        scale += [2 ** (-categories / 2)] * width
+    contrasts: list[tuple[str, slice]] = []
+    for name, term in model.beta.items():
+        start = len(scale)
+        pieces = [factors[part] for part in name.split(":")]
+        curved = any(isinstance(piece.curve, (Smooth, Ramps)) for piece in pieces)
+        if len(pieces) > 1 and (curved or any(piece.missing.any() for piece in pieces)):
+            raise ModelError(f"interaction {name}: its moderators may be neither curves nor imputed.")
+        scale += _prior_scales(name, term, factors)
+        columns = slice(start, len(scale))
+        contrasts.append((name, columns))
+        terms += _term_columns(name, term, columns)
+    entries = tuple(model.beta)
     values = {part: effects.moderators[part] for part in parts}
-    raw = _raw_columns(factors, tuple(terms), values)
-    X = raw - np.concatenate([[0.0], raw[:, 1:].mean(axis=0)])
-    contrasts = tuple(c for name, columns in terms[1:] for c in _contrasts(name, columns, X.shape[1], factors))
-    return Design(X, tuple(terms), np.array(scale), contrasts, factors, values)
+    raw = _raw_columns(factors, entries, values)
+    X = np.hstack([np.ones((effects.k, 1)), raw - raw.mean(axis=0)])
+    reported = tuple(c for name, columns in contrasts for c in _contrasts(name, columns, X.shape[1], factors))
+    return Design(X, tuple(terms), np.array(scale), reported, factors, values, entries)
+
+
+def _stated(effects: Effects, factor: Factor) -> NDArray[Any]:
+    return effects.moderators[factor.name][~factor.missing]
+
+
+def _prior_scales(name: str, term: Term, factors: Mapping[str, Factor]) -> list[float]:
+    """Give what the stated scale is multiplied by, per column of a term."""
+    parts = name.split(":")
+    width = math.prod(factors[part].width for part in parts)
+    if isinstance(term, Coefficient):
+        # a contrast of two exchangeable deviations with scale s has scale s * sqrt(2), and so on for products
+        return [2 ** (-sum(bool(factors[part].levels) for part in parts) / 2)] * width
+    return [1.0] * width
+
+
+def _term_columns(name: str, term: Term, columns: slice) -> list[Columns]:
+    if isinstance(term, Coefficient):
+        return [Columns(name, columns, term.prior)]
+    if isinstance(term, Exchangeable):
+        return [Columns(name, columns, sd=term.sd)]
+    if isinstance(term, Monotone):
+        return [Columns(name, columns, total=term.total)]
+    line = slice(columns.start, columns.start + 1)
+    return [Columns(name, line, term.slope), Columns(f"{name}: curve", slice(line.stop, columns.stop), sd=term.sd)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +383,15 @@ def estimable(effects: Effects, model: Model) -> Estimable:
     def single(name: str) -> bool:
         if name not in effects.moderators:
             return False
-        values = effects.moderators[name]
-        return bool(np.ptp(values) == 0) if values.dtype.kind == "f" else len({str(v) for v in values}) == 1
+        stated = {str(value) for value in effects.moderators[name].tolist() if not _is_missing(value)}
+        return len(stated) < 2
 
     parts = dict.fromkeys(part for name in model.beta for part in name.split(":"))
     left_out = tuple(part for part in parts if single(part))
     kept = {name: c for name, c in model.beta.items() if not set(name.split(":")) & set(left_out)}
-    reduced = Model(model.mu, model.tau, kept, model.rho)
+    reduced = dataclasses.replace(
+        model, beta=kept, missing={name: item for name, item in model.missing.items() if name in kept}
+    )
     if not kept:
         return Estimable(False, "not estimable: every moderator has one level", left_out, reduced)
     design = build_design(effects, reduced)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault
 from bayesmeta.measures.registry import MEASURES
 
-__all__ = ["Block", "Effects", "component_labels"]
+__all__ = ["Block", "Effects", "Spreads", "Tabulated", "component_labels"]
 
 FloatArray = NDArray[np.float64]
 Block = tuple[NDArray[np.intp], FloatArray]
@@ -47,6 +47,60 @@ def component_labels(linked: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tabulated:
+    """Estimates as functions of one number that nobody reported, such as a pre-post correlation.
+
+    Parameters
+    ----------
+    low, high : float
+        The range over which they are tabulated.
+    y, se : arrays of shape (k, m)
+        At the nodes of ``chebyshev.rule(m)`` on that range, ascending; constant in rows that do not depend on it.
+    """
+
+    low: float
+    high: float
+    y: FloatArray
+    se: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("y", "se"):
+            object.__setattr__(self, name, _frozen(np.array(getattr(self, name), float, ndmin=2)))
+        if not self.low < self.high or self.y.shape != self.se.shape:
+            raise DataError(f"tabulated on {self.low} to {self.high}: the range ascends, and y and se have one shape.")
+        if not (np.isfinite(self.y).all() and np.isfinite(self.se).all() and (self.se > 0).all()):
+            raise DataError("tabulated: estimates are finite and standard errors positive everywhere on the range.")
+
+    @property
+    def rows(self) -> NDArray[np.bool_]:
+        """Rows that depend on the number, shape (k,)."""
+        return (np.ptp(self.y, axis=1) > 0) | (np.ptp(self.se, axis=1) > 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spreads:
+    """Raw differences and standard deviations behind MD and SMD rows, where some trials do not report an SD.
+
+    Parameters
+    ----------
+    difference : array of shape (k,)
+        Mean difference, in the direction of ``y``.
+    sd : array of shape (k,)
+        Standard deviation pooled over the two arms, ``nan`` where it is not reported.
+    """
+
+    difference: FloatArray
+    sd: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("difference", "sd"):
+            object.__setattr__(self, name, _frozen(np.array(getattr(self, name), float, ndmin=1)))
+        known = self.sd[~np.isnan(self.sd)]
+        if self.difference.shape != self.sd.shape or not np.isfinite(self.difference).all() or not (known > 0).all():
+            raise DataError("spreads: differences are finite, and standard deviations positive or missing, per row.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Effects:
     """Estimates ``y`` with standard errors ``se`` of one outcome, and what is known of their dependence.
 
@@ -70,6 +124,12 @@ class Effects:
         Treated and control arm of each row; they say which participants are counted once.
     n : array of shape (k, 2), optional
         Participants of the treated and the control arm, ``nan`` where unknown.
+    counts : array of shape (k, 4), optional
+        Events and participants of the treated arm, then of the control arm.
+    tabulated : mapping of str to Tabulated
+        The estimates as functions of numbers that nobody reported; ``y`` and ``se`` are those at a stated value.
+    spreads : Spreads, optional
+        Raw differences and SDs, where SDs are missing; ``y`` and ``se`` of such rows rest on an imputed constant.
     ledger : sequence, optional
         One derivation per row: raw cells, formula, assumptions.
     name, better, unit : str, optional
@@ -97,6 +157,9 @@ class Effects:
     cluster: tuple[str, ...] | None = field(default=None, kw_only=True)
     arms: tuple[tuple[str, str], ...] | None = field(default=None, kw_only=True)
     n: FloatArray | None = field(default=None, kw_only=True)
+    counts: FloatArray | None = field(default=None, kw_only=True)
+    tabulated: Mapping[str, Tabulated] = field(default_factory=dict, kw_only=True)
+    spreads: Spreads | None = field(default=None, kw_only=True)
     ledger: Sequence[Any] | None = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
     better: Literal["higher", "lower"] | None = field(default=None, kw_only=True)
@@ -117,6 +180,9 @@ class Effects:
             cluster: Sequence[str] | None = None,
             arms: Sequence[tuple[str, str]] | None = None,
             n: ArrayLike | None = None,
+            counts: ArrayLike | None = None,
+            tabulated: Mapping[str, Tabulated] = ...,
+            spreads: Spreads | None = None,
             ledger: Sequence[Any] | None = None,
             name: str | None = None,
             better: str | None = None,
@@ -132,8 +198,10 @@ class Effects:
             value = getattr(self, name)
             if name != "ledger" and value is not None:
                 put(self, name, tuple(tuple(v) if name == "arms" else str(v) for v in value))
-        if self.n is not None:
-            put(self, "n", _frozen(np.asarray(self.n, float)))
+        for name in ("n", "counts"):
+            if getattr(self, name) is not None:
+                put(self, name, _frozen(np.asarray(getattr(self, name), float)))
+        put(self, "tabulated", MappingProxyType(dict(self.tabulated)))
         self._check_shapes()
         moderators = {}
         for name, values in self.moderators.items():
@@ -248,6 +316,14 @@ class Effects:
                 cluster=pick(self.cluster),
                 arms=pick(self.arms),
                 n=None if self.n is None else self.n[index],
+                counts=None if self.counts is None else self.counts[index],
+                tabulated={
+                    name: Tabulated(item.low, item.high, item.y[index], item.se[index])
+                    for name, item in self.tabulated.items()
+                },
+                spreads=None
+                if self.spreads is None
+                else Spreads(self.spreads.difference[index], self.spreads.sd[index]),
                 ledger=pick(self.ledger),
                 name=self.name,
                 better=self.better,
@@ -297,9 +373,11 @@ class Effects:
             "se": self.se.size,
             "label": len(self.label) or k,
             **{f"moderator {name}": len(values) for name, values in self.moderators.items()},
+            **{f"tabulated {name}": len(item.y) for name, item in self.tabulated.items()},
+            **({} if self.spreads is None else {"spreads": len(self.spreads.sd)}),
             **{
                 name: len(value)
-                for name in ("cluster", "arms", "n", "ledger")
+                for name in ("cluster", "arms", "n", "counts", "ledger")
                 if (value := getattr(self, name)) is not None
             },
         }
@@ -331,11 +409,29 @@ class Effects:
                     "Correct the standard error or leave the row out.",
                 )
             )
+        if self.counts is not None:
+            faults += self._count_faults()
         for name, number in Counter(self.label).items():
             if number > 1:
                 faults.append(Fault(f"label {name!r}", f"used {number} times", "Labels must be unique."))
         if faults:
             raise DataError(faults)
+
+    def _count_faults(self) -> list[Fault]:
+        assert self.counts is not None
+        if self.counts.ndim != 2 or self.counts.shape[1] != 4:
+            return [Fault("counts", f"shape {self.counts.shape}", "Give events_t, n_t, events_c, n_c per row.")]
+        events, sizes = self.counts[:, [0, 2]], self.counts[:, [1, 3]]
+        whole = (self.counts == np.round(self.counts)).all(axis=1)
+        bad = ~(whole & (events >= 0).all(axis=1) & (events <= sizes).all(axis=1) & (sizes > 0).all(axis=1))
+        return [
+            Fault(
+                f"row {row + 1} ({self.label[row]}), counts",
+                f"{self.counts[row].tolist()} are not events among participants",
+                "Whole numbers, events from 0 to the size of the arm.",
+            )
+            for row in np.flatnonzero(bad)
+        ]
 
     def _check_blocks(self) -> None:
         seen: set[int] = set()

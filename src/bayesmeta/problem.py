@@ -163,8 +163,9 @@ def build_problem(effects: Effects, model: Model) -> Problem:
     cuts: list[Cut] = []
     column_df = np.full(p, math.inf)
     proper = True
-    for term, columns in design.terms:
-        prior = model.mu if term == "mu" else model.beta[term].prior
+    for item in design.terms:
+        term, columns, prior = item.name, item.columns, item.prior
+        assert prior is not None
         loc, scale, df, cut, log_mass = _location(prior)
         categorical = term != "mu" and any(design.factors[part].levels for part in term.split(":"))
         if categorical and (loc != 0 or cut is not None):

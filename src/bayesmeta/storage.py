@@ -11,10 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.effects import Effects
+from bayesmeta.effects import Effects, Spreads, Tabulated
 from bayesmeta.errors import BayesmetaWarning, Check, DataError
 from bayesmeta.measures import Derivation
-from bayesmeta.model import Coefficient, Model
+from bayesmeta.model import (
+    Coefficient,
+    Exchangeable,
+    MissingLevels,
+    MissingNumeric,
+    MissingSD,
+    Model,
+    Monotone,
+    OutlierEffects,
+    Spline,
+    StudentEffects,
+)
 from bayesmeta.outcome import BaselineRisk, Exclusion, Moderator, NaturalUnit, Outcome, Threshold
 from bayesmeta.priors import Prior, parse
 
@@ -28,11 +39,21 @@ _TYPES: dict[str, type] = {
         Coefficient,
         Derivation,
         Effects,
+        Exchangeable,
         Exclusion,
+        MissingLevels,
+        MissingNumeric,
+        MissingSD,
         Model,
         Moderator,
+        Monotone,
         NaturalUnit,
+        OutlierEffects,
         Outcome,
+        Spline,
+        Spreads,
+        StudentEffects,
+        Tabulated,
         Threshold,
     )
 }

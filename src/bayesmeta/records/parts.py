@@ -114,7 +114,7 @@ def prior_records(fit: Fit, sources: Mapping[str, str]) -> dict[str, Any]:
     record = {name: {"prior": text, "source": sources.get(name) or None} for name, text in stated.items()}
     for name, coefficient in fit.model.beta.items():
         source = sources.get(f"beta.{name}") or sources.get("beta") or DEFAULT_COEFFICIENT_SOURCE
-        record[f"beta.{name}"] = {"prior": repr(coefficient.prior), "source": source}
+        record[f"beta.{name}"] = {"prior": coefficient.text, "source": source}
     return record
 
 
