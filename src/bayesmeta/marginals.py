@@ -24,6 +24,8 @@ __all__ = [
     "Marginal",
     "NormalMixture",
     "Variable",
+    "check_interval",
+    "check_probabilities",
     "from_density",
     "mixture_cdf",
     "mixture_quantile",
@@ -56,7 +58,7 @@ class Marginal(Protocol):
 
     @property
     def mcse(self) -> float:
-        """Monte Carlo standard error of the mean: zero, because nothing is simulated."""
+        """Monte Carlo standard error of the mean; zero where nothing is simulated."""
         ...
 
     def cdf(self, x: ArrayLike) -> FloatArray:
@@ -84,14 +86,16 @@ class Marginal(Protocol):
         ...
 
 
-def _check_interval(level: float, kind: str) -> None:
+def check_interval(level: float, kind: str) -> None:
+    """Refuse a level or a kind of interval that does not exist."""
     if not 0 < level < 1:
         raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
     if kind not in INTERVAL_KINDS:
         raise ModelError(f"unknown interval kind {kind!r}. Allowed: {', '.join(INTERVAL_KINDS)}.")
 
 
-def _check_probabilities(p: ArrayLike) -> FloatArray:
+def check_probabilities(p: ArrayLike) -> FloatArray:
+    """Give probabilities as an array, and refuse what is none."""
     p = np.asarray(p, float)
     if not np.all((p >= 0) & (p <= 1)):
         raise ModelError("probabilities lie between 0 and 1.")
@@ -277,7 +281,7 @@ class NormalMixture:
 
     def quantile(self, p: ArrayLike) -> FloatArray:
         """Quantiles at probabilities ``p``, of the shape of ``p``."""
-        p = _check_probabilities(p)
+        p = check_probabilities(p)
         flat = p.ravel()
         x = np.where(flat == 0, -np.inf, np.inf)
         inner = (flat > 0) & (flat < 1)
@@ -299,7 +303,7 @@ class NormalMixture:
 
     def interval(self, level: float = 0.95, kind: IntervalKind = "central") -> tuple[float, float]:
         """Interval that holds probability ``level``: equal tails, or the shortest."""
-        _check_interval(level, kind)
+        check_interval(level, kind)
         if kind == "shortest":
             return _shortest(self, level)
         low, high = self.quantile(np.array([(1 - level) / 2, (1 + level) / 2]))
@@ -490,7 +494,7 @@ class Gridded:
 
     def quantile(self, p: ArrayLike) -> FloatArray:
         """Quantiles at probabilities ``p``: Newton's method from the nearest node, safeguarded by bisection."""
-        p = _check_probabilities(p)
+        p = check_probabilities(p)
         target = p.ravel()
         panel = np.minimum(np.maximum(self._before.searchsorted(target, side="right") - 1, 0), self.values.shape[0] - 1)
         left, width = self.edges[panel], self.edges[panel + 1] - self.edges[panel]
@@ -519,7 +523,7 @@ class Gridded:
 
     def interval(self, level: float = 0.95, kind: IntervalKind = "central") -> tuple[float, float]:
         """Interval that holds probability ``level``: equal tails, or the shortest."""
-        _check_interval(level, kind)
+        check_interval(level, kind)
         if kind == "shortest":
             return _shortest(self, level)
         low, high = self.quantile(np.array([(1 - level) / 2, (1 + level) / 2]))

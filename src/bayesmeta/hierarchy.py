@@ -1,0 +1,564 @@
+"""One model for one set of effects as arrays of rows, for engines that draw; functions of arrays.
+
+A row of the effects is one row here, unless a categorical moderator of its trial is missing: then the trial's rows stand
+once for every level it may have, a *scenario* each. Rows that share patients are rotated (`likelihood.rotate`), so that
+given the parameters every row has its own variance ``a + spread``, and study effects are integrated out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta import chebyshev
+from bayesmeta.curves import Line
+from bayesmeta.design import Design, build_design
+from bayesmeta.effects import Effects, component_labels
+from bayesmeta.errors import ModelError
+from bayesmeta.likelihood import rotate
+from bayesmeta.model import MissingLevels, MissingNumeric, Model, OutlierEffects, StudentEffects
+
+__all__ = [
+    "Conditional",
+    "Hierarchy",
+    "Imputed",
+    "Levels",
+    "Polynomial",
+    "build_hierarchy",
+    "condition",
+    "control_arms",
+    "effect_factor",
+    "estimates",
+    "spreads",
+    "study_draws",
+    "units_of",
+]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+_LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imputed:
+    """A numeric moderator that some trials do not state.
+
+    Attributes
+    ----------
+    stated : array
+        One value per trial that states it.
+    trials : tuple of str
+        Those that do not, n of them.
+    place : array of shape (E, n)
+        One where a row belongs to such a trial.
+    """
+
+    name: str
+    population: MissingNumeric
+    column: int
+    centre: float
+    per: float
+    stated: FloatArray
+    trials: tuple[str, ...]
+    place: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """A categorical moderator that some trials do not state.
+
+    Attributes
+    ----------
+    counts : array of shape (L,)
+        Trials that state each level.
+    trials : tuple of str
+        Those that do not.
+    taken : array of int of shape (S, trials)
+        Level of each such trial in each scenario; -1 where the scenario is of another unit.
+    shift : array of shape (L,)
+        Log odds by which a level is likelier where it is missing.
+    """
+
+    name: str
+    population: MissingLevels
+    levels: tuple[str, ...]
+    counts: FloatArray
+    trials: tuple[str, ...]
+    taken: IntArray
+    shift: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Polynomial:
+    """Estimates as Chebyshev series in a number that nobody reported, shape ``(E, m)`` each."""
+
+    name: str
+    low: float
+    high: float
+    y: FloatArray
+    se: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hierarchy:
+    """Effects and model in the form that is sampled.
+
+    Attributes
+    ----------
+    row : array of int of shape (E,)
+        Which row of the effects.
+    scenario : array of int of shape (E,)
+    unit : array of int of shape (S,)
+        Which unit (trials that depend on each other) a scenario is of.
+    X : array of shape (E, p)
+    y, a, b : arrays of shape (E,)
+        Estimates as they are; sampling variance and weight of the study effects' variance after rotation.
+    turns : tuple of (rows, forward, backward)
+        The rotation of every set of rows that share patients, there and back.
+    logdet : array of shape (S,)
+    cluster : array of shape (E,) or None
+        The rotated indicator of each row's cluster.
+    sd_rows : array of int
+        Rows (of E) whose standard deviation is missing.
+    """
+
+    effects: Effects
+    model: Model
+    design: Design
+    units: tuple[str, ...]
+    row: IntArray
+    scenario: IntArray
+    unit: IntArray
+    X: FloatArray
+    y: FloatArray
+    a: FloatArray
+    b: FloatArray
+    turns: tuple[tuple[IntArray, FloatArray, FloatArray], ...]
+    logdet: FloatArray
+    cluster: FloatArray | None
+    imputed: tuple[Imputed, ...]
+    levels: tuple[Levels, ...]
+    polynomials: tuple[Polynomial, ...]
+    sd_rows: IntArray
+
+    @property
+    def row_unit(self) -> IntArray:
+        """Unit of every row, shape (E,)."""
+        return self.unit[self.scenario]
+
+    def rotate(self, M: FloatArray) -> FloatArray:
+        """Apply the rotation to rows of ``M`` of shape (E, ...)."""
+        result = np.array(M, float)
+        for rows, forward, _ in self.turns:
+            result[rows] = forward @ result[rows]
+        return result
+
+    def unrotate(self, M: FloatArray) -> FloatArray:
+        """Undo the rotation."""
+        result = np.array(M, float)
+        for rows, _, backward in self.turns:
+            result[rows] = backward @ result[rows]
+        return result
+
+    @property
+    def rotation_matrix(self) -> FloatArray:
+        """The rotation as one dense matrix, shape (E, E)."""
+        return self.rotate(np.eye(self.row.size))
+
+    def by_scenario(self, rows: FloatArray) -> FloatArray:
+        """Sum rows of shape (E, N) by scenario, shape (S, N)."""
+        total = np.zeros((self.unit.size, rows.shape[1]))
+        np.add.at(total, self.scenario, rows)
+        return total
+
+    def by_unit(self, scenarios: FloatArray) -> FloatArray:
+        """Sum scenarios of shape (S, N) by unit, shape (units, N)."""
+        total = np.zeros((len(self.units), scenarios.shape[1]))
+        np.add.at(total, self.unit, scenarios)
+        return total
+
+
+def units_of(effects: Effects) -> tuple[tuple[str, ...], IntArray]:
+    """Trials that depend on each other: by shared patients, or by one cluster; names, and the unit of each row."""
+    names, unit = effects.units
+    if effects.cluster is None:
+        return names, unit
+    linked = np.eye(len(names), dtype=bool)
+    first: dict[str, int] = {}
+    for number, cluster in zip(unit.tolist(), effects.cluster, strict=True):
+        other = first.setdefault(cluster, number)
+        linked[other, number] = linked[number, other] = True
+    label = component_labels(linked)
+    kept = list(dict.fromkeys(label.tolist()))
+    return tuple(names[i] for i in kept), np.array([kept.index(label[number]) for number in unit], np.intp)
+
+
+def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> None:
+    """Say what no engine does, with the remedy."""
+    if model.cluster_tau is not None:
+        if effects.cluster is None:
+            raise ModelError("cluster_tau is stated and the effects have no clusters: say which rows belong together.")
+        for number in np.unique(unit):
+            inside = {effects.cluster[row] for row in np.flatnonzero(unit == number)}
+            if len(inside) > 1:
+                raise ModelError(
+                    f"clusters {', '.join(sorted(inside))} share patients, so they are one cluster. Name them so."
+                )
+    for name, factor in design.factors.items():
+        if factor.missing.any() and not isinstance(model.missing.get(name), MissingNumeric if not factor.levels
+                                                   else MissingLevels):  # fmt: skip
+            wanted = "MissingNumeric" if not factor.levels else "MissingLevels"
+            raise ModelError(f"missing[{name}]: this moderator needs {wanted}.")
+        if factor.missing.any() and not factor.levels and not isinstance(factor.curve, Line):
+            raise ModelError(f"moderator {name}: missing values can be imputed on a straight line only, not on a curve.")
+    blocked = {int(row) for rows, _ in effects.blocks for row in rows}
+    for name in model.derived:
+        if name not in effects.tabulated:
+            allowed = ", ".join(effects.tabulated) or "none: no estimate was derived from an assumed number"
+            raise ModelError(f"derived[{name}]: the effects are not tabulated over it. Allowed: {allowed}.")
+        if blocked & set(np.flatnonzero(effects.tabulated[name].rows).tolist()):
+            raise ModelError(
+                f"derived[{name}]: rows that share patients depend on it, and their covariance is known at one value "
+                "only. Keep one row per trial, or state the number."
+            )
+    if model.missing_sd is not None:
+        if effects.spreads is None or not np.isnan(effects.spreads.sd).any():
+            raise ModelError("missing_sd is stated and no row lacks its standard deviation. Leave it out.")
+        if effects.measure not in ("MD", "SMD") or effects.n is None:
+            raise ModelError("missing_sd is for MD and SMD with arm sizes.")
+        if np.isnan(effects.spreads.sd).all():
+            raise ModelError("no row states its standard deviation, so nothing can be learned of the missing ones.")
+        if blocked & set(np.flatnonzero(np.isnan(effects.spreads.sd)).tolist()):
+            raise ModelError("missing_sd: rows that share patients lack their standard deviation. Keep one of them.")
+    if model.likelihood == "binomial":
+        if effects.counts is None:
+            raise ModelError("the binomial likelihood needs counts: events and participants of both arms.")
+        if effects.measure not in ("OR", "RR", "RD"):
+            raise ModelError(f"the binomial likelihood is for OR, RR and RD, not {effects.measure}.")
+        if model.random is not None or model.cluster_tau is not None or model.missing or model.derived:
+            raise ModelError("the binomial likelihood goes with normal effects of independent trials, nothing else.")
+
+
+def build_hierarchy(effects: Effects, model: Model) -> Hierarchy:
+    """Put effects and model into rows.
+
+    Raises
+    ------
+    ModelError
+        For a combination that no engine covers; the message says which and what to do.
+    """
+    design = build_design(effects, model)
+    units, unit = units_of(effects)
+    _refuse(effects, model, design, unit)
+    binomial = model.likelihood == "binomial"
+    blocks = () if binomial else effects.blocks
+    rotation = rotate(effects.se, blocks, 0.0 if model.cluster_tau is not None else model.rho)
+    k = effects.k
+    logdet = np.zeros(len(units))
+    for rows, turn, _ in rotation.blocks:
+        logdet[unit[rows[0]]] -= 2 * math.log(abs(np.linalg.det(turn)))
+    indicator = rotation.apply(np.ones(k)) if model.cluster_tau is not None else None
+    row, scenario, scenario_unit, taken = _scenarios(effects, design, unit, len(units))
+    X = design.X[row].copy()
+    levels = []
+    for name, (trials, choice) in taken.items():
+        factor = design.factors[name]
+        where = next(item.columns for item in design.terms if item.name == name)
+        table = factor.columns(np.array(factor.levels, object))
+        for position, trial in enumerate(trials):
+            for e in np.flatnonzero([effects.study[r] == trial and factor.missing[r] for r in row]):
+                X[e, where] = table[choice[scenario[e], position]]
+        population = model.missing[name]
+        assert isinstance(population, MissingLevels)
+        unknown = set(population.shift) - set(factor.levels)
+        if unknown:
+            raise ModelError(f"missing[{name}].shift: no level {sorted(unknown)}. Levels: {', '.join(factor.levels)}.")
+        values = effects.moderators[name]
+        pairs = {(effects.study[i], str(values[i])) for i in np.flatnonzero(~factor.missing)}
+        counts = np.array([sum(level == other for _, other in pairs) for level in factor.levels], float)
+        shift = np.array([population.shift.get(level, 0.0) for level in factor.levels])
+        levels.append(Levels(name, population, factor.levels, counts, trials, choice, shift))
+    turns = []
+    for rows, turn, back in rotation.blocks:
+        for number in np.unique(scenario[np.isin(row, rows)]):
+            # the same rows, in the order of the block, once in every scenario that holds them
+            members = np.flatnonzero(scenario == number)
+            turns.append((members[[int(np.flatnonzero(row[members] == r)[0]) for r in rows]], turn, back))
+    missing_sd = np.isnan(effects.spreads.sd) if model.missing_sd and effects.spreads else np.zeros(k, bool)
+    return Hierarchy(
+        effects,
+        model,
+        design,
+        units,
+        row,
+        scenario,
+        scenario_unit,
+        X,
+        effects.y[row],
+        rotation.a[row],
+        rotation.b[row],
+        tuple(turns),
+        logdet[scenario_unit],
+        None if indicator is None else indicator[row],
+        tuple(_imputed(name, effects, model, design, row) for name in _missing_numeric(design)),
+        tuple(levels),
+        tuple(_polynomial(name, effects, row) for name in model.derived),
+        np.flatnonzero(missing_sd[row]),
+    )
+
+
+def _missing_numeric(design: Design) -> list[str]:
+    return [name for name, factor in design.factors.items() if factor.missing.any() and not factor.levels]
+
+
+def _imputed(name: str, effects: Effects, model: Model, design: Design, row: IntArray) -> Imputed:
+    factor, values = design.factors[name], effects.moderators[name]
+    population = model.missing[name]
+    assert isinstance(population, MissingNumeric)
+    lacking = tuple(dict.fromkeys(effects.study[i] for i in np.flatnonzero(factor.missing)))
+    stated = [value for _, value in dict.fromkeys((effects.study[i], float(values[i]))
+                                                  for i in np.flatnonzero(~factor.missing))]  # fmt: skip
+    if population.family == "lognormal" and min(stated) <= 0:
+        raise ModelError(f"missing[{name}]: a log-normal moderator is positive, and {min(stated):g} is not.")
+    place = np.array([[factor.missing[r] and effects.study[r] == trial for trial in lacking] for r in row], float)
+    column = next(item.columns.start for item in design.terms if item.name == name)
+    return Imputed(name, population, column, float(factor.centre[0]), factor.per, np.array(stated), lacking, place)
+
+
+def _polynomial(name: str, effects: Effects, row: IntArray) -> Polynomial:
+    table = effects.tabulated[name]
+    y, se = chebyshev.coefficients(table.y), chebyshev.coefficients(table.se)
+    return Polynomial(name, table.low, table.high, y[row], se[row])
+
+
+def _scenarios(
+    effects: Effects, design: Design, unit: IntArray, count: int
+) -> tuple[IntArray, IntArray, IntArray, dict[str, tuple[tuple[str, ...], IntArray]]]:
+    """Copy the rows of every unit once per combination of the levels that it does not state."""
+    lacking = {
+        name: tuple(dict.fromkeys(effects.study[i] for i in np.flatnonzero(factor.missing)))
+        for name, factor in design.factors.items()
+        if factor.levels and factor.missing.any()
+    }
+    rows: list[int] = []
+    scenario: list[int] = []
+    unit_of: list[int] = []
+    choices: list[dict[tuple[str, str], int]] = []
+    for number in range(count):
+        members = np.flatnonzero(unit == number).tolist()
+        inside = {effects.study[i] for i in members}
+        open_ones = [(name, trial) for name, trials in lacking.items() for trial in trials if trial in inside]
+        sizes = [range(len(design.factors[name].levels)) for name, _ in open_ones]
+        for combination in product(*sizes):
+            rows += members
+            scenario += [len(unit_of)] * len(members)
+            unit_of.append(number)
+            choices.append(dict(zip(open_ones, combination, strict=True)))
+    taken = {
+        name: (trials, np.array([[choice.get((name, trial), -1) for trial in trials] for choice in choices], np.intp))
+        for name, trials in lacking.items()
+    }
+    return np.array(rows, np.intp), np.array(scenario, np.intp), np.array(unit_of, np.intp), taken
+
+
+def control_arms(effects: Effects) -> tuple[FloatArray, IntArray]:
+    """Distinct control arms: events and participants, shape ``(arms, 2)``; and the arm of every row."""
+    assert effects.counts is not None
+    seen: dict[tuple[object, ...], int] = {}
+    arm = []
+    for row, study in enumerate(effects.study):
+        key = (study, effects.arms[row][1]) if effects.arms is not None else (study, *effects.counts[row, 2:].tolist())
+        arm.append(seen.setdefault(key, len(seen)))
+    first = [arm.index(number) for number in range(len(seen))]
+    return effects.counts[first, 2:], np.array(arm, np.intp)
+
+
+def effect_factor(h: Hierarchy) -> FloatArray | None:
+    """Cholesky factor of the correlation of true effects of rows that share an arm; None where no rows do."""
+    _, arm = control_arms(h.effects)
+    if np.unique(arm).size == arm.size:
+        return None
+    R = np.where(arm[:, None] == arm[None, :], h.model.rho, 0.0)
+    np.fill_diagonal(R, 1.0)
+    # rho = 1 leaves a singular matrix
+    return np.linalg.cholesky(R + 1e-12 * np.eye(arm.size))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditional:
+    """What follows from N draws of the parameters, study effects integrated out.
+
+    Attributes
+    ----------
+    log_weight : array of shape (C, S, N)
+        Log probability of a unit's data under each component and scenario, with that component's and scenario's own.
+    log_likelihood : array of shape (units, N)
+    mean, residual, a : arrays of shape (E, N)
+        Rotated: mean of the study effects, estimates minus it, sampling variance.
+    spread : array of shape (C, E, N)
+        Rotated variance of the study effects, per component (without the cluster's part).
+    cluster_variance : array of shape (N,) or None
+    """
+
+    log_weight: FloatArray
+    log_likelihood: FloatArray
+    mean: FloatArray
+    residual: FloatArray
+    a: FloatArray
+    spread: FloatArray
+    cluster_variance: FloatArray | None
+
+
+def estimates(h: Hierarchy, draws: Mapping[str, FloatArray], size: int) -> tuple[FloatArray, FloatArray]:
+    """Estimates and sampling variances (rotated) as they follow from derived numbers and imputed SDs, (E, N) or (E, 1)."""
+    y, a = h.y[:, None], h.a[:, None]
+    if h.polynomials:
+        y, se = np.repeat(y, size, 1), np.sqrt(np.repeat(a, size, 1))
+        for item in h.polynomials:
+            z = np.clip((2 * draws[item.name] - item.low - item.high) / (item.high - item.low), -1, 1)
+            basis = np.cos(np.arange(item.y.shape[1])[:, None] * np.arccos(z))
+            moves = (np.abs(item.y[:, 1:]).max(axis=1) + np.abs(item.se[:, 1:]).max(axis=1)) > 0
+            y[moves], se[moves] = (item.y @ basis)[moves], (item.se @ basis)[moves]
+        a = se**2
+    if h.sd_rows.size:
+        effects = h.effects
+        assert effects.spreads is not None
+        assert effects.n is not None
+        y, a = np.repeat(y, size, 1) if y.shape[1] == 1 else y, np.repeat(a, size, 1) if a.shape[1] == 1 else a
+        rows = h.row[h.sd_rows]
+        n = effects.n[rows]
+        y[h.sd_rows], a[h.sd_rows] = from_sd(
+            effects.measure, effects.spreads.difference[rows][:, None], draws["sd"], n[:, :1], n[:, 1:]
+        )
+    return y, a
+
+
+def from_sd(
+    measure: str, difference: FloatArray, sd: FloatArray, n_t: FloatArray, n_c: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Estimate and sampling variance of an MD or SMD (exact J, large-sample variance) for a standard deviation."""
+    base = 1 / n_t + 1 / n_c
+    if measure == "MD":
+        return np.broadcast_to(difference, sd.shape), sd**2 * base
+    m = n_t + n_c - 2
+    J = np.exp(special.gammaln(m / 2) - 0.5 * np.log(m / 2) - special.gammaln((m - 1) / 2))
+    g = J * difference / sd
+    return g, base + g**2 / (2 * (n_t + n_c))
+
+
+def condition(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Conditional:
+    """Integrate study effects out at N draws of the parameters.
+
+    Parameters
+    ----------
+    draws : mapping
+        ``coefficients`` (p, N), ``tau`` (N,) and, where the model has them, ``tau_within`` (N,), ``scale`` (units, N),
+        ``share`` and ``extra`` (N,), ``missing[NAME]`` (n, N), ``levels[NAME]`` (L, N), ``sd`` (n, N) and derived
+        numbers by name.
+    """
+    beta, tau = draws["coefficients"], draws["tau"]
+    size = tau.size
+    eta = h.X @ beta
+    for item in h.imputed:
+        x = draws[f"missing[{item.name}]"]
+        eta = eta + item.place @ ((x - item.centre) / item.per) * beta[item.column]
+    y, a = estimates(h, draws, size)
+    residual = h.rotate(y - eta)
+    a = np.broadcast_to(a, residual.shape)
+    spread = spreads(h, draws)
+    components = _components(h, draws)
+    cluster_variance = tau**2 if h.cluster is not None else None
+    prior = _scenario_prior(h, draws, size)
+    log_weight = np.empty((len(components), h.unit.size, size))
+    for c, component in enumerate(components):
+        variance = a + spread[c]
+        rows = -0.5 * (_LOG_2PI + np.log(variance) + residual**2 / variance)
+        total = h.by_scenario(rows) - 0.5 * h.logdet[:, None]
+        if h.cluster is not None and cluster_variance is not None:
+            g = h.cluster[:, None]
+            s, t = h.by_scenario(g * g / variance), h.by_scenario(g * residual / variance)
+            total = total - 0.5 * np.log1p(cluster_variance * s)
+            total = total + 0.5 * cluster_variance * t**2 / (1 + cluster_variance * s)
+        log_weight[c] = total + prior + component
+    flat = log_weight.transpose(1, 0, 2)
+    log_likelihood = np.full((len(h.units), size), -np.inf)
+    for s, number in enumerate(h.unit.tolist()):
+        log_likelihood[number] = np.logaddexp(log_likelihood[number], special.logsumexp(flat[s], axis=0))
+    return Conditional(log_weight, log_likelihood, h.rotate(eta), residual, a, spread, cluster_variance)
+
+
+def spreads(h: Hierarchy, draws: Mapping[str, FloatArray]) -> FloatArray:
+    """Variance of the study effects in the rotated basis, per component, shape (C, E, N)."""
+    random = h.model.random
+    tau = draws["tau_within"] if h.cluster is not None else draws["tau"]
+    plain = h.b[:, None] * tau**2
+    if isinstance(random, StudentEffects):
+        return (plain * draws["scale"][h.row_unit])[None]
+    if isinstance(random, OutlierEffects):
+        return np.stack([plain, h.b[:, None] * (tau**2 + draws["extra"] ** 2)])
+    return plain[None]
+
+
+def _components(h: Hierarchy, draws: Mapping[str, FloatArray]) -> list[FloatArray | float]:
+    """Log prior probability of each component, shape (N,)."""
+    if isinstance(h.model.random, OutlierEffects):
+        return [np.log1p(-draws["share"]), np.log(draws["share"])]
+    return [0.0]
+
+
+def _scenario_prior(h: Hierarchy, draws: Mapping[str, FloatArray], size: int) -> FloatArray:
+    """Log probability of each scenario's levels, shape (S, N)."""
+    total = np.zeros((h.unit.size, size))
+    for item in h.levels:
+        log_p = np.log(draws[f"levels[{item.name}]"]) + item.shift[:, None]
+        log_p = log_p - special.logsumexp(log_p, axis=0)
+        for position in range(len(item.trials)):
+            taken = item.taken[:, position]
+            total += np.where((taken >= 0)[:, None], log_p[taken], 0.0)
+    return total
+
+
+def study_draws(h: Hierarchy, conditional: Conditional, rng: np.random.Generator) -> tuple[FloatArray, IntArray, IntArray]:
+    """Draw component, scenario and study effects given N draws of the parameters.
+
+    Returns
+    -------
+    theta : array of shape (k, N)
+    component, scenario : arrays of int of shape (units, N)
+    """
+    C, _, N = conditional.log_weight.shape
+    K = len(h.units)
+    component, scenario = np.zeros((K, N), np.intp), np.zeros((K, N), np.intp)
+    theta = np.empty((h.effects.k, N))
+    for number in range(K):
+        own = np.flatnonzero(h.unit == number)
+        log_p = conditional.log_weight[:, own].reshape(-1, N)
+        gumbel = -np.log(-np.log(rng.random(log_p.shape))) if log_p.shape[0] > 1 else np.zeros(log_p.shape)
+        best = np.argmax(log_p + gumbel, axis=0)
+        component[number], scenario[number] = best // own.size, own[best % own.size]
+    noise = rng.standard_normal((h.row.size, N))
+    cluster_noise = rng.standard_normal((h.unit.size, N))
+    draws = np.empty((C, h.row.size, N))
+    for c in range(C):
+        variance = conditional.a + conditional.spread[c]
+        share = conditional.spread[c] / variance
+        common: FloatArray | float = 0.0
+        if h.cluster is not None and conditional.cluster_variance is not None:
+            g = h.cluster[:, None]
+            s, t = h.by_scenario(g * g / variance), h.by_scenario(g * conditional.residual / variance)
+            left = conditional.cluster_variance / (1 + conditional.cluster_variance * s)
+            common = g * (left * t + np.sqrt(left) * cluster_noise)[h.scenario]
+        rotated = conditional.mean + common + share * (conditional.residual - common)
+        rotated = rotated + np.sqrt(share * conditional.a) * noise
+        draws[c] = h.unrotate(rotated)
+    chosen = scenario[h.row_unit] == h.scenario[:, None]
+    picked = np.take_along_axis(draws, component[h.row_unit][None], axis=0)[0]
+    for e in range(h.row.size):
+        theta[h.row[e], chosen[e]] = picked[e, chosen[e]]
+    return theta, component, scenario

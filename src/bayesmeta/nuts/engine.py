@@ -1,0 +1,147 @@
+"""Effects and model to a `Sample`: sample the parameters, then draw what was integrated out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmeta.effects import Effects
+from bayesmeta.errors import BayesmetaWarning, Check
+from bayesmeta.generative import new_study
+from bayesmeta.hierarchy import Hierarchy, build_hierarchy, condition, study_draws
+from bayesmeta.model import Model, OutlierEffects
+from bayesmeta.nuts.checks import checks_of, failed
+from bayesmeta.nuts.counts import marginal_log_likelihood
+from bayesmeta.nuts.graph import build_graph, signature
+from bayesmeta.nuts.running import Raw, Settings, run, versions
+from bayesmeta.sample import Sample
+
+__all__ = ["sample"]
+
+FloatArray = NDArray[np.float64]
+
+
+def sample(
+    effects: Effects, model: Model, *, seed: int = 1, settings: Settings | None = None
+) -> tuple[Sample, tuple[Check, ...]]:
+    """Sample the posterior; a run that fails a check is repeated once with a higher target acceptance.
+
+    Parameters
+    ----------
+    effects : Effects
+    model : Model
+    seed : int
+        Same seed, same draws.
+    settings : Settings, optional
+
+    Returns
+    -------
+    sample : Sample
+    checks : tuple of Check
+        R-hat, effective sample sizes, divergences, BFMI, tree depth, each with its limit and advice.
+
+    Raises
+    ------
+    ModelError
+        For a combination that the engine does not cover.
+    InferenceError
+        Where sampling does not start.
+    """
+    settings = settings or Settings()
+    h = build_hierarchy(effects, model)
+    graph = build_graph(h)
+    key = signature(h)
+    accept, attempts = settings.target_accept, 1
+    while True:
+        raw = run(key, lambda: graph, graph.data, settings, seed, accept)
+        result = complete(h, raw, seed, {"target_accept": accept, "attempts": attempts, "chains": settings.chains,
+                                         "draws": settings.draws, "tune": settings.tune,
+                                         "max_depth": settings.max_depth, **versions()})  # fmt: skip
+        checks = checks_of(result, settings.max_depth)
+        worst = failed(checks)
+        if not worst or attempts == 2 or accept >= settings.retry_accept:
+            return result, checks
+        warnings.warn(
+            f"{effects.name or effects.measure}: {', '.join(check.name for check in worst)} failed with target "
+            f"acceptance {accept:g}; sampled once more with {settings.retry_accept:g}.",
+            BayesmetaWarning,
+            stacklevel=3,
+        )
+        accept, attempts = settings.retry_accept, 2
+
+
+def _flat(values: FloatArray) -> FloatArray:
+    """Join chains and draws."""
+    return values.reshape(*values.shape[:-2], -1)
+
+
+def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) -> Sample:
+    """Draw study effects and a new study's deviation given the sampled parameters, and name every quantity."""
+    model = h.model
+    shape = raw.draws["coefficients"].shape[-2:]
+    size = shape[0] * shape[1]
+    # a stream of its own, so that the sampler's and this one's numbers never coincide
+    rng = np.random.default_rng([seed, 1])
+    draws = {name: _flat(values) for name, values in raw.draws.items()}
+    draws.setdefault("tau", np.zeros(size))
+    others: dict[str, FloatArray] = {}
+    if model.likelihood == "binomial":
+        theta = draws["theta"]
+        log_likelihood = marginal_log_likelihood(h, draws)
+    else:
+        conditional = condition(h, draws)
+        theta, component, scenario = study_draws(h, conditional, rng)
+        log_likelihood = conditional.log_likelihood
+        if isinstance(model.random, OutlierEffects):
+            # the probability of the wider component at every draw has less noise than the drawn indicator
+            weight = conditional.log_weight
+            top = weight.max(axis=(0, 1))
+            wide = h.by_unit(np.exp(weight[1] - top))
+            total = h.by_unit(np.exp(weight[0] - top)) + wide
+            others |= {f"outlier[{name}]": wide[i] / total[i] for i, name in enumerate(h.units)}
+        for item in h.levels:
+            for position, trial in enumerate(item.trials):
+                taken = item.taken[:, position]
+                unit = int(h.unit[np.flatnonzero(taken >= 0)[0]])
+                chosen = np.flatnonzero(h.unit == unit)[scenario[unit]]
+                for number, level in enumerate(item.levels):
+                    others[f"missing[{item.name}: {trial} = {level}]"] = (taken[chosen] == number).astype(float)
+        del component
+    others |= _named(h, draws)
+    deviations = new_study(model, draws, rng)
+
+    def back(values: FloatArray) -> FloatArray:
+        return values.reshape(*values.shape[:-1], *shape)
+
+    return Sample(
+        h.design,
+        model,
+        back(draws["coefficients"]),
+        back(draws["tau"]),
+        back(theta),
+        {name: back(values) for name, values in deviations.items()},
+        {name: back(values) for name, values in others.items()},
+        h.units,
+        back(log_likelihood),
+        raw.stats,
+        dict(settings),
+    )
+
+
+def _named(h: Hierarchy, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Every sampled scalar under the name that users ask for."""
+    named = {
+        name: draws[name] for name in ("tau_within", "df", "share", "extra", *h.model.derived) if name in draws
+    }
+    for number, term in enumerate(h.design.terms):
+        if f"sd{number}" in draws:
+            named[f"sd[{term.name}]"] = draws[f"sd{number}"]
+    for item in h.imputed:
+        values = draws[f"missing[{item.name}]"]
+        named |= {f"missing[{item.name}: {trial}]": values[i] for i, trial in enumerate(item.trials)}
+    if h.sd_rows.size:
+        named |= {f"sd[{h.effects.label[h.row[e]]}]": draws["sd"][i] for i, e in enumerate(h.sd_rows.tolist())}
+    return named

@@ -1,0 +1,302 @@
+"""The model as a PyMC graph: study effects integrated out where the likelihood is normal, drawn with the rest where not.
+
+The graph is written apart from `bayesmeta.hierarchy`, which computes the same densities in numpy afterwards: a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
+from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
+from bayesmeta.nuts.variables import Data, family, variable, vector
+
+__all__ = ["Graph", "build_graph", "signature"]
+
+_LOG_2PI = math.log(2 * math.pi)
+# log weight of a place in a padded table that holds nothing
+_NOTHING = -1e30
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A PyMC model, the data that were put into it, and the names of the variables to keep."""
+
+    model: pm.Model
+    data: dict[str, np.ndarray]
+    keep: tuple[str, ...]
+
+
+def signature(h: Hierarchy) -> tuple[Any, ...]:
+    """All that decides the shape of the graph: fits that agree in it share one compilation."""
+    model = h.model
+    random = model.random
+    shape: tuple[Any, ...] = (
+        tuple((t.width, family(t.prior), family(t.sd), family(t.total), _unit(h, t)) for t in h.design.terms),
+        family(model.tau) if model.tau is not None else None,
+        family(model.cluster_tau) if model.cluster_tau is not None else None,
+        model.likelihood,
+        bool(h.turns),
+    )
+    if isinstance(random, StudentEffects):
+        shape += ("student", family(random.df), len(h.units))
+    if isinstance(random, OutlierEffects):
+        shape += ("outliers", family(random.share), family(random.extra))
+    for item in h.imputed:
+        population = item.population
+        shape += (item.name, item.column, population.family, family(population.mean), family(population.sd),
+                  len(item.trials))  # fmt: skip
+    for levels in h.levels:
+        shape += (levels.name, levels.counts.size, levels.taken.shape)
+    if h.levels or h.cluster is not None or isinstance(random, OutlierEffects):
+        shape += ("grouped",)
+    for polynomial in h.polynomials:
+        shape += (polynomial.name, polynomial.y.shape[1], family(model.derived[polynomial.name]))
+    if model.missing_sd is not None:
+        shape += ("sd", h.effects.measure, h.sd_rows.size, family(model.missing_sd.meanlog),
+                  family(model.missing_sd.sdlog))  # fmt: skip
+    if model.baseline is not None:
+        shape += (family(model.baseline), h.effects.measure, control_arms(h.effects)[0].shape[0], h.effects.k)
+    return shape
+
+
+def _unit(h: Hierarchy, term: Any) -> bool:
+    return bool(np.all(h.design.prior_scale[term.columns] == 1))
+
+
+def _coefficients(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
+    """All coefficients, shape ``(p,)``."""
+    parts, keep = [], []
+    for number, term in enumerate(h.design.terms):
+        name = "mu" if number == 0 else f"b{number}"
+        scale = h.design.prior_scale[term.columns]
+        if term.prior is not None:
+            parts.append(vector(name, term.prior, scale, data))
+        elif term.sd is not None:
+            spread = variable(f"sd{number}", term.sd, data, positive=True)
+            keep.append(f"sd{number}")
+            parts.append(spread * data(f"factor_{name}", scale) * pm.Normal(f"{name}_unit", shape=term.width))
+        elif term.total is not None:
+            shares = pm.Dirichlet(f"{name}_shares", a=np.ones(term.width))
+            parts.append(variable(f"{name}_total", term.total, data) * shares)
+    joined = parts[0] if len(parts) == 1 else pt.concatenate(parts)
+    return pm.Deterministic("coefficients", joined), keep
+
+
+def build_graph(h: Hierarchy) -> Graph:
+    """Write the model down for PyMC."""
+    data = Data()
+    model = h.model
+    with pm.Model() as graph:
+        beta, keep = _coefficients(h, data)
+        keep = ["coefficients", *keep]
+        tau: Any = pt.as_tensor_variable(0.0)
+        if model.tau is not None:
+            tau = variable("tau", model.tau, data, positive=True)
+            keep.append("tau")
+            if model.tau.name == "jeffreys":
+                a, b = data("jeffreys_a", h.a), data("jeffreys_b", h.b)
+                pm.Potential("jeffreys", pt.log(tau) + 0.5 * pt.log(pt.sum((b / (a + tau**2 * b)) ** 2)))
+        if model.likelihood == "binomial":
+            keep += _binomial(h, beta, tau, data)
+        else:
+            keep += _normal(h, beta, tau, data)
+    return Graph(graph, data.values, tuple(keep))
+
+
+# -- normal likelihood, study effects integrated out -------------------------------------------------------------------
+
+
+def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
+    keep: list[str] = []
+    eta = pt.dot(data("X", h.X), beta)
+    for item in h.imputed:
+        x, names = _missing_numeric(item, data)
+        keep += names
+        eta = eta + pt.dot(data(f"place_{item.name}", item.place), (x - item.centre) / item.per) * beta[item.column]
+    y, a, names = _estimates(h, data)
+    keep += names
+    residual = y - eta
+    if h.turns:
+        residual = pt.dot(data("forward", h.rotation_matrix), residual)
+    b = data("b", h.b)
+    random = h.model.random
+    within = tau
+    if h.cluster is not None:
+        assert h.model.cluster_tau is not None
+        within = variable("tau_within", h.model.cluster_tau, data, positive=True)
+        keep.append("tau_within")
+    variances = [a + b * within**2]
+    log_components: list[Any] = [0.0]
+    if isinstance(random, StudentEffects):
+        df = variable("df", random.df, data, positive=True)
+        precision = pm.Gamma("precision", alpha=df / 2, beta=df / 2, shape=len(h.units))
+        scale = pm.Deterministic("scale", 1 / precision)
+        variances = [a + b * tau**2 * pt.dot(data("row_unit", _indicator(h.row_unit, len(h.units))), scale)]
+        keep += ["df", "scale"]
+    if isinstance(random, OutlierEffects):
+        share = variable("share", random.share, data, positive=True)
+        extra = variable("extra", random.extra, data, positive=True)
+        variances.append(a + b * (tau**2 + extra**2))
+        log_components = [pt.log1p(-share), pt.log(share)]
+        keep += ["share", "extra"]
+    rows = [-0.5 * (_LOG_2PI + pt.log(v) + residual**2 / v) for v in variances]
+    logdet = data("logdet", h.logdet)
+    if not (h.levels or h.cluster is not None or len(variances) > 1):
+        pm.Potential("likelihood", pt.sum(rows[0]) - 0.5 * pt.sum(logdet))
+        return keep
+    group = data("group", _indicator(h.scenario, h.unit.size).T)
+    weights = [pt.dot(group, row) - 0.5 * logdet for row in rows]
+    if h.cluster is not None:
+        g = data("cluster", h.cluster)
+        s, t = pt.dot(group, g * g / variances[0]), pt.dot(group, g * residual / variances[0])
+        shrink = 1 + tau**2 * s
+        weights = [weights[0] - 0.5 * pt.log(shrink) + 0.5 * tau**2 * t**2 / shrink]
+    prior, names = _scenarios(h, data)
+    keep += names
+    table = pt.stack([weight + prior + log for weight, log in zip(weights, log_components, strict=True)])
+    padded = pt.concatenate([table, pt.full((len(weights), 1), _NOTHING)], axis=1)
+    places = data("places", _places(h))
+    picked = padded[:, pt.cast(places, "int64")]
+    pm.Potential("likelihood", pt.sum(pm.math.logsumexp(pm.math.logsumexp(picked, axis=0, keepdims=False), axis=1)))
+    return keep
+
+
+def _indicator(labels: np.ndarray, count: int) -> np.ndarray:
+    return (labels[:, None] == np.arange(count)).astype(float)
+
+
+def _places(h: Hierarchy) -> np.ndarray:
+    """Scenarios of every unit, padded with the place after the last, shape ``(units, most)``."""
+    own = [np.flatnonzero(h.unit == number) for number in range(len(h.units))]
+    table = np.full((len(own), max(len(item) for item in own)), h.unit.size)
+    for number, item in enumerate(own):
+        table[number, : item.size] = item
+    return table
+
+
+def _missing_numeric(item: Any, data: Data) -> tuple[Any, list[str]]:
+    population: MissingNumeric = item.population
+    log = population.family == "lognormal"
+    mean = variable(f"mean[{item.name}]", population.mean, data)
+    sd = variable(f"sd[{item.name}]", population.sd, data, positive=True)
+    stated = data(f"stated_{item.name}", np.log(item.stated) if log else item.stated)
+    z = pm.Normal(f"missing[{item.name}]_unit", shape=len(item.trials))
+    pm.Potential(
+        f"stated[{item.name}]",
+        pt.sum(-0.5 * _LOG_2PI - pt.log(sd) - 0.5 * ((stated - mean) / sd) ** 2),
+    )
+    x = mean + data(f"shift_{item.name}", population.shift) + sd * z
+    x = pm.Deterministic(f"missing[{item.name}]", pt.exp(x) if log else x)
+    return x, [f"missing[{item.name}]", f"mean[{item.name}]", f"sd[{item.name}]"]
+
+
+def _scenarios(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
+    """Log probability of the levels that each scenario assumes."""
+    total: Any = 0.0
+    keep = []
+    for item in h.levels:
+        p = pm.Dirichlet(f"levels[{item.name}]", a=np.full(item.counts.size, item.population.concentration))
+        keep.append(f"levels[{item.name}]")
+        pm.Potential(f"counts[{item.name}]", pt.sum(data(f"counts_{item.name}", item.counts) * pt.log(p)))
+        moved = pt.log(p) + data(f"shift_{item.name}", item.shift)
+        moved = moved - pm.math.logsumexp(moved)
+        taken = np.zeros((h.unit.size, item.counts.size))
+        for position in range(len(item.trials)):
+            column = item.taken[:, position]
+            taken[np.flatnonzero(column >= 0), column[column >= 0]] += 1
+        total = total + pt.dot(data(f"taken_{item.name}", taken), moved)
+    return total, keep
+
+
+def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, list[str]]:
+    """Estimates and sampling variances, as they follow from derived numbers and imputed SDs."""
+    keep: list[str] = []
+    y: Any = data("y", h.y)
+    a: Any = data("a", h.a)
+    for item in h.polynomials:
+        value = variable(item.name, h.model.derived[item.name], data)
+        keep.append(item.name)
+        t = (2 * value - item.low - item.high) / (item.high - item.low)
+        basis = [pt.as_tensor_variable(1.0), t]
+        for _ in range(item.y.shape[1] - 2):
+            basis.append(2 * t * basis[-1] - basis[-2])
+        powers = pt.stack(basis)
+        moves = (np.abs(item.y[:, 1:]).max(axis=1) + np.abs(item.se[:, 1:]).max(axis=1)) > 0
+        flag = data(f"moves_{item.name}", moves)
+        y = pt.where(flag > 0, pt.dot(data(f"y_{item.name}", item.y), powers), y)
+        a = pt.where(flag > 0, pt.dot(data(f"se_{item.name}", item.se), powers) ** 2, a)
+    if h.model.missing_sd is not None:
+        y, a, names = _with_missing_sd(h, y, a, data)
+        keep += names
+    return y, a, keep
+
+
+def _with_missing_sd(h: Hierarchy, y: Any, a: Any, data: Data) -> tuple[Any, Any, list[str]]:
+    effects, population = h.effects, h.model.missing_sd
+    assert effects.spreads is not None
+    assert effects.n is not None
+    assert population is not None
+    mean = variable("sd_meanlog", population.meanlog, data)
+    spread = variable("sd_sdlog", population.sdlog, data, positive=True)
+    known = ~np.isnan(effects.spreads.sd)
+    total = effects.n.sum(axis=1)
+    # a reported SD estimates its own log SD with variance 1 / (2 (n - 2))
+    variance = spread**2 + data("sd_error", 0.5 / (total[known] - 2))
+    log_sd = data("sd_known", np.log(effects.spreads.sd[known]))
+    pm.Potential("sd_stated", pt.sum(-0.5 * (_LOG_2PI + pt.log(variance) + (log_sd - mean) ** 2 / variance)))
+    sd = pm.Deterministic("sd", pt.exp(mean + spread * pm.Normal("sd_unit", shape=h.sd_rows.size)))
+    rows = h.row[h.sd_rows]
+    n_t, n_c = data("sd_n_t", effects.n[rows, 0]), data("sd_n_c", effects.n[rows, 1])
+    difference = data("sd_difference", effects.spreads.difference[rows])
+    base = 1 / n_t + 1 / n_c
+    if effects.measure == "MD":
+        value, error = difference, sd**2 * base
+    else:
+        m = n_t + n_c - 2
+        J = pt.exp(pt.gammaln(m / 2) - 0.5 * pt.log(m / 2) - pt.gammaln((m - 1) / 2))
+        value = J * difference / sd
+        error = base + value**2 / (2 * (n_t + n_c))
+    index = pt.cast(data("sd_rows", h.sd_rows), "int64")
+    return pt.set_subtensor(y[index], value), pt.set_subtensor(a[index], error), ["sd", "sd_meanlog", "sd_sdlog"]
+
+
+# -- binomial likelihood -----------------------------------------------------------------------------------------------
+
+
+def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
+    """Study effects and control risks are drawn with the rest; every control arm is counted once."""
+    effects, baseline = h.effects, h.model.baseline
+    assert effects.counts is not None
+    assert baseline is not None
+    controls, arm = control_arms(h.effects)
+    eta = pt.dot(data("X", h.X), beta)
+    alpha = variable("baseline", baseline, data, shape=controls.shape[0])
+    keep = ["baseline", "theta"]
+    theta = eta
+    if h.model.tau is not None:
+        z = pm.Normal("theta_unit", shape=effects.k)
+        factor = effect_factor(h)
+        theta = eta + tau * (z if factor is None else pt.dot(data("effect_factor", factor), z))
+    theta = pm.Deterministic("theta", theta)
+    x_c, n_c = data("x_c", controls[:, 0]), data("n_c", controls[:, 1])
+    pm.Potential("controls", pt.sum(x_c * alpha - n_c * pt.softplus(alpha)))
+    own = pt.dot(data("arm", _indicator(arm, controls.shape[0])), alpha)
+    x_t, n_t = data("x_t", effects.counts[:, 0]), data("n_t", effects.counts[:, 1])
+    if effects.measure == "OR":
+        logit = own + theta
+        pm.Potential("treated", pt.sum(x_t * logit - n_t * pt.softplus(logit)))
+        return keep
+    # risks outside 0 to 1 have no likelihood; the wall is smooth enough to be left again
+    risk = pt.exp(-pt.softplus(-own) + theta) if effects.measure == "RR" else pt.sigmoid(own) + theta
+    inside = pt.clip(risk, 1e-10, 1 - 1e-10)
+    wall = -1e4 * (pt.maximum(risk - 1, 0.0) + pt.maximum(-risk, 0.0))
+    pm.Potential("treated", pt.sum(x_t * pt.log(inside) + (n_t - x_t) * pt.log1p(-inside) + wall))
+    return keep
