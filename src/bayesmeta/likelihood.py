@@ -14,11 +14,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Conditional", "Rotation", "condition", "rotate", "study_moments"]
+__all__ = [
+    "Conditional",
+    "Reduced",
+    "Rotation",
+    "combine",
+    "condition",
+    "near_estimate",
+    "reduce_rows",
+    "rotate",
+    "square",
+    "study_moments",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 _LOG_2PI = math.log(2 * math.pi)
+# standard deviations above this are as good as infinite, and their squares are still numbers
+_LARGEST = 1e140
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +138,110 @@ def _factor(A: FloatArray) -> tuple[FloatArray, FloatArray]:
             inverse[i, j] = -np.einsum("kn,kn->n", L[i, j:i], inverse[j:i, j]) / L[i, i]
     diagonal = np.array([L[j, j] for j in range(p)])
     return inverse, 2 * np.log(diagonal).sum(axis=0)
+
+
+def square(sd: FloatArray) -> FloatArray:
+    """Square standard deviations; those that are as good as infinite stay numbers."""
+    return np.square(np.minimum(sd, _LARGEST))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduced:
+    """What the data say of the coefficients at M settings of the variances, study effects integrated out.
+
+    The quadratic form of the data is ``rest - 2 (beta - centre)' score + (beta - centre)' A (beta - centre)``, where
+    the centre is close to the generalised least squares estimate, so that no digit is lost.
+
+    Attributes
+    ----------
+    A : array of shape (p, p, M)
+        ``X' V**-1 X``.
+    right, centre, score : arrays of shape (p, M)
+        ``X' V**-1 y``; the centre; ``X' V**-1 (y - X centre)``.
+    rest, logdet : arrays of shape (M,)
+        ``(y - X centre)' V**-1 (y - X centre)`` and ``log det V``.
+    k : int
+    """
+
+    A: FloatArray
+    right: FloatArray
+    centre: FloatArray
+    score: FloatArray
+    rest: FloatArray
+    logdet: FloatArray
+    k: int
+
+
+def reduce_rows(tau: FloatArray, y: FloatArray, X: FloatArray, rotation: Rotation) -> Reduced:
+    """Integrate study effects out at each tau, shape (M,); ``y`` and ``X`` are rotated."""
+    k, p = X.shape
+    variance = rotation.a + square(tau)[:, None] * rotation.b
+    precision = 1.0 / variance
+    A = (precision @ (X[:, :, None] * X[:, None, :]).reshape(k, p * p)).T.reshape(p, p, -1)
+    right = (precision @ (X * y[:, None])).T
+    centre = near_estimate(A, right)
+    weighted = y - centre.T @ X.T
+    rest = np.einsum("nk,nk,nk->n", precision, weighted, weighted)
+    score = ((precision * weighted) @ X).T
+    return Reduced(A, right, centre, score, rest, np.log(variance).sum(axis=1) + rotation.logdet, k)
+
+
+def near_estimate(A: FloatArray, right: FloatArray) -> FloatArray:
+    """Coefficients near the least squares estimate from the normal equations, even where these are singular: (p, M)."""
+    unit = 1.0 / np.sqrt(np.einsum("iin->in", A))
+    scaled = A * (unit[:, None] * unit)
+    scaled[np.arange(len(A)), np.arange(len(A))] += 1e-8
+    inverse, _ = _factor(scaled)
+    return unit * np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, unit * right))
+
+
+def combine(
+    reduced: Reduced,
+    index: IntArray,
+    prior_mean: FloatArray,
+    prior_precision: FloatArray,
+    scale: FloatArray | None,
+) -> Conditional:
+    """Integrate the coefficients out at N nodes, each at one of M settings of the variances.
+
+    A coefficient with a learned SD s is ``s c``: prior and equations are those of c, whose precision is one however
+    small s is, so that nothing is divided by s.
+
+    Parameters
+    ----------
+    index : array of int of shape (N,)
+        Setting of each node.
+    prior_mean, prior_precision : arrays of shape (p,) and (p, N)
+        Of c; precision zero is a flat prior.
+    scale : array of shape (p, N) or None
+        The s of each coefficient; None is one.
+    """
+    A = reduced.A[:, :, index]
+    B, right = A.copy(), reduced.right[:, index]
+    outer = None
+    if scale is not None:
+        outer = scale[:, None] * scale
+        B *= outer
+        right = right * scale
+    for j in range(B.shape[0]):
+        B[j, j] += prior_precision[j]
+    inverse, logdet = _factor(B)
+    right = right + prior_precision * prior_mean[:, None]
+    c = np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, right))
+    cov = np.einsum("kin,kjn->ijn", inverse, inverse)
+    mean = c if scale is None else scale * c
+    if outer is not None:
+        cov *= outer
+    step = mean - reduced.centre[:, index]
+    quadratic = reduced.rest[index] + np.einsum(
+        "in,in->n", step, np.einsum("ijn,jn->in", A, step) - 2 * reduced.score[:, index]
+    )
+    quadratic = quadratic + (prior_precision * np.square(c - prior_mean[:, None])).sum(axis=0)
+    proper = prior_precision > 0
+    log_prior = 0.5 * np.log(np.where(proper, prior_precision, 1.0)).sum(axis=0)
+    flat = (~proper).sum(axis=0)
+    log_marginal = -0.5 * ((reduced.k - flat) * _LOG_2PI + reduced.logdet[index] + logdet + quadratic)
+    return Conditional(log_marginal + log_prior, mean, cov)
 
 
 def condition(

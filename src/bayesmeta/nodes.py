@@ -8,8 +8,9 @@ the stretch where it is within 46 nats of its maximum, and its nodes are doubled
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,15 @@ from bayesmeta.marginals import Variable
 
 __all__ = [
     "Axis",
+    "PowerCount",
     "log_scale",
     "moment_limit",
     "narrow",
+    "power_count",
     "require_proper",
     "scale_axis",
     "scale_log_density",
+    "slab_axis",
     "tau_axis",
     "tau_log_prior",
 ]
@@ -33,6 +37,8 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 # exp(-46) = 1e-20: what lies beyond cannot be seen in double precision
 WINDOW = 46.0
+# below this share of its typical size the learned SD of coefficients is a linear variable, above it a logarithm
+_SPIKE = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +52,14 @@ class Axis:
         Where to look for the integrand before its window is known, ascending.
     root : bool
         For a mixing scale lambda: the variable is ``lambda**-0.5``, not ``log(lambda)``.
+    floor : float
+        Smallest value at which the integrand is evaluated; below it, it does not change.
     """
 
     variable: Variable
     scan: FloatArray
     root: bool = False
+    floor: float = 0.0
 
 
 def _kernel(prior: Prior) -> Prior:
@@ -90,6 +99,18 @@ def tau_axis(prior: Prior, typical_se: float) -> Axis:
     if scan.size < 12:
         scan = np.linspace(scan[0], scan[-1], 33)
     return Axis(variable, scan)
+
+
+def slab_axis(prior: Prior, typical_se: float) -> Axis:
+    """Choose the variable for the learned SD s of coefficients.
+
+    Given s, a coefficient is about ``N(0, s**2)`` near ``s = 0``, so that its distribution function at x changes where
+    s is of the size of x. A variable that is logarithmic down to a small share of the typical size of s shows that
+    change for every x. At ``s = 0`` itself the coefficient would be an atom; an s below the floor changes no digit.
+    """
+    typical = min(float(prior.ppf(np.array([0.5]))[0]), typical_se)
+    axis = tau_axis(prior, _SPIKE * typical)
+    return Axis(axis.variable, axis.scan, floor=1e-9 * _SPIKE * typical)
 
 
 def tau_log_prior(prior: Prior, z: FloatArray, variable: Variable, a: FloatArray, b: FloatArray) -> FloatArray:
@@ -261,3 +282,131 @@ def require_proper(prior: Prior, random_rows: int, flat: int) -> None:
             f"{'' if flat == 1 else 's'} leaves too little information (k - flat = {random_rows - flat}). "
             f"Use a proper prior for tau, such as {HalfNormal(0.5)!r}, or more trials."
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PowerCount:
+    """What is left for moments when sets T of standard deviations grow together; see `power_count`.
+
+    Attributes
+    ----------
+    members : array of bool of shape (sets, S)
+        SDs in each set.
+    left : array of shape (sets,)
+        A moment exists if its exponent is below this for every set.
+    grows : array of bool of shape (sets, p)
+        Whether a coefficient becomes as wide as the SDs of the set.
+    proper : bool
+        Whether the posterior is.
+    """
+
+    members: NDArray[np.bool_]
+    left: FloatArray
+    grows: NDArray[np.bool_]
+    proper: bool
+
+    def _highest(self, along: NDArray[np.bool_], spare: float) -> int:
+        return max((m for m in (0, 1, 2) if m == 0 or np.all(self.left > along * max(0.0, m - spare))), default=0)
+
+    def of_sd(self, number: int) -> int:
+        """Highest moment of an SD that exists, at most 2."""
+        return self._highest(self.members[:, number], 0.0)
+
+    def of_column(self, column: int, df: float) -> int:
+        """Highest moment of a coefficient whose prior has moments below ``df``: 0 for flat, infinite for normal."""
+        return self._highest(self.grows[:, column], df)
+
+
+def power_count(
+    priors: Sequence[Prior],
+    spaces: Sequence[slice | str],
+    X: FloatArray,
+    flat: NDArray[np.bool_],
+    cluster: NDArray[np.intp] | None,
+) -> PowerCount:
+    """Which posterior moments exist with several standard deviations, by power counting.
+
+    Let the SDs in a set T grow together as L. The random effects of T span the columns ``B_T``. With p0 flat
+    coefficients (columns ``X0``) integrated out the likelihood falls as ``L**-l(T)`` with ``l(T) = rank([B_T, X0]) -
+    p0``, and the priors fall as ``L**-power`` each. The exponents depend on the order of the SDs only, so that an
+    integral exists if and only if for every T
+
+        l(T) + sum over T of (power - 1) > the exponent along T of the moment that is asked.
+
+    The m-th moment of an SD has the exponent m in every T that holds it; that of a coefficient where its column lies in
+    the span of ``B_T`` and of the other flat columns, so that it becomes as wide as L. With one SD this is
+    `moment_limit`.
+
+    It is on the safe side: where both sides are equal the moment is said not to exist, though a logarithm in a prior's
+    tail may save it. Proper priors of the SDs are never refused, because the likelihood is bounded.
+
+    Parameters
+    ----------
+    priors : sequence of Prior
+        Of the SDs.
+    spaces : sequence of slice or {"rows", "clusters"}
+        What each SD scales: one effect per row, one per cluster, or the coefficients of some columns of ``X``.
+    X : array of shape (k, p)
+    flat : array of bool of shape (p,)
+        Coefficients with an unbounded flat prior.
+    cluster : array of int of shape (k,), optional
+        Cluster of each row.
+
+    References
+    ----------
+    Weinberg S. Phys Rev 1960;118:838-849, the theorem on convergence by counting powers. doi:10.1103/PhysRev.118.838
+
+    Examples
+    --------
+    Flat priors of mu and of two SDs: four clusters of two rows leave the SD between clusters a mean and no variance.
+
+    >>> from bayesmeta.priors import Flat
+    >>> cluster = np.repeat(np.arange(4), 2)
+    >>> count = power_count([Flat(), Flat()], ["clusters", "rows"], np.ones((8, 1)), np.array([True]), cluster)
+    >>> count.proper, count.of_sd(0), count.of_sd(1)
+    (True, 1, 2)
+    """
+    k, p = X.shape
+    learned = [space for space in spaces if isinstance(space, slice)]
+    none, everything = np.zeros(p, bool), np.arange(p)
+
+    def columns_of(chosen: Sequence[slice | str]) -> NDArray[np.bool_]:
+        mask = none.copy()
+        for space in chosen:
+            if isinstance(space, slice):
+                mask[space] = True
+        return mask
+
+    def rank(chosen: Sequence[slice | str], mask: NDArray[np.bool_]) -> int:
+        """Rank of the random effects of some SDs beside some columns."""
+        if "rows" in chosen:
+            return k
+        M = X[:, mask | columns_of(chosen)]
+        base = 0
+        if "clusters" in chosen and cluster is not None:
+            base = int(cluster.max()) + 1
+            size = np.bincount(cluster)
+            M = M - np.array([np.bincount(cluster, column) / size for column in M.T]).reshape(-1, base).T[cluster]
+        norms = np.sqrt(np.square(X[:, mask | columns_of(chosen)]).sum(axis=0))
+        return base + (int(np.linalg.matrix_rank(M / norms, tol=1e-9)) if M.size else 0)
+
+    def growing(column: int, chosen: tuple[slice | str, ...]) -> bool:
+        own = next((space for space in learned if space.start <= column < space.stop), None)
+        if own is not None and own not in chosen:
+            return False
+        others = [space for space in chosen if space is not own]
+        mask = (flat | columns_of([own] if own else [])) & (everything != column)
+        with_it = mask | (everything == column)
+        return rank(others, mask) == rank(others, with_it)
+
+    members, left, grows = [], [], []
+    for size in range(1, len(priors) + 1):
+        for chosen in combinations(range(len(priors)), size):
+            inside = tuple(spaces[i] for i in chosen)
+            members.append([i in chosen for i in range(len(priors))])
+            fall = rank(inside, flat) - int(flat.sum())
+            left.append(fall + sum(priors[i].tail[0] - 1 for i in chosen))
+            grows.append([growing(column, inside) for column in range(p)])
+    remaining = np.array(left, float)
+    proper = all(prior.proper for prior in priors) or bool(np.all(remaining > 0))
+    return PowerCount(np.array(members, bool), remaining, np.array(grows, bool), proper)

@@ -1,34 +1,49 @@
 """One model for one set of effects, in the form that is integrated, and its posterior on nodes.
 
-Everything here is a function of arrays: given tau (and the mixing scales of Student-t priors) all that is unknown is
-Gaussian, so that a posterior is a weighted list of Gaussians, one per node.
+Everything here is a function of arrays: given the standard deviations (tau, that between rows of a cluster, those of
+exchangeable coefficients) and the mixing scales of Student-t priors all that is unknown is Gaussian, so that a
+posterior is a weighted list of Gaussians, one per node.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.design import Design, build_design
-from bayesmeta.distributions import Cauchy, Normal, Prior, StudentT, Truncated, Uniform
+from bayesmeta import clusters
+from bayesmeta.clusters import ClusterLayout
+from bayesmeta.coverage import check_covered, exact_covers, location
+from bayesmeta.design import Columns, Design, build_design
+from bayesmeta.distributions import Prior
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.likelihood import Conditional, Rotation, condition, rotate, study_moments
+from bayesmeta.likelihood import Conditional, Rotation, combine, condition, reduce_rows, rotate, study_moments
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
-from bayesmeta.nodes import moment_limit, require_proper
+from bayesmeta.nodes import moment_limit, power_count, require_proper
 from bayesmeta.prior_tables import resolve
 
-__all__ = ["Cut", "Functional", "Problem", "Quadrature", "Scale", "build_problem", "linear", "log_interval", "studies"]
+__all__ = [
+    "Cut",
+    "Functional",
+    "Problem",
+    "Quadrature",
+    "Scale",
+    "build_problem",
+    "exact_covers",
+    "linear",
+    "log_interval",
+    "studies",
+]
 
 FloatArray = NDArray[np.float64]
-# two scale integrals beside tau are a few hundred thousand nodes; a third is out of reach of a tensor grid
-MAX_SCALES = 2
 # nodes times rows that are worked on at once
 MAX_ELEMENTS = 4e6
 
@@ -49,6 +64,19 @@ class Scale(NamedTuple):
     df: float
 
 
+class StandardDeviation(NamedTuple):
+    """One SD that is integrated over.
+
+    ``name`` is ``tau`` (of study effects; between clusters where there are any), ``tau_within`` (between rows of one
+    cluster) or ``sd[TERM]`` (of the coefficients in ``columns``). ``moments`` is its highest existing moment.
+    """
+
+    name: str
+    prior: Prior
+    columns: slice | None
+    moments: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """One model for one set of effects, in the rotated basis: all that the integrals need.
@@ -57,7 +85,13 @@ class Problem:
     ----------
     y, X : arrays of shape (k,) and (k, p), rotated
     prior_mean, prior_precision : arrays of shape (p,)
-        Of the normal kernel of each coefficient, before any mixing scale; precision 0 is flat.
+        Of the normal kernel of each coefficient, before any mixing scale; precision 0 is flat. A coefficient with a
+        learned SD is in units of it.
+    learned_scale : array of shape (p,)
+        What a learned SD is multiplied by to give that of the coefficient.
+    axes : tuple of StandardDeviation
+        The SDs, in the order of their axes; tau first.
+    cluster : ClusterLayout or None
     column_moments : array of int of shape (p,)
         Highest posterior moment that exists, per coefficient.
     """
@@ -75,39 +109,102 @@ class Problem:
     tau_moments: int
     column_moments: NDArray[np.intp]
     typical_se: float
+    learned_scale: FloatArray
+    axes: tuple[StandardDeviation, ...]
+    cluster: ClusterLayout | None
+
+    @property
+    def sds(self) -> tuple[str, ...]:
+        """Names of the standard deviations that are integrated over."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def simple(self) -> bool:
+        """Whether tau is the only standard deviation."""
+        return self.sds in ((), ("tau",))
 
     @property
     def mu_moments(self) -> int:
         """Highest moment of mu that exists."""
         return int(self.column_moments[0])
 
-    def conditional(self, tau: FloatArray, log_scales: list[FloatArray]) -> Conditional:
-        """Integrate the coefficients out at nodes given by tau and the log mixing scales, each of shape (N,)."""
+    def sd(self, name: str, sds: FloatArray) -> FloatArray:
+        """Row of an array of SDs, shape (S, N), by name; zeros where the model has none of that name."""
+        return sds[self.sds.index(name)] if name in self.sds else np.zeros(sds.shape[1])
+
+    def conditional(self, tau: FloatArray, log_scales: list[FloatArray], sds: FloatArray | None = None) -> Conditional:
+        """Integrate the coefficients out at nodes.
+
+        Parameters
+        ----------
+        tau : array of shape (N,)
+        log_scales : list of arrays of shape (N,)
+            Log mixing scales.
+        sds : array of shape (S, N), optional
+            All standard deviations, tau among them; needed where tau is not the only one.
+        """
         precision = np.broadcast_to(self.prior_precision[:, None], (self.prior_mean.size, tau.size))
         if self.scales:
             precision = precision.copy()
             for scale, v in zip(self.scales, log_scales, strict=True):
                 precision[scale.columns] = precision[scale.columns] * np.exp(-v)
+        if not self.simple:
+            assert sds is not None
+            return self._from_reduced(tau, sds, precision)
         # in pieces that fit in memory: tensor grids and large k multiply
         step = max(1, int(MAX_ELEMENTS // self.y.size))
-        parts = [
-            condition(
-                tau[start : start + step],
-                self.y,
-                self.X,
-                self.rotation,
-                self.prior_mean,
-                precision[:, start : start + step],
-            )
-            for start in range(0, tau.size, step)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        return Conditional(
-            np.concatenate([part.log_marginal for part in parts]),
-            np.concatenate([part.mean for part in parts], axis=-1),
-            np.concatenate([part.cov for part in parts], axis=-1),
+        return _joined(
+            [
+                condition(
+                    tau[start : start + step],
+                    self.y,
+                    self.X,
+                    self.rotation,
+                    self.prior_mean,
+                    precision[:, start : start + step],
+                )
+                for start in range(0, tau.size, step)
+            ]
         )
+
+    def _from_reduced(self, tau: FloatArray, sds: FloatArray, precision: FloatArray) -> Conditional:
+        """Reduce the rows once for every setting of their variances that follow each other, then vary the priors."""
+        within = self.sd("tau_within", sds)
+        changes = np.concatenate([[False], (np.diff(tau) != 0) | (np.diff(within) != 0)])
+        index = np.cumsum(changes)
+        first = np.concatenate([[0], np.flatnonzero(changes)])
+        p = self.prior_mean.size
+        learned = self._learned(tau.size, sds)
+        parts = []
+        step = max(1, int(MAX_ELEMENTS // ((p + 2) * self.y.size)))
+        # pieces of whole runs, and within these as many nodes as fit in memory
+        wide = max(1, int(MAX_ELEMENTS // (4 * p * p)))
+        for start in range(0, first.size, step):
+            used = first[start : start + step]
+            given = (self.y, self.X, self.rotation)
+            reduced = (
+                reduce_rows(tau[used], *given)
+                if self.cluster is None
+                else clusters.reduce_rows(tau[used], within[used], *given, self.cluster)
+            )
+            stop = first[start + step] if start + step < first.size else tau.size
+            for begin in range(int(used[0]), int(stop), wide):
+                part = slice(begin, min(begin + wide, int(stop)))
+                scale = None if learned is None else learned[:, part]
+                parts.append(combine(reduced, index[part] - start, self.prior_mean, precision[:, part], scale))
+        return _joined(parts)
+
+    def _learned(self, size: int, sds: FloatArray | None) -> FloatArray | None:
+        """The learned SD of every coefficient, one elsewhere, shape (p, N); None where none is learned."""
+        if all(axis.columns is None for axis in self.axes):
+            return None
+        assert sds is not None
+        scale = np.ones((self.prior_mean.size, size))
+        for axis, sd in zip(self.axes, sds, strict=True):
+            if axis.columns is not None:
+                # an SD as large as this has no posterior weight, and its square must stay a number
+                scale[axis.columns] = np.minimum(sd, 1e100) * self.learned_scale[axis.columns, None]
+        return scale
 
     def log_cut(self, conditional: Conditional) -> FloatArray:
         """Log probability that the untruncated posterior gives to the truncated coefficient's interval."""
@@ -115,6 +212,16 @@ class Problem:
             return np.zeros(conditional.log_marginal.size)
         mean, sd = conditional.mean[self.cut.column], np.sqrt(conditional.cov[self.cut.column, self.cut.column])
         return log_interval((self.cut.low - mean) / sd, (self.cut.high - mean) / sd) - self.cut.log_mass
+
+
+def _joined(parts: list[Conditional]) -> Conditional:
+    if len(parts) == 1:
+        return parts[0]
+    return Conditional(
+        np.concatenate([part.log_marginal for part in parts]),
+        np.concatenate([part.mean for part in parts], axis=-1),
+        np.concatenate([part.cov for part in parts], axis=-1),
+    )
 
 
 def log_interval(low: FloatArray, high: FloatArray) -> FloatArray:
@@ -126,23 +233,65 @@ def log_interval(low: FloatArray, high: FloatArray) -> FloatArray:
         return log_upper + np.log(-np.expm1(np.minimum(log_lower - log_upper, 0.0)))
 
 
-def _location(prior: Prior) -> tuple[float, float, float, tuple[float, float] | None, float]:
-    """``(mean, scale, df, cut, log_mass)`` of a location prior; scale infinite is flat, df infinite is normal."""
-    kernel = resolve(prior)
-    if isinstance(kernel, Uniform):
-        return 0.0, math.inf, math.inf, (kernel.low, kernel.high), math.log(kernel.high - kernel.low)
-    if isinstance(kernel, Truncated):
-        mean, scale, df, cut, _ = _location(kernel.prior)
+@dataclass(slots=True)
+class _Locations:
+    """Priors of the coefficients, collected term by term."""
+
+    mean: FloatArray
+    precision: FloatArray
+    learned_scale: FloatArray
+    df: FloatArray
+    scales: list[Scale]
+    cut: Cut | None = None
+    proper: bool = True
+
+    def add(self, item: Columns, design: Design) -> None:
+        term, columns, prior = item.name, item.columns, item.prior
+        if prior is None:
+            # in units of the learned SD
+            self.precision[columns] = 1.0
+            self.learned_scale[columns] = design.prior_scale[columns]
+            self.df[columns] = math.nan
+            return
+        loc, scale, df, cut, log_mass = location(prior)
+        names = term.removesuffix(": curve").split(":")
+        categorical = term != "mu" and any(design.factors[part].levels for part in names)
+        if categorical and (loc != 0 or cut is not None):
+            raise ModelError(
+                f"moderator {term}: {prior!r} is not symmetric about zero, so its levels would not be exchangeable. "
+                "Use a normal, Student-t or Cauchy prior with location 0, or flat()."
+            )
+        self.mean[columns] = loc
+        if math.isfinite(scale):
+            self.precision[columns] = 1.0 / np.square(scale * design.prior_scale[columns])
+        if math.isfinite(df) and math.isfinite(scale):
+            self.scales.append(Scale(columns, df))
         if cut is not None:
-            raise ModelError(f"{prior!r}: write uniform({kernel.support[0]:g}, {kernel.support[1]:g}) instead.")
-        return mean, scale, df, (kernel.low, kernel.high), math.log(kernel.mass)
-    if isinstance(kernel, Normal):
-        return kernel.mean, kernel.sd, math.inf, None, 0.0
-    if isinstance(kernel, StudentT):
-        return kernel.loc, kernel.scale, kernel.df, None, 0.0
-    if isinstance(kernel, Cauchy):
-        return kernel.loc, kernel.scale, 1.0, None, 0.0
-    return 0.0, math.inf, math.inf, None, 0.0
+            self.cut = Cut(columns.start, *cut, log_mass)
+        self.proper = self.proper and prior.proper
+        bounded = cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1])
+        self.df[columns] = math.inf if bounded else 0.0 if not math.isfinite(scale) else df
+
+
+def _deviations(design: Design, model: Model) -> list[StandardDeviation]:
+    """The SDs of a model, before it is known which of their moments exist."""
+    axes = []
+    for name, prior in (("tau", model.tau), ("tau_within", model.cluster_tau)):
+        if prior is not None:
+            axes.append(StandardDeviation(name, resolve(prior), None, 2))
+    for item in design.terms:
+        if item.sd is not None:
+            axes.append(StandardDeviation(f"sd[{item.name}]", resolve(item.sd), item.columns, 2))
+    return axes
+
+
+def _refuse_improper(axes: list[StandardDeviation], k: int, count: int, flat: int) -> None:
+    shown = ", ".join(f"{axis.prior!r} for {axis.name}" for axis in axes)
+    raise ModelError(
+        f"the posterior is improper: {shown} with {k} rows{f' in {count} clusters' if count else ''} and {flat} flat "
+        f"coefficient{'' if flat == 1 else 's'} leaves too little information. Use proper priors for the standard "
+        "deviations, such as halfnormal(0.5), or more trials."
+    )
 
 
 def build_problem(effects: Effects, model: Model) -> Problem:
@@ -151,48 +300,20 @@ def build_problem(effects: Effects, model: Model) -> Problem:
     Raises
     ------
     ModelError
-        Where the posterior is improper, the design has not full rank under flat priors, or a combination of priors
-        is beyond the exact engine; the message says which.
+        Where the posterior is improper, the design has not full rank under flat priors, or the model is beyond the
+        exact engine; the message says which.
     """
-    _refuse_clusters(effects)
+    check_covered(effects, model)
     design = build_design(effects, model)
-    rotation = rotate(effects.se, effects.blocks, model.rho)
+    # rows of a cluster are independent given its effect, so that the correlation within blocks plays no part
+    rotation = rotate(effects.se, effects.blocks, model.rho if model.cluster_tau is None else 0.0)
+    layout = None if model.cluster_tau is None else clusters.layout(effects, rotation)
     p = design.p
-    mean, precision = np.zeros(p), np.zeros(p)
-    scales: list[Scale] = []
-    cuts: list[Cut] = []
-    column_df = np.full(p, math.inf)
-    proper = True
+    given = _Locations(np.zeros(p), np.zeros(p), np.ones(p), np.full(p, math.inf), [])
     for item in design.terms:
-        term, columns, prior = item.name, item.columns, item.prior
-        assert prior is not None
-        loc, scale, df, cut, log_mass = _location(prior)
-        categorical = term != "mu" and any(design.factors[part].levels for part in term.split(":"))
-        if categorical and (loc != 0 or cut is not None):
-            raise ModelError(
-                f"moderator {term}: {prior!r} is not symmetric about zero, so its levels would not be exchangeable. "
-                "Use a normal, Student-t or Cauchy prior with location 0, or flat()."
-            )
-        mean[columns] = loc
-        if math.isfinite(scale):
-            precision[columns] = 1.0 / np.square(scale * design.prior_scale[columns])
-        if math.isfinite(df) and math.isfinite(scale):
-            scales.append(Scale(columns, df))
-        if cut is not None:
-            cuts.append(Cut(columns.start, *cut, log_mass))
-        proper = proper and prior.proper
-        bounded = cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1])
-        column_df[columns] = math.inf if bounded else 0.0 if not math.isfinite(scale) else df
-    if len(cuts) > 1:
-        raise ModelError(
-            "only one coefficient can have a truncated or uniform prior; use normal priors for the others."
-        )
-    if len(scales) > MAX_SCALES:
-        raise ModelError(
-            f"{len(scales)} coefficients have Student-t or Cauchy priors; the exact engine integrates at most "
-            f"{MAX_SCALES}. Use normal priors for the others."
-        )
-    cut_flat = bool(cuts) and precision[cuts[0].column] == 0
+        given.add(item, design)
+    precision = given.precision
+    cut_flat = given.cut is not None and precision[given.cut.column] == 0
     # a flat coefficient between finite ends is proper: it does not cost a row's worth of information
     flat = int((precision == 0).sum()) - int(cut_flat)
     X = rotation.apply(design.X)
@@ -201,47 +322,54 @@ def build_problem(effects: Effects, model: Model) -> Problem:
             f"the design has rank {np.linalg.matrix_rank(X)} and {p} coefficients, and flat priors cannot tell them "
             "apart. Use proper priors or fewer moderators."
         )
+    axes = _deviations(design, model)
     tau = None if model.tau is None else resolve(model.tau)
-    random_rows = int((rotation.b > 0).sum())
-    if flat and random_rows < effects.k:
-        # contrasts within a trial whose rows share one true effect do not widen with tau: they give no factor back
-        flat -= int(np.linalg.matrix_rank(X[rotation.b == 0][:, precision == 0]))
-    if tau is not None:
-        require_proper(tau, random_rows, flat)
-        proper = proper and tau.proper
-    limits = {df: moment_limit(tau, random_rows, flat, df) for df in set(column_df.tolist())}
-    tau_moments = next(iter(limits.values()))[0]
-    column_moments = np.array([limits[df][1] for df in column_df.tolist()], np.intp)
+    if len(axes) > (tau is not None):
+        unbounded = precision == 0
+        if cut_flat and given.cut is not None:
+            unbounded[given.cut.column] = False
+        space = {"tau": "rows" if layout is None else "clusters", "tau_within": "rows"}
+        count = power_count(
+            [axis.prior for axis in axes],
+            [axis.columns or space[axis.name] for axis in axes],
+            design.X,
+            unbounded,
+            None if layout is None else layout.number,
+        )
+        if not count.proper:
+            _refuse_improper(axes, effects.k, 0 if layout is None else len(layout.names), flat)
+        axes = [axis._replace(moments=count.of_sd(i)) for i, axis in enumerate(axes)]
+        # a coefficient with a learned SD has no tail of its own
+        df = np.where(np.isnan(given.df), 0.0, given.df)
+        moments = [count.of_column(j, df[j]) if np.isfinite(df[j]) else 2 for j in range(p)]
+    else:
+        random_rows = int((rotation.b > 0).sum())
+        if flat and random_rows < effects.k:
+            # contrasts within a trial whose rows share one true effect do not widen with tau: they give no factor back
+            flat -= int(np.linalg.matrix_rank(X[rotation.b == 0][:, precision == 0]))
+        if tau is not None:
+            require_proper(tau, random_rows, flat)
+        limits = {df: moment_limit(tau, random_rows, flat, df) for df in set(given.df.tolist())}
+        axes = [axis._replace(moments=next(iter(limits.values()))[0]) for axis in axes]
+        moments = [limits[df][1] for df in given.df.tolist()]
     return Problem(
         design,
         rotation,
         rotation.apply(effects.y),
         X,
         tau,
-        mean,
+        given.mean,
         precision,
-        tuple(scales),
-        cuts[0] if cuts else None,
-        proper,
-        tau_moments,
-        column_moments,
+        tuple(given.scales),
+        given.cut,
+        given.proper and all(axis.prior.proper for axis in axes),
+        axes[0].moments if tau is not None else 2,
+        np.array(moments, np.intp),
         float(np.median(effects.se)),
+        given.learned_scale,
+        tuple(axes),
+        layout,
     )
-
-
-def _refuse_clusters(effects: Effects) -> None:
-    """Rows of one cluster outside a block depend on each other in a way that no model here describes."""
-    if effects.cluster is None:
-        return
-    block = {int(row): number for number, (rows, _) in enumerate(effects.blocks) for row in rows}
-    seen: dict[str, int] = {}
-    for row, name in enumerate(effects.cluster):
-        place = block.get(row, -1 - row)
-        if seen.setdefault(name, place) != place:
-            raise ModelError(
-                f"cluster {name!r} has several rows that share no covariance, and this version has no model for "
-                "clusters. State a working_correlation, keep one row per cluster, or leave cluster out."
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,6 +388,12 @@ class Quadrature:
         Log density of the data; None under an improper prior.
     error : float
         Largest relative difference between the two rules that was accepted.
+    nodes : tuple of int
+        Nodes per axis: standard deviations, then mixing scales.
+    sds : array of shape (S, N)
+        All standard deviations, in the order of ``problem.sds``.
+    sd_marginals : mapping of str to Gridded
+        Posterior of each standard deviation, by the names of ``problem.sds``.
     """
 
     problem: Problem
@@ -273,13 +407,25 @@ class Quadrature:
     log_evidence: float | None
     error: float
     nodes: tuple[int, ...]
+    sds: FloatArray = None  # type: ignore[assignment]
+    sd_marginals: Mapping[str, Gridded] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        put = object.__setattr__
+        if self.sds is None:
+            put(
+                self,
+                "sds",
+                np.array(self.tau)[None, :] if self.problem.tau is not None else np.empty((0, self.tau.size)),
+            )
+        if self.sd_marginals is None:
+            put(self, "sd_marginals", {} if self.tau_marginal is None else {"tau": self.tau_marginal})
+        put(self, "sd_marginals", MappingProxyType(dict(self.sd_marginals)))
         # one memory layout, so that sums run in one order and a loaded fit answers bit for bit as before
-        for name in ("tau", "log_scales", "weights", "coarse", "mean", "cov"):
+        for name in ("tau", "log_scales", "weights", "coarse", "mean", "cov", "sds"):
             array = np.array(getattr(self, name), float, order="C")
             array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            put(self, name, array)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -302,32 +448,60 @@ class Functional:
     moments: NDArray[np.intp]
 
 
-def linear(quadrature: Quadrature, rows: FloatArray, new_study: NDArray[np.bool_]) -> Functional:
+def linear(
+    quadrature: Quadrature, rows: FloatArray, new_study: NDArray[np.bool_], *, trial: bool = False
+) -> Functional:
     """Linear functions of the coefficients, with the spread of a new study added where asked.
 
     Parameters
     ----------
     rows : array of shape (M, p)
     new_study : array of bool of shape (M,)
+    trial : bool
+        With clusters, a new study is one estimate of a new trial, with the variance ``tau**2 + within**2``; here its
+        mean over estimates, with ``tau**2``.
     """
     problem = quadrature.problem
     mean = rows @ quadrature.mean
     var = np.einsum("mp,pqn,mq->mn", rows, quadrature.cov, rows)
-    with np.errstate(over="ignore"):
-        var = var + np.where(new_study[:, None], np.square(quadrature.tau), 0.0)
-    cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
-    # a quantity has the moments of the worst coefficient that it holds, and a new study also those of tau
+    spread = [name for name in (("tau",) if trial else ("tau", "tau_within")) if name in problem.sds]
     moments = np.where(rows != 0, problem.column_moments, 2).min(axis=1)
-    moments = np.where(new_study, np.minimum(moments, problem.tau_moments), moments)
+    # a quantity has the moments of the worst coefficient that it holds, and a new study also those of its spread
+    for name in spread:
+        place = problem.sds.index(name)
+        with np.errstate(over="ignore"):
+            var = var + np.where(new_study[:, None], np.square(quadrature.sds[place]), 0.0)
+        moments = np.where(new_study, np.minimum(moments, problem.axes[place].moments), moments)
+    cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
     return Functional(mean, var, cut_cov, moments)
 
 
 def studies(quadrature: Quadrature) -> Functional:
     """Study effects, in row order of the effects."""
     problem = quadrature.problem
-    conditional = Conditional(np.empty(0), quadrature.mean, quadrature.cov)
-    mean, var, slope = study_moments(quadrature.tau, problem.y, problem.X, problem.rotation, conditional)
-    cut_cov = None
-    if problem.cut is not None:
-        cut_cov = np.einsum("kpn,pn->kn", slope, quadrature.cov[:, problem.cut.column])
-    return Functional(mean, var, cut_cov, np.full(mean.shape[0], 2))
+    k, p = problem.X.shape
+    size = quadrature.tau.size
+    # in pieces that fit in memory: every study effect depends on every coefficient at every node
+    step = max(1, int(4 * MAX_ELEMENTS // (k * p)))
+    pieces = [_studies(quadrature, slice(start, start + step)) for start in range(0, size, step)]
+    mean, var, cut_cov = pieces[0]
+    if len(pieces) > 1:
+        mean, var = (np.concatenate([piece[i] for piece in pieces], axis=1) for i in (0, 1))
+        if cut_cov is not None:
+            cut_cov = np.concatenate([piece[2] for piece in pieces if piece[2] is not None], axis=1)
+    return Functional(mean, var, cut_cov, np.full(k, 2))
+
+
+def _studies(quadrature: Quadrature, part: slice) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    problem = quadrature.problem
+    conditional = Conditional(np.empty(0), quadrature.mean[:, part], quadrature.cov[:, :, part])
+    given = (problem.y, problem.X, problem.rotation)
+    tau = quadrature.tau[part]
+    if problem.cluster is None:
+        mean, var, slope = study_moments(tau, *given, conditional)
+    else:
+        within = problem.sd("tau_within", quadrature.sds)[part]
+        mean, var, slope = clusters.study_moments(tau, within, *given, problem.cluster, conditional)
+    if problem.cut is None:
+        return mean, var, None
+    return mean, var, np.einsum("kpn,pn->kn", slope, conditional.cov[:, problem.cut.column])

@@ -18,8 +18,18 @@ from bayesmeta.errors import InferenceError
 from bayesmeta.likelihood import Conditional
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
-from bayesmeta.nodes import WINDOW, Axis, log_scale, narrow, scale_axis, scale_log_density, tau_axis, tau_log_prior
-from bayesmeta.problem import Problem, Quadrature, build_problem
+from bayesmeta.nodes import (
+    WINDOW,
+    Axis,
+    log_scale,
+    narrow,
+    scale_axis,
+    scale_log_density,
+    slab_axis,
+    tau_axis,
+    tau_log_prior,
+)
+from bayesmeta.problem import Problem, Quadrature, StandardDeviation, build_problem
 
 __all__ = ["refined", "solve"]
 
@@ -32,6 +42,13 @@ MAX_NODES = 16385
 MAX_TENSOR_NODES = 2_000_000
 # log mixing scales that are tried when the window of tau is sought: the last lets a prior reach data 1e9 scales away
 TRIAL_SCALES = np.arange(-3.0, 43.0, 3.0)
+# beyond so many nodes those that hold this share of all weight are left out: every answer costs time per node
+MANY_NODES = 20_000
+LIGHT = 1e-12
+# points per axis of the boxes that are searched where there are several standard deviations, by number of axes
+BOX_POINTS = {1: 161, 2: 41, 3: 21}
+# rounds of that search; each may shrink a box tenfold, and a prior may be 1e12 times narrower than the standard errors
+BOX_ROUNDS = 20
 # an end of a window at which the integrand is above this share of its maximum cuts something off
 CUT_OFF = 1e-12
 # nodes whose weight is below this share of the largest change no digit
@@ -40,6 +57,8 @@ NEGLIGIBLE = 1e-24
 
 def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
     """Stretch of each axis that holds the posterior, and the integrands of the moments that exist."""
+    if not problem.simple:
+        return _boxed_windows(problem, axes)
     if len(axes) == 1:
 
         def along(z: FloatArray) -> FloatArray:
@@ -82,6 +101,44 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
     return windows
 
 
+def _boxed_windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
+    """Search all axes together: the box that holds what is within 46 nats of the maximum, on finer and finer grids.
+
+    Standard deviations trade against each other, so that none has a window of its own. Each round keeps one point
+    beyond what it found on every side; what it missed all the same shows at an end of a window (`_widened`).
+    """
+    number = BOX_POINTS[len(axes)]
+    points = [_spread_out(axis.scan, number) for axis in axes]
+    heavy = [i for i, axis in enumerate(problem.axes) if axis.moments > 0 and math.isfinite(axis.prior.tail[0])]
+    for _ in range(BOX_ROUNDS):
+        grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
+        value, sds, _, _ = _log_integrand(problem, axes, grids)
+        if not np.any(np.isfinite(value)):
+            raise InferenceError(
+                "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
+            )
+        inside = value >= np.nanmax(value) - WINDOW
+        for i in heavy:
+            pulled = value + problem.axes[i].moments * np.log1p(sds[i] / problem.typical_se)
+            inside |= pulled >= np.nanmax(pulled) - WINDOW
+        shape = tuple(p.size for p in points)
+        places = np.nonzero(inside.reshape(shape))
+        windows, shrunk = [], False
+        for axis, place in zip(points, places, strict=True):
+            first, last = max(int(place.min()) - 1, 0), min(int(place.max()) + 1, axis.size - 1)
+            windows.append((float(axis[first]), float(axis[last])))
+            shrunk |= last - first < 0.7 * (axis.size - 1)
+        if not shrunk:
+            break
+        points = [np.linspace(low, high, number) for low, high in windows]
+    return windows
+
+
+def _spread_out(scan: FloatArray, number: int) -> FloatArray:
+    """Some of the points of a scan, both ends among them."""
+    return scan[np.unique(np.linspace(0, scan.size - 1, number).round().astype(int))]
+
+
 def _moment_weight(problem: Problem, tau: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore"):
         return problem.tau_moments * np.log1p(tau / problem.typical_se)
@@ -90,24 +147,42 @@ def _moment_weight(problem: Problem, tau: FloatArray) -> FloatArray:
 def _log_integrand(
     problem: Problem, axes: list[Axis], z: list[FloatArray]
 ) -> tuple[FloatArray, FloatArray, list[FloatArray], Conditional]:
-    """Log of prior times likelihood times Jacobian at points of the axes; also tau, log scales and coefficients."""
-    position = 0
-    tau = np.zeros(z[0].size if z else 1)
-    log_prior = np.zeros(tau.size)
-    if problem.tau is not None:
-        tau = axes[0].variable.x(z[0])
-        log_prior = tau_log_prior(problem.tau, z[0], axes[0].variable, problem.rotation.a, problem.rotation.b)
-        position = 1
+    """Log of prior times likelihood times Jacobian at points of the axes; also SDs, log scales and coefficients.
+
+    The SDs have the shape (S, N).
+    """
+    size = z[0].size if z else 1
+    log_prior = np.zeros(size)
+    sds = np.empty((len(problem.axes), size))
+    for i, (deviation, axis, points) in enumerate(zip(problem.axes, axes, z, strict=False)):
+        sds[i] = axis.variable.x(points)
+        if axis.floor:
+            sds[i] = np.maximum(sds[i], axis.floor)
+        log_prior = log_prior + tau_log_prior(
+            deviation.prior, points, axis.variable, problem.rotation.a, problem.rotation.b
+        )
+    position = len(problem.axes)
     log_scales = []
     for scale, axis, points in zip(problem.scales, axes[position:], z[position:], strict=True):
         log_prior = log_prior + scale_log_density(axis, points, scale.df)
         log_scales.append(log_scale(axis, points))
-    conditional = problem.conditional(tau, log_scales)
-    return conditional.log_marginal + log_prior + problem.log_cut(conditional), tau, log_scales, conditional
+    tau = sds[0] if problem.tau is not None else np.zeros(size)
+    conditional = problem.conditional(tau, log_scales, sds)
+    return conditional.log_marginal + log_prior + problem.log_cut(conditional), sds, log_scales, conditional
+
+
+def _axis(problem: Problem, deviation: StandardDeviation) -> Axis:
+    choose = tau_axis if deviation.columns is None else slab_axis
+    return choose(deviation.prior, problem.typical_se)
 
 
 def solve(
-    effects: Effects, model: Model, *, first_nodes: int = FIRST_NODES, tolerance: float = TOLERANCE
+    effects: Effects,
+    model: Model,
+    *,
+    first_nodes: int = FIRST_NODES,
+    tolerance: float = TOLERANCE,
+    nodes: tuple[int, ...] | None = None,
 ) -> Quadrature:
     """Integrate the model exactly.
 
@@ -117,6 +192,8 @@ def solve(
     model : Model
     first_nodes : int
         Nodes per axis to start with, ``2**m + 1``.
+    nodes : tuple of int, optional
+        Nodes of each axis to start with, instead.
     tolerance : float
         Largest relative difference between nested rules.
 
@@ -128,12 +205,14 @@ def solve(
         Where the nodes do not settle.
     """
     problem = build_problem(effects, model)
-    axes = [] if problem.tau is None else [tau_axis(problem.tau, problem.typical_se)]
+    axes = [_axis(problem, deviation) for deviation in problem.axes]
     axes += [scale_axis(scale.df) for scale in problem.scales]
     if not axes:
         return _without_axes(problem)
     windows = _windows(problem, axes)
     counts = [first_nodes] + [max(33, first_nodes // 2 + 1)] * (len(axes) - 1) if len(axes) > 1 else [first_nodes]
+    if nodes is not None:
+        counts = list(nodes)
     while True:
         result, unsettled, wider = _on_nodes(problem, axes, windows, counts, tolerance)
         if wider != windows:
@@ -152,11 +231,11 @@ def solve(
 
 
 def _without_axes(problem: Problem) -> Quadrature:
-    value, tau, _, conditional = _log_integrand(problem, [], [])
+    value, _, _, conditional = _log_integrand(problem, [], [])
     one = np.ones(1)
     evidence = float(value[0]) if problem.proper else None
     return Quadrature(
-        problem, tau, np.empty((0, 1)), one, one, conditional.mean, conditional.cov, None, evidence, 0.0, ()
+        problem, np.zeros(1), np.empty((0, 1)), one, one, conditional.mean, conditional.cov, None, evidence, 0.0, ()
     )
 
 
@@ -174,7 +253,7 @@ def _on_nodes(
         thin[::2] = scale * chebyshev.rule((n + 1) // 2)[1]
         half.append(thin)
     grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
-    value, tau, log_scales, conditional = _log_integrand(problem, axes, grids)
+    value, sds, log_scales, conditional = _log_integrand(problem, axes, grids)
     if np.isnan(value).any() or np.isposinf(value).any():
         raise InferenceError("the posterior density is undefined at a node; check the scale of the data and priors.")
     peak = float(value.max())
@@ -189,45 +268,54 @@ def _on_nodes(
     full = integrate(fine)
     total = float(full.sum())
     evidence = peak + math.log(total)
-    tau_marginal = None
     variants = [integrate([half[i] if i == axis else fine[i] for i in range(len(axes))]) for axis in range(len(axes))]
-    roughness = 0.0
-    if problem.tau is not None:
-        table = density.reshape(counts[0], -1)
-        if len(axes) > 1:
-            others = fine[1]
-            for rule in fine[2:]:
-                others = (others[:, None] * rule).ravel()
-            table = table @ others[:, None]
-        column = table[:, 0] / float(fine[0] @ table[:, 0])
-        tau_marginal = Gridded(np.array(windows[0]), column[None, :], axes[0].variable, problem.tau_moments)
-        series = chebyshev.coefficients(column)
-        roughness = float(np.abs(series[-3:]).max() / np.abs(series).max())
     errors = [
-        _difference(problem, tau, conditional, full, variant) if variant.sum() > 0 else math.inf for variant in variants
+        _difference(problem, sds, conditional, full, variant) if variant.sum() > 0 else math.inf for variant in variants
     ]
-    # the distribution function of tau is that of the interpolant, so its last coefficients must have vanished too
-    if problem.tau is not None:
-        errors[0] = max(errors[0], 0.1 * roughness)
-    keep = _matters(problem, tau, full)
+    marginals = {}
+    for i, deviation in enumerate(problem.axes):
+        column = _column(density.reshape(counts), fine, i)
+        marginals[deviation.name] = Gridded(np.array(windows[i]), column[None, :], axes[i].variable, deviation.moments)
+        # the distribution function is that of the interpolant, so its last coefficients must have vanished too
+        series = chebyshev.coefficients(column)
+        errors[i] = max(errors[i], 0.1 * float(np.abs(series[-3:]).max() / np.abs(series).max()))
+    keep = _matters(problem, sds, full)
     for variant in variants:
-        keep |= _matters(problem, tau, np.abs(variant))
+        keep |= _matters(problem, sds, np.abs(variant))
+    if keep.sum() > MANY_NODES:
+        keep &= _heavy(problem, sds, np.max(np.abs([full, *variants]), axis=0))
     coarse = integrate(half)
     result = Quadrature(
         problem,
-        tau[keep],
+        sds[0, keep] if problem.tau is not None else np.zeros(int(keep.sum())),
         np.array([v[keep] for v in log_scales]).reshape(len(log_scales), int(keep.sum())),
         full[keep] / full[keep].sum(),
         coarse[keep] / coarse[keep].sum(),
         conditional.mean[:, keep],
         conditional.cov[:, :, keep],
-        tau_marginal,
+        marginals.get("tau"),
         evidence if problem.proper else None,
         max(errors),
         tuple(counts),
+        sds[:, keep],
+        marginals,
     )
     unsettled = [axis for axis, error in enumerate(errors) if not error <= tolerance]
     return result, unsettled, _widened(density.reshape(counts), axes, windows)
+
+
+def _column(density: FloatArray, rules: list[FloatArray], axis: int) -> FloatArray:
+    """Density along one axis, the others integrated out, with integral one."""
+    if len(rules) == 1:
+        return density / float(rules[0] @ density)
+    table = np.moveaxis(density, axis, 0).reshape(density.shape[axis], -1)
+    others = [rule for i, rule in enumerate(rules) if i != axis]
+    if others:
+        weights = others[0]
+        for rule in others[1:]:
+            weights = (weights[:, None] * rule).ravel()
+        table = table @ weights[:, None]
+    return table[:, 0] / float(rules[axis] @ table[:, 0])
 
 
 def _widened(density: FloatArray, axes: list[Axis], windows: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -245,29 +333,48 @@ def _widened(density: FloatArray, axes: list[Axis], windows: list[tuple[float, f
     return wider
 
 
-def _matters(problem: Problem, tau: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+def _matters(problem: Problem, sds: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
     """Nodes that change a digit of a probability, or of a moment that exists."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        pull = weights * (1.0 + (tau / problem.typical_se) ** max(problem.tau_moments, 0))
-    pull = np.where(np.isfinite(pull), pull, 0.0)
-    return (weights > NEGLIGIBLE * weights.max()) | (pull > NEGLIGIBLE * pull.max())
+    matters = weights > NEGLIGIBLE * weights.max()
+    for axis, sd in zip(problem.axes, sds, strict=True):
+        with np.errstate(over="ignore", invalid="ignore"):
+            pull = weights * (1.0 + (sd / problem.typical_se) ** max(axis.moments, 0))
+        pull = np.where(np.isfinite(pull), pull, 0.0)
+        matters |= pull > NEGLIGIBLE * pull.max()
+    return matters
+
+
+def _heavy(problem: Problem, sds: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+    """Nodes without the lightest, which together hold a negligible share of every probability and existing moment."""
+    heavy = np.zeros(weights.size, bool)
+    pulls = [weights]
+    for axis, sd in zip(problem.axes, sds, strict=True):
+        if axis.moments > 0:
+            with np.errstate(over="ignore", invalid="ignore"):
+                pull = weights * (sd / problem.typical_se) ** axis.moments
+            pulls.append(np.where(np.isfinite(pull), pull, 0.0))
+    for pull in pulls:
+        order = np.argsort(pull)
+        total = np.cumsum(pull[order])
+        heavy[order[total > LIGHT * total[-1]]] = True
+    return heavy
 
 
 def _difference(
-    problem: Problem, tau: FloatArray, conditional: Conditional, fine: FloatArray, coarse: FloatArray
+    problem: Problem, sds: FloatArray, conditional: Conditional, fine: FloatArray, coarse: FloatArray
 ) -> float:
     """Largest relative difference of evidence, existing moments and tail probabilities between two rules."""
     total, other = fine.sum(), coarse.sum()
     w, c = fine / total, coarse / other
     differences = [abs(math.log(total / other))]
 
-    if problem.tau is not None:
-        for power in range(1, problem.tau_moments + 1):
+    for axis, sd_axis in zip(problem.axes, sds, strict=True):
+        for power in range(1, axis.moments + 1):
             with np.errstate(over="ignore"):
-                moment = np.where(w + np.abs(c) > 0, tau, 0.0) ** power
+                moment = np.where(w + np.abs(c) > 0, sd_axis, 0.0) ** power
             differences.append(abs(float((w - c) @ moment)) / float(w @ moment))
     mean, sd = conditional.mean[0], np.sqrt(conditional.cov[0, 0])
-    inner = _matters(problem, tau, w)
+    inner = _matters(problem, sds, w)
     mean, sd, change = mean[inner], sd[inner], (w - c)[inner]
     centre = float(w[inner] @ mean)
     # with infinite moments the spread in the middle of the posterior is the scale that matters
@@ -287,4 +394,12 @@ def refined(quadrature: Quadrature, effects: Effects, model: Model) -> Quadratur
     """Integrate again with twice the nodes, for a question that had not settled."""
     if not quadrature.nodes or max(quadrature.nodes) * 2 > MAX_NODES:
         raise InferenceError("an answer did not settle with the largest number of nodes; use a smoother prior.")
+    if not quadrature.problem.simple:
+        nodes = tuple(2 * n - 1 for n in quadrature.nodes)
+        if math.prod(nodes) > MAX_TENSOR_NODES:
+            raise InferenceError(
+                f"an answer did not settle with {math.prod(quadrature.nodes)} nodes. Use smoother priors, or "
+                'engine="nuts".'
+            )
+        return solve(effects, model, nodes=nodes)
     return solve(effects, model, first_nodes=2 * max(quadrature.nodes) - 1)
