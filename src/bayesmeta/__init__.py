@@ -21,6 +21,7 @@ _HOMES = {
     "Cochrane": "priors",
     "Coefficient": "model",
     "DataError": "errors",
+    "Settings": "nuts",
     "Spreads": "effects",
     "Tabulated": "effects",
     "Effects": "effects",
@@ -59,6 +60,7 @@ _HOMES = {
     "Turner2015": "priors",
     "Uniform": "priors",
     "band_table": "decision",
+    "agreement_table": "agreement",
     "bayes_factor": "posterior",
     "benefit_curve": "decision",
     "benefit_sentence": "decision",
@@ -88,6 +90,7 @@ _MODULES = ("classical", "measures", "plots", "priors", "sensitivity")
 
 if TYPE_CHECKING:
     from bayesmeta import classical, measures, plots, priors, sensitivity
+    from bayesmeta.agreement import agreement_table
     from bayesmeta.decision import (
         HONESTY,
         band_table,
@@ -126,6 +129,7 @@ if TYPE_CHECKING:
         Spline,
         StudentEffects,
     )
+    from bayesmeta.nuts import Settings
     from bayesmeta.outcome import Outcome, Protocol, Threshold
     from bayesmeta.posterior import (
         bayes_factor,

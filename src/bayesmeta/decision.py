@@ -33,7 +33,7 @@ from bayesmeta.outcome import Amount, Threshold
 from bayesmeta.posterior import LEVEL, predict
 from bayesmeta.priors import Prior
 from bayesmeta.problem import Quadrature, log_interval
-from bayesmeta.quantities import ask, distribution, functional_of
+from bayesmeta.quantities import ask, distribution, functional_of, tail_mcse
 from bayesmeta.result import Fit
 
 __all__ = [
@@ -236,7 +236,12 @@ def benefit_table(
                     "p_trivial": max(0.0, 1.0 - float(important) - float(harm)),
                     "p_important_harm": float(harm),
                     **(share if name == "theta_new" else dict.fromkeys(_SHARES, np.nan)),
-                    "mcse": 0.0,
+                    "mcse": max(
+                        float(item.weights @ [tail_mcse(fit, name, float(x), at) for x in side])
+                        for side in (sign * item.benefit, -sign * item.worse)
+                    )
+                    if not fit.exact
+                    else 0.0,
                     "level": level,
                     "source": item.source,
                 }
@@ -266,6 +271,8 @@ def share_of_settings(
         ``share_lower``, ``share_upper``; ``p_majority`` = P(q > 0.5) and ``p_share_80`` = P(q > 0.8).
     """
     sign = direction(fit)
+    if not fit.exact:
+        return _drawn_share(fit, benefit, sign, at, level)
 
     def question(quadrature: Quadrature) -> tuple[dict[str, float], float]:
         functional, _ = functional_of(quadrature, fit, "mu", at)
@@ -312,6 +319,22 @@ def share_of_settings(
 
     mean = float(distribution(fit, "theta_new", [sign * benefit], at=at, upper=sign > 0)[0])
     return {"share_mean": mean, **ask(fit, question)}
+
+
+def _drawn_share(fit: Fit, benefit: float, sign: int, at: Mapping[str, Any] | None, level: float) -> dict[str, float]:
+    """The share of settings at every draw, with the model's own distribution of a new study's effect."""
+    sample = fit.sample
+    mu = sign * sample.linear(fit.design.profile(at))
+    form = sample.form(sample.beyond()(benefit - mu))
+    lower, median, upper = form.quantile(np.array([(1 - level) / 2, 0.5, (1 + level) / 2]))
+    return {
+        "share_mean": form.mean,
+        "share_median": float(median),
+        "share_lower": float(lower),
+        "share_upper": float(upper),
+        "p_majority": float(form.sf(0.5)),
+        "p_share_80": float(form.sf(0.8)),
+    }
 
 
 def _cut_below(quadrature: Quadrature, sign: int, edge: FloatArray) -> FloatArray:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.conditional import estimates, spreads
 from bayesmeta.distributions import LogStudentT, Prior, Truncated
-from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor, estimates, spreads
+from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import Model, OutlierEffects, StudentEffects
 from bayesmeta.prior_tables import resolve
 
@@ -101,7 +102,6 @@ def forwards(h: Hierarchy, size: int, rng: np.random.Generator) -> Forward:
         draws["tau_within"] = _draw(model.cluster_tau, size, rng)
     if isinstance(model.random, StudentEffects):
         draws["df"] = _draw(model.random.df, size, rng)
-        draws["scale"] = draws["df"] / rng.chisquare(draws["df"], (len(h.units), size))
     if isinstance(model.random, OutlierEffects):
         draws["share"], draws["extra"] = _draw(model.random.share, size, rng), _draw(model.random.extra, size, rng)
     for name, prior in model.derived.items():
@@ -126,15 +126,20 @@ def _normal(h: Hierarchy, draws: dict[str, FloatArray], rng: np.random.Generator
     for item in h.imputed:
         x = draws[f"missing[{item.name}]"]
         eta = eta + item.place @ ((x - item.centre) / item.per) * draws["coefficients"][item.column]
-    spread = spreads(h, draws)
-    if isinstance(h.model.random, OutlierEffects):
-        wide = (rng.random((len(h.units), size)) < draws["share"])[h.row_unit]
-        own = np.where(wide, spread[1], spread[0])
+    if isinstance(h.model.random, StudentEffects):
+        # rows of one unit share their mixing scale
+        scale = draws["df"] / rng.chisquare(draws["df"], (len(h.units), size))
+        own = h.b[:, None] * draws["tau"] ** 2 * scale[h.row_unit]
+    elif isinstance(h.model.random, OutlierEffects):
+        spread = spreads(h, draws)
+        own = np.where((rng.random((len(h.units), size)) < draws["share"])[h.row_unit], spread[1], spread[0])
     else:
-        own = spread[0]
+        own = spreads(h, draws)[0]
     deviation = np.sqrt(own) * rng.standard_normal(eta.shape)
     if h.cluster is not None:
-        deviation = deviation + h.cluster[:, None] * (draws["tau"] * rng.standard_normal((h.unit.size, size)))[h.scenario]
+        deviation = (
+            deviation + h.cluster[:, None] * (draws["tau"] * rng.standard_normal((h.unit.size, size)))[h.scenario]
+        )
     _, a = estimates(h, draws, size)
     noise = np.sqrt(np.broadcast_to(a, eta.shape)) * rng.standard_normal(eta.shape)
     theta = eta + h.unrotate(deviation)
@@ -175,7 +180,9 @@ def _binomial(h: Hierarchy, draws: dict[str, FloatArray], rng: np.random.Generat
     z = rng.standard_normal((effects.k, size))
     theta = h.X @ draws["coefficients"] + draws["tau"] * (z if factor is None else factor @ z)
     draws["theta"] = theta
-    events = rng.binomial(effects.counts[:, 1, None].astype(int), treated_risk(effects.measure, draws["baseline"][arm], theta))
+    events = rng.binomial(
+        effects.counts[:, 1, None].astype(int), treated_risk(effects.measure, draws["baseline"][arm], theta)
+    )
     in_control = rng.binomial(controls[:, 1, None].astype(int), special.expit(draws["baseline"]))
     return Forward(draws, theta, events.astype(float), in_control.astype(float))
 

@@ -1,20 +1,18 @@
 """One model for one set of effects as arrays of rows, for engines that draw; functions of arrays.
 
-A row of the effects is one row here, unless a categorical moderator of its trial is missing: then the trial's rows stand
-once for every level it may have, a *scenario* each. Rows that share patients are rotated (`likelihood.rotate`), so that
-given the parameters every row has its own variance ``a + spread``, and study effects are integrated out.
+A row of the effects is one row here, unless a categorical moderator of its trial is missing: then the trial's rows
+stand once for every level it may have, a *scenario* each. Rows that share patients are rotated (`likelihood.rotate`),
+so that given the parameters every row has its own variance ``a + spread``, and study effects are integrated out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from bayesmeta import chebyshev
 from bayesmeta.curves import Line
@@ -22,27 +20,21 @@ from bayesmeta.design import Design, build_design
 from bayesmeta.effects import Effects, component_labels
 from bayesmeta.errors import ModelError
 from bayesmeta.likelihood import rotate
-from bayesmeta.model import MissingLevels, MissingNumeric, Model, OutlierEffects, StudentEffects
+from bayesmeta.model import MissingLevels, MissingNumeric, Model
 
 __all__ = [
-    "Conditional",
     "Hierarchy",
     "Imputed",
     "Levels",
     "Polynomial",
     "build_hierarchy",
-    "condition",
     "control_arms",
     "effect_factor",
-    "estimates",
-    "spreads",
-    "study_draws",
     "units_of",
 ]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-_LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +208,9 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
             wanted = "MissingNumeric" if not factor.levels else "MissingLevels"
             raise ModelError(f"missing[{name}]: this moderator needs {wanted}.")
         if factor.missing.any() and not factor.levels and not isinstance(factor.curve, Line):
-            raise ModelError(f"moderator {name}: missing values can be imputed on a straight line only, not on a curve.")
+            raise ModelError(
+                f"moderator {name}: missing values can be imputed on a straight line only, not on a curve."
+            )
     blocked = {int(row) for rows, _ in effects.blocks for row in rows}
     for name in model.derived:
         if name not in effects.tabulated:
@@ -388,177 +382,3 @@ def effect_factor(h: Hierarchy) -> FloatArray | None:
     np.fill_diagonal(R, 1.0)
     # rho = 1 leaves a singular matrix
     return np.linalg.cholesky(R + 1e-12 * np.eye(arm.size))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Conditional:
-    """What follows from N draws of the parameters, study effects integrated out.
-
-    Attributes
-    ----------
-    log_weight : array of shape (C, S, N)
-        Log probability of a unit's data under each component and scenario, with that component's and scenario's own.
-    log_likelihood : array of shape (units, N)
-    mean, residual, a : arrays of shape (E, N)
-        Rotated: mean of the study effects, estimates minus it, sampling variance.
-    spread : array of shape (C, E, N)
-        Rotated variance of the study effects, per component (without the cluster's part).
-    cluster_variance : array of shape (N,) or None
-    """
-
-    log_weight: FloatArray
-    log_likelihood: FloatArray
-    mean: FloatArray
-    residual: FloatArray
-    a: FloatArray
-    spread: FloatArray
-    cluster_variance: FloatArray | None
-
-
-def estimates(h: Hierarchy, draws: Mapping[str, FloatArray], size: int) -> tuple[FloatArray, FloatArray]:
-    """Estimates and sampling variances (rotated) as they follow from derived numbers and imputed SDs, (E, N) or (E, 1)."""
-    y, a = h.y[:, None], h.a[:, None]
-    if h.polynomials:
-        y, se = np.repeat(y, size, 1), np.sqrt(np.repeat(a, size, 1))
-        for item in h.polynomials:
-            z = np.clip((2 * draws[item.name] - item.low - item.high) / (item.high - item.low), -1, 1)
-            basis = np.cos(np.arange(item.y.shape[1])[:, None] * np.arccos(z))
-            moves = (np.abs(item.y[:, 1:]).max(axis=1) + np.abs(item.se[:, 1:]).max(axis=1)) > 0
-            y[moves], se[moves] = (item.y @ basis)[moves], (item.se @ basis)[moves]
-        a = se**2
-    if h.sd_rows.size:
-        effects = h.effects
-        assert effects.spreads is not None
-        assert effects.n is not None
-        y, a = np.repeat(y, size, 1) if y.shape[1] == 1 else y, np.repeat(a, size, 1) if a.shape[1] == 1 else a
-        rows = h.row[h.sd_rows]
-        n = effects.n[rows]
-        y[h.sd_rows], a[h.sd_rows] = from_sd(
-            effects.measure, effects.spreads.difference[rows][:, None], draws["sd"], n[:, :1], n[:, 1:]
-        )
-    return y, a
-
-
-def from_sd(
-    measure: str, difference: FloatArray, sd: FloatArray, n_t: FloatArray, n_c: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Estimate and sampling variance of an MD or SMD (exact J, large-sample variance) for a standard deviation."""
-    base = 1 / n_t + 1 / n_c
-    if measure == "MD":
-        return np.broadcast_to(difference, sd.shape), sd**2 * base
-    m = n_t + n_c - 2
-    J = np.exp(special.gammaln(m / 2) - 0.5 * np.log(m / 2) - special.gammaln((m - 1) / 2))
-    g = J * difference / sd
-    return g, base + g**2 / (2 * (n_t + n_c))
-
-
-def condition(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Conditional:
-    """Integrate study effects out at N draws of the parameters.
-
-    Parameters
-    ----------
-    draws : mapping
-        ``coefficients`` (p, N), ``tau`` (N,) and, where the model has them, ``tau_within`` (N,), ``scale`` (units, N),
-        ``share`` and ``extra`` (N,), ``missing[NAME]`` (n, N), ``levels[NAME]`` (L, N), ``sd`` (n, N) and derived
-        numbers by name.
-    """
-    beta, tau = draws["coefficients"], draws["tau"]
-    size = tau.size
-    eta = h.X @ beta
-    for item in h.imputed:
-        x = draws[f"missing[{item.name}]"]
-        eta = eta + item.place @ ((x - item.centre) / item.per) * beta[item.column]
-    y, a = estimates(h, draws, size)
-    residual = h.rotate(y - eta)
-    a = np.broadcast_to(a, residual.shape)
-    spread = spreads(h, draws)
-    components = _components(h, draws)
-    cluster_variance = tau**2 if h.cluster is not None else None
-    prior = _scenario_prior(h, draws, size)
-    log_weight = np.empty((len(components), h.unit.size, size))
-    for c, component in enumerate(components):
-        variance = a + spread[c]
-        rows = -0.5 * (_LOG_2PI + np.log(variance) + residual**2 / variance)
-        total = h.by_scenario(rows) - 0.5 * h.logdet[:, None]
-        if h.cluster is not None and cluster_variance is not None:
-            g = h.cluster[:, None]
-            s, t = h.by_scenario(g * g / variance), h.by_scenario(g * residual / variance)
-            total = total - 0.5 * np.log1p(cluster_variance * s)
-            total = total + 0.5 * cluster_variance * t**2 / (1 + cluster_variance * s)
-        log_weight[c] = total + prior + component
-    flat = log_weight.transpose(1, 0, 2)
-    log_likelihood = np.full((len(h.units), size), -np.inf)
-    for s, number in enumerate(h.unit.tolist()):
-        log_likelihood[number] = np.logaddexp(log_likelihood[number], special.logsumexp(flat[s], axis=0))
-    return Conditional(log_weight, log_likelihood, h.rotate(eta), residual, a, spread, cluster_variance)
-
-
-def spreads(h: Hierarchy, draws: Mapping[str, FloatArray]) -> FloatArray:
-    """Variance of the study effects in the rotated basis, per component, shape (C, E, N)."""
-    random = h.model.random
-    tau = draws["tau_within"] if h.cluster is not None else draws["tau"]
-    plain = h.b[:, None] * tau**2
-    if isinstance(random, StudentEffects):
-        return (plain * draws["scale"][h.row_unit])[None]
-    if isinstance(random, OutlierEffects):
-        return np.stack([plain, h.b[:, None] * (tau**2 + draws["extra"] ** 2)])
-    return plain[None]
-
-
-def _components(h: Hierarchy, draws: Mapping[str, FloatArray]) -> list[FloatArray | float]:
-    """Log prior probability of each component, shape (N,)."""
-    if isinstance(h.model.random, OutlierEffects):
-        return [np.log1p(-draws["share"]), np.log(draws["share"])]
-    return [0.0]
-
-
-def _scenario_prior(h: Hierarchy, draws: Mapping[str, FloatArray], size: int) -> FloatArray:
-    """Log probability of each scenario's levels, shape (S, N)."""
-    total = np.zeros((h.unit.size, size))
-    for item in h.levels:
-        log_p = np.log(draws[f"levels[{item.name}]"]) + item.shift[:, None]
-        log_p = log_p - special.logsumexp(log_p, axis=0)
-        for position in range(len(item.trials)):
-            taken = item.taken[:, position]
-            total += np.where((taken >= 0)[:, None], log_p[taken], 0.0)
-    return total
-
-
-def study_draws(h: Hierarchy, conditional: Conditional, rng: np.random.Generator) -> tuple[FloatArray, IntArray, IntArray]:
-    """Draw component, scenario and study effects given N draws of the parameters.
-
-    Returns
-    -------
-    theta : array of shape (k, N)
-    component, scenario : arrays of int of shape (units, N)
-    """
-    C, _, N = conditional.log_weight.shape
-    K = len(h.units)
-    component, scenario = np.zeros((K, N), np.intp), np.zeros((K, N), np.intp)
-    theta = np.empty((h.effects.k, N))
-    for number in range(K):
-        own = np.flatnonzero(h.unit == number)
-        log_p = conditional.log_weight[:, own].reshape(-1, N)
-        gumbel = -np.log(-np.log(rng.random(log_p.shape))) if log_p.shape[0] > 1 else np.zeros(log_p.shape)
-        best = np.argmax(log_p + gumbel, axis=0)
-        component[number], scenario[number] = best // own.size, own[best % own.size]
-    noise = rng.standard_normal((h.row.size, N))
-    cluster_noise = rng.standard_normal((h.unit.size, N))
-    draws = np.empty((C, h.row.size, N))
-    for c in range(C):
-        variance = conditional.a + conditional.spread[c]
-        share = conditional.spread[c] / variance
-        common: FloatArray | float = 0.0
-        if h.cluster is not None and conditional.cluster_variance is not None:
-            g = h.cluster[:, None]
-            s, t = h.by_scenario(g * g / variance), h.by_scenario(g * conditional.residual / variance)
-            left = conditional.cluster_variance / (1 + conditional.cluster_variance * s)
-            common = g * (left * t + np.sqrt(left) * cluster_noise)[h.scenario]
-        rotated = conditional.mean + common + share * (conditional.residual - common)
-        rotated = rotated + np.sqrt(share * conditional.a) * noise
-        draws[c] = h.unrotate(rotated)
-    chosen = scenario[h.row_unit] == h.scenario[:, None]
-    picked = np.take_along_axis(draws, component[h.row_unit][None], axis=0)[0]
-    for e in range(h.row.size):
-        theta[h.row[e], chosen[e]] = picked[e, chosen[e]]
-    return theta, component, scenario

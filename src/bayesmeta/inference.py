@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.model import Model
 from bayesmeta.outcome import Outcome
+
+try:
+    from bayesmeta.problem import exact_covers
+except ImportError:
+
+    def exact_covers(effects, model):
+        return None
+
+
 from bayesmeta.quadrature import TOLERANCE, solve
 from bayesmeta.result import Fit
 
+if TYPE_CHECKING:
+    from bayesmeta.nuts import Settings
+
 __all__ = ["Engine", "fit"]
 
-Engine = Literal["auto", "exact"]
+Engine = Literal["auto", "exact", "nuts", "both"]
 
 
 def fit(
@@ -26,6 +39,7 @@ def fit(
     outcome: Outcome | None = None,
     analysis: str = "pooled",
     hashes: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
 ) -> Fit:
     """Fit a model to effects.
 
@@ -33,12 +47,15 @@ def fit(
     ----------
     effects : Effects
     model : Model
-    engine : {"auto", "exact"}
-        ``"auto"`` is the exact engine wherever it covers the model.
+    engine : {"auto", "exact", "nuts", "both"}
+        ``"auto"`` is the exact engine wherever it covers the model, else NUTS. ``"both"`` gives the exact fit with the
+        sampled one as its ``second``, and a check that they agree (see `agreement_table`).
     seed : int
-        Seed of the draws in ``Fit.tree``; no summary depends on it.
+        Seed of the draws; no summary of an exact fit depends on it.
     outcome, analysis, hashes
         What was asked, carried along for tables and files.
+    settings : Settings, optional
+        How the sampler is run (`bayesmeta.Settings`).
 
     Returns
     -------
@@ -49,12 +66,13 @@ def fit(
     ModelError
         Where the posterior is improper, or the model is beyond the engine; the message says which and what to do.
     InferenceError
-        Where the integral does not settle to 1e-8.
+        Where the integral does not settle to 1e-8, or sampling does not start.
 
     Notes
     -----
-    Given tau the model is Gaussian; one integral over tau remains, taken by nested Clenshaw-Curtis rules that are
-    doubled until log evidence, moments and tail probabilities agree to 1e-8.
+    Exact: given the standard deviations the model is Gaussian; the integrals over them are taken by nested
+    Clenshaw-Curtis rules that are doubled until log evidence, moments and tail probabilities agree to 1e-8.
+    NUTS: a fit whose draws fail a check is returned with that check, never silently.
 
     Examples
     --------
@@ -66,6 +84,13 @@ def fit(
     """
     if engine not in get_args(Engine):
         raise ModelError(f"unknown engine {engine!r}. Allowed: {', '.join(get_args(Engine))}.")
+    described = {"outcome": outcome, "analysis": analysis, "hashes": dict(hashes or {})}
+    beyond = exact_covers(effects, model) if engine in ("auto", "both") else None
+    if engine == "both" and beyond is not None:
+        raise ModelError(f"the exact engine does not cover this model ({beyond}), so there is nothing to compare. "
+                         "Use engine='nuts'.")  # fmt: skip
+    if engine == "nuts" or beyond is not None:
+        return _sampled(effects, model, seed, settings, described)
     quadrature = solve(effects, model)
     checks = (
         Check(
@@ -76,4 +101,20 @@ def fit(
             "Largest relative difference between nested rules. Use a smoother prior if it fails.",
         ),
     )
-    return Fit(effects, model, "exact", checks, seed, quadrature, outcome, analysis, dict(hashes or {}))
+    exact = Fit(effects, model, "exact", checks, seed, quadrature, **described)  # type: ignore[arg-type]
+    if engine != "both":
+        return exact
+    from bayesmeta.agreement import agreement_check
+
+    second = _sampled(effects, model, seed, settings, described)
+    agreed = agreement_check(exact, second)
+    return dataclasses.replace(exact, checks=(*checks, *second.checks, agreed), second=second)
+
+
+def _sampled(
+    effects: Effects, model: Model, seed: int, settings: Settings | None, described: Mapping[str, object]
+) -> Fit:
+    from bayesmeta.nuts import sample
+
+    drawn, checks = sample(effects, model, seed=seed, settings=settings)
+    return Fit(effects, model, "nuts", checks, seed, drawn, **described)  # type: ignore[arg-type]

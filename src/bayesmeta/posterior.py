@@ -17,15 +17,15 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.marginals import IntervalKind, mixture_cdf
 from bayesmeta.measures import measure
-from bayesmeta.problem import Quadrature, linear, studies
+from bayesmeta.problem import Quadrature, linear
 from bayesmeta.quantities import (
-    Summary,
     ask,
     cut_marginal,
     distribution,
-    functional_of,
+    linear_summary,
     marginal,
-    summary_of,
+    quantities,
+    study_summary,
 )
 from bayesmeta.result import Fit
 
@@ -98,24 +98,43 @@ def summarize(
     """
     if interval not in ("central", "shortest"):
         raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
-    design = fit.design
-    names = ["mu", "theta_new", *(f"beta[{c.name}]" for c in design.contrasts)]
-    rows = np.array([design.profile(), design.profile(), *(c.weights for c in design.contrasts)])
-    new_study = np.arange(len(rows)) == 1
+    names, rows, new, table = _summarised(fit)
     p = _probabilities(level)
-    summary = ask(fit, lambda quadrature: summary_of(quadrature, linear(quadrature, rows, new_study), p))
-    values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]]])
-    tau = fit.quadrature.tau_marginal
-    if tau is not None:
-        names.insert(1, "tau")
-        lower, median, upper = tau.quantile(p)
-        values = np.insert(values, 1, [tau.mean, tau.sd, median, lower, upper], axis=0)
+    summary = linear_summary(fit, rows, new, p)
+    values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]], summary.mcse])
+    parts = dict(zip(names, values, strict=True))
+    for name in table:
+        form = marginal(fit, name)
+        lower, median, upper = form.quantile(p)
+        parts[name] = np.array([form.mean, form.sd, median, lower, upper, form.mcse])
+    names = _in_order(parts)
+    values = np.array([parts[name] for name in names])
     if interval == "shortest":
-        values[:, 3:] = [marginal(fit, name).interval(level, "shortest") for name in names]
-    columns = dict(zip(["mean", "sd", "median", "lower", "upper"], values.T, strict=True))
-    index = pd.Index(names, name="quantity")
-    table = pd.DataFrame({**columns, "level": level, "interval": interval, "mcse": 0.0}, index)
-    return _back(table, [name for name in names if name != "tau"], fit.effects, scale)
+        values[:, 3:5] = [marginal(fit, name).interval(level, "shortest") for name in names]
+    columns = dict(zip(["mean", "sd", "median", "lower", "upper", "mcse"], values.T, strict=True))
+    frame = pd.DataFrame(columns, pd.Index(names, name="quantity"))
+    frame.insert(5, "level", level)
+    frame.insert(6, "interval", interval)
+    return _back(frame, [name for name in names if name.startswith(("mu", "theta", "beta"))], fit.effects, scale)
+
+
+def _summarised(fit: Fit) -> tuple[list[str], FloatArray, list[str | None], list[str]]:
+    """What a summary holds: linear functions (names, rows, whether of a new study), and other scalars."""
+    design = fit.design
+    known = quantities(fit)
+    new = [name for name in ("theta_trial", "theta_new") if name in known]
+    names = ["mu", *new, *(f"beta[{contrast.name}]" for contrast in design.contrasts)]
+    profile = design.profile()
+    rows = np.array([profile] * (1 + len(new)) + [contrast.weights for contrast in design.contrasts])
+    flags: list[str | None] = [None, *new, *[None] * len(design.contrasts)]
+    taken = {*names, *(f"theta[{label}]" for label in fit.effects.label)}
+    return names, rows, flags, [name for name in known if name not in taken]
+
+
+def _in_order(parts: Mapping[str, object]) -> list[str]:
+    """Mean, standard deviations, new effects, coefficients, and the rest."""
+    first = [name for name in ("mu", "tau", "tau_within", "theta_trial", "theta_new") if name in parts]
+    return first + [name for name in parts if name not in first]
 
 
 def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
@@ -130,7 +149,9 @@ def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     """
     tau = marginal(fit, "tau").quantile(_probabilities(level))
     typical = typical_variance(fit)
-    i2 = 100 * tau**2 / (tau**2 + typical) if typical is not None else np.full(3, np.nan)
+    # with rows in clusters the variance between trials is not all that sampling does not explain
+    defined = typical is not None and fit.model.cluster_tau is None
+    i2 = 100 * tau**2 / (tau**2 + typical) if defined else np.full(3, np.nan)  # type: ignore[operator]
     table = pd.DataFrame([tau, tau**2, i2], ["tau", "tau2", "i2"], ["lower", "median", "upper"])
     table = table[["median", "lower", "upper"]]
     table["level"], table["interval"] = level, "central"
@@ -140,21 +161,19 @@ def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
 def typical_variance(fit: Fit) -> float | None:
     """Typical sampling variance ``(k - p) / tr(P)`` with weights at tau = 0; None where k does not exceed p."""
-    problem = fit.quadrature.problem
-    k, p = problem.X.shape
+    X, effects = fit.design.X, fit.effects
+    k, p = X.shape
     if k <= p:
         return None
-    W = 1.0 / problem.rotation.a
-    # tr(P) = tr(S^-1) - tr((X'S^-1 X)^-1 X'S^-1 S^-1 X); rotation keeps neither trace, so both are taken by blocks
-    inverse = W.copy()
-    for rows, forward, _ in problem.rotation.blocks:
-        inverse[rows] = np.square(forward).sum(axis=0)
-    X = fit.design.X
-    half = problem.rotation.apply(X) * W[:, None]
-    for rows, forward, _ in problem.rotation.blocks:
-        half[rows] = forward.T @ half[rows]
-    inner = np.linalg.solve(problem.X.T @ (problem.X * W[:, None]), half.T @ half)
-    return (k - p) / float(inverse.sum() - np.trace(inner))
+    # tr(P) = tr(S^-1) - tr((X'S^-1 X)^-1 X'S^-1 S^-1 X), block by block
+    precision = 1.0 / effects.se**2
+    half = X * precision[:, None]
+    for rows, covariance in effects.blocks:
+        inverse = np.linalg.inv(covariance)
+        precision[rows] = np.diag(inverse)
+        half[rows] = inverse @ X[rows]
+    inner = np.linalg.solve(X.T @ half, half.T @ half)
+    return (k - p) / float(precision.sum() - np.trace(inner))
 
 
 def probability(
@@ -228,20 +247,16 @@ def predict(
     """
     rows = {}
     p = _probabilities(level)
-    for name in ("mu", "theta_new"):
-
-        def question(quadrature: Quadrature, name: str = name) -> tuple[Summary, float]:
-            functional, _ = functional_of(quadrature, fit, name, at)
-            return summary_of(quadrature, functional, p)
-
-        summary = ask(fit, question)
-        lower, median, upper = summary.quantiles[0]
+    row = fit.design.profile(at)
+    summary = linear_summary(fit, np.array([row, row]), [None, "theta_new"], p)
+    for number, name in enumerate(("mu", "theta_new")):
+        lower, median, upper = summary.quantiles[number]
         if interval != "central":
             lower, upper = marginal(fit, name, at).interval(level, interval)
-        rows[name] = [summary.mean[0], summary.sd[0], median, lower, upper]
+        rows[name] = [summary.mean[number], summary.sd[number], median, lower, upper]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "sd", "median", "lower", "upper"])
     table = _back(table, list(rows), fit.effects, scale)
-    table["level"], table["interval"], table["mcse"] = level, interval, 0.0
+    table["level"], table["interval"], table["mcse"] = level, interval, summary.mcse
     table.index.name = "quantity"
     return table
 
@@ -253,6 +268,8 @@ def study_weights(fit: Fit) -> FloatArray:
     tau and scaled to sum to 100. Under a covariance a row's weight can be negative. Under a truncated mu the posterior
     mean is not linear in the estimates, and the weights are those before truncation.
     """
+    if not fit.exact:
+        return _drawn_weights(fit)
     problem, quadrature = fit.quadrature.problem, fit.quadrature
     with np.errstate(over="ignore"):
         precision = 1.0 / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
@@ -260,6 +277,22 @@ def study_weights(fit: Fit) -> FloatArray:
     weights = rows @ quadrature.weights
     for members, forward, _ in problem.rotation.blocks:
         weights[members] = forward.T @ weights[members]
+    return 100 * weights / weights.sum()
+
+
+def _drawn_weights(fit: Fit) -> FloatArray:
+    """Share of each row by a common shift: the effect on the posterior mean of mu of moving one estimate.
+
+    By draws, ``d E(mu) / d y_i = cov(mu, d log L / d y_i)``, and the derivative of the log likelihood, study effects
+    drawn, is ``(theta_i - y_i) / se_i**2``; sharing patients turns the errors by the inverse covariance.
+    """
+    sample, effects = fit.sample, fit.effects
+    score = sample.theta - effects.y[:, None, None]
+    inner = (1 / effects.se**2)[:, None, None] * score
+    for rows, covariance in effects.blocks:
+        inner[rows] = np.tensordot(np.linalg.inv(covariance), score[rows], axes=1)
+    mu = sample.coefficients[0] - sample.coefficients[0].mean()
+    weights = (inner * mu).mean(axis=(1, 2))
     return 100 * weights / weights.sum()
 
 
@@ -275,7 +308,7 @@ def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") ->
     """
     effects = fit.effects
     p = _probabilities(level)
-    summary = ask(fit, lambda quadrature: summary_of(quadrature, studies(quadrature), p))
+    summary = study_summary(fit, p)
     half = special.ndtri((1 + level) / 2) * effects.se
     table = pd.DataFrame(
         {
@@ -330,17 +363,8 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     matrix = np.array(rows)
     p = _probabilities(level)
 
-    def question(quadrature: Quadrature) -> tuple[tuple[Summary, FloatArray], float]:
-        functional = linear(quadrature, matrix, np.zeros(len(matrix), bool))
-        summary, error = summary_of(quadrature, functional, p)
-        if quadrature.problem.cut is not None:
-            below = np.array([float(cut_marginal(quadrature, functional, i).cdf(0.0)) for i in range(len(matrix))])
-        else:
-            sds = np.sqrt(functional.var)
-            below = mixture_cdf(np.zeros((len(matrix), 1)), quadrature.weights, functional.mean, sds)[:, 0]
-        return (summary, below), error
-
-    summary, below = ask(fit, question)
+    summary = linear_summary(fit, matrix, [None] * len(matrix), p)
+    below = _below_null(fit, matrix)
     table = pd.DataFrame(np.column_stack([summary.mean, summary.sd, summary.quantiles]), columns=columns)
     table = table[["mean", "sd", "median", "lower", "upper"]]
     table.insert(0, "moderator", names)
@@ -348,6 +372,23 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     table["p_below_null"], table["p_above_null"] = below, 1 - below
     table["level"], table["interval"] = level, "central"
     return table
+
+
+def _below_null(fit: Fit, matrix: FloatArray) -> FloatArray:
+    """Probability that each linear function of the coefficients is below zero."""
+    if not fit.exact:
+        return np.array([float((fit.sample.linear(row) < 0).mean()) for row in matrix])
+
+    def question(quadrature: Quadrature) -> tuple[FloatArray, float]:
+        functional = linear(quadrature, matrix, np.zeros(len(matrix), bool))
+        if quadrature.problem.cut is not None:
+            return np.array([float(cut_marginal(quadrature, functional, i).cdf(0.0)) for i in range(len(matrix))]), 0.0
+        zero, sds = np.zeros((len(matrix), 1)), np.sqrt(functional.var)
+        fine = mixture_cdf(zero, quadrature.weights, functional.mean, sds)[:, 0]
+        coarse = mixture_cdf(zero, quadrature.coarse, functional.mean, sds)[:, 0]
+        return fine, float(np.abs(fine - coarse).max())
+
+    return ask(fit, question)
 
 
 _CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from bayesmeta.draws import Draws
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals import Marginal, NormalMixture, from_density, mixture_cdf, mixture_quantile
 from bayesmeta.problem import Functional, Quadrature, linear, log_interval, studies
 from bayesmeta.quadrature import refined
 from bayesmeta.result import Fit
 
-__all__ = ["Summary", "ask", "cut_marginal", "distribution", "functional_of", "marginal", "quantities", "summary_of"]
+__all__ = [
+    "Summary",
+    "ask",
+    "cut_marginal",
+    "distribution",
+    "functional_of",
+    "linear_summary",
+    "marginal",
+    "quantities",
+    "study_summary",
+    "tail_mcse",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -147,7 +159,31 @@ def quantities(fit: Fit) -> tuple[str, ...]:
     """Names of everything that can be asked of a fit."""
     head = ("mu", *(() if fit.model.tau is None else ("tau",)), "theta_new")
     betas = tuple(f"beta[{contrast.name}]" for contrast in fit.design.contrasts)
-    return (*head, *betas, *(f"theta[{label}]" for label in fit.effects.label))
+    others: tuple[str, ...] = ()
+    if not fit.exact:
+        head = (*head, *(name for name in fit.sample.deviations if name not in head))
+        others = tuple(fit.sample.others)
+    return (*head, *betas, *others, *(f"theta[{label}]" for label in fit.effects.label))
+
+
+def draws_of(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Draws:
+    """Posterior of one quantity of a sampled fit."""
+    sample, design = fit.sample, fit.design
+    if name == "mu" or name in sample.deviations:
+        return sample.form(sample.linear(design.profile(at), None if name == "mu" else name))
+    if at:
+        raise ModelError(f"{name}: a profile (at) is for mu and theta_new.")
+    if name == "tau" and fit.model.tau is not None:
+        return sample.form(sample.tau, positive=True)
+    if name in sample.others:
+        return sample.form(sample.others[name], positive=sample.positive(name))
+    inside = name[name.find("[") + 1 : -1]
+    for contrast in design.contrasts:
+        if name == f"beta[{contrast.name}]":
+            return sample.form(sample.linear(contrast.weights))
+    if name.startswith("theta[") and inside in fit.effects.label:
+        return sample.form(sample.theta[fit.effects.label.index(inside)])
+    raise ModelError(f"unknown quantity {name!r}. Allowed: {', '.join(quantities(fit))}.")
 
 
 def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Marginal:
@@ -177,6 +213,8 @@ def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Margin
     >>> round(marginal(common, "mu").mean, 6)
     -0.16
     """
+    if not fit.exact:
+        return draws_of(fit, name, at)
     if name == "tau":
         if at:
             raise ModelError("tau: a profile (at) is for mu and theta_new.")
@@ -190,11 +228,50 @@ def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Margin
 
 
 class Summary(NamedTuple):
-    """Mean and SD of shape (M,), quantiles of shape (M, P)."""
+    """Mean, SD and Monte Carlo standard error of the mean, shape (M,); quantiles of shape (M, P)."""
 
     mean: FloatArray
     sd: FloatArray
     quantiles: FloatArray
+    mcse: FloatArray
+
+
+def linear_summary(fit: Fit, rows: FloatArray, new: Sequence[str | None], p: FloatArray) -> Summary:
+    """Summarise linear functions of the coefficients.
+
+    Parameters
+    ----------
+    rows : array of shape (M, p)
+    new : sequence of M names or None
+        ``"theta_new"`` (or ``"theta_trial"``) adds the deviation of a new study.
+    p : array of shape (P,)
+    """
+    if not fit.exact:
+        sample = fit.sample
+        return _summary_of_draws([sample.form(sample.linear(row, n)) for row, n in zip(rows, new, strict=True)], p)
+    flags = np.array([name is not None for name in new])
+    return ask(fit, lambda quadrature: summary_of(quadrature, linear(quadrature, rows, flags), p))
+
+
+def study_summary(fit: Fit, p: FloatArray) -> Summary:
+    """Summarise the study effects, in row order of the effects."""
+    if not fit.exact:
+        return _summary_of_draws([fit.sample.form(values) for values in fit.sample.theta], p)
+    return ask(fit, lambda quadrature: summary_of(quadrature, studies(quadrature), p))
+
+
+def _summary_of_draws(forms: Sequence[Draws], p: FloatArray) -> Summary:
+    return Summary(
+        np.array([form.mean for form in forms]),
+        np.array([form.sd for form in forms]),
+        np.array([form.quantile(p) for form in forms]),
+        np.array([form.mcse for form in forms]),
+    )
+
+
+def tail_mcse(fit: Fit, name: str, x: float, at: Mapping[str, Any] | None = None) -> float:
+    """Monte Carlo standard error of a probability that `distribution` gives; zero for an exact fit."""
+    return 0.0 if fit.exact else draws_of(fit, name, at).cdf_mcse(x)
 
 
 def summary_of(quadrature: Quadrature, functional: Functional, p: FloatArray) -> tuple[Summary, float]:
@@ -205,6 +282,7 @@ def summary_of(quadrature: Quadrature, functional: Functional, p: FloatArray) ->
             np.array([form.mean for form in forms]),
             np.array([form.sd for form in forms]),
             np.array([form.quantile(p) for form in forms]),
+            np.zeros(len(forms)),
         )
         # densities at the reported quantiles, in units of the spread, from the full and from the half set of nodes
         change = 0.0
@@ -231,7 +309,9 @@ def summary_of(quadrature: Quadrature, functional: Functional, p: FloatArray) ->
         error = max(error, float(np.abs(other - p).max(initial=0.0)))
     exists = functional.moments
     return (
-        Summary(np.where(exists >= 1, centre, math.inf), np.where(exists >= 2, spread, math.inf), quantiles),
+        Summary(
+            np.where(exists >= 1, centre, math.inf), np.where(exists >= 2, spread, math.inf), quantiles, np.zeros(rows)
+        ),
         error,
     )
 
@@ -241,6 +321,9 @@ def distribution(
 ) -> FloatArray:
     """Distribution function (or upper tail) of a quantity at points ``x``, settled to 1e-8."""
     x = np.asarray(x, float)
+    if not fit.exact:
+        drawn = draws_of(fit, name, at)
+        return drawn.sf(x) if upper else drawn.cdf(x)
     if name == "tau" or fit.quadrature.problem.cut is not None:
         form = marginal(fit, name, at)
         return form.sf(x) if upper else form.cdf(x)

@@ -43,6 +43,8 @@ class Sample:
         What the sampler says of itself, under the names that ArviZ reads.
     settings : mapping
         Chains, draws, target acceptance, attempts, versions.
+    baseline : array of shape (arms, chains, draws) or None
+        Log odds of each control arm, with the binomial likelihood.
     """
 
     design: Design
@@ -56,6 +58,7 @@ class Sample:
     log_likelihood: FloatArray
     stats: Mapping[str, FloatArray]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    baseline: FloatArray | None = None
 
     def linear(self, row: FloatArray, new: str | None = None) -> FloatArray:
         """Draws of a linear function of the coefficients, with a new study's deviation added where asked.

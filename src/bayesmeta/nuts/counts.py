@@ -75,8 +75,9 @@ def _one_row(h: Hierarchy, row: int, eta: FloatArray, tau: FloatArray) -> FloatA
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
     log_weights = np.log(weights) - 0.5 * math.log(2 * math.pi) + 0.5 * nodes**2
     # the control risk around its crude log odds; the effect around the normal approximation given the draw
-    centre, spread = math.log((x_c + 0.5) / (n_c - x_c + 0.5)), WIDER * math.sqrt(
-        1 / (x_c + 0.5) + 1 / (n_c - x_c + 0.5)
+    centre, spread = (
+        math.log((x_c + 0.5) / (n_c - x_c + 0.5)),
+        WIDER * math.sqrt(1 / (x_c + 0.5) + 1 / (n_c - x_c + 0.5)),
     )
     alpha = centre + spread * nodes
     control = log_binomial(x_c, n_c, -np.logaddexp(0, -alpha), -np.logaddexp(0, alpha))

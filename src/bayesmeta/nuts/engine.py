@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.conditional import Conditional, component_count, condition, study_draws
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, Check
 from bayesmeta.generative import new_study
-from bayesmeta.hierarchy import Hierarchy, build_hierarchy, condition, study_draws
+from bayesmeta.hierarchy import Hierarchy, build_hierarchy
 from bayesmeta.model import Model, OutlierEffects
 from bayesmeta.nuts.checks import checks_of, failed
 from bayesmeta.nuts.counts import marginal_log_likelihood
@@ -22,6 +23,8 @@ from bayesmeta.sample import Sample
 __all__ = ["sample"]
 
 FloatArray = NDArray[np.float64]
+# numbers that are worked on at once
+MAX_ELEMENTS = 4e6
 
 
 def sample(
@@ -87,29 +90,12 @@ def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) 
     rng = np.random.default_rng([seed, 1])
     draws = {name: _flat(values) for name, values in raw.draws.items()}
     draws.setdefault("tau", np.zeros(size))
-    others: dict[str, FloatArray] = {}
+    others: dict[str, FloatArray]
     if model.likelihood == "binomial":
-        theta = draws["theta"]
+        theta, others = draws["theta"], {}
         log_likelihood = marginal_log_likelihood(h, draws)
     else:
-        conditional = condition(h, draws)
-        theta, component, scenario = study_draws(h, conditional, rng)
-        log_likelihood = conditional.log_likelihood
-        if isinstance(model.random, OutlierEffects):
-            # the probability of the wider component at every draw has less noise than the drawn indicator
-            weight = conditional.log_weight
-            top = weight.max(axis=(0, 1))
-            wide = h.by_unit(np.exp(weight[1] - top))
-            total = h.by_unit(np.exp(weight[0] - top)) + wide
-            others |= {f"outlier[{name}]": wide[i] / total[i] for i, name in enumerate(h.units)}
-        for item in h.levels:
-            for position, trial in enumerate(item.trials):
-                taken = item.taken[:, position]
-                unit = int(h.unit[np.flatnonzero(taken >= 0)[0]])
-                chosen = np.flatnonzero(h.unit == unit)[scenario[unit]]
-                for number, level in enumerate(item.levels):
-                    others[f"missing[{item.name}: {trial} = {level}]"] = (taken[chosen] == number).astype(float)
-        del component
+        theta, log_likelihood, others = _integrated(h, draws, rng)
     others |= _named(h, draws)
     deviations = new_study(model, draws, rng)
 
@@ -128,14 +114,53 @@ def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) 
         back(log_likelihood),
         raw.stats,
         dict(settings),
+        back(draws["baseline"]) if "baseline" in draws else None,
     )
+
+
+def _integrated(
+    h: Hierarchy, draws: Mapping[str, FloatArray], rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
+    """Study effects, log likelihoods and what is said of single trials, in pieces that fit in memory."""
+    size = draws["tau"].size
+    step = max(1, int(MAX_ELEMENTS // (h.row.size * component_count(h))))
+    parts = []
+    for start in range(0, size, step):
+        piece = {name: values[..., start : start + step] for name, values in draws.items()}
+        conditional = condition(h, piece)
+        theta, _, scenario = study_draws(h, conditional, rng)
+        parts.append((theta, conditional.log_likelihood, _of_trials(h, conditional, scenario)))
+    names = parts[0][2]
+    return (
+        np.concatenate([part[0] for part in parts], axis=1),
+        np.concatenate([part[1] for part in parts], axis=1),
+        {name: np.concatenate([part[2][name] for part in parts]) for name in names},
+    )
+
+
+def _of_trials(h: Hierarchy, conditional: Conditional, scenario: NDArray[np.intp]) -> dict[str, FloatArray]:
+    """Probability that a trial is an outlier, and the levels drawn for trials that do not state theirs."""
+    found: dict[str, FloatArray] = {}
+    if isinstance(h.model.random, OutlierEffects):
+        # the probability of the wider population at every draw has less noise than a drawn indicator
+        weight = conditional.log_weight
+        top = weight.max(axis=(0, 1))
+        wide = h.by_unit(np.exp(weight[1] - top))
+        total = h.by_unit(np.exp(weight[0] - top)) + wide
+        found |= {f"outlier[{name}]": wide[i] / total[i] for i, name in enumerate(h.units)}
+    for item in h.levels:
+        for position, trial in enumerate(item.trials):
+            taken = item.taken[:, position]
+            unit = int(h.unit[np.flatnonzero(taken >= 0)[0]])
+            chosen = np.flatnonzero(h.unit == unit)[scenario[unit]]
+            for number, level in enumerate(item.levels):
+                found[f"missing[{item.name}: {trial} = {level}]"] = (taken[chosen] == number).astype(float)
+    return found
 
 
 def _named(h: Hierarchy, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Every sampled scalar under the name that users ask for."""
-    named = {
-        name: draws[name] for name in ("tau_within", "df", "share", "extra", *h.model.derived) if name in draws
-    }
+    named = {name: draws[name] for name in ("tau_within", "df", "share", "extra", *h.model.derived) if name in draws}
     for number, term in enumerate(h.design.terms):
         if f"sd{number}" in draws:
             named[f"sd[{term.name}]"] = draws[f"sd{number}"]
@@ -143,5 +168,5 @@ def _named(h: Hierarchy, draws: Mapping[str, FloatArray]) -> dict[str, FloatArra
         values = draws[f"missing[{item.name}]"]
         named |= {f"missing[{item.name}: {trial}]": values[i] for i, trial in enumerate(item.trials)}
     if h.sd_rows.size:
-        named |= {f"sd[{h.effects.label[h.row[e]]}]": draws["sd"][i] for i, e in enumerate(h.sd_rows.tolist())}
+        named |= {f"missing_sd[{h.effects.label[h.row[e]]}]": draws["sd"][i] for i, e in enumerate(h.sd_rows.tolist())}
     return named

@@ -1,4 +1,4 @@
-"""The model as a PyMC graph: study effects integrated out where the likelihood is normal, drawn with the rest where not.
+"""The model as a PyMC graph: study effects integrated out where the likelihood is normal, drawn with it where not.
 
 The graph is written apart from `bayesmeta.hierarchy`, which computes the same densities in numpy afterwards: a test
 compares the two.
@@ -14,6 +14,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
 from bayesmeta.nuts.variables import Data, family, variable, vector
@@ -46,7 +47,7 @@ def signature(h: Hierarchy) -> tuple[Any, ...]:
         bool(h.turns),
     )
     if isinstance(random, StudentEffects):
-        shape += ("student", family(random.df), len(h.units))
+        shape += ("student", family(random.df))
     if isinstance(random, OutlierEffects):
         shape += ("outliers", family(random.share), family(random.extra))
     for item in h.imputed:
@@ -135,12 +136,11 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
         keep.append("tau_within")
     variances = [a + b * within**2]
     log_components: list[Any] = [0.0]
+    logdet = data("logdet", h.logdet)
     if isinstance(random, StudentEffects):
         df = variable("df", random.df, data, positive=True)
-        precision = pm.Gamma("precision", alpha=df / 2, beta=df / 2, shape=len(h.units))
-        scale = pm.Deterministic("scale", 1 / precision)
-        variances = [a + b * tau**2 * pt.dot(data("row_unit", _indicator(h.row_unit, len(h.units))), scale)]
-        keep += ["df", "scale"]
+        keep.append("df")
+        return keep + _student(h, a, b, residual, tau, df, logdet, data)
     if isinstance(random, OutlierEffects):
         share = variable("share", random.share, data, positive=True)
         extra = variable("extra", random.extra, data, positive=True)
@@ -148,7 +148,6 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
         log_components = [pt.log1p(-share), pt.log(share)]
         keep += ["share", "extra"]
     rows = [-0.5 * (_LOG_2PI + pt.log(v) + residual**2 / v) for v in variances]
-    logdet = data("logdet", h.logdet)
     if not (h.levels or h.cluster is not None or len(variances) > 1):
         pm.Potential("likelihood", pt.sum(rows[0]) - 0.5 * pt.sum(logdet))
         return keep
@@ -159,14 +158,35 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
         s, t = pt.dot(group, g * g / variances[0]), pt.dot(group, g * residual / variances[0])
         shrink = 1 + tau**2 * s
         weights = [weights[0] - 0.5 * pt.log(shrink) + 0.5 * tau**2 * t**2 / shrink]
+    table = pt.stack([weight + log for weight, log in zip(weights, log_components, strict=True)])
+    return keep + _over_scenarios(h, table, data)
+
+
+def _over_scenarios(h: Hierarchy, table: Any, data: Data) -> list[str]:
+    """Sum over components and, where levels are missing, scenarios: ``table`` has shape (components, scenarios)."""
+    summed = pm.math.logsumexp(table, axis=0, keepdims=False)
+    if not h.levels:
+        pm.Potential("likelihood", pt.sum(summed))
+        return []
     prior, names = _scenarios(h, data)
-    keep += names
-    table = pt.stack([weight + prior + log for weight, log in zip(weights, log_components, strict=True)])
-    padded = pt.concatenate([table, pt.full((len(weights), 1), _NOTHING)], axis=1)
+    padded = pt.concatenate([summed + prior, pt.full((1,), _NOTHING)])
     places = data("places", _places(h))
-    picked = padded[:, pt.cast(places, "int64")]
-    pm.Potential("likelihood", pt.sum(pm.math.logsumexp(pm.math.logsumexp(picked, axis=0, keepdims=False), axis=1)))
-    return keep
+    pm.Potential("likelihood", pt.sum(pm.math.logsumexp(padded[pt.cast(places, "int64")], axis=1, keepdims=False)))
+    return names
+
+
+def _student(h: Hierarchy, a: Any, b: Any, residual: Any, tau: Any, df: Any, logdet: Any, data: Data) -> list[str]:
+    """Student-t effects with the mixing scale of every unit integrated out on the nodes of `mixing_nodes`."""
+    places = data("mixing_places", MIXING_PLACES)
+    spread = pt.sqrt(2 / df + 3 / df**2)
+    log_scale = 1 / df + spread * places
+    half = df / 2
+    log_density = half * pt.log(half) - pt.gammaln(half) - half * log_scale - half * pt.exp(-log_scale)
+    variance = a + b * tau**2 * pt.exp(log_scale)[:, None]
+    rows = -0.5 * (_LOG_2PI + pt.log(variance) + residual**2 / variance)
+    by_scenario = pt.dot(rows, data("group", _indicator(h.scenario, h.unit.size)))
+    table = by_scenario - 0.5 * logdet + (log_density + pt.log(MIXING_STEP * spread))[:, None]
+    return _over_scenarios(h, table, data)
 
 
 def _indicator(labels: np.ndarray, count: int) -> np.ndarray:

@@ -152,12 +152,14 @@ def run(key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings
             raise
     except (RuntimeError, ValueError) as error:
         raise InferenceError(
-            f"sampling did not start or broke off ({' '.join(str(error).split())[:200]}). Check the scale of the data and "
-            "of the priors."
+            f"sampling did not start or broke off ({' '.join(str(error).split())[:200]}). Check the scale of the data "
+            "and of the priors."
         ) from error
     posterior, statistics = tree["posterior"], tree["sample_stats"]
     draws = {name: np.moveaxis(np.asarray(posterior[name].values, float), (0, 1), (-2, -1)) for name in keep}
-    stats = {ours: np.asarray(statistics[theirs].values) for theirs, ours in _STATISTICS.items() if theirs in statistics}
+    stats = {
+        ours: np.asarray(statistics[theirs].values) for theirs, ours in _STATISTICS.items() if theirs in statistics
+    }
     return Raw(draws, stats)
 
 

@@ -1,4 +1,4 @@
-"""Priors as PyMC variables, with their numbers as mutable data, so that one compilation serves every prior of a family."""
+"""Priors as PyMC variables, their numbers as mutable data: one compilation serves every prior of a family."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Data:
         self.values: dict[str, Any] = {}
 
     def __call__(self, name: str, value: Any) -> Any:
+        """Put a number or an array into the model under a name."""
         self.values[name] = np.asarray(value, float)
         return pm.Data(name, self.values[name])
 
