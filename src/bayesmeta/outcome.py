@@ -17,12 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Coefficient, Model
-from bayesmeta.priors import Normal, Prior
+from bayesmeta.model import (
+    Coefficient,
+    Exchangeable,
+    Likelihood,
+    MissingLevels,
+    MissingNumeric,
+    MissingSD,
+    Model,
+    Monotone,
+    OutlierEffects,
+    Spline,
+    StudentEffects,
+    Term,
+)
+from bayesmeta.priors import HalfNormal, Normal, Prior
 
 __all__ = [
     "CATEGORICAL_PRIOR",
     "DEFAULT_COEFFICIENT_SOURCE",
+    "DEPARTURE_PRIOR",
+    "EXCHANGEABLE_PRIOR",
+    "MONOTONE_PRIOR",
     "NUMERIC_PRIOR",
     "Amount",
     "Assumption",
@@ -30,6 +46,7 @@ __all__ = [
     "Better",
     "DataSource",
     "Exclusion",
+    "Joint",
     "Moderator",
     "NaturalUnit",
     "Outcome",
@@ -49,6 +66,12 @@ Amount = float | tuple[float, float] | Prior
 CATEGORICAL_PRIOR = Normal(0, 0.5)
 #: Prior of the slope of a numeric moderator per stated unit, on SMD and log-ratio scales.
 NUMERIC_PRIOR = Normal(0, 0.25)
+#: Prior of the SD of exchangeable levels, on the same scales: a contrast of two levels then has SD 0.5, as above.
+EXCHANGEABLE_PRIOR = HalfNormal(0.35)
+#: Prior of the size of a spline's departure from its line (root mean square at the knots), on the same scales.
+DEPARTURE_PRIOR = HalfNormal(0.25)
+#: Prior of the difference between the ends of a monotone curve, on the same scales.
+MONOTONE_PRIOR = Normal(0, 0.5)
 DEFAULT_COEFFICIENT_SOURCE = (
     "default of bayesmeta on SMD and log-ratio scales, a judgement: a contrast between levels normal(0, 0.5), "
     "a slope per stated unit normal(0, 0.25)"
@@ -106,6 +129,12 @@ class Moderator:
         Numeric: the unit of the slope, such as 4 weeks. Values are divided by it.
     reference : str or None
         Categorical: the level that contrasts are printed against; it does not change the model.
+    pooling : "exchangeable" or None
+        Categorical: the levels are draws from a population of levels, whose SD is learned.
+    curve : {"spline", "monotone"} or None
+        Numeric: a smooth or a monotone curve in place of a straight line.
+    knots : int or tuple of float
+        Of a curve: how many, or where.
 
     Examples
     --------
@@ -117,6 +146,9 @@ class Moderator:
     kind: Literal["numeric", "categorical"] | None = None
     per: float = 1.0
     reference: str | None = None
+    pooling: Literal["exchangeable"] | None = None
+    curve: Literal["spline", "monotone"] | None = None
+    knots: int | tuple[float, ...] = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +224,10 @@ class DataSource:
 class Outcome:
     """One question: an outcome at a horizon, its direction, priors and thresholds.
 
-    ``beta`` holds the coefficient priors that the protocol states; `coefficient_priors` completes them with the
-    defaults. ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors come from.
+    ``beta`` holds the coefficient priors that the protocol states, and ``curve`` those of the departures of splines;
+    `coefficient_priors` completes them with the defaults. ``impute`` holds the populations of moderators with empty
+    cells, used where ``missing`` is "impute". ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors come
+    from. `analysis_model` makes the model of all this.
     """
 
     key: str
@@ -205,26 +239,58 @@ class Outcome:
     tau: Prior
     unit: str | None = None
     beta: Mapping[str, Prior] = field(default_factory=dict)
+    curve: Mapping[str, Prior] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     moderators: tuple[Moderator, ...] = ()
     interactions: tuple[str, ...] = ()
     subgroups: tuple[str, ...] = ()
     cluster: str | None = None
     working_correlation: float | None = None
+    cluster_tau: Prior | None = None
     rho: float = 0.5
-    likelihood: str = "normal"
-    missing: Literal["fault", "exclude", "level"] = "fault"
+    likelihood: Likelihood = "normal"
+    baseline: Prior | None = None
+    random: StudentEffects | OutlierEffects | None = None
+    missing: Literal["fault", "exclude", "level", "impute"] = "fault"
+    impute: Mapping[str, MissingNumeric | MissingLevels] = field(default_factory=dict)
+    derived: Mapping[str, Prior] = field(default_factory=dict)
+    missing_sd: MissingSD | None = None
     thresholds: tuple[Threshold, ...] = ()
     measure_options: Mapping[str, Any] = field(default_factory=dict)
     exclude: tuple[Exclusion, ...] = ()
     natural_unit: NaturalUnit | None = None
     baseline_risk: tuple[BaselineRisk, ...] = ()
-    engine: Literal["auto", "exact"] = "auto"
+    engine: Literal["auto", "exact", "nuts", "both"] = "auto"
 
     @property
     def primary(self) -> Threshold | None:
         """The threshold of the headline, if any threshold is stated."""
         return next((threshold for threshold in self.thresholds if threshold.primary), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Several outcomes judged together.
+
+    Parameters
+    ----------
+    outcomes : tuple of str
+        Their keys; each says which direction is better.
+    correlation : float
+        Sampling correlation of two outcomes of the same patients, in the direction of benefit: an assumption, because
+        trials do not report it. Vary it.
+    eta : float
+        Shape of the LKJ prior of the correlations between the outcomes' true effects; 1 is uniform.
+
+    Examples
+    --------
+    >>> Joint(("pain", "sleep")).correlation
+    0.5
+    """
+
+    outcomes: tuple[str, ...]
+    correlation: float = 0.5
+    eta: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +307,9 @@ class Sensitivity:
         The outcomes it concerns, each as it is under this analysis.
     source, reason : str
         Where it comes from and why it is asked; empty if not stated.
+    joint : Joint, optional
+        The joint analysis as it is under this analysis, where it changes that. An entry that changes nothing else
+        concerns no outcome alone.
     """
 
     name: str
@@ -248,6 +317,7 @@ class Sensitivity:
     outcomes: Mapping[str, Outcome]
     source: str = ""
     reason: str = ""
+    joint: Joint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +335,8 @@ class Sampling:
 class Protocol:
     """A whole analysis, stated before it is run.
 
-    ``sha256`` is the hash of the file's bytes. ``classical``, ``bias``, ``joint`` and ``report`` are the plain tables
-    of those names, checked for their keys.
+    ``sha256`` is the hash of the file's bytes. ``classical``, ``bias`` and ``report`` are the plain tables of those
+    names, checked for their keys.
     """
 
     title: str
@@ -278,7 +348,7 @@ class Protocol:
     sampling: Sampling | None = None
     classical: Mapping[str, Any] = field(default_factory=dict)
     bias: Mapping[str, Any] = field(default_factory=dict)
-    joint: Mapping[str, Any] = field(default_factory=dict)
+    joint: Joint | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     schema: int = 1
 
@@ -328,7 +398,6 @@ def vary(protocol: Protocol, sensitivity: str) -> Protocol:
     Examples
     --------
     >>> data = DataSource(Path("trials.csv"))
-    >>> from bayesmeta.priors import HalfNormal
     >>> outcome = Outcome("pain", "Pain", {}, "SMD", "lower", mu=Normal(0, 1), tau=HalfNormal(0.5))
     >>> wide = dataclasses.replace(outcome, mu=Normal(0, 2))
     >>> protocol = Protocol("Pain", Path("p.toml"), "", data, {"pain": outcome},
@@ -339,11 +408,31 @@ def vary(protocol: Protocol, sensitivity: str) -> Protocol:
     names = {item.name: item for item in protocol.sensitivities}
     if sensitivity not in names:
         raise ModelError(_unknown("sensitivity analysis", sensitivity, names))
-    return dataclasses.replace(protocol, outcomes=dict(names[sensitivity].outcomes))
+    chosen = names[sensitivity]
+    return dataclasses.replace(protocol, outcomes=dict(chosen.outcomes), joint=chosen.joint or protocol.joint)
 
 
-def coefficient_priors(outcome: Outcome, moderators: Mapping[str, NDArray[Any]]) -> dict[str, Coefficient]:
-    """Coefficient priors of the moderated analysis: the stated ones, else the defaults.
+def _stated(values: NDArray[Any]) -> list[Any]:
+    """Values that are there: neither nan nor None nor empty."""
+    return [value for value in values.tolist() if value is not None and value != "" and value == value]
+
+
+def _term(outcome: Outcome, moderator: Moderator, numeric: bool, levels: list[Any]) -> Term:
+    stated = outcome.beta.get(moderator.name)
+    # a reference level that this outcome lacks decides nothing here; whether it exists at all is judged on reading
+    reference = moderator.reference if moderator.reference in levels else None
+    if moderator.curve == "spline":
+        departure = outcome.curve.get(moderator.name, DEPARTURE_PRIOR)
+        return Spline(stated or NUMERIC_PRIOR, departure, moderator.per, moderator.knots)
+    if moderator.curve == "monotone":
+        return Monotone(stated or MONOTONE_PRIOR, moderator.knots)
+    if moderator.pooling == "exchangeable":
+        return Exchangeable(stated or EXCHANGEABLE_PRIOR, reference)
+    return Coefficient(stated or (NUMERIC_PRIOR if numeric else CATEGORICAL_PRIOR), moderator.per, reference)
+
+
+def coefficient_priors(outcome: Outcome, moderators: Mapping[str, NDArray[Any]]) -> dict[str, Term]:
+    """How each moderator enters the moderated analysis: with the stated priors, else the defaults.
 
     Parameters
     ----------
@@ -355,8 +444,9 @@ def coefficient_priors(outcome: Outcome, moderators: Mapping[str, NDArray[Any]])
     Returns
     -------
     dict
-        Name of each moderator that varies, and of each interaction of such, to the prior of its coefficient (a slope,
-        or a contrast between two levels). A moderator with one value is left out.
+        Name of each moderator that varies, and of each interaction of such, to how it enters: a coefficient with its
+        prior (a slope, or a contrast between two levels), exchangeable levels, a spline or a monotone curve. A
+        moderator with one value is left out; empty cells are no value.
 
     Raises
     ------
@@ -365,30 +455,28 @@ def coefficient_priors(outcome: Outcome, moderators: Mapping[str, NDArray[Any]])
 
     Notes
     -----
-    Defaults, on SMD and log-ratio scales only: contrasts normal(0, 0.5), slopes per stated unit normal(0, 0.25).
+    Defaults, on SMD and log-ratio scales only: contrasts normal(0, 0.5), slopes per stated unit normal(0, 0.25), the
+    SD of exchangeable levels half-normal(0.35), a spline's departure half-normal(0.25), the total of a monotone curve
+    normal(0, 0.5).
 
     Examples
     --------
-    >>> from bayesmeta.priors import HalfNormal
     >>> outcome = Outcome("pain", "Pain", {}, "SMD", "lower", mu=Normal(0, 1), tau=HalfNormal(0.5),
     ...                   moderators=(Moderator("weeks", per=4), Moderator("type")))
     >>> coefficient_priors(outcome, {"weeks": np.array([1.0, 2.0]), "type": np.array(["a", "a"], dtype=object)})
     {'weeks': Coefficient(prior=normal(0, 0.25), per=4, reference=None)}
     """
-    chosen: dict[str, Coefficient] = {}
+    chosen: dict[str, Term] = {}
     numeric: dict[str, bool] = {}
     for moderator in outcome.moderators:
         if moderator.name not in moderators:
             raise ModelError(_unknown("moderator", moderator.name, moderators))
         values = np.asarray(moderators[moderator.name])
-        if len(set(values.tolist())) < 2:
+        stated = _stated(values)
+        if len(set(stated)) < 2:
             continue
         numeric[moderator.name] = bool(np.issubdtype(values.dtype, np.number))
-        default = NUMERIC_PRIOR if numeric[moderator.name] else CATEGORICAL_PRIOR
-        prior = outcome.beta.get(moderator.name, default)
-        # a reference level that this outcome lacks decides nothing here; whether it exists at all is judged on reading
-        reference = moderator.reference if moderator.reference in values.tolist() else None
-        chosen[moderator.name] = Coefficient(prior, moderator.per, reference)
+        chosen[moderator.name] = _term(outcome, moderator, numeric[moderator.name], stated)
     for term in outcome.interactions:
         parts = term.split(":")
         if all(part in numeric for part in parts):
@@ -410,13 +498,30 @@ def analysis_model(outcome: Outcome, moderators: Mapping[str, NDArray[Any]] | No
     Returns
     -------
     Model
+        Populations of missing moderators enter only where a cell is empty.
 
     Examples
     --------
-    >>> from bayesmeta.priors import HalfNormal
     >>> outcome = Outcome("pain", "Pain", {}, "SMD", "lower", mu=Normal(0, 1), tau=HalfNormal(0.5))
     >>> analysis_model(outcome)
     Model(mu=normal(0, 1), tau=halfnormal(0.5))
     """
     beta = {} if moderators is None else coefficient_priors(outcome, moderators)
-    return Model(mu=outcome.mu, tau=outcome.tau, beta=beta, rho=outcome.rho)
+    missing = {
+        name: population
+        for name, population in outcome.impute.items()
+        if moderators is not None and name in beta and len(_stated(moderators[name])) < len(moderators[name])
+    }
+    return Model(
+        mu=outcome.mu,
+        tau=outcome.tau,
+        beta=beta,
+        rho=outcome.rho,
+        cluster_tau=outcome.cluster_tau,
+        likelihood=outcome.likelihood,
+        random=outcome.random,
+        missing=missing,
+        derived=outcome.derived,
+        missing_sd=outcome.missing_sd,
+        baseline=outcome.baseline,
+    )

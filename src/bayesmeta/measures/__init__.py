@@ -6,6 +6,7 @@ come out as :class:`Estimate`. :func:`effect_rows` chooses the formula for each 
 
 from __future__ import annotations
 
+from bayesmeta.measures.arms import ArmMoments, arm_moments
 from bayesmeta.measures.continuous import (
     correlation_z,
     hazard_ratio,
@@ -41,6 +42,7 @@ from bayesmeta.measures.sharing import shared_control_covariance
 __all__ = [
     "MEASURES",
     "ZERO_POLICIES",
+    "ArmMoments",
     "Derivation",
     "EffectRows",
     "Estimate",
@@ -48,6 +50,7 @@ __all__ = [
     "Measure",
     "Moments",
     "RowFault",
+    "arm_moments",
     "change_sd",
     "correlation_from_sds",
     "correlation_z",

@@ -13,109 +13,17 @@ import bayesmeta.measures.counts as counts
 import bayesmeta.measures.derive as derive
 import bayesmeta.measures.prepost as prepost
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.measures.arms import from_arms, needs_arms
 from bayesmeta.measures.estimates import Estimate
-from bayesmeta.measures.ledger import EffectRows, Ledger, Step
+from bayesmeta.measures.ledger import EffectRows, Ledger
 from bayesmeta.measures.registry import Measure
 from bayesmeta.measures.registry import measure as find_measure
-from bayesmeta.measures.rules import RowFault, Rules, choose, frozen, level_of, overflow_faults
+from bayesmeta.measures.rules import RowFault, Rules, frozen, overflow_faults
+from bayesmeta.measures.work import Options, Table, Work
 
 __all__ = ["effect_rows"]
 
-EXTREME_SMD = 2.0  # larger ones exist, but a standard error read as an SD is the likelier cause
 OFF_CENTRE = 0.1  # of the interval's width, as metafor's conv.wald
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of :func:`effect_rows`, checked."""
-
-    vtype: str = "LS"
-    j: str = "exact"
-    zero: str = "half"
-    correlation: float | None = None
-    ci_level: float = 0.95
-    scale: str = "natural"
-
-    def __post_init__(self) -> None:
-        choose("vtype", self.vtype, continuous.VTYPES)
-        choose("j", self.j, continuous.J_FORMS)
-        choose("zero", self.zero, counts.ZERO_POLICIES)
-        choose("scale", self.scale, ("natural", "log", "analysis"))
-        level_of(self.ci_level)
-        if self.correlation is not None and not -1 < self.correlation < 1:
-            raise ModelError(f"correlation={self.correlation!r} is not between -1 and 1.")
-
-
-class Table:
-    """The numbers of a frame by column, and where a cell is filled but is no number."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame, self.k = frame, len(frame)
-        self.numbers: dict[str, np.ndarray] = {}
-        self.faults: list[RowFault] = []
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.numbers:
-            self.numbers[name] = self._read(name)
-        return self.numbers[name]
-
-    def _read(self, name: str) -> np.ndarray:
-        if name not in self.frame.columns:
-            return np.full(self.k, np.nan)
-        column = self.frame[name]
-        if isinstance(column, pd.DataFrame):
-            raise DataError(f"Column {name} stands {column.shape[1]} times in the table. Keep or rename one.")
-        x = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        for row in np.flatnonzero(np.isnan(x) & column.notna().to_numpy()):
-            if str(column.iloc[row]).strip() == "":
-                continue
-            remedy = "Give a number, or leave the cell empty."
-            self.faults.append(RowFault(int(row), name, column.iloc[row], "is not a number", remedy))
-        return x
-
-    def has(self, name: str) -> np.ndarray:
-        return ~np.isnan(self[name])
-
-    def take(self, rows: np.ndarray, names: Mapping[str, str]) -> dict[str, np.ndarray]:
-        return {ours: self[theirs][rows] for ours, theirs in names.items()}
-
-
-class Work:
-    """What has been computed so far: estimates, steps of the ledger, and faults."""
-
-    def __init__(self, table: Table, measure: Measure, options: Options) -> None:
-        self.table, self.measure, self.options = table, measure, options
-        self.y, self.se = np.full(table.k, np.nan), np.full(table.k, np.nan)
-        self.steps: list[Step] = []
-        self.faults: list[RowFault] = []
-
-    def sound(self, rows: np.ndarray, rules: Rules, names: Mapping[str, str] | None = None) -> np.ndarray:
-        """Keep the faults that rules found, and return which of the rows have none."""
-        ok = np.ones(rows.size, dtype=bool)
-        for fault in rules.faults:
-            ok[fault.row] = False
-            column = (names or {}).get(fault.column, fault.column)
-            self.faults.append(fault._replace(row=int(rows[fault.row]), column=column))
-        return ok
-
-    def mask(self, rows: np.ndarray, where: np.ndarray | None = None) -> np.ndarray:
-        """Spread a mask over some rows to a mask over all."""
-        full = np.zeros(self.table.k, dtype=bool)
-        full[rows if where is None else rows[where]] = True
-        return full
-
-    def step(self, rows: np.ndarray, formula: str, columns: tuple[str, ...], *common: str) -> None:
-        self.steps.append(Step(self.mask(rows), formula, columns, common))
-
-    def note(self, rows: np.ndarray, text: str) -> None:
-        if rows.size:
-            self.steps.append(Step(self.mask(rows), "", (), (text,)))
-
-    def keep(self, rows: np.ndarray, result: Estimate, columns: tuple[str, ...], *common: str) -> None:
-        """Store estimates of some rows."""
-        self.y[rows], self.se[rows] = result.y, result.se
-        notes = tuple((text, self.mask(rows, where)) for text, where in result.notes)
-        self.steps.append(Step(self.mask(rows), result.formula, columns, (*common, *result.common), notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,130 +35,6 @@ class Source:
     needs: Callable[[Table, Work], list[tuple[str, np.ndarray]]]
     compute: Callable[[np.ndarray, Work], None]
     columns: str
-
-
-# -- two arms by mean and SD -------------------------------------------------------------------------------------------
-
-
-def _arm_has(table: Table, arm: str, stem: str = "") -> dict[str, np.ndarray]:
-    """Return how an arm's mean and SD can be had, by row and in order of preference."""
-    mean, n = table.has(f"mean_{stem}{arm}"), table.has(f"n_{arm}")
-    ways = {
-        "sd": mean & table.has(f"sd_{stem}{arm}"),
-        "se": mean & table.has(f"se_{stem}{arm}") & n,
-    }
-    if not stem:
-        ends = table.has(f"low_{arm}") & table.has(f"high_{arm}")
-        quartiles = table.has(f"q1_{arm}") & table.has(f"q3_{arm}")
-        ways["ci"] = mean & table.has(f"ci_low_{arm}") & table.has(f"ci_high_{arm}") & n
-        ways["quantiles"] = table.has(f"median_{arm}") & (ends | quartiles) & n
-    return ways
-
-
-def _needs_arms(stem: str) -> Callable[[Table, Work], list[tuple[str, np.ndarray]]]:
-    def needs(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
-        del work
-        found = []
-        for arm in "tc":
-            any_way = np.any(list(_arm_has(table, arm, stem).values()), axis=0)
-            found += [
-                (f"n_{arm}", table.has(f"n_{arm}")),
-                (f"mean_{stem}{arm}", any_way | table.has(f"mean_{stem}{arm}")),
-                (f"sd_{stem}{arm}", any_way | table.has(f"sd_{stem}{arm}")),
-            ]
-        return found
-
-    return needs
-
-
-def _resolve(rows: np.ndarray, arm: str, work: Work, stem: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean and SD of one arm in the given rows, and which of them are sound."""
-    table = work.table
-    mean, sd = table[f"mean_{stem}{arm}"][rows].copy(), table[f"sd_{stem}{arm}"][rows].copy()
-    ok, done = np.ones(rows.size, dtype=bool), np.zeros(rows.size, dtype=bool)
-    for way, mask in _arm_has(table, arm, stem).items():
-        at = np.flatnonzero(mask[rows] & ~done)
-        done[at] = True
-        if way == "sd" or not at.size:
-            continue
-        here = rows[at]
-        if way == "se":
-            names = {"se": f"se_{stem}{arm}", "n": f"n_{arm}"}
-            c = table.take(here, names)
-            rules = Rules(c)
-            rules.positive("se")
-            rules.at_least(1, "n")
-            text, common = (
-                f"{names['se']} to SD: se sqrt(n)",
-                (f"{names['se']} is the standard error of the arm's mean",),
-            )
-        elif way == "ci":
-            names = {"lower": f"ci_low_{arm}", "upper": f"ci_high_{arm}", "n": f"n_{arm}"}
-            c = table.take(here, names)
-            rules = derive.rules_of_ci(c)
-            rules.at_least(2, "n")
-            text = f"interval of mean_{arm} to SD: sqrt(n) (upper - lower)/(2 t)"
-            common = (f"interval of mean_{arm}: level {work.options.ci_level:g}, t with n - 1 df",)
-        else:
-            names = {name: f"{name}_{arm}" for name in ("median", "n", "q1", "q3", "low", "high")}
-            c = table.take(here, names)
-            rules = derive.rules_of_quantiles(c)
-            text, common = f"mean_{arm} and sd_{arm} from quantiles", ("normal data within the arm",)
-        good = work.sound(here, rules, names)
-        ok[at[~good]] = False
-        c = {name: x[good] for name, x in c.items()}
-        kept = at[good]
-        if not kept.size:
-            continue
-        if way == "se":
-            sd[kept] = derive.sd_from_se(c["se"], c["n"])
-        elif way == "ci":
-            sd[kept] = derive.sd_from_ci(c["lower"], c["upper"], c["n"], work.options.ci_level)
-        else:
-            moments = derive.mean_sd_from_quantiles(**c)
-            mean[kept], sd[kept] = moments.mean, moments.sd
-            for note, where in moments.notes:
-                work.note(rows[kept][where], f"{'treated' if arm == 't' else 'control'} arm: {note}")
-        columns = tuple(names.values()) + ((f"mean_{stem}{arm}",) if way in ("se", "ci") else ())
-        work.step(rows[kept], text, columns, *common)
-    return mean, sd, ok
-
-
-def _from_arms(stem: str) -> Callable[[np.ndarray, Work], None]:
-    def compute(rows: np.ndarray, work: Work) -> None:
-        mean_t, sd_t, ok_t = _resolve(rows, "t", work, stem)
-        mean_c, sd_c, ok_c = _resolve(rows, "c", work, stem)
-        ok = ok_t & ok_c
-        rows = rows[ok]
-        table, name = work.table, work.measure.name
-        c = {
-            "mean_t": mean_t[ok], "sd_t": sd_t[ok], "n_t": table["n_t"][rows],
-            "mean_c": mean_c[ok], "sd_c": sd_c[ok], "n_c": table["n_c"][rows],
-        }  # fmt: skip
-        names = {f"{what}_{arm}": f"{what}_{stem}{arm}" for what in ("mean", "sd") for arm in "tc"}
-        least = 2 if name in ("SMD", "SMDH") else 1
-        rules = continuous.rules_of_ratio(c) if name == "ROM" else continuous.rules_of_means(c, least)
-        good = work.sound(rows, rules, names)
-        rows, c = rows[good], {key: x[good] for key, x in c.items()}
-        if not rows.size:
-            return
-        if name == "SMD":
-            result = continuous.smd(**c, vtype=work.options.vtype, j=work.options.j)
-        else:
-            result = {
-                "MD": continuous.mean_difference,
-                "SMDH": continuous.smdh,
-                "ROM": continuous.ratio_of_means,
-            }[name](**c)
-        used = tuple(names.get(key, key) for key in c)
-        odd = stem and name == "SMD"
-        common = ("standardised by the SD of change scores, which is not the SD of scores",) if odd else ()
-        work.keep(rows, result, used, *common)
-        if name in ("SMD", "SMDH"):
-            large = np.abs(result.y) > EXTREME_SMD
-            work.note(rows[large], f"|g| > {EXTREME_SMD:g}: were standard errors given as SDs?")
-
-    return compute
 
 
 # -- before and after --------------------------------------------------------------------------------------------------
@@ -448,9 +232,9 @@ MEANS = ("MD", "SMD", "SMDH", "ROM")
 SOURCES = (
     Source("counts", ("OR", "RR", "RD"), _needs("events_t", "n_t", "events_c", "n_c"), _from_counts,
            "events_t n_t events_c n_c"),
-    Source("arm means", MEANS, _needs_arms(""), _from_arms(""),
+    Source("arm means", MEANS, needs_arms(""), from_arms(""),
            "n_t mean_t sd_t n_c mean_c sd_c (se_*, ci_low_* ci_high_*, or median_* with q1_* q3_* or low_* high_*)"),
-    Source("change scores", ("MD", "SMD"), _needs_arms("change_"), _from_arms("change_"),
+    Source("change scores", ("MD", "SMD"), needs_arms("change_"), from_arms("change_"),
            "n_t mean_change_t sd_change_t n_c mean_change_c sd_change_c"),
     Source("means before and after", ("MD", "SMD"), _needs_prepost, _from_prepost,
            "n_* mean_pre_* sd_pre_* mean_post_* sd_post_* correlation"),

@@ -10,10 +10,13 @@ from bayesmeta.measures import MEASURES
 from bayesmeta.protocol.values import (
     amount_value,
     cells_value,
+    knots_value,
     measure_value,
     named_value,
     prior_value,
+    random_value,
     risks_value,
+    shift_value,
     where_value,
 )
 
@@ -38,10 +41,44 @@ _AMOUNT_SCHEMA = {
     ]
 }
 
+_RANDOM_SCHEMA = {
+    "description": "How true effects vary around their mean.",
+    "anyOf": [
+        {"const": "normal"},
+        {
+            "type": "object",
+            "required": ["dist", "df"],
+            "additionalProperties": False,
+            "properties": {"dist": {"const": "student"}, "df": _PRIOR_SCHEMA},
+        },
+        {
+            "type": "object",
+            "required": ["dist", "share", "extra"],
+            "additionalProperties": False,
+            "properties": {"dist": {"const": "outliers"}, "share": _PRIOR_SCHEMA, "extra": _PRIOR_SCHEMA},
+        },
+    ],
+}
+_KNOTS_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 3, "maximum": 10},
+        {"type": "array", "minItems": 3, "items": {"type": "number"}},
+    ]
+}
+_SHIFT_SCHEMA = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "object", "minProperties": 1, "additionalProperties": {"type": "number"}},
+    ]
+}
+
 _PriorKey = Annotated[Any, PlainValidator(prior_value), WithJsonSchema(_PRIOR_SCHEMA)]
 _AmountKey = Annotated[Any, PlainValidator(amount_value), WithJsonSchema(_AMOUNT_SCHEMA)]
 _WhereKey = Annotated[Any, PlainValidator(where_value), WithJsonSchema(_ANY_TABLE)]
 _CellsKey = Annotated[Any, PlainValidator(cells_value), WithJsonSchema(_ANY_TABLE)]
+_RandomKey = Annotated[Any, PlainValidator(random_value), WithJsonSchema(_RANDOM_SCHEMA)]
+_KnotsKey = Annotated[Any, PlainValidator(knots_value), WithJsonSchema(_KNOTS_SCHEMA)]
+_ShiftKey = Annotated[Any, PlainValidator(shift_value), WithJsonSchema(_SHIFT_SCHEMA)]
 _MeasureKey = Annotated[Any, PlainValidator(measure_value), WithJsonSchema({"enum": list(MEASURES)})]
 _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 _Positive = Annotated[float, Field(gt=0)]
@@ -97,12 +134,38 @@ class ThresholdKeys(_Keys):
 
 
 class ModeratorKeys(_Keys):
-    """A moderator with its unit or reference."""
+    """A moderator with its unit or reference, and how it enters."""
 
     name: _Text
     kind: Literal["numeric", "categorical"] | None = None
     per: _Positive | None = None
     reference: _Text | None = None
+    pooling: Literal["exchangeable"] | None = Field(None, description="levels are draws from a population of levels")
+    curve: Literal["spline", "monotone"] | None = Field(None, description="in place of a straight line")
+    knots: _KnotsKey = Field(None, description="of a curve: how many (4), or their places")
+
+
+class ImputeKeys(_Keys):
+    """The population of a moderator with empty cells: numeric (mean, sd) or categorical (concentration)."""
+
+    family: Literal["normal", "lognormal"] | None = None
+    mean: _PriorKey = None
+    sd: _PriorKey = None
+    concentration: _Positive | None = None
+    shift: _ShiftKey = Field(None, description="missing not at random: of the mean, or log odds per level")
+
+
+class DerivedKeys(_Keys):
+    """Priors of numbers that estimates are derived from and that nobody reported."""
+
+    correlation: _PriorKey = Field(None, description="of baseline with follow-up, where the table has none")
+
+
+class MissingSDKeys(_Keys):
+    """The population of standard deviations, for rows that do not report theirs."""
+
+    meanlog: _PriorKey
+    sdlog: _PriorKey
 
 
 class PriorKeys(_Keys):
@@ -111,6 +174,11 @@ class PriorKeys(_Keys):
     mu: _PriorKey = None
     tau: _PriorKey = None
     beta: dict[str, _PriorKey] = {}
+    cluster_tau: _PriorKey = Field(None, description="SD between the true effects of rows of one cluster")
+    baseline: _PriorKey = Field(None, description="control risk on the logit scale; binomial likelihood only")
+    curve: dict[str, _PriorKey] = Field({}, description="moderator = the size of its spline's departure from a line")
+    derived: DerivedKeys = DerivedKeys()
+    missing_sd: MissingSDKeys | None = None
 
 
 class OptionKeys(_Keys):
@@ -153,11 +221,13 @@ class AnalysisKeys(_Keys):
         None, description="sampling correlation of rows that share all their patients"
     )
     rho: _Correlation | None = Field(None, description="correlation of the true effects of rows that share an arm")
-    cluster: _Text | None = None
-    likelihood: Literal["normal"] | None = None
-    missing: Literal["fault", "exclude", "level"] | None = Field(
-        None, description="a moderator's empty cell: a fault, the row is left out, or a level of its own"
+    cluster: _Text | None = Field(None, description="column whose rows depend on each other beyond sampling")
+    likelihood: Literal["normal", "binomial"] | None = None
+    random: _RandomKey = None
+    missing: Literal["fault", "exclude", "level", "impute"] | None = Field(
+        None, description="a moderator's empty cell: a fault, the row is left out, a level of its own, or imputed"
     )
+    impute: dict[str, ImputeKeys] = Field({}, description="moderator = its population, where missing is impute")
     priors: PriorKeys = PriorKeys()
     measure_options: OptionKeys = OptionKeys()
     exclude: list[ExclusionKeys] = []
@@ -173,7 +243,7 @@ class DefaultKeys(AnalysisKeys):
     thresholds: list[ThresholdKeys] | None = None
     natural_unit: NaturalUnitKeys | None = None
     baseline_risk: Annotated[list[RiskKeys], BeforeValidator(risks_value)] | None = None
-    engine: Literal["auto", "exact"] | None = None
+    engine: Literal["auto", "exact", "nuts", "both"] | None = None
 
 
 class OutcomeKeys(DefaultKeys):
@@ -181,6 +251,16 @@ class OutcomeKeys(DefaultKeys):
 
     label: _Text | None = None
     where: _WhereKey = Field({})
+
+
+class JointKeys(_Keys):
+    """Several outcomes judged together."""
+
+    outcomes: Annotated[_Texts, Field(min_length=2)] | None = None
+    correlation: Annotated[float, Field(gt=-1, lt=1)] | None = Field(
+        None, description="sampling correlation within a trial, in the direction of benefit (0.5)"
+    )
+    eta: _Positive | None = Field(None, description="shape of the LKJ prior of the correlations of true effects (2)")
 
 
 class SensitivityKeys(AnalysisKeys):
@@ -191,6 +271,7 @@ class SensitivityKeys(AnalysisKeys):
     source: str = ""
     reason: str = ""
     where: _WhereKey = Field({})
+    joint: JointKeys | None = None
 
 
 class SamplingKeys(_Keys):
@@ -213,13 +294,6 @@ class BiasKeys(_Keys):
     """Bias models."""
 
     ensemble: _Text | None = None
-
-
-class JointKeys(_Keys):
-    """Several outcomes judged together."""
-
-    outcomes: Annotated[_Texts, Field(min_length=2)] | None = None
-    correlation: Annotated[float, Field(gt=-1, lt=1)] | None = None
 
 
 class ReportKeys(_Keys):

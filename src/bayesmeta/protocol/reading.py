@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError
-from bayesmeta.outcome import Assumption, DataSource, Outcome, Protocol, Sampling, Sensitivity
+from bayesmeta.outcome import Assumption, DataSource, Joint, Outcome, Protocol, Sampling, Sensitivity
 from bayesmeta.protocol.faults import Faults, check_section, pick
 from bayesmeta.protocol.keys import (
     SCHEMA,
@@ -132,19 +132,17 @@ def read_protocol(path: str | Path) -> Protocol:
     data = _data(raw["data"], path, faults) if "data" in raw else None
     _, defaults, broken_defaults = check_section(DefaultKeys, raw.get("defaults", {}), "defaults", faults)
     outcomes, merged = _outcomes(raw, defaults, broken_defaults, faults)
-    sensitivities = _sensitivities(raw.get("sensitivity", []), merged, faults)
+    stated_joint = raw.get("joint")
+    joint = None if stated_joint is None else _joint(stated_joint, "joint", merged, faults)
+    sensitivities = _sensitivities(raw.get("sensitivity", []), merged, stated_joint, faults)
     plain = {
         name: check_section(model, raw.get(name, {}), name, faults)[0].model_dump(exclude_none=True)
         for name, model in (
             ("classical", ClassicalKeys),
             ("bias", BiasKeys),
-            ("joint", JointKeys),
             ("report", ReportKeys),
         )
     }
-    for name in plain["joint"].get("outcomes", []):
-        if name not in merged:
-            faults.add("joint.outcomes", f"{name!r} is not an outcome", pick(name, merged))
     sampling = None
     if "sampling" in raw:
         keys, _, broken = check_section(SamplingKeys, raw["sampling"], "sampling", faults)
@@ -165,15 +163,14 @@ def read_protocol(path: str | Path) -> Protocol:
         sampling=sampling,
         classical=plain["classical"],
         bias=plain["bias"],
-        joint=plain["joint"],
+        joint=joint,
         report=plain["report"],
     )
 
 
 def _warn_of_unused(raw: Mapping[str, Any], outcomes: Mapping[str, Outcome], path: Path) -> None:
     """Name the keys that are part of the protocol's language but that nothing in this version reads."""
-    unused = [f"[{name}]" for name in ("classical", "bias", "joint", "report") if raw.get(name)]
-    unused += [f"sampling.{name}" for name in raw.get("sampling", {}) if name != "seed"]
+    unused = [f"[{name}]" for name in ("classical", "bias", "report") if raw.get(name)]
     for name in ("natural_unit", "baseline_risk", "subgroups"):
         if any(getattr(outcome, name) for outcome in outcomes.values()):
             unused.append(name)
@@ -208,14 +205,49 @@ def _outcomes(
         merged[key] = (whole, broken)
         if (outcome := make_outcome(key, whole, broken, at, faults)) is not None:
             outcomes[key] = outcome
+            _note_idle(outcome, own, f"outcome.{key}.impute", "", faults)
+    used = {item.name for outcome in outcomes.values() for item in outcome.moderators}
+    for name in defaults.get("impute", {}):
+        if name not in used and len(outcomes) == len(stated):
+            faults.add(f"defaults.impute.{name}", f"{name!r} is a moderator of no outcome", pick(name, used))
     return outcomes, merged
+
+
+def _joint(raw: Any, place: str, merged: Mapping[str, tuple[dict[str, Any], set[str]]], faults: Faults) -> Joint | None:
+    """Check the joint analysis: outcomes that exist and say which way is better, and a matrix that can be."""
+    keys, _, broken = check_section(JointKeys, raw, place, faults)
+    if keys.outcomes is None:
+        if "outcomes" not in broken:
+            faults.add(f"{place}.outcomes", "the key is missing", "Name two or more outcomes.")
+        return None
+    names = keys.outcomes
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        faults.add(f"{place}.outcomes", f"outcome {name!r} stands twice", "Remove one.")
+    for name in names:
+        if name not in merged:
+            faults.add(f"{place}.outcomes", f"{name!r} is not an outcome", pick(name, merged))
+        elif merged[name][0].get("better") is None and "better" not in merged[name][1]:
+            faults.add(
+                f"{place}.outcomes",
+                f"{name!r} does not say which direction is better, and the correlation is in that of benefit",
+                'Add better = "lower" or "higher" to it.',
+            )
+    correlation = 0.5 if keys.correlation is None else keys.correlation
+    least = -1 / (len(names) - 1)
+    if correlation <= least:
+        faults.add(
+            f"{place}.correlation",
+            f"{correlation:g} between every two of {len(names)} outcomes is impossible",
+            f"Give a correlation above {least:.3g}.",
+        )
+    return None if broken else Joint(tuple(names), correlation, 2.0 if keys.eta is None else keys.eta)
 
 
 _DESCRIPTIVE = ("name", "outcomes", "source", "reason")
 
 
 def _sensitivities(
-    stated: Any, merged: Mapping[str, tuple[dict[str, Any], set[str]]], faults: Faults
+    stated: Any, merged: Mapping[str, tuple[dict[str, Any], set[str]]], joint: Any, faults: Faults
 ) -> tuple[Sensitivity, ...]:
     if not isinstance(stated, list):
         faults.add("sensitivity", "it is not a list of tables", "Write [[sensitivity]], with two brackets.")
@@ -228,7 +260,8 @@ def _sensitivities(
         if keys.name is None and "name" not in broken:
             faults.add(f"{place}.name", "the key is missing", 'Add name = "...".')
         if not changed and not broken:
-            faults.add(place, "it changes nothing", f"Add one of {', '.join([*AnalysisKeys.model_fields, 'where'])}.")
+            allowed = ", ".join([*AnalysisKeys.model_fields, "where", "joint"])
+            faults.add(place, "it changes nothing", f"Add one of {allowed}.")
         if keys.name in [item.name for item in made]:
             faults.add(
                 f"{place}.name", f"two sensitivity analyses are named {keys.name!r}", "Give each a name of its own."
@@ -237,7 +270,13 @@ def _sensitivities(
             if name not in merged:
                 faults.add(f"{place}.outcomes", f"{name!r} is not an outcome", pick(name, merged))
         varied = {}
-        for key in keys.outcomes or merged:
+        jointly = None
+        if "joint" in changed and not isinstance(joint, dict):
+            faults.add(f"{place}.joint", "there is no joint analysis to change", "Add [joint] with outcomes = [...].")
+        elif "joint" in changed:
+            jointly = _joint({**joint, **changed["joint"]}, f"{place}.joint", merged, faults)
+        alone = {name: value for name, value in changed.items() if name != "joint"}
+        for key in (keys.outcomes or merged) if alone else ():
             if key in merged and not broken:
                 whole, broken_outcome = merged[key]
                 if broken_outcome:
@@ -250,14 +289,29 @@ def _sensitivities(
                 trial = Faults(faults.file)
                 if make_outcome(key, whole, set(), at, trial) is None:
                     continue
-                if (outcome := make_outcome(key, merge(whole, changed), set(), at, faults)) is not None:
+                if (outcome := make_outcome(key, merge(whole, alone), set(), at, faults)) is not None:
                     varied[key] = outcome
-        made.append(Sensitivity(keys.name or "", _changes(changed), varied, keys.source, keys.reason))
+                    _note_idle(outcome, alone, f"{place}.impute", "Name the outcomes it concerns: outcomes = [...].",
+                               faults)  # fmt: skip
+        made.append(Sensitivity(keys.name or "", _changes(changed), varied, keys.source, keys.reason, jointly))
     return tuple(made)
+
+
+_TABLES = ("priors", "measure_options", "impute", "joint")
+
+
+def _note_idle(outcome: Outcome, own: Mapping[str, Any], place: str, remedy: str, faults: Faults) -> None:
+    """Note populations of what is no moderator of an outcome."""
+    names = [item.name for item in outcome.moderators]
+    for name in own.get("impute", {}):
+        if name not in names:
+            faults.add(
+                f"{place}.{name}", f"{name!r} is not a moderator of {outcome.key}", f"{pick(name, names)} {remedy}"
+            )
 
 
 def _changes(changed: Mapping[str, Any]) -> tuple[str, ...]:
     names: list[str] = []
     for key, value in changed.items():
-        names += [f"{key}.{name}" for name in value] if key in ("priors", "measure_options") else [key]
+        names += [f"{key}.{name}" for name in value] if key in _TABLES else [key]
     return tuple(names)

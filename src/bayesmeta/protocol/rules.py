@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
-from bayesmeta.model import Coefficient, Model
-from bayesmeta.outcome import (
-    DEFAULT_COEFFICIENT_SOURCE,
-    Amount,
-    BaselineRisk,
-    Exclusion,
-    Moderator,
-    NaturalUnit,
-    Outcome,
-    Threshold,
-)
+from bayesmeta.model import Model
+from bayesmeta.outcome import Amount, BaselineRisk, Exclusion, NaturalUnit, Outcome, Threshold, analysis_model
 from bayesmeta.priors import Prior
 from bayesmeta.protocol.faults import Faults, pick
 from bayesmeta.protocol.keys import ExclusionKeys, OutcomeKeys, ThresholdKeys
+from bayesmeta.protocol.parts import (
+    At,
+    check_parts,
+    default_source,
+    derived_priors,
+    missing_sd,
+    moderators,
+    populations,
+)
 
 __all__ = ["exclusions", "make_outcome", "merge"]
 
 _STANDARDISED = ("SMD", "SMDH")
 _RISK_MEASURES = ("OR", "RR", "RD", "HR")
-At = Callable[[str], str]
 
-_MERGED = ("priors", "measure_options", "where", "reference")
+_MERGED = ("priors", "measure_options", "where", "reference", "impute")
+_NESTED = ("beta", "curve", "derived")
+_STAND_IN = {True: np.array([0.0, 1.0]), False: np.array(["a", "b"], dtype=object)}
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,9 +40,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         if key in _MERGED and isinstance(value, Mapping):
-            merged[key] = {**merged.get(key, {}), **value}
-            if key == "priors" and "beta" in value:
-                merged[key]["beta"] = {**base.get("priors", {}).get("beta", {}), **value["beta"]}
+            old = merged.get(key, {})
+            merged[key] = {**old, **value}
+            # priors of several numbers, and the population of a moderator, are tables of their own
+            for name in value if key == "impute" else _NESTED if key == "priors" else ():
+                if isinstance(old.get(name), Mapping) and isinstance(value.get(name), Mapping):
+                    merged[key][name] = {**old[name], **value[name]}
         elif key == "exclude":
             merged[key] = [*merged.get(key, []), *value]
         else:
@@ -103,38 +109,6 @@ def _thresholds(
     return tuple(made)
 
 
-def _moderators(keys: OutcomeKeys, at: At, faults: Faults) -> tuple[Moderator, ...]:
-    made = []
-    for index, item in enumerate(keys.moderators or []):
-        where = f"{at('moderators')}[{index}]"
-        reference = item.reference or keys.reference.get(item.name)
-        numeric = item.per is not None
-        if (numeric or item.kind == "numeric") and (reference is not None or item.kind == "categorical"):
-            faults.add(
-                where,
-                f"{item.name!r} is given both as numeric (per) and as categorical (reference)",
-                "Keep one of the two.",
-            )
-            continue
-        kind = item.kind or ("numeric" if numeric else "categorical" if reference is not None else None)
-        made.append(Moderator(item.name, kind, item.per or 1.0, reference))
-    names = [item.name for item in made]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        faults.add(at("moderators"), f"moderator {name!r} stands twice", "Remove one.")
-    for name in keys.reference:
-        if name not in names:
-            faults.add(at("reference"), f"{name!r} is not a moderator of this outcome", pick(name, names))
-    for term in keys.interactions or []:
-        parts = term.split(":")
-        if len(parts) != 2 or parts[0] == parts[1] or not set(parts) <= set(names):
-            faults.add(
-                at("interactions"),
-                f"{term!r} is not a pair of this outcome's moderators",
-                f'Write it as "a:b". Moderators: {", ".join(names) or "none"}.',
-            )
-    return tuple(made)
-
-
 def exclusions(stated: list[ExclusionKeys]) -> tuple[Exclusion, ...]:
     """Make the nouns of a list of exclusions."""
     return tuple(Exclusion(item.where, item.reason) for item in stated)
@@ -159,8 +133,8 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         keys.priors.tau,
         "There is no default: the scale of tau is a judgement. State it here or under [defaults].",
     )
-    moderators = () if "moderators" in broken else _moderators(keys, at, faults)
-    names = [item.name for item in moderators]
+    made = () if "moderators" in broken else moderators(keys, at, faults)
+    names = [item.name for item in made]
     terms = [*names, *(keys.interactions or [])]
     if "moderators" not in broken:
         for name in keys.priors.beta:
@@ -179,6 +153,16 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
                     f"the key is missing: {keys.measure} has no default coefficient prior",
                     "State it in the outcome's own unit.",
                 )
+        for item in made:
+            if item.curve == "spline" and item.name not in keys.priors.curve:
+                faults.add(
+                    f"outcome.{key}.priors.curve.{item.name}",
+                    f"the key is missing: {keys.measure} has no default prior of a curve",
+                    "State the size of the departure from a line, in the outcome's own unit.",
+                )
+    impute = populations(keys, made, at, faults)
+    derived, spread = derived_priors(keys, at, faults), missing_sd(keys, at, faults)
+    check_parts(keys, broken, at, faults)
     if keys.natural_unit and keys.measure and keys.measure not in _STANDARDISED:
         faults.add(at("natural_unit"), f"a natural unit translates SMD and SMDH, not {keys.measure}", "Remove it.")
     if keys.baseline_risk and keys.measure and keys.measure not in _RISK_MEASURES:
@@ -187,23 +171,21 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
             f"a baseline risk belongs to {', '.join(_RISK_MEASURES)}, not to {keys.measure}",
             "Remove it.",
         )
-    mu, tau = keys.priors.mu, keys.priors.tau
-    rho = 0.5 if keys.rho is None else keys.rho
+    priors = keys.priors
+    mu, tau = priors.mu, priors.tau
     if mu is not None and tau is not None:
         try:
-            Model(
-                mu=mu.prior,
-                tau=tau.prior,
-                beta={name: Coefficient(stated.prior) for name, stated in keys.priors.beta.items()},
-                rho=rho,
-            )
+            Model(mu=mu.prior, tau=tau.prior)
         except ModelError as error:
             faults.add(at("priors"), str(error).rstrip("."), "Correct the model's keys.")
-    if len(faults.found) > before or broken or keys.measure is None or mu is None or tau is None or keys.label is None:
+    if broken or keys.measure is None or mu is None or tau is None or keys.label is None:
         return None
-    beta_sources = [stated.source for stated in keys.priors.beta.values() if stated.source]
-    beta_source = "; ".join(dict.fromkeys(beta_sources)) if keys.priors.beta else DEFAULT_COEFFICIENT_SOURCE
-    return Outcome(
+    stated = {**priors.beta, **priors.curve}
+    beta_sources = [item.source for item in stated.values() if item.source]
+    beta_source = "; ".join(dict.fromkeys(beta_sources)) if stated else default_source(made)
+    binomial = keys.likelihood == "binomial"
+    more = {name: getattr(priors, name).source for name in ("cluster_tau", "baseline") if getattr(priors, name)}
+    outcome = Outcome(
         key=key,
         label=keys.label,
         where=keys.where,
@@ -212,16 +194,23 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         unit=keys.unit,
         mu=mu.prior,
         tau=tau.prior,
-        beta={name: stated.prior for name, stated in keys.priors.beta.items()},
-        sources={"mu": mu.source, "tau": tau.source, "beta": beta_source if moderators else ""},
-        moderators=moderators,
+        beta={name: item.prior for name, item in priors.beta.items()},
+        curve={name: item.prior for name, item in priors.curve.items()},
+        sources={"mu": mu.source, "tau": tau.source, "beta": beta_source if made else "", **more},
+        moderators=made,
         interactions=tuple(keys.interactions or ()),
         subgroups=tuple(keys.subgroups or ()),
         cluster=keys.cluster,
         working_correlation=keys.working_correlation,
-        rho=rho,
+        cluster_tau=priors.cluster_tau.prior if priors.cluster_tau else None,
+        rho=0.5 if keys.rho is None else keys.rho,
         likelihood=keys.likelihood or "normal",
+        baseline=priors.baseline.prior if priors.baseline and binomial else None,
+        random=None if keys.random == "normal" else keys.random,
         missing=keys.missing or "fault",
+        impute=impute,
+        derived=derived,
+        missing_sd=spread,
         thresholds=thresholds,
         measure_options=keys.measure_options.model_dump(exclude_none=True),
         exclude=exclusions(keys.exclude),
@@ -229,3 +218,12 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         baseline_risk=tuple(BaselineRisk(**item.model_dump()) for item in keys.baseline_risk or ()),
         engine=keys.engine or "auto",
     )
+    if len(faults.found) > before:
+        return None
+    try:
+        # two values of each kind stand for the data: every part of the model is made and checked once
+        analysis_model(outcome, {item.name: _STAND_IN[item.kind != "categorical"] for item in made})
+    except ModelError as error:
+        faults.add(at("priors"), str(error).rstrip("."), "Correct the model's keys.")
+        return None
+    return outcome

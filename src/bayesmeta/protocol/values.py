@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import sys
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from bayesmeta import priors
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
+from bayesmeta.model import OutlierEffects, StudentEffects
 from bayesmeta.outcome import Amount
 from bayesmeta.priors import Prior
 
@@ -19,10 +20,13 @@ __all__ = [
     "amount_value",
     "cells_value",
     "is_number",
+    "knots_value",
     "measure_value",
     "named_value",
     "prior_value",
+    "random_value",
     "risks_value",
+    "shift_value",
     "where_value",
 ]
 
@@ -139,3 +143,52 @@ def named_value(value: Any) -> Any:
 def risks_value(value: Any) -> Any:
     """Turn a bare risk into a list of one named risk."""
     return [{"name": "baseline", "risk": value, "source": ""}] if is_number(value) else value
+
+
+_RANDOM: dict[str, tuple[type[StudentEffects | OutlierEffects], tuple[str, ...]]] = {
+    "student": (StudentEffects, ("df",)),
+    "outliers": (OutlierEffects, ("share", "extra")),
+}
+_WRITE_RANDOM = (
+    'Write "normal", { dist = "student", df = PRIOR } or { dist = "outliers", share = PRIOR, extra = PRIOR }; for '
+    'example df = "truncated(exponential(0.0345), 1, inf)", share = "uniform(0, 0.5)", extra = "halfnormal(1)".'
+)
+
+
+def random_value(value: Any) -> StudentEffects | OutlierEffects | Literal["normal"]:
+    """Read how true effects vary around their mean."""
+    if value == "normal":
+        return "normal"
+    if not isinstance(value, dict) or value.get("dist") not in _RANDOM:
+        raise BrokenRuleError(f"{value!r} is not a distribution of true effects", _WRITE_RANDOM)
+    kind, names = _RANDOM[value["dist"]]
+    unknown = [name for name in value if name not in ("dist", *names)]
+    lacking = [name for name in names if name not in value]
+    if unknown or lacking:
+        what = f"{unknown[0]!r} is not a key here" if unknown else f"{lacking[0]} is missing"
+        raise BrokenRuleError(f"{value['dist']}: {what}", f"Allowed: dist, {', '.join(names)}. {_WRITE_RANDOM}")
+    try:
+        return kind(**{name: prior_value(value[name]).prior for name in names})
+    except ModelError as error:
+        raise BrokenRuleError(str(error).rstrip("."), _WRITE_RANDOM) from error
+
+
+def knots_value(value: Any) -> int | tuple[float, ...]:
+    """Read the knots of a curve: their number, or their places."""
+    if isinstance(value, int) and not isinstance(value, bool) and 3 <= value <= 10:
+        return value
+    if isinstance(value, list) and len(value) >= 3 and all(map(is_number, value)) and value == sorted(set(value)):
+        return tuple(float(place) for place in value)
+    raise BrokenRuleError(f"{value!r} are not knots", "Give a number from 3 to 10, or at least 3 ascending places.")
+
+
+def shift_value(value: Any) -> float | dict[str, float]:
+    """Read a departure from missing at random: of a mean, or of levels."""
+    if is_number(value):
+        return float(value)
+    if isinstance(value, dict) and value and all(map(is_number, value.values())):
+        return {str(level): float(amount) for level, amount in value.items()}
+    raise BrokenRuleError(
+        f"{value!r} is neither a number nor a table of level = number",
+        "Write 0.5 for a numeric moderator, { after = 0.7 } (log odds) for a categorical one.",
+    )

@@ -37,6 +37,7 @@ from bayesmeta.studies.selecting import (
     row_numbers,
 )
 from bayesmeta.studies.sharing import shared_blocks
+from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
 
 if TYPE_CHECKING:
     from bayesmeta.outcome import Protocol
@@ -50,6 +51,7 @@ __all__ = [
     "read_outcome",
 ]
 
+_COUNTED = ("OR", "RR", "RD")
 #: |SMD| beyond which a standard error was probably given as a standard deviation.
 EXTREME_SMD = 2.0
 
@@ -174,8 +176,11 @@ def _compute(
     turned: NDArray[np.bool_], excluded: list[RowRecord], assumed: list[RowRecord],
 ) -> Reading:  # fmt: skip
     options = {name: value for name, value in ask.options.items() if name != "form"}
+    options = assumed_correlation(options, ask.derived)
+    findings: list[Finding] = []
+    filled = stand_in(part, ask.measure, options, faults, findings) if ask.missing_sd else None
     try:
-        made = effect_rows(part, ask.measure, options=options)
+        made = effect_rows(part if filled is None else filled.frame, ask.measure, options=options)
     except DataError as error:
         what, _, remedy = str(error).partition(". ")
         note_text_cells(raw, faults)
@@ -186,8 +191,13 @@ def _compute(
     note_row_faults(made.faults, raw, faults)
     if ask.cluster is not None and ask.cluster not in part.columns:
         faults.missing_column(ask.cluster, part)
+    counts = counts_of(part, ask.likelihood, faults) if ask.measure in _COUNTED else None
     faults.raise_if_any()
-    findings: list[Finding] = []
+    tabulated = {
+        name: table
+        for name, prior in ask.derived.items()
+        if (table := tabulate(part, ask.measure, options, prior, made, faults, findings)) is not None
+    }
     arms = None
     if {"arm_t", "arm_c"} <= set(part.columns):
         for name in ("arm_t", "arm_c"):
@@ -222,11 +232,14 @@ def _compute(
                 "Check the signs of the derived rows.",
             )
         )
+    if filled is not None:
+        ledger = _Noted(ledger, filled.rows, filled.note)
     _look_for_extremes(part, ask, made.y, faults, findings)
     effects = Effects(
         tuple(part["study"]), made.y, made.se, measure=ask.measure, blocks=blocks, moderators=moderators,
         cluster=None if ask.cluster is None else tuple(part[ask.cluster].astype(str)), arms=arms, n=_sizes(part),
-        ledger=ledger, name=ask.name, better=ask.better, unit=ask.unit,
+        counts=counts, tabulated=tabulated, spreads=None if filled is None else filled.spreads, ledger=ledger,
+        name=ask.name, better=ask.better, unit=ask.unit,
     )  # fmt: skip
     reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
     return Reading(
@@ -465,7 +478,7 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
     ask = Ask(
         asked.measure, asked.better, asked.where, (*data.exclude, *asked.exclude), data.assume, asked.moderators,
         asked.subgroups, asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
-        asked.unit,
+        asked.unit, asked.impute, asked.derived, asked.missing_sd is not None, asked.likelihood, asked.key,
     )  # fmt: skip
     reading = _read(map_columns(frame, data.columns, data.constants, data.values), ask)
     if data.sha256 is None:

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmeta.model import MissingLevels, MissingNumeric
 from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows
 
 if TYPE_CHECKING:
     from bayesmeta.outcome import Assumption, Exclusion, Moderator
+    from bayesmeta.priors import Prior
 
 __all__ = [
     "Ask",
@@ -57,10 +59,15 @@ class Ask:
     subgroups: Sequence[str] = ()
     cluster: str | None = None
     working_correlation: float | None = None
-    missing: Literal["fault", "exclude", "level"] = "fault"
+    missing: Literal["fault", "exclude", "level", "impute"] = "fault"
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     unit: str | None = None
+    impute: Mapping[str, MissingNumeric | MissingLevels] = field(default_factory=dict)
+    derived: Mapping[str, Prior] = field(default_factory=dict)
+    missing_sd: bool = False
+    likelihood: str = "normal"
+    key: str = "NAME"
 
 
 def row_numbers(frame: pd.DataFrame) -> list[int]:
@@ -229,8 +236,51 @@ def moderator_columns(
             reasons[name] = f"moderator {name} is not reported (missing = exclude)"
         elif ask.missing == "level" and values.dtype == object:
             columns[name] = np.where(empty, _NOT_REPORTED, values)
+        elif ask.missing == "impute" and name not in ask.subgroups:
+            _check_population(name, values, empty, ask, faults)
         else:
             for i in np.flatnonzero(empty):
-                remedy = 'Fill it, exclude the row, or state missing = "exclude" (or "level" for categories).'
+                remedy = (
+                    'Fill it, exclude the row, or state missing = "exclude" ("level" for categories, "impute" to draw '
+                    "moderators from a stated population)."
+                )
                 faults.add("the cell is empty", remedy, row=int(i), column=name)
     return columns, keep, reasons
+
+
+def _check_population(name: str, values: NDArray[Any], empty: NDArray[np.bool_], ask: Ask, faults: FrameFaults) -> None:
+    """Note what stands in the way of imputing a moderator."""
+    population, numeric = ask.impute.get(name), values.dtype != object
+    table = f"[outcome.{ask.key}.impute.{name}]"
+    if empty.all():
+        faults.add("no row states it, so nothing can be learned of it", "Leave the moderator out.", column=name)
+        return
+    if population is None or isinstance(population, MissingNumeric) != numeric:
+        what = f"{int(empty.sum())} of {empty.size} cells are empty, and " + (
+            "nothing says what they are drawn from"
+            if population is None
+            else f"its population is {'categorical' if numeric else 'numeric'}, but the column is not"
+        )
+        example = (
+            f'family = "normal" (or "lognormal"), mean = "normal({np.mean(values[~empty].astype(float)):.3g}, ...)", '
+            'sd = "halfnormal(...)"'
+            if numeric
+            else "concentration = 1.0"
+        )
+        faults.add(what, f"Write {table} with {example}.", column=name)
+        return
+    if isinstance(population, MissingNumeric) and population.family == "lognormal":
+        for i in np.flatnonzero(~empty & ~(np.where(empty, 1.0, values.astype(float)) > 0)):
+            faults.add(
+                f"{values[i]:g} is not > 0, and the moderator is log-normal",
+                f'Correct it, or state family = "normal" in {table}.',
+                row=int(i),
+                column=name,
+            )
+    if isinstance(population, MissingLevels):
+        levels = sorted(set(values[~empty].tolist()))
+        for level in population.shift:
+            if level not in levels:
+                faults.add(
+                    f"impute.{name}.shift: there is no level {level!r}", f"Levels: {', '.join(levels)}.", column=name
+                )

@@ -46,15 +46,17 @@ def _role(arms_1: tuple[str, str], arms_2: tuple[str, str]) -> tuple[str, str] |
     return None
 
 
-def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple[list[_Pair], list[_Pair]]:
-    """Return pairs that share one arm, and pairs that share all their patients."""
+def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple[list[_Pair], list[_Pair], list[_Pair]]:
+    """Return pairs that share one arm, pairs that share all their patients, and pairs that share one at other times."""
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, study in enumerate(frame["study"]):
         rows_of[study].append(row)
     times = [
         tuple(key) for key in frame[[n for n in ("outcome", "horizon") if n in frame.columns]].astype(str).to_numpy()
     ]
-    sharing, same = [], []
+    sharing: list[_Pair] = []
+    same: list[_Pair] = []
+    apart: list[_Pair] = []
     for rows in rows_of.values():
         for first, second in combinations(rows, 2):
             if arms is None:
@@ -62,9 +64,9 @@ def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple
                 continue
             if arms[first] == arms[second]:
                 same.append(_Pair(first, second, "", ""))
-            elif times[first] == times[second] and (roles := _role(arms[first], arms[second])):
-                sharing.append(_Pair(first, second, *roles))
-    return sharing, same
+            elif roles := _role(arms[first], arms[second]):
+                (sharing if times[first] == times[second] else apart).append(_Pair(first, second, *roles))
+    return sharing, same, apart
 
 
 def _numbers(frame: pd.DataFrame, stem: str, rows: NDArray[np.intp], roles: Sequence[str]) -> FloatArray:
@@ -95,13 +97,17 @@ def _note_differences(
 
 def _covariances(
     pairs: list[_Pair], frame: pd.DataFrame, measure: str, y: FloatArray, arms: Sequence[tuple[str, str]],
-    options: Mapping[str, Any], findings: list[Finding],
+    options: Mapping[str, Any], findings: list[Finding] | None,
 ) -> FloatArray:  # fmt: skip
-    """Covariance of each pair that shares one arm; nan where the numbers for it are not in the table."""
+    """Covariance of each pair that shares one arm; nan where the numbers for it are not in the table.
+
+    With ``findings`` None, pairs may print the shared arm with different numbers: they are of different times.
+    """
     first, second = (np.array([pair[i] for pair in pairs], np.intp) for i in (0, 1))
     role_1, role_2 = [pair.role_1 for pair in pairs], [pair.role_2 for pair in pairs]
     shared = {stem: (_numbers(frame, stem, first, role_1), _numbers(frame, stem, second, role_2)) for stem in _STEMS}
-    _note_differences(pairs, shared, arms, frame, findings)
+    if findings is not None:
+        _note_differences(pairs, shared, arms, frame, findings)
     if measure not in _SHARED:
         return np.full(len(pairs), np.nan)
     given: dict[str, Any] = {"n_c": (shared["n"][0] + shared["n"][1]) / 2}
@@ -134,9 +140,11 @@ def shared_blocks(
 
     Rows of one trial, outcome and horizon that share an arm get the covariance that the arm's numbers give. Rows that
     share all their patients (the same arms at another time or with another instrument, or a trial without named arms)
-    get ``working_correlation`` times their standard errors, if it is stated.
+    get ``working_correlation`` times their standard errors, if it is stated. Rows that share one arm at different times
+    get the product: the covariance of the shared arm times ``working_correlation``; the matrix of a trial is then the
+    Kronecker product of a correlation between times and one between comparisons, which is positive definite.
     """
-    sharing, same = _pairs(frame, arms)
+    sharing, same, apart = _pairs(frame, arms)
     linked: list[tuple[int, int, float]] = []
     if sharing and arms is not None:
         covariances = _covariances(sharing, frame, measure, y, arms, options, findings)
@@ -157,6 +165,13 @@ def shared_blocks(
                 )
     if working_correlation is not None:
         linked += [(a, b, working_correlation * float(se[a] * se[b])) for a, b, *_ in same]
+    if working_correlation is not None and apart and arms is not None:
+        covariances = _covariances(apart, frame, measure, y, arms, options, None)
+        for pair, covariance in zip(apart, covariances, strict=True):
+            a, b = pair.first, pair.second
+            if not np.isfinite(covariance):
+                covariance = working_correlation * se[a] * se[b]
+            linked.append((a, b, working_correlation * float(covariance)))
     return _blocks(linked, frame, se, faults)
 
 

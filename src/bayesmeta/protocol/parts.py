@@ -1,0 +1,251 @@
+"""Parts of a model beyond mean and heterogeneity: how moderators enter, what is imputed, clusters, counts, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bayesmeta.errors import ModelError
+from bayesmeta.measures import MEASURES
+from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD
+from bayesmeta.outcome import DEFAULT_COEFFICIENT_SOURCE, Moderator
+from bayesmeta.priors import Prior, Truncated, Uniform
+from bayesmeta.protocol.faults import Faults, pick
+from bayesmeta.protocol.keys import ImputeKeys, ModeratorKeys, OutcomeKeys
+
+__all__ = ["At", "check_parts", "default_source", "derived_priors", "missing_sd", "moderators", "populations"]
+
+At = Callable[[str], str]
+
+COUNTED = ("OR", "RR", "RD")
+FROM_MEANS = ("MD", "SMD")
+#: The range of a correlation that estimates are tabulated over: at -1 and 1 standard errors vanish.
+CORRELATIONS = (-0.99, 0.99)
+
+
+# -- moderators --------------------------------------------------------------------------------------------------------
+
+
+def _contradiction(item: ModeratorKeys, reference: str | None) -> tuple[str, str] | None:
+    """Say what two keys of one moderator contradict each other, and what to do."""
+    numeric = item.per is not None or item.curve is not None or item.kind == "numeric"
+    categorical = reference is not None or item.pooling is not None or item.kind == "categorical"
+    if numeric and categorical:
+        what = f"{item.name!r} is given both as numeric (per, curve) and as categorical (reference, pooling)"
+        return what, "Keep one of the two."
+    if item.knots is not None and item.curve is None:
+        return f"{item.name!r} has knots and no curve", 'Add curve = "spline" or "monotone", or remove knots.'
+    if item.curve == "monotone" and item.per is not None:
+        what = f"{item.name!r} is a monotone curve, which has no slope per unit"
+        return what, "Remove per: its prior is of the difference between the outer knots."
+    return None
+
+
+def moderators(keys: OutcomeKeys, at: At, faults: Faults) -> tuple[Moderator, ...]:
+    """Make the moderators of an outcome, and check what is said of them elsewhere."""
+    made = []
+    for index, item in enumerate(keys.moderators or []):
+        reference = item.reference or keys.reference.get(item.name)
+        if found := _contradiction(item, reference):
+            faults.add(f"{at('moderators')}[{index}]", *found)
+            continue
+        kind = item.kind
+        if item.per is not None or item.curve is not None:
+            kind = "numeric"
+        elif reference is not None or item.pooling is not None:
+            kind = "categorical"
+        made.append(Moderator(item.name, kind, item.per or 1.0, reference, item.pooling, item.curve, item.knots or 4))
+    names = [item.name for item in made]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        faults.add(at("moderators"), f"moderator {name!r} stands twice", "Remove one.")
+    for name in keys.reference:
+        if name not in names:
+            faults.add(at("reference"), f"{name!r} is not a moderator of this outcome", pick(name, names))
+    curved = [item.name for item in made if item.curve is not None]
+    for term in keys.interactions or []:
+        parts = term.split(":")
+        if len(parts) != 2 or parts[0] == parts[1] or not set(parts) <= set(names):
+            faults.add(
+                at("interactions"),
+                f"{term!r} is not a pair of this outcome's moderators",
+                f'Write it as "a:b". Moderators: {", ".join(names) or "none"}.',
+            )
+        elif set(parts) & set(curved):
+            faults.add(at("interactions"), f"{term!r}: a curve has no interactions", "Remove it, or make it a line.")
+    splines = [item.name for item in made if item.curve == "spline"]
+    for name in keys.priors.curve:
+        if name not in splines:
+            faults.add(f"{at('priors')}.curve.{name}", f"{name!r} is not a spline of this outcome", pick(name, splines))
+    return tuple(made)
+
+
+def default_source(made: tuple[Moderator, ...]) -> str:
+    """Say where the default priors of these moderators come from."""
+    more = []
+    if any(item.pooling for item in made):
+        more.append("SD of exchangeable levels half-normal(0.35)")
+    if any(item.curve == "spline" for item in made):
+        more.append("departure of a spline from its line half-normal(0.25)")
+    if any(item.curve == "monotone" for item in made):
+        more.append("total of a monotone curve normal(0, 0.5)")
+    return ", ".join([DEFAULT_COEFFICIENT_SOURCE, *more])
+
+
+# -- missing values ----------------------------------------------------------------------------------------------------
+
+
+def _population(name: str, item: ImputeKeys, where: str, faults: Faults) -> MissingNumeric | MissingLevels | None:
+    of_levels = item.concentration is not None or isinstance(item.shift, Mapping)
+    of_numbers = any(part is not None for part in (item.family, item.mean, item.sd)) or isinstance(item.shift, float)
+    if of_levels == of_numbers:
+        faults.add(
+            where,
+            f"the population of {name!r} is {'both numeric and categorical' if of_levels else 'not stated'}",
+            "Numeric: mean and sd (priors), and family, shift = 0.5. Categorical: concentration = 1.0, and "
+            "shift = { level = 0.7 }.",
+        )
+        return None
+    if of_levels:
+        return MissingLevels(item.concentration or 1.0, item.shift or {})
+    lacking = [part for part in ("mean", "sd") if getattr(item, part) is None]
+    for part in lacking:
+        log = " of its logarithm" if item.family == "lognormal" else ""
+        faults.add(f"{where}.{part}", "the key is missing", f"State the prior of the {part} over trials{log}.")
+    if lacking:
+        return None
+    try:
+        return MissingNumeric(item.mean.prior, item.sd.prior, item.family or "normal", item.shift or 0.0)
+    except ModelError as error:
+        faults.add(where, str(error).rstrip("."), "Correct the population.")
+        return None
+
+
+def populations(
+    keys: OutcomeKeys, made: tuple[Moderator, ...], at: At, faults: Faults
+) -> dict[str, MissingNumeric | MissingLevels]:
+    """Make the populations of this outcome's moderators; tables for moderators of other outcomes are passed over."""
+    by_name = {item.name: item for item in made}
+    found = {}
+    for name, item in keys.impute.items():
+        where = f"{at('impute')}.{name}"
+        if name not in by_name:
+            continue
+        moderator = by_name[name]
+        population = _population(name, item, where, faults)
+        if moderator.curve is not None:
+            faults.add(where, f"{name!r} is a curve, on which nothing can be imputed", "Make it a straight line.")
+        elif population is not None:
+            kind = "numeric" if isinstance(population, MissingNumeric) else "categorical"
+            if moderator.kind not in (None, kind):
+                what = f"{name!r} is a {moderator.kind} moderator, and its population is {kind}"
+                faults.add(where, what, "Correct one of the two.")
+            found[name] = population
+    if found and keys.missing is None:
+        faults.add(at("impute"), "nothing is imputed", 'State missing = "impute", or remove the tables.')
+    return found
+
+
+def missing_sd(keys: OutcomeKeys, at: At, faults: Faults) -> MissingSD | None:
+    """Make the population of standard deviations, if one is stated."""
+    item = keys.priors.missing_sd
+    if item is None:
+        return None
+    try:
+        return MissingSD(item.meanlog.prior, item.sdlog.prior)
+    except ModelError as error:
+        faults.add(f"{at('priors')}.missing_sd", str(error).rstrip("."), "Correct the priors.")
+        return None
+
+
+def derived_priors(keys: OutcomeKeys, at: At, faults: Faults) -> dict[str, Prior]:
+    """Priors of numbers that nobody reported, cut to the range over which estimates are tabulated."""
+    stated = keys.priors.derived.correlation
+    if stated is None:
+        return {}
+    try:
+        return {"correlation": _cut(stated.prior, *CORRELATIONS)}
+    except ModelError as error:
+        faults.add(
+            f"{at('priors')}.derived.correlation",
+            str(error).rstrip("."),
+            'Give a proper prior of a correlation, such as "truncated(normal(0.5, 0.2), -0.99, 0.99)".',
+        )
+        return {}
+
+
+def _cut(prior: Prior, low: float, high: float) -> Prior:
+    if not prior.proper:
+        raise ModelError(f"{prior!r} is improper.")
+    start, end = prior.support
+    low, high = max(low, start), min(high, end)
+    if (low, high) == (start, end):
+        return prior
+    if isinstance(prior, Uniform) and low < high:
+        return Uniform(low, high)
+    return Truncated(prior.prior if isinstance(prior, Truncated) else prior, low, high)
+
+
+# -- what goes together ------------------------------------------------------------------------------------------------
+
+
+def check_parts(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults) -> None:
+    """Rules of clusters, the binomial likelihood, and priors of what was not reported."""
+    priors = keys.priors
+    if priors.cluster_tau is not None and keys.cluster is None and "cluster" not in broken:
+        faults.add(
+            f"{at('priors')}.cluster_tau",
+            "there is no cluster",
+            'Name the column whose rows belong together, such as cluster = "study".',
+        )
+    said = priors.cluster_tau is not None or keys.working_correlation is not None
+    if keys.cluster is not None and not said and not {"priors", "working_correlation"} & broken:
+        faults.add(
+            at("cluster"),
+            "rows of one cluster depend on each other, and nothing says how",
+            "State priors.cluster_tau (SD between their true effects), working_correlation (their sampling "
+            "correlation), or both.",
+        )
+    if keys.random not in (None, "normal") and priors.cluster_tau is not None:
+        faults.add(at("random"), "clusters have normal random effects", "Remove random, or priors.cluster_tau.")
+    measure = keys.measure
+    if priors.missing_sd is not None and measure is not None and measure not in FROM_MEANS:
+        faults.add(f"{at('priors')}.missing_sd", f"it is for {' and '.join(FROM_MEANS)}, not {measure}", "Remove it.")
+    if priors.derived.correlation is not None and measure is not None and measure not in FROM_MEANS:
+        faults.add(
+            f"{at('priors')}.derived.correlation",
+            f"{measure} is never derived from means before and after; {' and '.join(FROM_MEANS)} are",
+            "Remove it.",
+        )
+    if keys.likelihood == "binomial":
+        _check_binomial(keys, broken, at, faults)
+    elif priors.baseline is not None and keys.likelihood is None:
+        faults.add(
+            f"{at('priors')}.baseline",
+            "the prior of control risks belongs to the binomial likelihood",
+            'State likelihood = "binomial", or remove it.',
+        )
+
+
+def _check_binomial(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults) -> None:
+    if keys.measure is not None and keys.measure not in COUNTED:
+        shown = f"{keys.measure} ({MEASURES[keys.measure].label})"
+        faults.add(at("likelihood"), f"the binomial likelihood is for {', '.join(COUNTED)}, not {shown}", "Remove it.")
+    if keys.priors.baseline is None and "priors" not in broken:
+        faults.add(
+            at("likelihood"),
+            "the binomial likelihood needs the prior of the control risks",
+            'Add priors.baseline, on the logit scale; "normal(0, 1.5)" is nearly flat between 5 % and 95 %.',
+        )
+    unlike = {
+        "random": keys.random not in (None, "normal"),
+        "missing": keys.missing == "impute",
+        "priors.cluster_tau": keys.priors.cluster_tau is not None,
+        "priors.derived": keys.priors.derived.correlation is not None,
+        "priors.missing_sd": keys.priors.missing_sd is not None,
+    }
+    for name in [name for name, there in unlike.items() if there]:
+        table, _, rest = name.partition(".")
+        faults.add(
+            f"{at(table)}.{rest}" if rest else at(table),
+            "the binomial likelihood goes with normal effects of independent trials, nothing else",
+            "Remove one of the two.",
+        )
