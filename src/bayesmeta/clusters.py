@@ -13,21 +13,19 @@ k x k is built.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.effects import Effects, component_labels
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.likelihood import Conditional, Reduced, Rotation, near_estimate, square
 
-__all__ = ["ClusterLayout", "layout", "log_likelihood", "reduce_rows", "study_draws", "study_moments", "units"]
+__all__ = ["ClusterLayout", "layout", "reduce_rows", "study_moments"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-_LOG_2PI = math.log(2 * math.pi)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,61 +203,3 @@ def study_moments(
         slope[rows] = np.einsum("ij,jpn->ipn", backward, slope[rows])
     variance = noise + np.square(common) * left[number] + np.einsum("kpn,pqn,kqn->kn", slope, conditional.cov, slope)
     return mean, variance, slope
-
-
-def study_draws(
-    tau: FloatArray,
-    within: FloatArray,
-    beta: FloatArray,
-    y: FloatArray,
-    X: FloatArray,
-    rotation: Rotation,
-    clusters: ClusterLayout,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """Draw the study effects given N draws of the standard deviations and of the coefficients (p, N): shape (k, N)."""
-    w = _weigh(tau, within, rotation, clusters)
-    g, number = clusters.g[:, None], clusters.number
-    keep = rotation.a[:, None] * w.precision
-    share = square(within) * rotation.b[:, None] * w.precision
-    left = w.tau2 / (1.0 + w.tau2 * w.total)
-    fitted = X @ beta
-    common = left * w.total * w.mean(y[:, None] - fitted, clusters)
-    common = common + np.sqrt(left) * rng.standard_normal(common.shape)
-    rotated = share * y[:, None] + keep * (fitted + g * common[number])
-    rotated = rotated + np.sqrt(share * rotation.a[:, None]) * rng.standard_normal(rotated.shape)
-    return rotation.unapply(rotated)
-
-
-def log_likelihood(
-    tau: FloatArray,
-    within: FloatArray,
-    beta: FloatArray,
-    y: FloatArray,
-    X: FloatArray,
-    rotation: Rotation,
-    clusters: ClusterLayout,
-) -> FloatArray:
-    """Log density of each cluster's rows given the coefficients, study effects integrated out: shape (C, N)."""
-    w = _weigh(tau, within, rotation, clusters)
-    residual = y[:, None] - X @ beta
-    mean = w.mean(residual, clusters)
-    about = residual - clusters.g[:, None] * mean[clusters.number]
-    rows = -0.5 * (_LOG_2PI + np.log(w.variance) + w.precision * about**2)
-    for members, forward, _ in rotation.blocks:
-        rows[members[0]] += math.log(abs(np.linalg.det(forward)))
-    return clusters.sums(rows) - 0.5 * (np.log1p(w.tau2 * w.total) + w.between * mean**2)
-
-
-def units(effects: Effects, clusters: ClusterLayout) -> tuple[tuple[str, ...], IntArray]:
-    """What leaves together: trials that share patients or a cluster; their names, and the unit of each cluster."""
-    names, unit = effects.units
-    linked = np.eye(len(names), dtype=bool)
-    first: dict[int, int] = {}
-    for number, cluster in zip(unit.tolist(), clusters.number.tolist(), strict=True):
-        other = first.setdefault(cluster, number)
-        linked[other, number] = linked[number, other] = True
-    label = component_labels(linked)
-    kept = list(dict.fromkeys(label.tolist()))
-    of_cluster = np.array([kept.index(label[first[c]]) for c in range(len(clusters.names))], np.intp)
-    return tuple(names[i] for i in kept), of_cluster

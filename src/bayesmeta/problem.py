@@ -40,6 +40,7 @@ __all__ = [
     "exact_covers",
     "linear",
     "log_interval",
+    "node_draws",
     "studies",
 ]
 
@@ -505,3 +506,27 @@ def _studies(quadrature: Quadrature, part: slice) -> tuple[FloatArray, FloatArra
     if problem.cut is None:
         return mean, var, None
     return mean, var, np.einsum("kpn,pn->kn", slope, conditional.cov[:, problem.cut.column])
+
+
+def node_draws(
+    quadrature: Quadrature, size: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Draw standard deviations, and the coefficients' moments given them.
+
+    A single SD is drawn from its density. With several axes nodes are drawn, which are as fine as the answers.
+
+    Returns
+    -------
+    sds : array of shape (S, size)
+    mean, cov : arrays of shape (p, size), (p, p, size)
+    """
+    problem = quadrature.problem
+    if len(problem.sds) + len(problem.scales) > 1:
+        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
+        return quadrature.sds[:, node], quadrature.mean[:, node], quadrature.cov[:, :, node]
+    sds = np.array([quadrature.sd_marginals[name].rvs(size, rng) for name in problem.sds]).reshape(-1, size)
+    if problem.scales:
+        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
+        return sds, quadrature.mean[:, node], quadrature.cov[:, :, node]
+    conditional = problem.conditional(problem.sd("tau", sds), [], sds)
+    return sds, conditional.mean, conditional.cov
