@@ -65,7 +65,7 @@ class Draws:
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        values = np.array(self.values, float, ndmin=2)
+        values = np.array(self.values, float, ndmin=2, order="C")
         if values.ndim != 2 or not np.isfinite(values).all():
             raise ModelError("draws are finite numbers in an array of shape (chains, draws).")
         values.flags.writeable = False

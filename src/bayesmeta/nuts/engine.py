@@ -152,7 +152,7 @@ def _of_trials(h: Hierarchy, conditional: Conditional, scenario: NDArray[np.intp
         for position, trial in enumerate(item.trials):
             taken = item.taken[:, position]
             unit = int(h.unit[np.flatnonzero(taken >= 0)[0]])
-            chosen = np.flatnonzero(h.unit == unit)[scenario[unit]]
+            chosen = scenario[unit]
             for number, level in enumerate(item.levels):
                 found[f"missing[{item.name}: {trial} = {level}]"] = (taken[chosen] == number).astype(float)
     return found

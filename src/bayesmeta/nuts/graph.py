@@ -17,7 +17,7 @@ import pytensor.tensor as pt
 from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
-from bayesmeta.nuts.variables import Data, family, variable, vector
+from bayesmeta.nuts.variables import Data, family, log_density, variable, vector
 
 __all__ = ["Graph", "build_graph", "signature"]
 
@@ -292,24 +292,37 @@ def _with_missing_sd(h: Hierarchy, y: Any, a: Any, data: Data) -> tuple[Any, Any
 
 
 def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
-    """Study effects and control risks are drawn with the rest; every control arm is counted once."""
+    """Study effects and control risks are drawn with the rest; every control arm is counted once.
+
+    Each effect is written as the mean and SD that it has given the rest by a normal approximation of the treated arm's
+    likelihood, plus a standard deviate: whether trials are large or small, what is sampled is near standard normal.
+    """
     effects, baseline = h.effects, h.model.baseline
     assert effects.counts is not None
     assert baseline is not None
-    controls, arm = control_arms(h.effects)
+    controls, arm = control_arms(effects)
     eta = pt.dot(data("X", h.X), beta)
-    alpha = variable("baseline", baseline, data, shape=controls.shape[0])
-    keep = ["baseline", "theta"]
-    theta = eta
-    if h.model.tau is not None:
-        z = pm.Normal("theta_unit", shape=effects.k)
-        factor = effect_factor(h)
-        theta = eta + tau * (z if factor is None else pt.dot(data("effect_factor", factor), z))
-    theta = pm.Deterministic("theta", theta)
+    crude = np.log((controls[:, 0] + 0.5) / (controls[:, 1] - controls[:, 0] + 0.5))
+    alpha = data("crude_baseline", crude) + pm.Flat("baseline_unit", shape=controls.shape[0])
+    alpha = pm.Deterministic("baseline", alpha)
+    pm.Potential("baseline_prior", pt.sum(log_density("baseline", baseline, alpha, data)))
     x_c, n_c = data("x_c", controls[:, 0]), data("n_c", controls[:, 1])
     pm.Potential("controls", pt.sum(x_c * alpha - n_c * pt.softplus(alpha)))
     own = pt.dot(data("arm", _indicator(arm, controls.shape[0])), alpha)
     x_t, n_t = data("x_t", effects.counts[:, 0]), data("n_t", effects.counts[:, 1])
+    theta = eta
+    if h.model.tau is not None:
+        target, variance = _treated_approximation(effects.measure, own, x_t, n_t)
+        middle = (target * tau**2 + eta * variance) / (variance + tau**2)
+        sd = tau * pt.sqrt(variance / (variance + tau**2))
+        theta = middle + sd * pm.Flat("theta_unit", shape=effects.k)
+        scaled = (theta - eta) / tau
+        factor = effect_factor(h)
+        if factor is not None:
+            scaled = pt.dot(data("effect_whitening", np.linalg.inv(factor)), scaled)
+        pm.Potential("effects", pt.sum(-0.5 * scaled**2 - pt.log(tau) + pt.log(sd)))
+    theta = pm.Deterministic("theta", theta)
+    keep = ["baseline", "theta"]
     if effects.measure == "OR":
         logit = own + theta
         pm.Potential("treated", pt.sum(x_t * logit - n_t * pt.softplus(logit)))
@@ -320,3 +333,13 @@ def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     wall = -1e4 * (pt.maximum(risk - 1, 0.0) + pt.maximum(-risk, 0.0))
     pm.Potential("treated", pt.sum(x_t * pt.log(inside) + (n_t - x_t) * pt.log1p(-inside) + wall))
     return keep
+
+
+def _treated_approximation(measure: str, own: Any, x: Any, n: Any) -> tuple[Any, Any]:
+    """Effect and variance that the treated arm alone suggests, given the control's log odds."""
+    p = (x + 0.5) / (n + 1)
+    if measure == "OR":
+        return pt.log(p / (1 - p)) - own, 1 / (n * p * (1 - p) + 0.25)
+    if measure == "RR":
+        return pt.log(p) + pt.softplus(-own), (1 - p) / (n * p + 0.25)
+    return p - pt.sigmoid(own), p * (1 - p) / n

@@ -14,7 +14,7 @@ from bayesmeta.distributions import LogStudentT, Prior, Truncated
 from bayesmeta.errors import ModelError
 from bayesmeta.prior_tables import resolve
 
-__all__ = ["Data", "family", "variable", "vector"]
+__all__ = ["Data", "family", "log_density", "variable", "vector"]
 
 # family -> PyMC's class and its names for our fields
 _FAMILIES: dict[str, tuple[str, dict[str, str]]] = {
@@ -64,8 +64,15 @@ def _parameters(kernel: Prior, name: str, data: Data) -> tuple[str, dict[str, An
     }
 
 
-def variable(name: str, prior: Prior, data: Data, *, positive: bool = False, shape: int | None = None) -> Any:
-    """Make a variable with a prior: a scalar, or independent ones of shape ``(shape,)``.
+def log_density(name: str, prior: Prior, value: Any, data: Data) -> Any:
+    """Log density of a prior at a symbolic value, elementwise."""
+    kernel = resolve(prior)
+    cls, parameters = _parameters(kernel, name, data)
+    return pm.logp(getattr(pm, cls).dist(**parameters), value)
+
+
+def variable(name: str, prior: Prior, data: Data, *, positive: bool = False) -> Any:
+    """Make a scalar variable with a prior.
 
     Parameters
     ----------
@@ -76,14 +83,12 @@ def variable(name: str, prior: Prior, data: Data, *, positive: bool = False, sha
     if isinstance(kernel, LogStudentT):
         loc, scale, df = (data(f"prior_{name}_{item}", getattr(kernel, item)) for item in ("loc", "scale", "df"))
         return pm.Deterministic(name, pt.exp(loc + scale * pm.StudentT(f"{name}_log", nu=df, mu=0.0, sigma=1.0)))
-    if shape is not None and kernel.name not in _FAMILIES:
-        raise ModelError(f"{name}: {prior!r} cannot be the prior of several. Use normal, studentt or cauchy.")
     if isinstance(kernel, Truncated):
         return _truncated(name, kernel, data)
     if kernel.name in ("flat", "jeffreys"):
         return pm.HalfFlat(name) if positive or kernel.name == "jeffreys" else pm.Flat(name)
     cls, parameters = _parameters(kernel, name, data)
-    return getattr(pm, cls)(name, **parameters, shape=shape)
+    return getattr(pm, cls)(name, **parameters)
 
 
 def _truncated(name: str, kernel: Truncated, data: Data) -> Any:
