@@ -294,8 +294,9 @@ def _with_missing_sd(h: Hierarchy, y: Any, a: Any, data: Data) -> tuple[Any, Any
 def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     """Study effects and control risks are drawn with the rest; every control arm is counted once.
 
-    Each effect is written as the mean and SD that it has given the rest by a normal approximation of the treated arm's
-    likelihood, plus a standard deviate: whether trials are large or small, what is sampled is near standard normal.
+    What is sampled is each treated arm's log odds, so that no risk leaves 0 to 1; written as the mean and SD that it has
+    given the rest by a normal approximation, plus a standard deviate: whether trials are large or small, that deviate is
+    near standard normal.
     """
     effects, baseline = h.effects, h.model.baseline
     assert effects.counts is not None
@@ -310,36 +311,46 @@ def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     pm.Potential("controls", pt.sum(x_c * alpha - n_c * pt.softplus(alpha)))
     own = pt.dot(data("arm", _indicator(arm, controls.shape[0])), alpha)
     x_t, n_t = data("x_t", effects.counts[:, 0]), data("n_t", effects.counts[:, 1])
-    theta = eta
-    if h.model.tau is not None:
-        target, variance = _treated_approximation(effects.measure, own, x_t, n_t)
-        middle = (target * tau**2 + eta * variance) / (variance + tau**2)
-        sd = tau * pt.sqrt(variance / (variance + tau**2))
-        theta = middle + sd * pm.Flat("theta_unit", shape=effects.k)
-        scaled = (theta - eta) / tau
-        factor = effect_factor(h)
-        if factor is not None:
-            scaled = pt.dot(data("effect_whitening", np.linalg.inv(factor)), scaled)
-        pm.Potential("effects", pt.sum(-0.5 * scaled**2 - pt.log(tau) + pt.log(sd)))
-    theta = pm.Deterministic("theta", theta)
     keep = ["baseline", "theta"]
-    if effects.measure == "OR":
-        logit = own + theta
+    if h.model.tau is None:
+        theta = pm.Deterministic("theta", eta)
+        logit = _treated_logit(effects.measure, own, theta)
         pm.Potential("treated", pt.sum(x_t * logit - n_t * pt.softplus(logit)))
         return keep
-    # risks outside 0 to 1 have no likelihood; the wall is smooth enough to be left again
-    risk = pt.exp(-pt.softplus(-own) + theta) if effects.measure == "RR" else pt.sigmoid(own) + theta
-    inside = pt.clip(risk, 1e-10, 1 - 1e-10)
-    wall = -1e4 * (pt.maximum(risk - 1, 0.0) + pt.maximum(-risk, 0.0))
-    pm.Potential("treated", pt.sum(x_t * pt.log(inside) + (n_t - x_t) * pt.log1p(-inside) + wall))
+    p = (x_t + 0.5) / (n_t + 1)
+    guess = pt.log(p / (1 - p))
+    # how an effect moves with the treated arm's log odds, at the crude risk
+    slope = {"OR": pt.ones_like(p), "RR": 1 - p, "RD": p * (1 - p)}[effects.measure]
+    variance = slope**2 / (n_t * p * (1 - p))
+    target = _effect(effects.measure, guess, own)
+    middle = (target * tau**2 + eta * variance) / (variance + tau**2)
+    sd = tau * pt.sqrt(variance / (variance + tau**2)) / slope
+    logit = guess + (middle - target) / slope + sd * pm.Flat("theta_unit", shape=effects.k)
+    theta = pm.Deterministic("theta", _effect(effects.measure, logit, own))
+    scaled = (theta - eta) / tau
+    factor = effect_factor(h)
+    if factor is not None:
+        scaled = pt.dot(data("effect_whitening", np.linalg.inv(factor)), scaled)
+    # log of the derivative of the effect by the log odds
+    jacobian = {"OR": 0.0, "RR": -pt.softplus(logit), "RD": -pt.softplus(logit) - pt.softplus(-logit)}[effects.measure]
+    pm.Potential("effects", pt.sum(-0.5 * scaled**2 - pt.log(tau) + pt.log(sd) + jacobian))
+    pm.Potential("treated", pt.sum(x_t * logit - n_t * pt.softplus(logit)))
     return keep
 
 
-def _treated_approximation(measure: str, own: Any, x: Any, n: Any) -> tuple[Any, Any]:
-    """Effect and variance that the treated arm alone suggests, given the control's log odds."""
-    p = (x + 0.5) / (n + 1)
+def _effect(measure: str, treated: Any, control: Any) -> Any:
+    """Effect on the analysis scale from the log odds of both arms."""
     if measure == "OR":
-        return pt.log(p / (1 - p)) - own, 1 / (n * p * (1 - p) + 0.25)
+        return treated - control
     if measure == "RR":
-        return pt.log(p) + pt.softplus(-own), (1 - p) / (n * p + 0.25)
-    return p - pt.sigmoid(own), p * (1 - p) / n
+        return pt.softplus(-control) - pt.softplus(-treated)
+    return pt.sigmoid(treated) - pt.sigmoid(control)
+
+
+def _treated_logit(measure: str, control: Any, theta: Any) -> Any:
+    """Log odds of the treated arm; a risk outside 0 to 1, which has no likelihood, is held just inside."""
+    if measure == "OR":
+        return control + theta
+    risk = pt.exp(-pt.softplus(-control) + theta) if measure == "RR" else pt.sigmoid(control) + theta
+    inside = pt.clip(risk, 1e-12, 1 - 1e-12)
+    return pt.log(inside) - pt.log1p(-inside)
