@@ -1,4 +1,4 @@
-"""Protocols: the three that ship, inheritance, thresholds, sensitivity analyses, and every fault at once.
+"""Protocols: those that ship, inheritance, thresholds, sensitivity analyses, and every fault at once.
 
 Authority: the rules of the protocol format (docstring of `bayesmeta.protocol`, JSON Schema) and closed forms.
 """
@@ -57,8 +57,10 @@ def test_shipped_protocols_are_valid_and_fit_the_schema(path):
     assert pickle.loads(pickle.dumps(protocol)) == protocol
 
 
-def test_three_protocols_ship():
-    assert {path.stem for path in MODELS} == {"cancer_exercise", "exercise_depression", "hiit"}
+def test_seven_protocols_ship():
+    assert {path.stem for path in MODELS} == {
+        "cancer_exercise", "cancer_horizons", "cancer_robust", "cipn", "depression_dose", "exercise_depression", "hiit",
+    }  # fmt: skip
 
 
 def test_cancer_protocol_asks_twelve_questions():

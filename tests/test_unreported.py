@@ -59,7 +59,11 @@ TYPE = "impute.type = { concentration = 1.0 }\n"
 
 
 def test_imputed_moderators_stay_missing_and_the_model_says_where_they_come_from(tmp_path):
-    effects = reading(tmp_path, MODERATED, IMPUTE + WEEKS + TYPE).effects
+    made = reading(tmp_path, MODERATED, IMPUTE + WEEKS + TYPE)
+    effects = made.effects
+    assert [item.evidence.split(":")[0] for item in made.findings if item.rule == "moderator imputed"] == [
+        "weeks is not stated by B", "type is not stated by C",
+    ]  # fmt: skip
     assert np.isnan(effects.moderators["weeks"]).tolist() == [False, True, False, False]
     assert effects.moderators["type"].tolist() == ["a", "b", None, "a"]
     outcome = read_protocol(tmp_path / "p.toml").outcomes["x"]

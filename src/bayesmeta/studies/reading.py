@@ -177,7 +177,7 @@ def _compute(
 ) -> Reading:  # fmt: skip
     options = {name: value for name, value in ask.options.items() if name != "form"}
     options = assumed_correlation(options, ask.derived)
-    findings: list[Finding] = []
+    findings = _imputed(part, moderators, ask)
     filled = stand_in(part, ask.measure, options, faults, findings) if ask.missing_sd else None
     try:
         made = effect_rows(part if filled is None else filled.frame, ask.measure, options=options)
@@ -246,6 +246,20 @@ def _compute(
         effects, faults.source, part.attrs.get("sha256"), tuple(row_numbers(part)), part,
         tuple(excluded), tuple(assumed), tuple(records_of(part, turned, reason)), tuple(findings),
     )  # fmt: skip
+
+
+def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: Ask) -> list[Finding]:
+    """Say which trials do not state a moderator that the model draws."""
+    found = []
+    for name, values in moderators.items():
+        empty = pd.isna(values)
+        if ask.missing != "impute" or not empty.any():
+            continue
+        studies = list(dict.fromkeys(part["study"].to_numpy(dtype=object)[empty]))
+        shown = ", ".join(map(str, studies[:10])) + (" ..." if len(studies) > 10 else "")
+        what = f"{name} is not stated by {shown}: drawn from {ask.impute[name]!r} with everything else"
+        found.append(Finding("moderator imputed", "info", what, "Look for it in the trials' reports."))
+    return found
 
 
 def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
