@@ -253,7 +253,8 @@ def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: As
     found = []
     for name, values in moderators.items():
         empty = pd.isna(values)
-        if ask.missing != "impute" or not empty.any():
+        # one without a population is a fault, which is raised with the others
+        if ask.missing != "impute" or not empty.any() or name not in ask.impute:
             continue
         studies = list(dict.fromkeys(part["study"].to_numpy(dtype=object)[empty]))
         shown = ", ".join(map(str, studies[:10])) + (" ..." if len(studies) > 10 else "")
