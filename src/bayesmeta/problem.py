@@ -176,10 +176,10 @@ class Problem:
         first = np.concatenate([[0], np.flatnonzero(changes)])
         p = self.prior_mean.size
         learned = self._learned(tau.size, sds)
-        parts = []
-        step = max(1, int(MAX_ELEMENTS // ((p + 2) * self.y.size)))
+        result = Conditional(np.empty(tau.size), np.empty((p, tau.size)), np.empty((p, p, tau.size)))
         # pieces of whole runs, and within these as many nodes as fit in memory
-        wide = max(1, int(MAX_ELEMENTS // (4 * p * p)))
+        step = max(1, int(MAX_ELEMENTS // ((p + 2) * self.y.size)))
+        wide = max(1, int(MAX_ELEMENTS // (16 * p * p)))
         for start in range(0, first.size, step):
             used = first[start : start + step]
             given = (self.y, self.X, self.rotation)
@@ -188,12 +188,14 @@ class Problem:
                 if self.cluster is None
                 else clusters.reduce_rows(tau[used], within[used], *given, self.cluster)
             )
-            stop = first[start + step] if start + step < first.size else tau.size
-            for begin in range(int(used[0]), int(stop), wide):
-                part = slice(begin, min(begin + wide, int(stop)))
+            stop = int(first[start + step]) if start + step < first.size else tau.size
+            for begin in range(int(used[0]), stop, wide):
+                part = slice(begin, min(begin + wide, stop))
                 scale = None if learned is None else learned[:, part]
-                parts.append(combine(reduced, index[part] - start, self.prior_mean, precision[:, part], scale))
-        return _joined(parts)
+                piece = combine(reduced, index[part] - start, self.prior_mean, precision[:, part], scale)
+                result.log_marginal[part] = piece.log_marginal
+                result.mean[:, part], result.cov[:, :, part] = piece.mean, piece.cov
+        return result
 
     def _learned(self, size: int, sds: FloatArray | None) -> FloatArray | None:
         """The learned SD of every coefficient, one elsewhere, shape (p, N); None where none is learned."""

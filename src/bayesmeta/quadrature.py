@@ -44,6 +44,10 @@ MAX_TENSOR_NODES = 2_000_000
 TRIAL_SCALES = np.arange(-3.0, 43.0, 3.0)
 # beyond so many nodes those that hold this share of all weight are left out: every answer costs time per node
 MANY_NODES = 20_000
+# where the distribution function of mu is compared, in posterior standard deviations
+POINTS = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+# nats below the maximum, beyond which a node changes no digit whatever its weight in a rule
+REACH = 60.0
 LIGHT = 1e-12
 # points per axis of the boxes that are searched where there are several standard deviations, by number of axes
 BOX_POINTS = {1: 161, 2: 41, 3: 21}
@@ -214,19 +218,18 @@ def solve(
     if nodes is not None:
         counts = list(nodes)
     while True:
-        result, unsettled, wider = _on_nodes(problem, axes, windows, counts, tolerance)
+        result, errors, wider = _on_nodes(problem, axes, windows, counts, tolerance)
         if wider != windows:
             # the search for the windows rests on a few trial scales; what it missed shows at an end
             windows = wider
             continue
-        if not unsettled:
+        if result is not None:
             return result
-        for axis in unsettled:
-            counts[axis] = 2 * counts[axis] - 1
+        counts = [n if error <= tolerance else 2 * n - 1 for n, error in zip(counts, errors, strict=True)]
         if max(counts) > MAX_NODES or math.prod(counts) > MAX_TENSOR_NODES:
             raise InferenceError(
                 f"the integral did not settle to {tolerance:g} with {max(counts) // 2 + 1} nodes (reached "
-                f"{result.error:.1e}). Check for a standard error far below all others, or use a smoother prior."
+                f"{max(errors):.1e}). Check for a standard error far below all others, or use a smoother prior."
             )
 
 
@@ -241,8 +244,18 @@ def _without_axes(problem: Problem) -> Quadrature:
 
 def _on_nodes(
     problem: Problem, axes: list[Axis], windows: list[tuple[float, float]], counts: list[int], tolerance: float
-) -> tuple[Quadrature, list[int], list[tuple[float, float]]]:
-    """Integrate on given rules; name the axes on which halving the rule changes an answer, and widen cut windows."""
+) -> tuple[Quadrature | None, list[float], list[tuple[float, float]]]:
+    """Integrate on given rules.
+
+    Returns
+    -------
+    Quadrature or None
+        None where a window cuts something off or an answer has not settled.
+    errors : list of float
+        What halving the rule of each axis changes; empty where a window cuts something off.
+    windows : list of (low, high)
+        The windows, wider where they cut something off.
+    """
     points, fine, half = [], [], []
     for (low, high), n in zip(windows, counts, strict=True):
         nodes, weights = chebyshev.rule(n)
@@ -259,26 +272,37 @@ def _on_nodes(
     peak = float(value.max())
     density = np.exp(value - peak)
 
+    table = density.reshape(counts)
+    wider = _widened(table, axes, windows)
+    if wider != windows:
+        return None, [], wider
+    if value.size > MANY_NODES:
+        used = _within_reach(problem, sds, value)
+        sds, log_scales, density = sds[:, used], [v[used] for v in log_scales], density[used]
+        conditional = Conditional(value[used], conditional.mean[:, used], conditional.cov[:, :, used])
+    else:
+        used = None
+
     def integrate(rules: list[FloatArray]) -> FloatArray:
         weights = rules[0]
         for rule in rules[1:]:
             weights = (weights[:, None] * rule).ravel()
-        return weights * density
+        return (weights if used is None else weights[used]) * density
 
     full = integrate(fine)
-    total = float(full.sum())
-    evidence = peak + math.log(total)
     variants = [integrate([half[i] if i == axis else fine[i] for i in range(len(axes))]) for axis in range(len(axes))]
-    errors = [
-        _difference(problem, sds, conditional, full, variant) if variant.sum() > 0 else math.inf for variant in variants
-    ]
-    marginals = {}
-    for i, deviation in enumerate(problem.axes):
-        column = _column(density.reshape(counts), fine, i)
-        marginals[deviation.name] = Gridded(np.array(windows[i]), column[None, :], axes[i].variable, deviation.moments)
+    errors = _differences(problem, sds, conditional, full, variants)
+    columns = [_column(table, fine, i) for i in range(len(problem.axes))]
+    for i, column in enumerate(columns):
         # the distribution function is that of the interpolant, so its last coefficients must have vanished too
         series = chebyshev.coefficients(column)
         errors[i] = max(errors[i], 0.1 * float(np.abs(series[-3:]).max() / np.abs(series).max()))
+    if not max(errors) <= tolerance:
+        return None, errors, wider
+    marginals = {
+        deviation.name: Gridded(np.array(window), column[None, :], axis.variable, deviation.moments)
+        for deviation, window, column, axis in zip(problem.axes, windows, columns, axes, strict=False)
+    }
     keep = _matters(problem, sds, full)
     for variant in variants:
         keep |= _matters(problem, sds, np.abs(variant))
@@ -294,14 +318,23 @@ def _on_nodes(
         conditional.mean[:, keep],
         conditional.cov[:, :, keep],
         marginals.get("tau"),
-        evidence if problem.proper else None,
+        peak + math.log(float(full.sum())) if problem.proper else None,
         max(errors),
         tuple(counts),
         sds[:, keep],
         marginals,
     )
-    unsettled = [axis for axis, error in enumerate(errors) if not error <= tolerance]
-    return result, unsettled, _widened(density.reshape(counts), axes, windows)
+    return result, errors, wider
+
+
+def _within_reach(problem: Problem, sds: FloatArray, value: FloatArray) -> NDArray[np.bool_]:
+    """Nodes that can change a digit of an integral or of a moment that exists; the corners of a box cannot."""
+    used = value >= value.max() - REACH
+    for axis, sd in zip(problem.axes, sds, strict=True):
+        if axis.moments > 0:
+            pulled = value + axis.moments * np.log1p(sd / problem.typical_se)
+            used |= pulled >= pulled.max() - REACH
+    return used
 
 
 def _column(density: FloatArray, rules: list[FloatArray], axis: int) -> FloatArray:
@@ -333,14 +366,14 @@ def _widened(density: FloatArray, axes: list[Axis], windows: list[tuple[float, f
     return wider
 
 
-def _matters(problem: Problem, sds: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+def _matters(problem: Problem, sds: FloatArray, weights: FloatArray, share: float = NEGLIGIBLE) -> NDArray[np.bool_]:
     """Nodes that change a digit of a probability, or of a moment that exists."""
-    matters = weights > NEGLIGIBLE * weights.max()
+    matters = weights > share * weights.max()
     for axis, sd in zip(problem.axes, sds, strict=True):
         with np.errstate(over="ignore", invalid="ignore"):
             pull = weights * (1.0 + (sd / problem.typical_se) ** max(axis.moments, 0))
         pull = np.where(np.isfinite(pull), pull, 0.0)
-        matters |= pull > NEGLIGIBLE * pull.max()
+        matters |= pull > share * pull.max()
     return matters
 
 
@@ -360,34 +393,43 @@ def _heavy(problem: Problem, sds: FloatArray, weights: FloatArray) -> NDArray[np
     return heavy
 
 
-def _difference(
-    problem: Problem, sds: FloatArray, conditional: Conditional, fine: FloatArray, coarse: FloatArray
-) -> float:
-    """Largest relative difference of evidence, existing moments and tail probabilities between two rules."""
-    total, other = fine.sum(), coarse.sum()
-    w, c = fine / total, coarse / other
-    differences = [abs(math.log(total / other))]
-
-    for axis, sd_axis in zip(problem.axes, sds, strict=True):
-        for power in range(1, axis.moments + 1):
-            with np.errstate(over="ignore"):
-                moment = np.where(w + np.abs(c) > 0, sd_axis, 0.0) ** power
-            differences.append(abs(float((w - c) @ moment)) / float(w @ moment))
-    mean, sd = conditional.mean[0], np.sqrt(conditional.cov[0, 0])
-    inner = _matters(problem, sds, w)
-    mean, sd, change = mean[inner], sd[inner], (w - c)[inner]
-    centre = float(w[inner] @ mean)
+def _differences(
+    problem: Problem, sds: FloatArray, conditional: Conditional, fine: FloatArray, variants: list[FloatArray]
+) -> list[float]:
+    """Largest relative difference of evidence, existing moments and tail probabilities, between one rule and others."""
+    total = float(fine.sum())
+    # no rule changes a digit at other nodes; of very many the lightest move an answer by less than 1e-10 together
+    share = NEGLIGIBLE if fine.size <= MANY_NODES else 1e-10 / fine.size
+    inner = _matters(problem, sds, fine, share)
+    weight = fine[inner] / total
+    mean, sd = conditional.mean[0, inner], np.sqrt(conditional.cov[0, 0, inner])
+    centre = float(weight @ mean)
     # with infinite moments the spread in the middle of the posterior is the scale that matters
-    spread = math.sqrt(float(w[inner] @ np.minimum(sd, 10 * sd[np.argmax(w[inner])]) ** 2)) or 1.0
+    spread = math.sqrt(float(weight @ np.minimum(sd, 10 * sd[np.argmax(weight)]) ** 2)) or 1.0
+    # what is compared: one row per answer, its value at each node, and its scale
+    answers = [special.ndtr((point - mean) / sd) for point in centre + spread * POINTS]
+    scales = [1.0] * POINTS.size
+    for axis, values in zip(problem.axes, sds, strict=True):
+        for power in range(1, axis.moments + 1):
+            answers.append(values[inner] ** power)
+            scales.append(float(weight @ answers[-1]))
     # a truncated coefficient has other moments than its normal kernel, which may have none
     if problem.mu_moments >= 1 and problem.cut is None:
-        differences.append(abs(float(change @ mean)) / max(abs(centre), spread))
+        answers.append(mean)
+        scales.append(max(abs(centre), spread))
     if problem.mu_moments >= 2 and problem.cut is None:
-        second = sd**2 + (mean - centre) ** 2
-        differences.append(abs(float(change @ second)) / float(w[inner] @ second))
-    points = centre + spread * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
-    differences.append(float(np.abs(special.ndtr((points[:, None] - mean) / sd) @ change).max()))
-    return max(differences)
+        answers.append(sd**2 + (mean - centre) ** 2)
+        scales.append(float(weight @ answers[-1]))
+    differences = []
+    for variant in variants:
+        other = float(variant.sum())
+        if not other > 0:
+            differences.append(math.inf)
+            continue
+        change = weight - variant[inner] / other
+        worst = max(abs(float(change @ answer)) / scale for answer, scale in zip(answers, scales, strict=True))
+        differences.append(max(abs(math.log(total / other)), worst))
+    return differences
 
 
 def refined(quadrature: Quadrature, effects: Effects, model: Model) -> Quadrature:
