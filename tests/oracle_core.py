@@ -53,6 +53,12 @@ def gamma(shape: float, rate: float, low: float = 0.0) -> LogDensity:
     return lambda x: np.where(np.asarray(x) >= low, stats.gamma.logpdf(x, shape, scale=1 / rate) - mass, -np.inf)
 
 
+def truncated_normal(mean: float, sd: float, low: float, high: float) -> LogDensity:
+    mass = math.log(special.ndtr((high - mean) / sd) - special.ndtr((low - mean) / sd))
+    whole = normal(mean, sd)
+    return lambda x: np.where((np.asarray(x) >= low) & (np.asarray(x) <= high), whole(x) - mass, -np.inf)
+
+
 def beta(a: float, b: float, low: float = 0.0, high: float = 1.0) -> LogDensity:
     """Beta, stretched to an interval."""
     return lambda x: stats.beta.logpdf(x, a, b, loc=low, scale=high - low)
@@ -215,6 +221,18 @@ class Predicted:
         return _solve(self.cdf, p, self.mean - reach * self.spread, self.mean + reach * self.spread)
 
 
+def refine(mass: Array, u: Array, factor: int) -> tuple[Array, Array, float]:
+    """Masses on a grid (first axis) by their sinc series on a finer one; its places, and the least SD of a kernel.
+
+    A normal kernel at every node adds up to a smooth density if its SD is at least half the step: a narrower one is to
+    be widened to that, which is harmless where the step is a small part of the spread of the nodes.
+    """
+    step = u[1] - u[0]
+    fine = np.linspace(u[0], u[-1], (u.size - 1) * factor + 1)
+    kernel = np.sinc((fine[:, None] - u) / step) / factor
+    return np.maximum(np.tensordot(kernel, mass, axes=1), 0.0), fine, 0.55 * step / factor
+
+
 def mixture(weight: ArrayLike, means: ArrayLike, sds: ArrayLike) -> Mixture:
     """Flatten and drop what weighs nothing."""
     w, m, s = (a.ravel() for a in np.broadcast_arrays(*(np.asarray(v, float) for v in (weight, means, sds))))
@@ -304,7 +322,7 @@ def integrate(
         grid = _evaluate(density, current, [max(scout or 0, 3)] * len(axes))
         for i, (name, axis) in enumerate(list(current.items())):
             marginal = grid.mass.sum(axis=tuple(j for j in range(grid.mass.ndim) if j != i))
-            alive = np.flatnonzero(marginal > 1e-9 * marginal.max())
+            alive = np.flatnonzero(marginal > 1e-8 * marginal.max())
             low, high = grid.u[i][max(alive[0] - 1, 0)], grid.u[i][min(alive[-1] + 1, marginal.size - 1)]
             current[name] = Axis(axis.kind, float(low), float(high), axis.low, axis.scale)
     return _evaluate(density, current, sizes)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import interpolate, optimize, special
 
-from oracle_core import LOG_2PI, Array, Axis, LogDensity, Oracle, integrate, mixture
+from oracle_core import LOG_2PI, Array, Axis, LogDensity, Oracle, integrate, mixture, refine
 
 Measure = Literal["OR", "RR", "RD"]
 
@@ -142,7 +142,7 @@ def binomial(
     baseline: LogDensity,
     *,
     tau_high: float = 5.0,
-    n: int = 64,
+    n: tuple[int, int] = (128, 48),
     nodes: int = 200,
     fine: float = 0.2,
 ) -> Oracle:
@@ -179,7 +179,8 @@ def binomial(
     grid = integrate(density, axes, n, scout=33)
     first = (grid.mass * grid.extra["first"]).sum(axis=(1, 2))
     second = (grid.mass * grid.extra["second"]).sum(axis=(1, 2))
-    new = mixture(grid.mass, grid.value("mu"), grid.value("tau"))
+    mass, m, floor = refine(grid.mass, grid.x[0], 8)
+    new = mixture(mass, m[:, None], np.maximum(grid.x[1], floor))
     return Oracle(
         {"mu": grid.over("mu"), "tau": grid.over("tau"), "theta_new": new},
         grid.log_evidence,

@@ -28,6 +28,50 @@ def both_below(h: Array, k: Array, r: Array) -> Array:
     return special.ndtr(h[..., 0]) * special.ndtr(k[..., 0]) + integral / (2 * np.pi)
 
 
+def joint_evidence(
+    y: Array, S: Array, mean: Array, cov: Array, t1: Array, t2: Array, r: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Log evidence given (tau1, tau2, r), mean and covariance of the two means, and the covariance between trials."""
+    shape = np.broadcast_shapes(t1.shape, t2.shape, r.shape)
+    between = np.empty((*shape, 2, 2))
+    between[..., 0, 0], between[..., 1, 1] = t1**2, t2**2
+    between[..., 0, 1] = between[..., 1, 0] = r * t1 * t2
+    # precision and right-hand side of the two means, one trial after another
+    A = np.broadcast_to(np.linalg.inv(cov), (*shape, 2, 2)).copy()
+    rhs = np.broadcast_to(np.linalg.inv(cov) @ mean, (*shape, 2)).copy()
+    log = np.full(shape, -0.5 * (mean @ np.linalg.inv(cov) @ mean + np.linalg.slogdet(cov)[1]))
+    for row, within in zip(y, S, strict=True):
+        seen = np.flatnonzero(~np.isnan(row))
+        if seen.size == 0:
+            continue
+        part = np.ix_(seen, seen)
+        V = between[..., part[0], part[1]] + within[part]
+        if seen.size == 1:
+            i = int(seen[0])
+            v = V[..., 0, 0]
+            A[..., i, i] += 1 / v
+            rhs[..., i] += row[i] / v
+            log -= 0.5 * (row[i] ** 2 / v + np.log(v) + np.log(2 * np.pi))
+            continue
+        a, b, c = V[..., 0, 0], V[..., 0, 1], V[..., 1, 1]
+        det = a * c - b * b
+        A[..., 0, 0] += c / det
+        A[..., 1, 1] += a / det
+        A[..., 0, 1] -= b / det
+        A[..., 1, 0] -= b / det
+        first, second = (c * row[0] - b * row[1]) / det, (a * row[1] - b * row[0]) / det
+        rhs[..., 0] += first
+        rhs[..., 1] += second
+        log -= 0.5 * (row[0] * first + row[1] * second + np.log(det)) + np.log(2 * np.pi)
+    det = A[..., 0, 0] * A[..., 1, 1] - A[..., 0, 1] ** 2
+    C = np.empty_like(A)
+    C[..., 0, 0], C[..., 1, 1] = A[..., 1, 1] / det, A[..., 0, 0] / det
+    C[..., 0, 1] = C[..., 1, 0] = -A[..., 0, 1] / det
+    b = np.einsum("...ij,...j->...i", C, rhs)
+    log = log + 0.5 * (b * rhs).sum(axis=-1) - 0.5 * np.log(det)
+    return log, b, C, between
+
+
 def joint_outcomes(
     y: ArrayLike,
     S: ArrayLike,
@@ -68,43 +112,7 @@ def joint_outcomes(
     mean, cov = np.array([m for m, _ in mu]), np.diag([s**2 for _, s in mu])
 
     def density(t1: Array, t2: Array, r: Array) -> tuple[Array, Mapping[str, Array]]:
-        shape = np.broadcast_shapes(t1.shape, t2.shape, r.shape)
-        between = np.empty((*shape, 2, 2))
-        between[..., 0, 0], between[..., 1, 1] = t1**2, t2**2
-        between[..., 0, 1] = between[..., 1, 0] = r * t1 * t2
-        # precision and right-hand side of the two means, one trial after another
-        A = np.broadcast_to(np.linalg.inv(cov), (*shape, 2, 2)).copy()
-        rhs = np.broadcast_to(np.linalg.inv(cov) @ mean, (*shape, 2)).copy()
-        log = np.full(shape, -0.5 * (mean @ np.linalg.inv(cov) @ mean + np.linalg.slogdet(cov)[1]))
-        for row, within in zip(y, S, strict=True):
-            seen = np.flatnonzero(~np.isnan(row))
-            if seen.size == 0:
-                continue
-            part = np.ix_(seen, seen)
-            V = between[..., part[0], part[1]] + within[part]
-            if seen.size == 1:
-                i = int(seen[0])
-                v = V[..., 0, 0]
-                A[..., i, i] += 1 / v
-                rhs[..., i] += row[i] / v
-                log -= 0.5 * (row[i] ** 2 / v + np.log(v) + np.log(2 * np.pi))
-                continue
-            a, b, c = V[..., 0, 0], V[..., 0, 1], V[..., 1, 1]
-            det = a * c - b * b
-            A[..., 0, 0] += c / det
-            A[..., 1, 1] += a / det
-            A[..., 0, 1] -= b / det
-            A[..., 1, 0] -= b / det
-            first, second = (c * row[0] - b * row[1]) / det, (a * row[1] - b * row[0]) / det
-            rhs[..., 0] += first
-            rhs[..., 1] += second
-            log -= 0.5 * (row[0] * first + row[1] * second + np.log(det)) + np.log(2 * np.pi)
-        det = A[..., 0, 0] * A[..., 1, 1] - A[..., 0, 1] ** 2
-        C = np.empty_like(A)
-        C[..., 0, 0], C[..., 1, 1] = A[..., 1, 1] / det, A[..., 0, 0] / det
-        C[..., 0, 1] = C[..., 1, 0] = -A[..., 0, 1] / det
-        b = np.einsum("...ij,...j->...i", C, rhs)
-        log = log + 0.5 * (b * rhs).sum(axis=-1) - 0.5 * np.log(det)
+        log, b, C, between = joint_evidence(y, S, mean, cov, t1, t2, r)
         return log + tau[0](t1) + tau[1](t2) + prior_r(r), {"b": b, "cov": C, "between": between}
 
     axes = {

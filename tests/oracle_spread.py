@@ -94,7 +94,7 @@ def missing_sd(
     jacobian: bool,
     sdlog_axis: Axis = Axis.positive(4.0),  # noqa: B008
     tau_high: float = 5.0,
-    n: tuple[int, int, int] = (36, 36, 28),
+    n: tuple[int, int, int] = (36, 36, 36),
 ) -> Oracle:
     """Mean differences whose pooled SD one or two trials do not report.
 

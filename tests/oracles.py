@@ -26,17 +26,19 @@ from oracle_core import (
     Predicted,
     integrate,
     mixture,
+    refine,
 )
 from oracle_counts import binomial, conditional_logit_ml
 from oracle_joint import joint_outcomes
 from oracle_regression import missing_levels, missing_numeric, monotone
-from oracle_spread import missing_sd, uncertain_number
+from oracle_spread import exact_j, missing_sd, uncertain_number
 
 __all__ = [
     "Axis",
     "Oracle",
     "binomial",
     "conditional_logit_ml",
+    "exact_j",
     "joint_outcomes",
     "missing_levels",
     "missing_numeric",
@@ -63,7 +65,13 @@ def _log_normal(x: Array | float, mean: Array, variance: Array) -> Array:
 
 
 def normal_normal(
-    y: ArrayLike, se: ArrayLike, mu: LogDensity, tau: LogDensity, *, tau_high: float = 5.0, n: int = 120
+    y: ArrayLike,
+    se: ArrayLike,
+    mu: LogDensity,
+    tau: LogDensity,
+    *,
+    tau_high: float = 5.0,
+    n: tuple[int, int] = (180, 80),
 ) -> Oracle:
     """``y_i ~ N(mu, se_i^2 + tau^2)`` on a grid of (mu, tau), with any priors.
 
@@ -86,17 +94,18 @@ def normal_normal(
         return value, {}
 
     grid = integrate(density, {"mu": _mu_axis(y, se, tau_high), "tau": Axis.positive(tau_high)}, n, scout=81)
-    M, T = grid.value("mu"), grid.value("tau")
     found: dict[str, Marginal] = {"mu": grid.over("mu"), "tau": grid.over("tau")}
-    found["theta_new"] = mixture(grid.mass, M, T)
-    thetas = {f"theta[{i}]": _study(grid.mass, M, T**2, a, s) for i, (a, s) in enumerate(zip(y, se, strict=True))}
+    mass, m, floor = refine(grid.mass, grid.x[0], 8)
+    M, T = m[:, None], grid.value("tau")
+    found["theta_new"] = mixture(mass, M, np.maximum(T, floor))
+    thetas = {f"theta[{i}]": _study(mass, M, T**2, a, s, floor) for i, (a, s) in enumerate(zip(y, se, strict=True))}
     return Oracle(found | thetas, grid.log_evidence, {})
 
 
-def _study(mass: Array, mean: Array, variance: Array, y: float, se: float) -> Mixture:
+def _study(mass: Array, mean: Array, variance: Array, y: float, se: float, floor: float) -> Mixture:
     """A study's effect given its mean and variance: precision weighted, a normal mixture."""
     keep = se**2 / (se**2 + variance)
-    return mixture(mass, keep * mean + (1 - keep) * y, np.sqrt((1 - keep) * se**2))
+    return mixture(mass, keep * mean + (1 - keep) * y, np.maximum(np.sqrt((1 - keep) * se**2), keep * floor))
 
 
 def student_effects(
@@ -176,10 +185,11 @@ def student_effects(
     theta_mean = (grid.mass * centre).sum(axis=(1, 2, 3))
     theta_square = (grid.mass * (square + 2 * M * grid.extra["first"] * gap + M**2)).sum(axis=(1, 2, 3))
     found = {name: grid.over(name) for name in axes}
-    # the distribution function of a new effect, per node of (tau, df) on the grid of mu
-    kept = grid.mass > 1e-12 * grid.mass.max()
-    m, t, v = (np.broadcast_to(a, grid.mass.shape)[kept] for a in (M, T, V))
-    mass = grid.mass[kept] / grid.mass[kept].sum()
+    # a new effect: its distribution function per node, on a finer grid of mu
+    smooth, fine, floor = refine(grid.mass, grid.x[0], 2)
+    kept = smooth > 1e-9 * smooth.max()
+    m, t, v = (np.broadcast_to(a, smooth.shape)[kept] for a in (fine[:, None, None], np.maximum(T, floor), V))
+    mass = smooth[kept] / smooth[kept].sum()
 
     def below(x: float) -> float:
         return float(mass @ special.stdtr(v, (x - m) / t))
@@ -266,13 +276,17 @@ def outlier_effects(
         away0, away1 = T**2 / (T**2 + s**2), (T**2 + E**2) / (T**2 + E**2 + s**2)
         theta_mean[i] = (grid.mass * (M + (a - M) * ((1 - chance) * away0 + chance * away1))).sum()
     found = {name: grid.over(name) for name in axes}
-    kept = grid.mass > 1e-11 * grid.mass.max()
-    m, t, p, e = (np.broadcast_to(v, grid.mass.shape)[kept] for v in (M, T, P, E))
-    mass = grid.mass[kept]
-    typical = mixture(grid.mass.sum(axis=(2, 3)), M[:, :, 0, 0], T[:, :, 0, 0])
-    new = mixture(
-        np.concatenate([mass * (1 - p), mass * p]), np.concatenate([m, m]), np.concatenate([t, np.hypot(t, e)])
+    mass, m, floor = refine(grid.mass.sum(axis=(2, 3)), grid.x[0], 8)
+    typical = mixture(mass, m[:, None], np.maximum(grid.x[1], floor))
+    inside, m, floor = refine((grid.mass * (1 - P)).sum(axis=(2, 3)), grid.x[0], 4)
+    outside, _, _ = refine((grid.mass * P).sum(axis=2), grid.x[0], 4)
+    spread = np.hypot(grid.x[1][:, None], grid.x[3])
+    means, sds = (
+        [np.broadcast_to(v, w.shape).ravel() for v, w in zip(pair, (inside, outside), strict=True)]
+        for pair in ((m[:, None], m[:, None, None]), (grid.x[1], spread))
     )
+    weight = np.concatenate([inside.ravel(), outside.ravel()])
+    new = mixture(weight, np.concatenate(means), np.maximum(np.concatenate(sds), floor))
     return Oracle(
         {**found, "theta_new": new, "theta_typical": typical},
         grid.log_evidence,
