@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from bayesmeta.draws import Draws
 from bayesmeta.errors import Check
 from bayesmeta.sample import Sample
 
-__all__ = ["BFMI", "ESS", "RHAT", "checks_of", "failed", "reported"]
+__all__ = ["BFMI", "ESS", "RHAT", "checks_of", "failed", "judge", "reported"]
 
 FloatArray = NDArray[np.float64]
 # Vehtari et al. 2021, doi:10.1214/20-BA1221: R-hat below 1.01, and 100 effective draws per chain of four
@@ -45,8 +46,15 @@ def checks_of(sample: Sample, max_depth: int) -> tuple[Check, ...]:
         ``R-hat``, ``bulk ESS``, ``tail ESS`` (the worst quantity's, named in the advice), ``divergences``, ``BFMI``
         (the worst chain's) and ``tree depth`` (the share of draws at the limit).
     """
+    return judge(reported(sample), sample.stats, max_depth)
+
+
+def judge(
+    quantities: Iterable[tuple[str, FloatArray]], stats: Mapping[str, NDArray[Any]], max_depth: int
+) -> tuple[Check, ...]:
+    """Judge named draws, shape (chains, draws) each, with the sampler's statistics."""
     rhat, bulk, tail = (1.0, "mu"), (math.inf, "mu"), (math.inf, "mu")
-    for name, values in reported(sample):
+    for name, values in quantities:
         found = Draws(values).diagnostics
         # indicators of rare events have no tails to speak of; their mean is what is reported
         binary = bool(np.isin(values, (0.0, 1.0)).all())
@@ -55,9 +63,9 @@ def checks_of(sample: Sample, max_depth: int) -> tuple[Check, ...]:
         tail = tail if binary else min(tail, (found.tail, name))
     from arviz_stats.base import array_stats
 
-    divergences = int(np.sum(sample.stats["diverging"]))
-    bfmi = float(np.min(array_stats.bfmi(np.asarray(sample.stats["energy"], float))))
-    depth = float(np.mean(sample.stats["reached_max_treedepth"]))
+    divergences = int(np.sum(stats["diverging"]))
+    bfmi = float(np.min(array_stats.bfmi(np.asarray(stats["energy"], float))))
+    depth = float(np.mean(stats["reached_max_treedepth"]))
     longer = "Draw more (sampling.draws), or use a more informative prior for it."
     return (
         Check("R-hat", rhat[0] <= RHAT, rhat[0], RHAT, f"Worst for {rhat[1]}: chains disagree. {longer}"),

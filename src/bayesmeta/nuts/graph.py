@@ -7,7 +7,6 @@ compares the two.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,22 +16,14 @@ import pytensor.tensor as pt
 from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
+from bayesmeta.nuts.running import Graph
 from bayesmeta.nuts.variables import Data, family, log_density, variable, vector
 
-__all__ = ["Graph", "build_graph", "signature"]
+__all__ = ["build_graph", "signature"]
 
 _LOG_2PI = math.log(2 * math.pi)
 # log weight of a place in a padded table that holds nothing
 _NOTHING = -1e30
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A PyMC model, the data that were put into it, and the names of the variables to keep."""
-
-    model: pm.Model
-    data: dict[str, np.ndarray]
-    keep: tuple[str, ...]
 
 
 def signature(h: Hierarchy) -> tuple[Any, ...]:
@@ -294,9 +285,9 @@ def _with_missing_sd(h: Hierarchy, y: Any, a: Any, data: Data) -> tuple[Any, Any
 def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     """Study effects and control risks are drawn with the rest; every control arm is counted once.
 
-    What is sampled is each treated arm's log odds, so that no risk leaves 0 to 1; written as the mean and SD that it has
-    given the rest by a normal approximation, plus a standard deviate: whether trials are large or small, that deviate is
-    near standard normal.
+    What is sampled is each treated arm's log odds, so that no risk leaves 0 to 1; written as the mean and SD that it
+    has given the rest by a normal approximation, plus a standard deviate: whether trials are large or small, that
+    deviate is near standard normal.
     """
     effects, baseline = h.effects, h.model.baseline
     assert effects.counts is not None

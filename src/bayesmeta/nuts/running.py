@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.errors import InferenceError, ModelError
 
-__all__ = ["Raw", "Settings", "run"]
+__all__ = ["Graph", "Raw", "Settings", "run", "versions"]
 
 FloatArray = NDArray[np.float64]
 # compiled models that are kept: a protocol rarely has more shapes
@@ -72,6 +72,15 @@ class Settings:
         for name in ("target_accept", "retry_accept"):
             if not 0 < getattr(self, name) < 1:
                 raise ModelError(f"{name} = {getattr(self, name)} is not between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A PyMC model, the data that were put into it, and the names of the variables to keep."""
+
+    model: Any
+    data: Mapping[str, FloatArray]
+    keep: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
