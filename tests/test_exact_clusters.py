@@ -13,7 +13,16 @@ from scipy import optimize, special
 
 import bayesmeta as bm
 from bayesmeta.nodes import power_count
-from bayesmeta.problem import Quadrature, build_problem, exact_covers, linear, node_draws, studies
+from bayesmeta.problem import (
+    Quadrature,
+    build_problem,
+    exact_covers,
+    left_out_covariance,
+    linear,
+    node_draws,
+    row_weights,
+    studies,
+)
 from bayesmeta.quadrature import refined, solve
 from references import reference
 
@@ -476,6 +485,30 @@ def test_draws_have_the_moments_of_the_posterior() -> None:
     for sd, form in zip(sds, quadrature.sd_marginals.values(), strict=True):
         assert sd.mean() == pytest.approx(form.mean, abs=5 * form.sd / math.sqrt(20_000))
     assert mean.shape == (1, 20_000)
+
+
+def test_weights_of_rows_and_covariance_of_new_ones_are_dense_formulas() -> None:
+    """The posterior mean of mu is linear in the estimates given the SDs: ``cov X' V**-1``."""
+    effects = example()
+    model, _ = MODELS["moderators"]
+    problem = build_problem(effects, model)
+    sds = np.array([[0.3, 2.0], [0.2, 0.01]])
+    at = problem.conditional(sds[0], [], sds)
+    weights = np.array([0.25, 0.75])
+    quadrature = Quadrature(
+        problem, sds[0], np.empty((0, 2)), weights, weights, at.mean, at.cov, None, None, 0.0, (), sds, {}
+    )
+    new = left_out_covariance(quadrature, effects, 0.9)
+    assert effects.cluster is not None
+    Z = np.equal.outer(np.array(effects.cluster), np.array(effects.cluster)).astype(float)
+    X, P = problem.design.X, np.diag(problem.prior_precision)
+    expected = np.zeros(effects.k)
+    for n in range(2):
+        V = effects.covariance() + sds[0, n] ** 2 * Z + sds[1, n] ** 2 * np.eye(effects.k)
+        np.testing.assert_allclose(new[:, :, n], V, rtol=1e-14)
+        inverse = np.linalg.inv(V)
+        expected += weights[n] * (np.linalg.inv(X.T @ inverse @ X + P) @ X.T @ inverse)[0]
+    np.testing.assert_allclose(row_weights(quadrature), expected, rtol=1e-10)
 
 
 def test_more_nodes_give_the_same_answer() -> None:

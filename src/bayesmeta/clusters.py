@@ -22,7 +22,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.likelihood import Conditional, Reduced, Rotation, near_estimate, square
 
-__all__ = ["ClusterLayout", "layout", "reduce_rows", "study_moments"]
+__all__ = ["ClusterLayout", "layout", "reduce_rows", "study_moments", "weigh_rows"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -203,3 +203,13 @@ def study_moments(
         slope[rows] = np.einsum("ij,jpn->ipn", backward, slope[rows])
     variance = noise + np.square(common) * left[number] + np.einsum("kpn,pqn,kqn->kn", slope, conditional.cov, slope)
     return mean, variance, slope
+
+
+def weigh_rows(
+    rows: FloatArray, tau: FloatArray, within: FloatArray, rotation: Rotation, clusters: ClusterLayout
+) -> FloatArray:
+    """``V**-1 rows`` at each node, for rotated rows of shape (k, N)."""
+    w = _weigh(tau, within, rotation, clusters)
+    g, mean = clusters.g[:, None], w.mean(rows, clusters)
+    rest = mean / (1.0 + w.tau2 * w.total)
+    return w.precision * (rows - g * mean[clusters.number] + g * rest[clusters.number])

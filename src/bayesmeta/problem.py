@@ -38,9 +38,11 @@ __all__ = [
     "Scale",
     "build_problem",
     "exact_covers",
+    "left_out_covariance",
     "linear",
     "log_interval",
     "node_draws",
+    "row_weights",
     "studies",
 ]
 
@@ -532,3 +534,38 @@ def node_draws(
         return sds, quadrature.mean[:, node], quadrature.cov[:, :, node]
     conditional = problem.conditional(problem.sd("tau", sds), [], sds)
     return sds, conditional.mean, conditional.cov
+
+
+def row_weights(quadrature: Quadrature) -> FloatArray:
+    """Coefficients of the estimates in the mean of mu, before truncation and averaged over nodes, shape ``(k,)``."""
+    problem = quadrature.problem
+    rows = np.einsum("pn,kp->kn", quadrature.cov[0], problem.X)
+    if problem.cluster is None:
+        with np.errstate(over="ignore"):
+            rows = rows / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
+    else:
+        within = problem.sd("tau_within", quadrature.sds)
+        rows = clusters.weigh_rows(rows, quadrature.tau, within, problem.rotation, problem.cluster)
+    weights = rows @ quadrature.weights
+    for members, forward, _ in problem.rotation.blocks:
+        weights[members] = forward.T @ weights[members]
+    return weights
+
+
+def left_out_covariance(quadrature: Quadrature, left: Effects, rho: float) -> FloatArray:
+    """Covariance given the coefficients of rows that were not fitted, none of whose clusters was: shape ``(m, m, N)``.
+
+    Sampling errors and study effects; ``rho`` is between study effects of one block, and plays no part with clusters.
+    """
+    problem = quadrature.problem
+    shared = np.eye(left.k)
+    if problem.cluster is None:
+        for members, _ in left.blocks:
+            shared[np.ix_(members, members)] = rho
+        np.fill_diagonal(shared, 1.0)
+    elif left.cluster is not None:
+        shared = np.equal.outer(np.array(left.cluster, object), np.array(left.cluster, object)).astype(float)
+    V = left.covariance()[:, :, None] + np.square(quadrature.tau) * shared[:, :, None]
+    if problem.cluster is not None:
+        V = V + np.square(problem.sd("tau_within", quadrature.sds)) * np.eye(left.k)[:, :, None]
+    return V

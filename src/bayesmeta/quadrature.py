@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import ndimage, special
 
 from bayesmeta import chebyshev
 from bayesmeta.effects import Effects
@@ -40,15 +40,19 @@ TOLERANCE = 1e-8
 FIRST_NODES = 65
 MAX_NODES = 16385
 MAX_TENSOR_NODES = 2_000_000
+# with several standard deviations most of the box is empty and costs nothing
+MAX_BOX_NODES = 6_000_000
 # log mixing scales that are tried when the window of tau is sought: the last lets a prior reach data 1e9 scales away
 TRIAL_SCALES = np.arange(-3.0, 43.0, 3.0)
 # beyond so many nodes those that hold this share of all weight are left out: every answer costs time per node
 MANY_NODES = 20_000
 # where the distribution function of mu is compared, in posterior standard deviations
 POINTS = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+# nats below the maximum at which windows of several axes end: 1e-15 is left out, and every nat costs nodes on each axis
+BOX_WINDOW = 34.0
 # nats below the maximum, beyond which a node changes no digit whatever its weight in a rule
-REACH = 60.0
-LIGHT = 1e-12
+REACH = 34.0
+LIGHT = 1e-11
 # points per axis of the boxes that are searched where there are several standard deviations, by number of axes
 BOX_POINTS = {1: 161, 2: 41, 3: 21}
 # rounds of that search; each may shrink a box tenfold, and a prior may be 1e12 times narrower than the standard errors
@@ -106,7 +110,7 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
 
 
 def _boxed_windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
-    """Search all axes together: the box that holds what is within 46 nats of the maximum, on finer and finer grids.
+    """Search all axes together: the box that holds what is within 34 nats of the maximum, on finer and finer grids.
 
     Standard deviations trade against each other, so that none has a window of its own. Each round keeps one point
     beyond what it found on every side; what it missed all the same shows at an end of a window (`_widened`).
@@ -121,10 +125,10 @@ def _boxed_windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, floa
             raise InferenceError(
                 "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
             )
-        inside = value >= np.nanmax(value) - WINDOW
+        inside = value >= np.nanmax(value) - BOX_WINDOW
         for i in heavy:
             pulled = value + problem.axes[i].moments * np.log1p(sds[i] / problem.typical_se)
-            inside |= pulled >= np.nanmax(pulled) - WINDOW
+            inside |= pulled >= np.nanmax(pulled) - BOX_WINDOW
         shape = tuple(p.size for p in points)
         places = np.nonzero(inside.reshape(shape))
         windows, shrunk = [], False
@@ -226,7 +230,7 @@ def solve(
         if result is not None:
             return result
         counts = [n if error <= tolerance else 2 * n - 1 for n, error in zip(counts, errors, strict=True)]
-        if max(counts) > MAX_NODES or math.prod(counts) > MAX_TENSOR_NODES:
+        if max(counts) > MAX_NODES or math.prod(counts) > (MAX_TENSOR_NODES if problem.simple else MAX_BOX_NODES):
             raise InferenceError(
                 f"the integral did not settle to {tolerance:g} with {max(counts) // 2 + 1} nodes (reached "
                 f"{max(errors):.1e}). Check for a standard error far below all others, or use a smoother prior."
@@ -266,28 +270,25 @@ def _on_nodes(
         thin[::2] = scale * chebyshev.rule((n + 1) // 2)[1]
         half.append(thin)
     grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
-    value, sds, log_scales, conditional = _log_integrand(problem, axes, grids)
+    # the corners of a large box hold nothing, and are not evaluated
+    used = None if problem.simple or grids[0].size <= MANY_NODES else _within_reach(problem, axes, points)
+    value, sds, log_scales, conditional = _log_integrand(problem, axes, [_at(g, used) for g in grids])
     if np.isnan(value).any() or np.isposinf(value).any():
         raise InferenceError("the posterior density is undefined at a node; check the scale of the data and priors.")
     peak = float(value.max())
     density = np.exp(value - peak)
-
-    table = density.reshape(counts)
+    table = density.reshape(counts) if used is None else np.zeros(counts)
+    if used is not None:
+        table[used.reshape(counts)] = density
     wider = _widened(table, axes, windows)
     if wider != windows:
         return None, [], wider
-    if value.size > MANY_NODES:
-        used = _within_reach(problem, sds, value)
-        sds, log_scales, density = sds[:, used], [v[used] for v in log_scales], density[used]
-        conditional = Conditional(value[used], conditional.mean[:, used], conditional.cov[:, :, used])
-    else:
-        used = None
 
     def integrate(rules: list[FloatArray]) -> FloatArray:
         weights = rules[0]
         for rule in rules[1:]:
             weights = (weights[:, None] * rule).ravel()
-        return (weights if used is None else weights[used]) * density
+        return _at(weights, used) * density
 
     full = integrate(fine)
     variants = [integrate([half[i] if i == axis else fine[i] for i in range(len(axes))]) for axis in range(len(axes))]
@@ -327,14 +328,32 @@ def _on_nodes(
     return result, errors, wider
 
 
-def _within_reach(problem: Problem, sds: FloatArray, value: FloatArray) -> NDArray[np.bool_]:
-    """Nodes that can change a digit of an integral or of a moment that exists; the corners of a box cannot."""
-    used = value >= value.max() - REACH
-    for axis, sd in zip(problem.axes, sds, strict=True):
-        if axis.moments > 0:
-            pulled = value + axis.moments * np.log1p(sd / problem.typical_se)
-            used |= pulled >= pulled.max() - REACH
-    return used
+def _at(values: FloatArray, used: NDArray[np.bool_] | None) -> FloatArray:
+    return values if used is None else values[used]
+
+
+def _within_reach(problem: Problem, axes: list[Axis], points: list[FloatArray]) -> NDArray[np.bool_]:
+    """Nodes that can change a digit of an integral, or of a moment that exists, from every fourth node of each axis.
+
+    A node counts with the largest value at a coarse node within two steps of the coarse rule. The difference of two
+    coarse neighbours is a few nats, and what is left out lies `REACH` below the maximum.
+    """
+    coarse = [axis[::4] for axis in points]
+    value, sds, _, _ = _log_integrand(problem, axes, [g.ravel() for g in np.meshgrid(*coarse, indexing="ij")])
+    shape = [axis.size for axis in coarse]
+    forms = [value]
+    forms += [
+        value + deviation.moments * np.log1p(sd / problem.typical_se)
+        for deviation, sd in zip(problem.axes, sds, strict=True)
+        if deviation.moments > 0
+    ]
+    near = np.zeros(shape, bool)
+    for form in forms:
+        near |= (form >= np.nanmax(form) - REACH).reshape(shape)
+    near = ndimage.binary_dilation(near, np.ones([3] * len(shape)))
+    for number, axis in enumerate(points):
+        near = near.take(np.round(np.arange(axis.size) / 4).astype(int), axis=number)
+    return near.ravel()
 
 
 def _column(density: FloatArray, rules: list[FloatArray], axis: int) -> FloatArray:
@@ -438,7 +457,7 @@ def refined(quadrature: Quadrature, effects: Effects, model: Model) -> Quadratur
         raise InferenceError("an answer did not settle with the largest number of nodes; use a smoother prior.")
     if not quadrature.problem.simple:
         nodes = tuple(2 * n - 1 for n in quadrature.nodes)
-        if math.prod(nodes) > MAX_TENSOR_NODES:
+        if math.prod(nodes) > MAX_BOX_NODES:
             raise InferenceError(
                 f"an answer did not settle with {math.prod(quadrature.nodes)} nodes. Use smoother priors, or "
                 'engine="nuts".'
