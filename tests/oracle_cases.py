@@ -148,7 +148,7 @@ def blocker_or() -> Case:
 
 @_register
 def zeros_or() -> Case:
-    """Catheter infections: seven of eighteen trials have an arm without events, one of them both."""
+    """Catheter infections: six of eighteen trials have an arm without events, one of them both."""
     return _counts("zeros_or", "nielweise2007", "OR", MU, TAU, RISK)
 
 

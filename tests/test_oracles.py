@@ -557,6 +557,7 @@ FINER: dict[str, dict[str, object]] = {
     "bcg_latitude_shifted": {"n": (48, 84, 48)},
     "training_prepost": {"n": (120, 128)},
     "stay_smd": {"n": (42, 42, 42)},
+    "stay_md": {"n": (42, 42, 42)},
     "weeks_four_knots": {"n": (64, 60)},
     "gums_partly": {"n": (60, 60, 54)},
 }
