@@ -252,3 +252,12 @@ def test_rows_that_share_an_arm_at_two_times_without_its_numbers_get_both_correl
                           "estimate": [0.1, 0.2], "se": [0.1, 0.2]})  # fmt: skip
     S = effect_sizes(table, "MD", working_correlation=0.5).covariance()
     assert math.isclose(S[0, 1], 0.25 * 0.1 * 0.2, rel_tol=CLOSED)
+
+
+def test_clusters_come_from_their_column_and_have_no_empty_cells(tmp_path):
+    table = "study,team,estimate,se\nA,x,0.1,0.1\nB,x,0.2,0.1\nC,y,0.3,0.1\n"
+    text = 'measure = "SMD"\ncluster = "team"\npriors.cluster_tau = "halfnormal(0.25)"\n'
+    assert reading(tmp_path, table, text).effects.cluster == ("x", "x", "y")
+    found = faults(tmp_path, table.replace("C,y", "C,"), text)
+    assert found == ["t.csv row 4, column team: the cell is empty. Name the row's cluster."]
+    assert "there is no column 'team'" in faults(tmp_path, table.replace("team", "group"), text)[0]

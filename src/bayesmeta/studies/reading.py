@@ -191,6 +191,9 @@ def _compute(
     note_row_faults(made.faults, raw, faults)
     if ask.cluster is not None and ask.cluster not in part.columns:
         faults.missing_column(ask.cluster, part)
+    elif ask.cluster is not None:
+        for i in np.flatnonzero(part[ask.cluster].isna().to_numpy()):
+            faults.add("the cell is empty", "Name the row's cluster.", row=int(i), column=ask.cluster)
     counts = counts_of(part, ask.likelihood, faults) if ask.measure in _COUNTED else None
     faults.raise_if_any()
     tabulated = {
