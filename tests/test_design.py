@@ -263,7 +263,7 @@ def test_models_are_values() -> None:
 def test_what_the_exact_engine_refuses(beta: dict[str, Any], message: str) -> None:
     effects = make(more=np.arange(8.0) ** 2, again=2 * np.array(WEEKS))
     with pytest.raises(bm.ModelError, match=message):
-        bm.fit(effects, model(**beta))
+        bm.fit(effects, model(**beta), engine="exact")
 
 
 # ------------------------------------------------------------------------------------------------------- estimable

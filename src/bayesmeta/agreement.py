@@ -66,7 +66,7 @@ def agreement_table(exact: Fit, drawn: Fit | None = None) -> pd.DataFrame:
 def agreement_check(exact: Fit, drawn: Fit) -> Check:
     """Judge whether two engines agree: no difference above four Monte Carlo standard errors."""
     table = agreement_table(exact, drawn)
-    worst = table.loc[table["difference"].abs().idxmax()]
+    worst = table.iloc[int(np.argmax(np.abs(table["difference"].to_numpy(float))))]
     value = abs(float(worst["difference"]))
     return Check(
         "engines agree",

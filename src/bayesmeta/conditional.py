@@ -56,28 +56,40 @@ class Conditional:
     cluster_variance: FloatArray | None
 
 
-def estimates(h: Hierarchy, draws: Mapping[str, FloatArray], size: int) -> tuple[FloatArray, FloatArray]:
-    """Estimates and rotated sampling variances, from derived numbers and imputed SDs too, (E, N) or (E, 1)."""
+def estimates(
+    h: Hierarchy, draws: Mapping[str, FloatArray], size: int
+) -> tuple[FloatArray, FloatArray, FloatArray | float]:
+    """Estimates and rotated sampling variances, from derived numbers and imputed SDs too.
+
+    Returns
+    -------
+    y, a : arrays of shape (E, N) or (E, 1)
+    log_scale : array of shape (E, N), or 0
+        What the log density of each row gains because a raw difference was observed and not ``y``.
+    """
     y, a = h.y[:, None], h.a[:, None]
-    if h.polynomials:
-        y, se = np.repeat(y, size, 1), np.sqrt(np.repeat(a, size, 1))
-        for item in h.polynomials:
-            z = np.clip((2 * draws[item.name] - item.low - item.high) / (item.high - item.low), -1, 1)
-            basis = np.cos(np.arange(item.y.shape[1])[:, None] * np.arccos(z))
-            moves = (np.abs(item.y[:, 1:]).max(axis=1) + np.abs(item.se[:, 1:]).max(axis=1)) > 0
-            y[moves], se[moves] = (item.y @ basis)[moves], (item.se @ basis)[moves]
-        a = se**2
+    if not (h.polynomials or h.sd_rows.size):
+        return y, a, 0.0
+    y, a = np.repeat(y, size, 1), np.repeat(a, size, 1)
+    log_scale = np.zeros_like(y)
+    for item in h.polynomials:
+        z = np.clip((2 * draws[item.name] - item.low - item.high) / (item.high - item.low), -1, 1)
+        basis = np.cos(np.arange(item.y.shape[1])[:, None] * np.arccos(z))
+        moving = item.moving
+        y[moving], a[moving] = (item.y @ basis)[moving], np.square(item.se @ basis)[moving]
+        log_scale[moving] = (item.log_scale @ basis)[moving]
     if h.sd_rows.size:
         effects = h.effects
         assert effects.spreads is not None
         assert effects.n is not None
-        y, a = np.repeat(y, size, 1) if y.shape[1] == 1 else y, np.repeat(a, size, 1) if a.shape[1] == 1 else a
         rows = h.row[h.sd_rows]
         n = effects.n[rows]
         y[h.sd_rows], a[h.sd_rows] = from_sd(
             effects.measure, effects.spreads.difference[rows][:, None], draws["sd"], n[:, :1], n[:, 1:]
         )
-    return y, a
+        if effects.measure == "SMD":
+            log_scale[h.sd_rows] = -np.log(draws["sd"])
+    return y, a, log_scale
 
 
 def from_sd(
@@ -109,7 +121,7 @@ def condition(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Conditional:
     for item in h.imputed:
         x = draws[f"missing[{item.name}]"]
         eta = eta + item.place @ ((x - item.centre) / item.per) * beta[item.column]
-    y, a = estimates(h, draws, size)
+    y, a, log_scale = estimates(h, draws, size)
     residual = h.rotate(y - eta)
     a = np.broadcast_to(a, residual.shape)
     spread = spreads(h, draws)
@@ -119,7 +131,7 @@ def condition(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Conditional:
     log_weight = np.empty((len(components), h.unit.size, size))
     for c, component in enumerate(components):
         variance = a + spread[c]
-        rows = -0.5 * (_LOG_2PI + np.log(variance) + residual**2 / variance)
+        rows = -0.5 * (_LOG_2PI + np.log(variance) + residual**2 / variance) + log_scale
         total = h.by_scenario(rows) - 0.5 * h.logdet[:, None]
         if h.cluster is not None and cluster_variance is not None:
             g = h.cluster[:, None]
@@ -127,10 +139,13 @@ def condition(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Conditional:
             total = total - 0.5 * np.log1p(cluster_variance * s)
             total = total + 0.5 * cluster_variance * t**2 / (1 + cluster_variance * s)
         log_weight[c] = total + prior + component
-    flat = log_weight.transpose(1, 0, 2)
+    summed = special.logsumexp(log_weight, axis=0)
     log_likelihood = np.full((len(h.units), size), -np.inf)
-    for s, number in enumerate(h.unit.tolist()):
-        log_likelihood[number] = np.logaddexp(log_likelihood[number], special.logsumexp(flat[s], axis=0))
+    if h.unit.size == len(h.units):
+        log_likelihood[h.unit] = summed
+    else:
+        for number, values in zip(h.unit.tolist(), summed, strict=True):
+            log_likelihood[number] = np.logaddexp(log_likelihood[number], values)
     return Conditional(log_weight, log_likelihood, h.rotate(eta), residual, a, spread, cluster_variance)
 
 

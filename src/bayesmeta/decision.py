@@ -277,6 +277,10 @@ def share_of_settings(
     def question(quadrature: Quadrature) -> tuple[dict[str, float], float]:
         functional, _ = functional_of(quadrature, fit, "mu", at)
         mean, sd = sign * functional.mean[0], np.sqrt(functional.var[0])
+        # one estimate in a new trial varies by all of the SDs between and within trials
+        deviations = [name for name in ("tau", "tau_within") if name in quadrature.problem.sds]
+        places = [quadrature.problem.sds.index(name) for name in deviations]
+        spread = np.sqrt(np.square(quadrature.sds[places]).sum(axis=0))
         if quadrature.problem.cut is not None and (quadrature.problem.cut.column != 0 or at):
             raise ModelError(
                 "the share of settings is not available when a coefficient other than mu is truncated, or at a profile "
@@ -285,7 +289,7 @@ def share_of_settings(
 
         def cdf(z: FloatArray) -> tuple[FloatArray, FloatArray]:
             # a finite tau times an infinite z would be undefined at tau = 0
-            edge = benefit + np.where(quadrature.tau > 0, quadrature.tau * z[:, None], 0.0)
+            edge = benefit + np.where(spread > 0, spread * z[:, None], 0.0)
             if quadrature.problem.cut is None:
                 below = special.ndtr((edge - mean) / sd)
             else:

@@ -56,20 +56,33 @@ class Tabulated:
         The range over which they are tabulated.
     y, se : arrays of shape (k, m)
         At the nodes of ``chebyshev.rule(m)`` on that range, ascending; constant in rows that do not depend on it.
+    log_scale : array of shape (k, m), optional
+        Logarithm of how far ``y`` moves when the mean difference that was observed moves by one. What was observed is
+        the difference and not ``y``, so that its density holds this factor. Default: zero, which is right where only
+        ``se`` depends on the number.
     """
 
     low: float
     high: float
     y: FloatArray
     se: FloatArray
+    log_scale: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("y", "se"):
+        scale = np.zeros_like(np.asarray(self.y, float)) if self.log_scale is None else self.log_scale
+        object.__setattr__(self, "log_scale", scale)
+        for name in ("y", "se", "log_scale"):
             object.__setattr__(self, name, _frozen(np.array(getattr(self, name), float, ndmin=2)))
-        if not self.low < self.high or self.y.shape != self.se.shape:
-            raise DataError(f"tabulated on {self.low} to {self.high}: the range ascends, and y and se have one shape.")
+        if not self.low < self.high or not self.y.shape == self.se.shape == self.scale.shape:
+            raise DataError(f"tabulated on {self.low} to {self.high}: the range ascends, and arrays have one shape.")
         if not (np.isfinite(self.y).all() and np.isfinite(self.se).all() and (self.se > 0).all()):
             raise DataError("tabulated: estimates are finite and standard errors positive everywhere on the range.")
+
+    @property
+    def scale(self) -> FloatArray:
+        """``log_scale`` as an array."""
+        assert self.log_scale is not None
+        return self.log_scale
 
     @property
     def rows(self) -> NDArray[np.bool_]:
@@ -318,7 +331,7 @@ class Effects:
                 n=None if self.n is None else self.n[index],
                 counts=None if self.counts is None else self.counts[index],
                 tabulated={
-                    name: Tabulated(item.low, item.high, item.y[index], item.se[index])
+                    name: Tabulated(item.low, item.high, item.y[index], item.se[index], item.scale[index])
                     for name, item in self.tabulated.items()
                 },
                 spreads=None

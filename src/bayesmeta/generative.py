@@ -140,7 +140,7 @@ def _normal(h: Hierarchy, draws: dict[str, FloatArray], rng: np.random.Generator
         deviation = (
             deviation + h.cluster[:, None] * (draws["tau"] * rng.standard_normal((h.unit.size, size)))[h.scenario]
         )
-    _, a = estimates(h, draws, size)
+    _, a, _ = estimates(h, draws, size)
     noise = np.sqrt(np.broadcast_to(a, eta.shape)) * rng.standard_normal(eta.shape)
     theta = eta + h.unrotate(deviation)
     y = theta + h.unrotate(noise)
@@ -210,7 +210,7 @@ def predicted(h: Hierarchy, theta: FloatArray, draws: Mapping[str, FloatArray], 
                               treated_risk(effects.measure, draws["baseline"][arm], theta))  # fmt: skip
         in_control = rng.binomial(controls[:, 1, None].astype(int), special.expit(draws["baseline"]))[arm]
         return crude_effect(effects.measure, events, effects.counts[:, 1, None], in_control, effects.counts[:, 3, None])
-    _, a = estimates(h, draws, size)
+    _, a, _ = estimates(h, draws, size)
     first = np.array([np.flatnonzero(h.row == row)[0] for row in range(effects.k)])
     noise = np.sqrt(np.broadcast_to(a, (h.row.size, size))) * rng.standard_normal((h.row.size, size))
     return theta + h.unrotate(noise)[first]

@@ -88,13 +88,19 @@ class Levels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polynomial:
-    """Estimates as Chebyshev series in a number that nobody reported, shape ``(E, m)`` each."""
+    """Estimates, and the log scale of their densities, as Chebyshev series in a number that nobody reported."""
 
     name: str
     low: float
     high: float
     y: FloatArray
     se: FloatArray
+    log_scale: FloatArray
+
+    @property
+    def moving(self) -> NDArray[np.bool_]:
+        """Rows that depend on the number."""
+        return (np.abs(self.y[:, 1:]).max(axis=1) + np.abs(self.se[:, 1:]).max(axis=1)) > 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,8 +333,8 @@ def _imputed(name: str, effects: Effects, model: Model, design: Design, row: Int
 
 def _polynomial(name: str, effects: Effects, row: IntArray) -> Polynomial:
     table = effects.tabulated[name]
-    y, se = chebyshev.coefficients(table.y), chebyshev.coefficients(table.se)
-    return Polynomial(name, table.low, table.high, y[row], se[row])
+    series = [chebyshev.coefficients(values)[row] for values in (table.y, table.se, table.scale)]
+    return Polynomial(name, table.low, table.high, *series)
 
 
 def _scenarios(

@@ -10,15 +10,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.model import Model
 from bayesmeta.outcome import Outcome
-
-try:
-    from bayesmeta.problem import exact_covers
-except ImportError:
-
-    def exact_covers(effects, model):
-        return None
-
-
+from bayesmeta.problem import exact_covers
 from bayesmeta.quadrature import TOLERANCE, solve
 from bayesmeta.result import Fit
 

@@ -17,7 +17,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.marginals import IntervalKind, mixture_cdf
 from bayesmeta.measures import measure
-from bayesmeta.problem import Quadrature, linear
+from bayesmeta.problem import Quadrature, linear, row_weights
 from bayesmeta.quantities import (
     ask,
     cut_marginal,
@@ -270,13 +270,7 @@ def study_weights(fit: Fit) -> FloatArray:
     """
     if not fit.exact:
         return _drawn_weights(fit)
-    problem, quadrature = fit.quadrature.problem, fit.quadrature
-    with np.errstate(over="ignore"):
-        precision = 1.0 / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
-    rows = np.einsum("pn,kp->kn", quadrature.cov[0], problem.X) * precision
-    weights = rows @ quadrature.weights
-    for members, forward, _ in problem.rotation.blocks:
-        weights[members] = forward.T @ weights[members]
+    weights = row_weights(fit.quadrature)
     return 100 * weights / weights.sum()
 
 

@@ -141,8 +141,9 @@ def cut_marginal(quadrature: Quadrature, functional: Functional, row: int, *, co
 def functional_of(quadrature: Quadrature, fit: Fit, name: str, at: Mapping[str, Any] | None) -> tuple[Functional, int]:
     """Find a quantity by its name: the functional that holds it, and its row there."""
     design = fit.design
-    if name in ("mu", "theta_new"):
-        return linear(quadrature, design.profile(at)[None, :], np.array([name == "theta_new"])), 0
+    if name in ("mu", "theta_new") or (name == "theta_trial" and fit.model.cluster_tau is not None):
+        row, new = design.profile(at)[None, :], np.array([name != "mu"])
+        return linear(quadrature, row, new, trial=name == "theta_trial"), 0
     if at:
         raise ModelError(f"{name}: a profile (at) is for mu and theta_new.")
     inside = name[name.find("[") + 1 : -1]
@@ -159,10 +160,12 @@ def quantities(fit: Fit) -> tuple[str, ...]:
     """Names of everything that can be asked of a fit."""
     head = ("mu", *(() if fit.model.tau is None else ("tau",)), "theta_new")
     betas = tuple(f"beta[{contrast.name}]" for contrast in fit.design.contrasts)
-    others: tuple[str, ...] = ()
-    if not fit.exact:
-        head = (*head, *(name for name in fit.sample.deviations if name not in head))
+    if fit.exact:
+        others = tuple(name for name in fit.quadrature.sd_marginals if name != "tau")
+        head = (*head, *(("theta_trial",) if fit.model.cluster_tau is not None else ()))
+    else:
         others = tuple(fit.sample.others)
+        head = (*head, *(name for name in fit.sample.deviations if name not in head))
     return (*head, *betas, *others, *(f"theta[{label}]" for label in fit.effects.label))
 
 
@@ -213,14 +216,14 @@ def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Margin
     >>> round(marginal(common, "mu").mean, 6)
     -0.16
     """
+    if name == "tau" and fit.model.tau is None:
+        raise ModelError("tau: this is a common-effect model; it has none.")
     if not fit.exact:
         return draws_of(fit, name, at)
-    if name == "tau":
+    if name in fit.quadrature.sd_marginals:
         if at:
-            raise ModelError("tau: a profile (at) is for mu and theta_new.")
-        if fit.quadrature.tau_marginal is None:
-            raise ModelError("tau: this is a common-effect model; it has none.")
-        return fit.quadrature.tau_marginal
+            raise ModelError(f"{name}: a profile (at) is for mu and theta_new.")
+        return fit.quadrature.sd_marginals[name]
     functional, row = functional_of(fit.quadrature, fit, name, at)
     if fit.quadrature.problem.cut is not None:
         return cut_marginal(fit.quadrature, functional, row)
@@ -249,8 +252,18 @@ def linear_summary(fit: Fit, rows: FloatArray, new: Sequence[str | None], p: Flo
     if not fit.exact:
         sample = fit.sample
         return _summary_of_draws([sample.form(sample.linear(row, n)) for row, n in zip(rows, new, strict=True)], p)
-    flags = np.array([name is not None for name in new])
-    return ask(fit, lambda quadrature: summary_of(quadrature, linear(quadrature, rows, flags), p))
+    return ask(fit, lambda quadrature: summary_of(quadrature, _linear(quadrature, rows, new), p))
+
+
+def _linear(quadrature: Quadrature, rows: FloatArray, new: Sequence[str | None]) -> Functional:
+    """Linear functions of which some are of a new study's estimate and some of a new trial's mean."""
+    result = linear(quadrature, rows, np.array([name is not None for name in new]))
+    of_trial = np.array([name == "theta_trial" for name in new])
+    if not of_trial.any():
+        return result
+    trial = linear(quadrature, rows, of_trial, trial=True)
+    var = np.where(of_trial[:, None], trial.var, result.var)
+    return Functional(result.mean, var, result.cut_cov, np.where(of_trial, trial.moments, result.moments))
 
 
 def study_summary(fit: Fit, p: FloatArray) -> Summary:
@@ -324,7 +337,7 @@ def distribution(
     if not fit.exact:
         drawn = draws_of(fit, name, at)
         return drawn.sf(x) if upper else drawn.cdf(x)
-    if name == "tau" or fit.quadrature.problem.cut is not None:
+    if name == "tau" or name in fit.quadrature.sd_marginals or fit.quadrature.problem.cut is not None:
         form = marginal(fit, name, at)
         return form.sf(x) if upper else form.cdf(x)
 

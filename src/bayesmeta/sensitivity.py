@@ -13,10 +13,12 @@ from scipy import special
 from bayesmeta.decision import benefit_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.hierarchy import units_of
 from bayesmeta.inference import fit
 from bayesmeta.model import Model
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, probability, summarize
+from bayesmeta.problem import left_out_covariance
 from bayesmeta.result import Fit
 
 __all__ = ["cumulative_table", "leave_one_out", "prior_range", "variation_table"]
@@ -140,9 +142,11 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ----------
     Vehtari A, Gelman A, Gabry J. Stat Comput 2017;27:1413-1432. doi:10.1007/s11222-016-9696-4
     """
-    names, unit = main.effects.units
+    names, unit = units_of(main.effects)
     if len(names) < 2:
         raise ModelError("leave-one-out needs at least two trials.")
+    if not main.exact:
+        raise ModelError("exact leave-one-out needs the exact engine; for a fit by draws see `bayesmeta.loo_table`.")
     rows = []
     for number, name in enumerate(names):
         out = unit == number
@@ -181,13 +185,8 @@ def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[flo
     y = main.effects.y[out]
     X = _rows_for(main, rest, out)
     left = main.effects.subset(out)
-    S = left.covariance()
-    R = np.eye(y.size)
-    for members, _ in left.blocks:
-        R[np.ix_(members, members)] = main.model.rho
-    np.fill_diagonal(R, 1.0)
     mean = X @ quadrature.mean
-    V = S[:, :, None] + np.square(quadrature.tau) * R[:, :, None]
+    V = left_out_covariance(quadrature, left, main.model.rho)
     V = V + np.einsum("ip,pqn,jq->ijn", X, quadrature.cov, X)
     if y.size == 1:
         sd = np.sqrt(V[0, 0])
@@ -231,7 +230,7 @@ def cumulative_table(
         Columns ``added k mu lower upper tau p_below_null``; a line where the posterior is improper says so in
         ``note``.
     """
-    names, unit = effects.units
+    names, unit = units_of(effects)
     sequence = list(order) if order is not None else list(names)
     unknown = [name for name in sequence if name not in names]
     if unknown or len(set(sequence)) != len(names):

@@ -22,7 +22,7 @@ from bayesmeta.joint.stacking import JointEffects, JointModel, stack
 from bayesmeta.nuts import Settings
 from bayesmeta.nuts.checks import failed, judge
 from bayesmeta.nuts.running import Graph, Raw, run, versions
-from bayesmeta.nuts.variables import Data, family, variable
+from bayesmeta.nuts.variables import Data, deviation, family, variable
 from bayesmeta.outcome import Outcome
 from bayesmeta.result import Fit
 from bayesmeta.sample import Sample
@@ -133,12 +133,9 @@ def _graph(effects: JointEffects, model: JointModel) -> Graph:
     data = Data()
     count, groups = len(effects.names), effects.groups.shape[1]
     with pm.Model() as graph:
-        mu = pt.stack([
-            effects.sign[name] * variable(f"mu{i}", model.outcomes[name].mu, data) for i, name in enumerate(effects.names)
-        ])  # fmt: skip
-        tau = pt.stack([
-            variable(f"tau{i}", _tau(model, name), data, positive=True) for i, name in enumerate(effects.names)
-        ])  # fmt: skip
+        named = list(enumerate(effects.names))
+        mu = pt.stack([effects.sign[name] * variable(f"mu{i}", model.outcomes[name].mu, data) for i, name in named])
+        tau = pt.stack([deviation(f"tau{i}", _tau(model, name), data) for i, name in named])
         factor = _correlation_factor(count, model.eta, data)
         z = pm.Normal("z", shape=(groups, count))
         deviations = pt.dot(z, factor.T) * tau
@@ -163,8 +160,8 @@ def _tau(model: JointModel, name: str) -> Any:
 def _correlation_factor(count: int, eta: float, data: Data) -> Any:
     """Cholesky factor of a correlation matrix with an LKJ prior, from independent partial correlations.
 
-    The partial correlation of i and j given those before i is Beta(b, b) on (-1, 1) with ``b = eta + (count - 1 - i) / 2``,
-    i counted from 1 (Lewandowski et al. 2009, section 2.4).
+    The partial correlation of i and j given those before i is Beta(b, b) on (-1, 1) with
+    ``b = eta + (count - 1 - i) / 2``, i counted from 1 (Lewandowski et al. 2009, section 2.4).
     """
     import pymc as pm
     import pytensor.tensor as pt

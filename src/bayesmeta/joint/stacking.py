@@ -137,9 +137,9 @@ def stack(effects: Mapping[str, Effects], *, correlation: float, rho: float = 0.
     within = _within(effects)
     S = np.diag(se**2)
     for t in range(len(trials)):
-        rows = np.flatnonzero(trial == t)
+        rows = np.flatnonzero(trial == t).tolist()
         for i in rows:
-            for j in rows[rows > i]:
+            for j in [row for row in rows if row > i]:
                 same = arms[i][0] == arms[j][0]
                 if outcome[i] == outcome[j]:
                     r = within.get((int(i), int(j)), 0.0)
@@ -180,7 +180,7 @@ def _shared(
 def _groups(trial: IntArray, arms: Sequence[tuple[str, str]], count: int, rho: float) -> FloatArray:
     columns = []
     for t in range(count):
-        rows = np.flatnonzero(trial == t)
+        rows = np.flatnonzero(trial == t).tolist()
         inside = dict.fromkeys(arms[row][0] for row in rows)
         own = np.zeros(trial.size)
         if len(inside) == 1:

@@ -17,7 +17,7 @@ from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
 from bayesmeta.nuts.running import Graph
-from bayesmeta.nuts.variables import Data, family, log_density, variable, vector
+from bayesmeta.nuts.variables import Data, deviation, family, log_density, variable, vector
 
 __all__ = ["build_graph", "signature"]
 
@@ -72,7 +72,7 @@ def _coefficients(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
         if term.prior is not None:
             parts.append(vector(name, term.prior, scale, data))
         elif term.sd is not None:
-            spread = variable(f"sd{number}", term.sd, data, positive=True)
+            spread = deviation(f"sd{number}", term.sd, data)
             keep.append(f"sd{number}")
             parts.append(spread * data(f"factor_{name}", scale) * pm.Normal(f"{name}_unit", shape=term.width))
         elif term.total is not None:
@@ -91,7 +91,9 @@ def build_graph(h: Hierarchy) -> Graph:
         keep = ["coefficients", *keep]
         tau: Any = pt.as_tensor_variable(0.0)
         if model.tau is not None:
-            tau = variable("tau", model.tau, data, positive=True)
+            # under heavy tails tau stays clear of zero, and its two signs would be two separate modes
+            make = variable if isinstance(model.random, StudentEffects) else deviation
+            tau = make("tau", model.tau, data)
             keep.append("tau")
             if model.tau.name == "jeffreys":
                 a, b = data("jeffreys_a", h.a), data("jeffreys_b", h.b)
@@ -113,7 +115,7 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
         x, names = _missing_numeric(item, data)
         keep += names
         eta = eta + pt.dot(data(f"place_{item.name}", item.place), (x - item.centre) / item.per) * beta[item.column]
-    y, a, names = _estimates(h, data)
+    y, a, scale, names = _estimates(h, data)
     keep += names
     residual = y - eta
     if h.turns:
@@ -123,7 +125,7 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     within = tau
     if h.cluster is not None:
         assert h.model.cluster_tau is not None
-        within = variable("tau_within", h.model.cluster_tau, data, positive=True)
+        within = deviation("tau_within", h.model.cluster_tau, data)
         keep.append("tau_within")
     variances = [a + b * within**2]
     log_components: list[Any] = [0.0]
@@ -131,14 +133,14 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     if isinstance(random, StudentEffects):
         df = variable("df", random.df, data, positive=True)
         keep.append("df")
-        return keep + _student(h, a, b, residual, tau, df, logdet, data)
+        return keep + _student(h, (a, b, residual, scale), tau, df, logdet, data)
     if isinstance(random, OutlierEffects):
         share = variable("share", random.share, data, positive=True)
-        extra = variable("extra", random.extra, data, positive=True)
+        extra = deviation("extra", random.extra, data)
         variances.append(a + b * (tau**2 + extra**2))
         log_components = [pt.log1p(-share), pt.log(share)]
         keep += ["share", "extra"]
-    rows = [-0.5 * (_LOG_2PI + pt.log(v) + residual**2 / v) for v in variances]
+    rows = [-0.5 * (_LOG_2PI + pt.log(v) + residual**2 / v) + scale for v in variances]
     if not (h.levels or h.cluster is not None or len(variances) > 1):
         pm.Potential("likelihood", pt.sum(rows[0]) - 0.5 * pt.sum(logdet))
         return keep
@@ -166,15 +168,16 @@ def _over_scenarios(h: Hierarchy, table: Any, data: Data) -> list[str]:
     return names
 
 
-def _student(h: Hierarchy, a: Any, b: Any, residual: Any, tau: Any, df: Any, logdet: Any, data: Data) -> list[str]:
+def _student(h: Hierarchy, parts: tuple[Any, ...], tau: Any, df: Any, logdet: Any, data: Data) -> list[str]:
     """Student-t effects with the mixing scale of every unit integrated out on the nodes of `mixing_nodes`."""
+    a, b, residual, scale = parts
     places = data("mixing_places", MIXING_PLACES)
     spread = pt.sqrt(2 / df + 3 / df**2)
     log_scale = 1 / df + spread * places
     half = df / 2
     log_density = half * pt.log(half) - pt.gammaln(half) - half * log_scale - half * pt.exp(-log_scale)
     variance = a + b * tau**2 * pt.exp(log_scale)[:, None]
-    rows = -0.5 * (_LOG_2PI + pt.log(variance) + residual**2 / variance)
+    rows = -0.5 * (_LOG_2PI + pt.log(variance) + residual**2 / variance) + scale
     by_scenario = pt.dot(rows, data("group", _indicator(h.scenario, h.unit.size)))
     table = by_scenario - 0.5 * logdet + (log_density + pt.log(MIXING_STEP * spread))[:, None]
     return _over_scenarios(h, table, data)
@@ -227,11 +230,16 @@ def _scenarios(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
     return total, keep
 
 
-def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, list[str]]:
-    """Estimates and sampling variances, as they follow from derived numbers and imputed SDs."""
+def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, Any, list[str]]:
+    """Estimates and sampling variances, as they follow from derived numbers and imputed SDs.
+
+    The third is what the log density of each row gains where a raw difference was observed and not ``y``: the scale
+    between the two.
+    """
     keep: list[str] = []
     y: Any = data("y", h.y)
     a: Any = data("a", h.a)
+    scale: Any = 0.0
     for item in h.polynomials:
         value = variable(item.name, h.model.derived[item.name], data)
         keep.append(item.name)
@@ -240,17 +248,17 @@ def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, list[str]]:
         for _ in range(item.y.shape[1] - 2):
             basis.append(2 * t * basis[-1] - basis[-2])
         powers = pt.stack(basis)
-        moves = (np.abs(item.y[:, 1:]).max(axis=1) + np.abs(item.se[:, 1:]).max(axis=1)) > 0
-        flag = data(f"moves_{item.name}", moves)
+        flag = data(f"moves_{item.name}", item.moving)
+        scale = scale + flag * pt.dot(data(f"log_scale_{item.name}", item.log_scale), powers)
         y = pt.where(flag > 0, pt.dot(data(f"y_{item.name}", item.y), powers), y)
         a = pt.where(flag > 0, pt.dot(data(f"se_{item.name}", item.se), powers) ** 2, a)
     if h.model.missing_sd is not None:
-        y, a, names = _with_missing_sd(h, y, a, data)
+        y, a, scale, names = _with_missing_sd(h, y, a, scale, data)
         keep += names
-    return y, a, keep
+    return y, a, scale, keep
 
 
-def _with_missing_sd(h: Hierarchy, y: Any, a: Any, data: Data) -> tuple[Any, Any, list[str]]:
+def _with_missing_sd(h: Hierarchy, y: Any, a: Any, scale: Any, data: Data) -> tuple[Any, Any, Any, list[str]]:
     effects, population = h.effects, h.model.missing_sd
     assert effects.spreads is not None
     assert effects.n is not None
@@ -274,9 +282,11 @@ def _with_missing_sd(h: Hierarchy, y: Any, a: Any, data: Data) -> tuple[Any, Any
         m = n_t + n_c - 2
         J = pt.exp(pt.gammaln(m / 2) - 0.5 * pt.log(m / 2) - pt.gammaln((m - 1) / 2))
         value = J * difference / sd
+        scale = scale - pt.dot(data("sd_place", _indicator(h.sd_rows, h.row.size).T), pt.log(sd))
         error = base + value**2 / (2 * (n_t + n_c))
     index = pt.cast(data("sd_rows", h.sd_rows), "int64")
-    return pt.set_subtensor(y[index], value), pt.set_subtensor(a[index], error), ["sd", "sd_meanlog", "sd_sdlog"]
+    y, a = pt.set_subtensor(y[index], value), pt.set_subtensor(a[index], error)
+    return y, a, scale, ["sd", "sd_meanlog", "sd_sdlog"]
 
 
 # -- binomial likelihood -----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from bayesmeta.distributions import LogStudentT, Prior, Truncated
 from bayesmeta.errors import ModelError
 from bayesmeta.prior_tables import resolve
 
-__all__ = ["Data", "family", "log_density", "variable", "vector"]
+__all__ = ["Data", "deviation", "family", "log_density", "variable", "vector"]
 
 # family -> PyMC's class and its names for our fields
 _FAMILIES: dict[str, tuple[str, dict[str, str]]] = {
@@ -69,6 +69,29 @@ def log_density(name: str, prior: Prior, value: Any, data: Data) -> Any:
     kernel = resolve(prior)
     cls, parameters = _parameters(kernel, name, data)
     return pm.logp(getattr(pm, cls).dist(**parameters), value)
+
+
+# families that are a distribution about zero, folded
+_FOLDED = ("halfnormal", "halfstudentt", "halfcauchy")
+
+
+def deviation(name: str, prior: Prior, data: Data) -> Any:
+    """Make a standard deviation that the rest of the model knows by its square only.
+
+    A half-normal, half-t or half-Cauchy is sampled as a variable of either sign, of which the SD is the absolute value:
+    the posterior is symmetric and smooth through zero, where the logarithm of the SD would run off to minus infinity.
+    """
+    kernel = resolve(prior)
+    if kernel.name not in _FOLDED:
+        return variable(name, prior, data, positive=True)
+    _, parameters = _parameters(kernel, name, data)
+    if kernel.name == "halfcauchy":
+        signed = pm.Cauchy(f"{name}_signed", alpha=0.0, beta=parameters["beta"])
+    elif kernel.name == "halfstudentt":
+        signed = pm.StudentT(f"{name}_signed", mu=0.0, **parameters)
+    else:
+        signed = pm.Normal(f"{name}_signed", mu=0.0, **parameters)
+    return pm.Deterministic(name, pt.abs(signed))
 
 
 def variable(name: str, prior: Prior, data: Data, *, positive: bool = False) -> Any:

@@ -13,7 +13,7 @@ from scipy import special
 from bayesmeta.effects import Effects
 from bayesmeta.marginals import Gridded, Variable
 from bayesmeta.model import Model
-from bayesmeta.problem import Quadrature, build_problem, log_interval
+from bayesmeta.problem import Quadrature, build_problem, log_interval, node_draws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,21 +32,15 @@ def conditional_draws(quadrature: Quadrature, size: int, rng: np.random.Generato
         ``coefficients`` (p, size), ``tau`` (size,) and, where the model has them, ``tau_within`` and ``sd{term}``.
     """
     problem = quadrature.problem
-    tau = np.zeros(size) if quadrature.tau_marginal is None else quadrature.tau_marginal.rvs(size, rng)
-    if problem.scales:
-        # with mixing scales the node carries them; tau is then drawn on the nodes, which are as fine as the answers
-        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
-        tau = quadrature.tau[node]
-        mean, cov = quadrature.mean[:, node], quadrature.cov[:, :, node]
-    else:
-        conditional = problem.conditional(tau, [])
-        mean, cov = conditional.mean, conditional.cov
+    sds, mean, cov = node_draws(quadrature, size, rng)
     factor = np.linalg.cholesky(np.moveaxis(cov, -1, 0))
     noise = rng.standard_normal((size, mean.shape[0]))
     beta = mean + np.einsum("nij,nj->in", factor, noise)
     if problem.cut is not None:
         beta = _truncate(beta, mean, cov, problem.cut.column, problem.cut.low, problem.cut.high, rng)
-    return {"coefficients": beta, "tau": tau}
+    draws = {"coefficients": beta, "tau": np.zeros(size)}
+    names = {f"sd[{term.name}]": f"sd{number}" for number, term in enumerate(problem.design.terms)}
+    return draws | {names.get(name, name): values for name, values in zip(problem.sds, sds, strict=True)}
 
 
 def _truncate(
@@ -87,28 +81,25 @@ def nodes_dataset(quadrature: Quadrature) -> xr.Dataset:
         "error": quadrature.error,
         "rule": list(quadrature.nodes) or [0],
     }
-    marginal = quadrature.tau_marginal
-    if marginal is not None:
-        variables["tau_edges"] = ("edge", marginal.edges)
-        variables["tau_density"] = (("panel", "point"), marginal.values)
-        attributes["tau_variable"] = json.dumps(
-            [marginal.variable.kind, marginal.variable.loc, marginal.variable.scale]
-        )
+    variables["sds"] = (("sd", "node"), quadrature.sds)
+    for number, marginal in enumerate(quadrature.sd_marginals.values()):
+        variables[f"sd_edges_{number}"] = (f"edge_{number}", marginal.edges)
+        variables[f"sd_density_{number}"] = ((f"panel_{number}", f"point_{number}"), marginal.values)
+        form = [marginal.variable.kind, marginal.variable.loc, marginal.variable.scale, marginal.moments]
+        attributes[f"sd_form_{number}"] = json.dumps(form)
+    attributes["sds"] = json.dumps(list(quadrature.sd_marginals))
     return xr.Dataset(variables, attrs=attributes)
 
 
 def read_nodes(tree: xr.DataTree, effects: Effects, model: Model) -> Quadrature:
     """Read the nodes from a tree."""
     group = tree["quadrature"].to_dataset()
-    marginal = None
-    if "tau_edges" in group:
-        kind, loc, scale = json.loads(group.attrs["tau_variable"])
-        problem = build_problem(effects, model)
-        marginal = Gridded(
-            group["tau_edges"].values, group["tau_density"].values, Variable(kind, loc, scale), problem.tau_moments
-        )
-    else:
-        problem = build_problem(effects, model)
+    problem = build_problem(effects, model)
+    marginals = {}
+    for number, name in enumerate(json.loads(group.attrs["sds"])):
+        kind, loc, scale, moments = json.loads(group.attrs[f"sd_form_{number}"])
+        edges, values = group[f"sd_edges_{number}"].values, group[f"sd_density_{number}"].values
+        marginals[name] = Gridded(edges, values, Variable(kind, loc, scale), moments)
     evidence = float(group.attrs["log_evidence"])
     rule = tuple(int(n) for n in np.atleast_1d(group.attrs["rule"]) if n)
     return Quadrature(
@@ -119,8 +110,10 @@ def read_nodes(tree: xr.DataTree, effects: Effects, model: Model) -> Quadrature:
         group["coarse_weight"].values,
         group["coefficient_mean"].values,
         group["coefficient_cov"].values,
-        marginal,
+        marginals.get("tau"),
         None if math.isnan(evidence) else evidence,
         float(group.attrs["error"]),
         rule,
+        group["sds"].values,
+        marginals,
     )

@@ -43,7 +43,12 @@ def tabulate(
     low, high = prior.support
     nodes = low + (rule(NODES)[0] + 1) / 2 * (high - low)
     tables = [effect_rows(part, measure, options={**options, "correlation": float(r)}) for r in nodes]
-    found = Tabulated(low, high, np.column_stack([t.y for t in tables]), np.column_stack([t.se for t in tables]))
+    y = np.column_stack([table.y for table in tables])
+    moved = [effect_rows(_moved(part), measure, options={**options, "correlation": float(r)}) for r in nodes]
+    slope = np.abs(np.column_stack([table.y for table in moved]) - y)
+    # the size of the slope itself says nothing: only how it changes with the correlation does
+    log_scale = np.log(slope / slope[:, :1])
+    found = Tabulated(low, high, y, np.column_stack([table.se for table in tables]), log_scale)
     moving = int(found.rows.sum())
     if not moving:
         faults.add(
@@ -62,6 +67,14 @@ def tabulate(
         )
     )
     return found
+
+
+def _moved(part: pd.DataFrame) -> pd.DataFrame:
+    """The table with every treated mean a little higher, which moves the mean difference that was observed."""
+    names = [name for name in ("mean_change_t", "mean_post_t", "mean_t", "estimate") if name in part.columns]
+    moved = part.assign(**{name: _column(part, name) + 1e-3 * np.abs(_column(part, name)) + 1e-6 for name in names})
+    moved.attrs = part.attrs
+    return moved
 
 
 # -- standard deviations -----------------------------------------------------------------------------------------------
