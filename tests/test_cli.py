@@ -37,6 +37,7 @@ COMMANDS = {
     "check": ["PROTOCOL|CSV", "--pin", "--schema", "--measure", "--column", "--json", "--csv"],
     "pool": ["CSV", "--measure", "--mu", "--tau", "--by", "--better", "--threshold", "--ref-sd", "--json", "--csv"],
     "fit": ["PROTOCOL", "--outcome", "--engine", "-o", "--json", "--csv"],
+    "joint": ["PROTOCOL", "-o", "--sensitivity", "--json", "--csv"],
     "compare": ["PROTOCOL|FIT", "--outcome", "--fits", "--json", "--csv"],
     "benefit": ["PROTOCOL|FIT", "--threshold", "--outcome", "--fits", "--json", "--csv"],
     "sensitivity": ["PROTOCOL", "--outcome", "--leave-one-out", "--cumulative", "--json", "--csv"],

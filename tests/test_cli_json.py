@@ -27,7 +27,8 @@ DEPRESSION = ROOT / "models" / "exercise_depression.toml"
 HIIT = ROOT / "models" / "hiit.toml"
 DEPRESSION_CSV = ROOT / "data" / "exercise_depression_10_trials.csv"
 POOLED = ["pool", DEPRESSION_CSV, "--column", "estimate=smd", "--column", "se=sesmd", "--measure", "SMD"]
-SCHEMAS = ["benefit", "check", "columns", "compare", "fit", "plot", "pool", "protocol", "run", "sensitivity"]
+SCHEMAS = ["benefit", "check", "columns", "compare", "fit", "joint", "plot", "pool", "protocol", "run", "sensitivity"]
+HORIZONS, CIPN = ROOT / "models" / "cancer_horizons.toml", ROOT / "models" / "cipn.toml"
 HEAD = ["schema_version", "bayesmeta", "level", "interval", "scale", "warnings"]
 # metafor iterates REML and PM to 1e-10 in tau2, and its closed forms carry 15 digits
 METAFOR = 1e-6
@@ -103,6 +104,10 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("benefit", ["benefit", HIIT, "--outcome", "hba1c"]),
         ("sensitivity", ["sensitivity", CANCER, "--outcome", "anxiety_medium"]),
         ("sensitivity", ["sensitivity", DEPRESSION, "--leave-one-out", "--cumulative"]),
+        ("fit", ["fit", HORIZONS, "--outcome", "anxiety"]),
+        ("fit", ["fit", CIPN, "--outcome", "symptoms_by_duration"]),
+        ("sensitivity", ["sensitivity", CIPN, "--outcome", "symptoms_by_duration"]),
+        ("joint", ["joint", CANCER]),
     ],
     ids=lambda item: item if isinstance(item, str) else " ".join(str(getattr(i, "name", i)) for i in item[:2]),
 )

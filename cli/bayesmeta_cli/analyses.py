@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -80,9 +80,52 @@ def chosen(protocol: bm.Protocol, names: Sequence[str]) -> list[str]:
     return [key for key in protocol.outcomes if not names or key in names]
 
 
+# what changes the model alone; everything else may change which rows are used, or what is computed from them
+_MODEL_ONLY = ("priors.mu", "priors.tau", "priors.beta", "priors.curve", "priors.cluster_tau", "priors.baseline",
+               "rho", "random", "impute")  # fmt: skip
+# what changes the moderated analysis and leaves the pooled one as it is
+_MODERATED_ONLY = ("moderators", "interactions", "impute", "missing", "priors.beta", "priors.curve")
+
+
+def _concerns(change: str, names: Sequence[str]) -> bool:
+    return any(change == name or change.startswith(f"{name}.") for name in names)
+
+
 def touches_data(declared: Sensitivity) -> bool:
     """Whether a sensitivity analysis can change which rows are used or what is computed from them."""
-    return not all(change.startswith("priors.") or change == "rho" for change in declared.changes)
+    return not all(_concerns(change, _MODEL_ONLY) for change in declared.changes)
+
+
+def is_moderated(declared: Sensitivity) -> bool:
+    """Whether a sensitivity analysis is one of the moderated analysis."""
+    return any(_concerns(change, _MODERATED_ONLY) for change in declared.changes)
+
+
+def settings_of(protocol: bm.Protocol) -> bm.Settings:
+    """How the protocol wants the sampler run."""
+    sampling = protocol.sampling
+    if sampling is None:
+        return bm.Settings(progress=True)
+    return bm.Settings(
+        chains=sampling.chains,
+        draws=sampling.draws,
+        tune=sampling.tune,
+        target_accept=sampling.target_accept,
+        progress=True,
+    )
+
+
+def require_sound(fits: Iterable[tuple[str, bm.Fit]]) -> None:
+    """Stop where draws failed a check, or two engines disagree: such numbers are not printed."""
+    lines = [
+        f"{key} ({fit.analysis}): {check.name} is {check.value:.4g}, limit {check.limit:g}. {check.advice}"
+        for key, fit in fits
+        if not fit.exact or fit.second is not None
+        for check in fit.checks
+        if not check.ok
+    ]
+    if lines:
+        raise bm.InferenceError("\n".join(lines))
 
 
 def readings(
@@ -133,9 +176,11 @@ def moderated_model(protocol_outcome: bm.Outcome, effects: bm.Effects) -> tuple[
     return (found.model if found.ok else None), found.reason, tuple(dict.fromkeys((*single, *found.left_out)))
 
 
-def _fit(effects: bm.Effects, model: bm.Model, key: str, engine: str, **options: Any) -> bm.Fit:
+def fitted(effects: bm.Effects, model: bm.Model, key: str, engine: str, told: list[str], **options: Any) -> bm.Fit:
+    """Fit, with the outcome's key in front of what goes wrong; what the sampler says is kept in ``told``."""
     try:
-        return bm.fit(effects, model, engine=cast(Any, engine), **options)
+        with noted(told):
+            return bm.fit(effects, model, engine=cast(Any, engine), **options)
     except (bm.ModelError, bm.InferenceError) as error:
         raise type(error)(f"{key}: {error}") from error
 
@@ -156,18 +201,23 @@ def from_protocol(
             "seed": protocol.sampling.seed if protocol.sampling is not None else 1,
             "outcome": outcome,
             "hashes": hashes_of(protocol, reading.sha256),
+            "settings": settings_of(protocol),
         }
-        pooled = _fit(reading.effects, analysis_model(outcome), key, **options)
+        heard = list(told)
+        pooled = fitted(reading.effects, analysis_model(outcome), key, told=heard, **options)
         second, reason = None, ""
         left_out: tuple[str, ...] = ()
         if moderated:
             model, reason, left_out = moderated_model(outcome, reading.effects)
             if model is not None:
-                second = _fit(reading.effects, model, key, analysis="moderated", **options)
+                second = fitted(reading.effects, model, key, told=heard, analysis="moderated", **options)
+        require_sound((key, item) for item in (pooled, second) if item is not None)
         analyses.append(
             Analysis(
-                key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds, told,
-                tuple(f"excluded: row {item.row} ({item.study}): {item.reason}" for item in reading.excluded),
+                key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds, tuple(heard),
+                tuple(
+                    f"excluded: row {item.row} ({item.study}): {item.reason.rstrip('.')}" for item in reading.excluded
+                ),
             )
         )  # fmt: skip
     return analyses
@@ -286,7 +336,7 @@ def from_table(
         }
     hashes = {"data": str(frame.attrs["sha256"])}
     return [
-        Analysis(name, _fit(item, model, name, "auto", hashes=hashes), None, NO_MODERATORS, (), sources, marks,
+        Analysis(name, fitted(item, model, name, "auto", told, hashes=hashes), None, NO_MODERATORS, (), sources, marks,
                  tuple(told))
         for name, item in effects.items()
     ]  # fmt: skip

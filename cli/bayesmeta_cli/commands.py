@@ -15,11 +15,15 @@ from bayesmeta_cli import views
 from bayesmeta_cli.analyses import (
     Analysis,
     chosen,
+    fitted,
     from_protocol,
     hashes_of,
+    is_moderated,
     moderated_model,
     pairs,
     readings,
+    require_sound,
+    settings_of,
     touches_data,
 )
 from bayesmeta_cli.files import existing, pin, plot_paths, staged
@@ -205,6 +209,8 @@ def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path
             for found, name in ((item.pooled, item.key), (item.moderated, f"{item.key}.moderated")):
                 if found is not None:
                     files[name] = found.save(place / f"{name}.nc").name
+                    if found.second is not None:
+                        files[f"{name}.nuts"] = found.second.save(place / f"{name}.nuts.nc").name
         record = run_record(
             {item.key: _fits([item]) for item in analyses},
             files,
@@ -358,31 +364,35 @@ def sensitivity(path: Path, names: Sequence[str], leave_one_out: bool, cumulativ
 
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
-    analyses = from_protocol(protocol, names, moderated=False)
+    analyses = from_protocol(protocol, names)
     results = []
     for item in track(analyses, "sensitivity"):
         fits, not_done, priors_only = _variations(protocol, item)
         frame = bm.sensitivity.variation_table(fits)
+        moderated = {name: fit for name, fit in fits.items() if fit.analysis == "moderated"}
+        if moderated and item.moderated is not None:
+            moderated = {MAIN: item.moderated, **moderated}
+        contrasts = bm.sensitivity.contrast_variations(moderated)
         extra = []
-        if leave_one_out and item.pooled.effects.n_trials > 1:
+        if leave_one_out and item.pooled.effects.n_trials > 1 and item.pooled.exact:
             extra.append(("without", bm.sensitivity.leave_one_out(item.pooled)))
-        if cumulative:
+        if cumulative and item.pooled.exact:
             extra.append(("adding", bm.sensitivity.cumulative_table(item.pooled.effects, item.pooled.model)))
-        results.append((item, frame, priors_only, not_done, extra))
+        results.append((item, frame, priors_only, not_done, extra, contrasts))
     show(
         json,
         csv,
         lambda: [
             sensitivity_record(
                 item.pooled, item.key, frame, priors_only=priors_only, not_done=not_done, warnings=item.told,
-                leave_one_out=dict(extra).get("without"), cumulative=dict(extra).get("adding"),
+                leave_one_out=dict(extra).get("without"), cumulative=dict(extra).get("adding"), contrasts=contrasts,
             )
-            for item, frame, priors_only, not_done, extra in results
+            for item, frame, priors_only, not_done, extra, contrasts in results
         ],
         lambda: _stacked((item.key, item.pooled.effects, frame) for item, frame, *_ in results),
         lambda: "\n".join(
-            views.sensitivity_view(item, frame, priors_only, not_done, extra)
-            for item, frame, priors_only, not_done, extra in results
+            views.sensitivity_view(item, frame, priors_only, not_done, extra, contrasts)
+            for item, frame, priors_only, not_done, extra, contrasts in results
         ),
     )  # fmt: skip
 
@@ -411,16 +421,26 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
 
     outcome = declared.outcomes[item.key]
     effects = item.pooled.effects
+    told = list(item.told)
     # data are read again only where a change can touch them
     if touches_data(declared):
-        told = list(item.told)
         with noted(told):
             effects = read_outcome(vary(protocol, declared.name), item.key).effects
-    options: dict[str, Any] = {"outcome": outcome, "hashes": hashes_of(protocol, item.pooled.hashes.get("data"))}
-    if {"moderators", "interactions"} & set(declared.changes):
-        model, reason, _ = moderated_model(outcome, effects)
-        return reason if model is None else bm.fit(effects, model, analysis="moderated", **options)
-    return bm.fit(effects, analysis_model(outcome), **options)
+    options: dict[str, Any] = {
+        "outcome": outcome,
+        "hashes": hashes_of(protocol, item.pooled.hashes.get("data")),
+        "seed": item.pooled.seed,
+        "settings": settings_of(protocol),
+    }
+    model, reason = analysis_model(outcome), ""
+    if is_moderated(declared):
+        found, reason, _ = moderated_model(outcome, effects)
+        if found is None:
+            return reason
+        model, options["analysis"] = found, "moderated"
+    fit = fitted(effects, model, item.key, outcome.engine, told, **options)
+    require_sound([(f"{item.key}, {declared.name}", fit)])
+    return fit
 
 
 # -- plots -------------------------------------------------------------------------------------------------------------

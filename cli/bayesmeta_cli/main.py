@@ -133,7 +133,7 @@ def fit(
     ] = None,
     outcome: OutcomeNames = None,
     engine: Annotated[
-        str | None, typer.Option("--engine", metavar="auto|exact", help="Default: the protocol's.")
+        str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
     ] = None,
     json: Json = False,
     csv: Csv = False,
@@ -142,6 +142,24 @@ def fit(
     from bayesmeta_cli import commands
 
     raise typer.Exit(commands.fit(path, output, outcome or [], engine, json, csv))
+
+
+@app.command()
+def joint(
+    path: ProtocolFile,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for joint.nc, the joint draws.")
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also with working correlations 0.2, 0.5 and 0.8.")
+    ] = False,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Fit the outcomes under [joint] together: what borrowing changes, at least m of n, benefit without harm."""
+    from bayesmeta_cli import joint as commands
+
+    commands.joint(path, output, sensitivity, json, csv)
 
 
 @app.command()

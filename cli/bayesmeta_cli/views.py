@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bayesmeta as bm
+from bayesmeta.posterior import comparable
 from bayesmeta_cli.render import (
     amount,
     is_number,
@@ -22,6 +23,7 @@ from bayesmeta_cli.render import (
     together,
     wrapped,
 )
+from bayesmeta_cli.views_models import engine_lines, further, label_of, trial_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,8 +91,24 @@ def _heading(analysis: Analysis) -> list[str]:
     if fit.analysis == "moderated":
         lines.append(wrapped("Moderated fit: mu is the mean over the observed mix of its moderators."))
         lines.append(wrapped(_coefficient_priors(fit, analysis)))
+    for name, part in _further_parts(fit):
+        lines.append(wrapped(f"{name}: {part}."))
+    lines += [wrapped(text) for text in engine_lines(fit)]
     lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
     return [*lines, ""]
+
+
+def _further_parts(fit: bm.Fit) -> list[tuple[str, str]]:
+    """Parts of the model beyond mean, heterogeneity and coefficients, in words."""
+    model = fit.model
+    parts: list[tuple[str, Any]] = [
+        ("Prior of tau_within", model.cluster_tau),
+        ("True effects", model.random),
+        ("Likelihood", None if model.likelihood == "normal" else f"{model.likelihood}, baseline {model.baseline!r}"),
+        ("Standard deviations not reported", model.missing_sd),
+        *((f"Not reported: {name}", prior) for name, prior in model.derived.items()),
+    ]
+    return [(name, str(part)) for name, part in parts if part is not None]
 
 
 def _coefficient_priors(fit: bm.Fit, analysis: Analysis) -> str:
@@ -103,6 +121,8 @@ def _quantity_table(fit: bm.Fit) -> str:
     natural = bm.summarize(fit, scale="natural")
     rows: list[tuple[Any, ...]] = [(label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
             for name, label in _QUANTITIES if name in natural.index]  # fmt: skip
+    for name in further(fit):
+        rows.append((label_of(name), *(natural.loc[name, column] for column in ("median", "lower", "upper"))))
     classical = bm.compare_table(fit.effects, fit, scale="natural")
     remarks = [f"Medians with 95 % central credible intervals.{scale_words(fit.effects.measure)}"]
     for method in ("REML + HKSJ", "common effect"):
@@ -120,6 +140,10 @@ def _quantity_table(fit: bm.Fit) -> str:
             rows.append(("  its tau", line["tau"], "", ""))
             remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
             remarks += _hksj_remarks(fit, classical)
+            if fit.model.cluster_tau is not None:
+                remarks.append(
+                    "It has one SD between rows, with correlation rho inside a trial, and none within trials."
+                )
     written = _written(fit, [[None if value == "" else value for value in row[1:]] for row in rows])
     cells = [
         [row[0], *("" if value == "" else text for value, text in zip(row[1:], texts, strict=True))]
@@ -221,6 +245,7 @@ def fit_view(analysis: Analysis) -> str:
     lines = [*_heading(analysis), _quantity_table(analysis.pooled), ""]
     for block in _probabilities(analysis):
         lines += [block, ""]
+    lines += trial_lines(analysis.pooled)
     lines += [*_moderated_view(analysis), wrapped(sentence(analysis)), ""]
     return "\n".join(lines)
 
@@ -234,7 +259,9 @@ def _moderated_view(analysis: Analysis) -> list[str]:
     if analysis.moderated is None:
         return [wrapped(f"Moderated: {analysis.reason}.{left}"), ""]
     fit = analysis.moderated
-    lines = [wrapped(f"Moderated: {analysis.reason}.{left} {_coefficient_priors(fit, analysis)}"), ""]
+    lines = [wrapped(f"Moderated: {analysis.reason}.{left} {_coefficient_priors(fit, analysis)}")]
+    lines += [wrapped(f"Imputed: {name} by {item!r}.") for name, item in fit.model.missing.items()]
+    lines += [*(wrapped(text) for text in engine_lines(fit)), ""]
     contrasts = bm.contrast_table(fit)
     higher = fit.effects.better == "higher"
     kind = bm.measures.measure(fit.effects.measure)
@@ -262,7 +289,7 @@ def _moderated_view(analysis: Analysis) -> list[str]:
                 cell.append(bm.percent(p))
         note = "Medians with 95 % central credible intervals; new: 95 % central interval of a new setting. Other "
         lines += [table(heads, cells), wrapped(note + "moderators are averaged over the observed mix."), ""]
-    return lines
+    return lines + trial_lines(fit)
 
 
 def pool_view(analysis: Analysis) -> str:
@@ -317,8 +344,11 @@ def compare_view(analysis: Analysis) -> str:
     lines = _heading(analysis)
     if analysis.pooled.analysis != "moderated":
         lines += [compare_block(analysis.pooled), ""]
-    if analysis.moderated is not None and not any(":" in term for term in analysis.moderated.model.beta):
+    if analysis.moderated is not None and comparable(analysis.moderated):
         lines += [_coefficient_block(analysis.moderated), ""]
+    elif analysis.moderated is not None:
+        reason = "interactions, curves and imputed values have no classical counterpart"
+        lines += [wrapped(f"Moderators: no comparison, because {reason}."), ""]
     elif analysis.reason:
         lines += [wrapped(f"Moderators: {analysis.reason}."), ""]
     return "\n".join(lines)
@@ -377,6 +407,7 @@ def sensitivity_view(
     priors_only: Sequence[str],
     not_done: Mapping[str, str],
     extra: Sequence[tuple[str, pd.DataFrame]] = (),
+    contrasts: pd.DataFrame | None = None,
 ) -> str:
     """One outcome of `sensitivity`: declared analyses, ranges, and trials left out or added."""
     kind = bm.measures.measure(analysis.pooled.effects.measure)
@@ -398,10 +429,21 @@ def sensitivity_view(
         lines += [*_range_lines(bm.sensitivity.prior_range(variations[inside]), "prior range"), ""]
         lines += [*_range_lines(bm.sensitivity.prior_range(variations), "range, all analyses")]
         lines += [wrapped("Categories of probability are cut at 5, 50, 80 and 95 %."), ""]
+    if contrasts is not None and len(contrasts):
+        lines += [_contrast_variations(contrasts, kind), ""]
     lines += [wrapped(f"{name}: {reason}") for name, reason in not_done.items()] + ([""] if not_done else [])
     for what, frame in extra:
         lines += [_refits(what, frame, kind), ""]
     return "\n".join(lines)
+
+
+def _contrast_variations(contrasts: pd.DataFrame, kind: bm.measures.Measure) -> str:
+    back = kind.back if kind.log else np.asarray
+    values = together([back(contrasts[column].to_numpy(float)).tolist() for column in ("median", "lower", "upper")])
+    names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
+    cells = [list(row) for row in zip(contrasts["analysis"], contrasts["k"].astype(str), names, *values, strict=True)]
+    note = "The moderated analysis: medians with 95 % central credible intervals of differences between trials."
+    return table(["analysis", "k", "difference", "median", "lower", "upper"], cells) + "\n" + wrapped(note)
 
 
 def _refits(what: str, frame: pd.DataFrame, kind: bm.measures.Measure) -> str:

@@ -42,6 +42,7 @@ _HOMES = {
     "Exchangeable": "model",
     "MissingLevels": "model",
     "MissingNumeric": "model",
+    "JointModel": "joint",
     "MissingSD": "model",
     "Monotone": "model",
     "OutlierEffects": "model",
@@ -72,6 +73,7 @@ _HOMES = {
     "estimable": "design",
     "estimate_words": "decision",
     "fit": "inference",
+    "fit_joint": "joint",
     "heterogeneity_table": "posterior",
     "load": "result",
     "marginal": "quantities",
@@ -117,6 +119,7 @@ if TYPE_CHECKING:
         ProtocolError,
     )
     from bayesmeta.inference import fit
+    from bayesmeta.joint import JointModel, fit_joint
     from bayesmeta.model import (
         Coefficient,
         Exchangeable,

@@ -10,15 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.distributions import Normal
 from bayesmeta.hierarchy import Hierarchy
 from bayesmeta.model import OutlierEffects, StudentEffects
+from bayesmeta.prior_tables import resolve
 
 __all__ = [
     "MIXING_PLACES",
     "MIXING_STEP",
     "Conditional",
+    "collapsible",
     "component_count",
     "condition",
+    "draw_coefficients",
     "estimates",
     "from_sd",
     "mixing_nodes",
@@ -147,6 +151,45 @@ def condition(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Conditional:
         for number, values in zip(h.unit.tolist(), summed, strict=True):
             log_likelihood[number] = np.logaddexp(log_likelihood[number], values)
     return Conditional(log_weight, log_likelihood, h.rotate(eta), residual, a, spread, cluster_variance)
+
+
+def collapsible(h: Hierarchy) -> bool:
+    """Whether the coefficients are integrated out as well: with imputed numeric moderators, in plain normal models.
+
+    A slope and the values that it multiplies have a posterior that is hard to walk in; given those values the
+    coefficients are Gaussian, and need not be walked in at all.
+    """
+    model = h.model
+    plain = model.random is None and model.likelihood == "normal" and not h.levels and h.cluster is None
+    normal = all(
+        term.sd is not None or (term.prior is not None and resolve(term.prior).name in ("normal", "flat"))
+        for term in h.design.terms
+    )
+    return bool(h.imputed) and plain and normal
+
+
+def draw_coefficients(h: Hierarchy, draws: Mapping[str, FloatArray], rng: np.random.Generator) -> FloatArray:
+    """Draw the coefficients given everything else, where `collapsible`; shape (p, N)."""
+    tau = draws["tau"]
+    size, p = tau.size, h.design.p
+    X = np.repeat(h.X[:, :, None], size, axis=2)
+    for item in h.imputed:
+        X[:, item.column] += item.place @ ((draws[f"missing[{item.name}]"] - item.centre) / item.per)
+    y, a, _ = estimates(h, draws, size)
+    X, y = h.rotate(X), h.rotate(np.broadcast_to(y, (h.row.size, size)))
+    weight = 1 / (a + h.b[:, None] * tau**2)
+    mean, precision = np.zeros((p, size)), np.zeros((p, size))
+    for number, term in enumerate(h.design.terms):
+        scale = h.design.prior_scale[term.columns][:, None]
+        if term.sd is not None:
+            precision[term.columns] = 1 / (scale * draws[f"sd{number}"]) ** 2
+        elif term.prior is not None and isinstance(kernel := resolve(term.prior), Normal):
+            mean[term.columns], precision[term.columns] = kernel.mean, 1 / (scale * kernel.sd) ** 2
+    A = np.einsum("ein,en,ejn->nij", X, weight, X) + np.einsum("in,ij->nij", precision, np.eye(p))
+    b = np.einsum("ein,en->ni", X, weight * y) + (precision * mean).T
+    L = np.linalg.cholesky(A)
+    half = np.linalg.solve(L, b[:, :, None]) + rng.standard_normal((size, p, 1))
+    return np.linalg.solve(np.swapaxes(L, 1, 2), half)[:, :, 0].T
 
 
 def spreads(h: Hierarchy, draws: Mapping[str, FloatArray]) -> FloatArray:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
+from bayesmeta.curves import Line
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.marginals import IntervalKind, mixture_cdf
@@ -31,6 +32,7 @@ from bayesmeta.result import Fit
 
 __all__ = [
     "bayes_factor",
+    "comparable",
     "compare_coefficients",
     "compare_table",
     "contrast_table",
@@ -483,6 +485,14 @@ def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, A
     }
 
 
+def comparable(fit: Fit) -> bool:
+    """Whether classical meta-regression asks the question of a moderated fit: no interaction, curve or imputed value."""
+    factors = fit.design.factors.values()
+    straight = all(factor.levels or isinstance(factor.curve, Line) for factor in factors)
+    whole = not any(factor.missing.any() for factor in factors)
+    return bool(factors) and straight and whole and not any(":" in name for name in fit.model.beta)
+
+
 def compare_coefficients(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     """Contrasts and slopes of a moderated fit beside classical meta-regression (REML, Knapp-Hartung).
 
@@ -508,8 +518,11 @@ def compare_coefficients(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     Knapp G, Hartung J. Stat Med 2003;22:2693-2710. doi:10.1002/sim.1482
     """
     factors = fit.design.factors
-    if not factors or any(":" in name for name in fit.model.beta):
-        raise ModelError("the fit has no moderators, or interactions, whose classical coding is another one.")
+    if not comparable(fit):
+        raise ModelError(
+            "classical meta-regression has no counterpart of this fit: it has no moderators, or interactions, a curve or "
+            "imputed values among them."
+        )
     references = {name: str(factor.reference) for name, factor in factors.items() if factor.levels}
     classical = metaregression(
         fit.effects, list(factors), method="REML", ci="hksj", level=level, rho=fit.model.rho, reference=references

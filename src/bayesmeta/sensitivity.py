@@ -17,11 +17,11 @@ from bayesmeta.hierarchy import units_of
 from bayesmeta.inference import fit
 from bayesmeta.model import Model
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, probability, summarize
+from bayesmeta.posterior import LEVEL, contrast_table, probability, summarize
 from bayesmeta.problem import left_out_covariance
 from bayesmeta.result import Fit
 
-__all__ = ["cumulative_table", "leave_one_out", "prior_range", "variation_table"]
+__all__ = ["contrast_variations", "cumulative_table", "leave_one_out", "prior_range", "variation_table"]
 
 FloatArray = NDArray[np.float64]
 
@@ -83,6 +83,28 @@ def variation_table(
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
     return frame
+
+
+def contrast_variations(fits: Mapping[str, Fit], *, level: float = LEVEL) -> pd.DataFrame:
+    """Contrasts and slopes of moderated fits, one line per analysis and contrast.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        By name; the first is the main analysis.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``analysis k`` and those of `bayesmeta.contrast_table`; empty without fits.
+    """
+    parts = []
+    for name, item in fits.items():
+        table = contrast_table(item, level=level)
+        table.insert(0, "analysis", name)
+        table.insert(1, "k", item.effects.k)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["analysis", "k"])
 
 
 def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.95)) -> pd.DataFrame:

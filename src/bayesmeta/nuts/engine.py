@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.conditional import Conditional, component_count, condition, study_draws
+from bayesmeta.conditional import Conditional, component_count, condition, draw_coefficients, study_draws
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, Check
 from bayesmeta.generative import new_study
@@ -84,12 +84,14 @@ def _flat(values: FloatArray) -> FloatArray:
 def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) -> Sample:
     """Draw study effects and a new study's deviation given the sampled parameters, and name every quantity."""
     model = h.model
-    shape = raw.draws["coefficients"].shape[-2:]
+    shape = next(iter(raw.draws.values())).shape[-2:]
     size = shape[0] * shape[1]
     # a stream of its own, so that the sampler's and this one's numbers never coincide
     rng = np.random.default_rng([seed, 1])
     draws = {name: _flat(values) for name, values in raw.draws.items()}
     draws.setdefault("tau", np.zeros(size))
+    if "coefficients" not in draws:
+        draws["coefficients"] = draw_coefficients(h, draws, rng)
     others: dict[str, FloatArray]
     if model.likelihood == "binomial":
         theta, others = draws["theta"], {}

@@ -13,11 +13,13 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP
+from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP, collapsible
+from bayesmeta.distributions import Normal
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
 from bayesmeta.nuts.running import Graph
 from bayesmeta.nuts.variables import Data, deviation, family, log_density, variable, vector
+from bayesmeta.prior_tables import resolve
 
 __all__ = ["build_graph", "signature"]
 
@@ -86,9 +88,13 @@ def build_graph(h: Hierarchy) -> Graph:
     """Write the model down for PyMC."""
     data = Data()
     model = h.model
+    collapsed = collapsible(h)
     with pm.Model() as graph:
-        beta, keep = _coefficients(h, data)
-        keep = ["coefficients", *keep]
+        keep: list[str] = []
+        beta: Any = None
+        if not collapsed:
+            beta, names = _coefficients(h, data)
+            keep += ["coefficients", *names]
         tau: Any = pt.as_tensor_variable(0.0)
         if model.tau is not None:
             # under heavy tails tau stays clear of zero, and its two signs would be two separate modes
@@ -98,7 +104,9 @@ def build_graph(h: Hierarchy) -> Graph:
             if model.tau.name == "jeffreys":
                 a, b = data("jeffreys_a", h.a), data("jeffreys_b", h.b)
                 pm.Potential("jeffreys", pt.log(tau) + 0.5 * pt.log(pt.sum((b / (a + tau**2 * b)) ** 2)))
-        if model.likelihood == "binomial":
+        if collapsed:
+            keep += _collapsed(h, tau, data)
+        elif model.likelihood == "binomial":
             keep += _binomial(h, beta, tau, data)
         else:
             keep += _normal(h, beta, tau, data)
@@ -181,6 +189,74 @@ def _student(h: Hierarchy, parts: tuple[Any, ...], tau: Any, df: Any, logdet: An
     by_scenario = pt.dot(rows, data("group", _indicator(h.scenario, h.unit.size)))
     table = by_scenario - 0.5 * logdet + (log_density + pt.log(MIXING_STEP * spread))[:, None]
     return _over_scenarios(h, table, data)
+
+
+def _collapsed(h: Hierarchy, tau: Any, data: Data) -> list[str]:
+    """Normal likelihood with study effects and coefficients integrated out; only values and spreads are sampled."""
+    keep: list[str] = []
+    X = data("X", h.X)
+    columns = [X[:, j] for j in range(h.design.p)]
+    for item in h.imputed:
+        x, names = _missing_numeric(item, data)
+        keep += names
+        moved = pt.dot(data(f"place_{item.name}", item.place), (x - item.centre) / item.per)
+        columns[item.column] = columns[item.column] + moved
+    y, a, scale, names = _estimates(h, data)
+    keep += names
+    if h.turns:
+        turn = data("forward", h.rotation_matrix)
+        columns, y = [pt.dot(turn, column) for column in columns], pt.dot(turn, y)
+    weight = 1 / (a + data("b", h.b) * tau**2)
+    precision, mean, names = _normal_priors(h, data)
+    keep += names
+    p = h.design.p
+    A = [[pt.sum(columns[i] * weight * columns[j]) for j in range(i + 1)] for i in range(p)]
+    right = [pt.sum(columns[i] * weight * y) + precision[i] * mean[i] for i in range(p)]
+    for i in range(p):
+        A[i][i] = A[i][i] + precision[i]
+    # Cholesky factor and forward substitution, written out: p is the number of coefficients
+    L: list[list[Any]] = []
+    solved: list[Any] = []
+    for i in range(p):
+        row: list[Any] = []
+        for j in range(i):
+            row.append((A[i][j] - sum(row[m] * L[j][m] for m in range(j))) / L[j][j])
+        row.append(pt.sqrt(A[i][i] - sum(value**2 for value in row)))
+        solved.append((right[i] - sum(row[m] * solved[m] for m in range(i))) / row[i])
+        L.append(row)
+    total = pt.sum(0.5 * pt.log(weight) - 0.5 * weight * y**2 + scale) - 0.5 * pt.sum(data("logdet", h.logdet))
+    for i in range(p):
+        total = total + 0.5 * solved[i] ** 2 - pt.log(L[i][i]) - 0.5 * precision[i] * mean[i] ** 2
+        if not isinstance(precision[i], float):
+            total = total + 0.5 * pt.log(precision[i])
+    pm.Potential("likelihood", total)
+    return keep
+
+
+def _normal_priors(h: Hierarchy, data: Data) -> tuple[list[Any], list[Any], list[str]]:
+    """Prior precision and mean of every coefficient; a flat one has precision 0.0."""
+    precision: list[Any] = []
+    mean: list[Any] = []
+    keep: list[str] = []
+    for number, term in enumerate(h.design.terms):
+        factor = h.design.prior_scale[term.columns]
+        if term.sd is not None:
+            spread = deviation(f"sd{number}", term.sd, data)
+            keep.append(f"sd{number}")
+            precision += [1 / (spread * value) ** 2 for value in factor.tolist()]
+            mean += [0.0] * factor.size
+            continue
+        assert term.prior is not None
+        kernel = resolve(term.prior)
+        if isinstance(kernel, Normal):
+            own = data(f"prior_b{number}_precision", 1 / np.square(kernel.sd * factor))
+            precision += [own[i] for i in range(factor.size)]
+            centre = data(f"prior_b{number}_mean", kernel.mean)
+            mean += [centre] * factor.size
+        else:
+            precision += [0.0] * factor.size
+            mean += [0.0] * factor.size
+    return precision, mean, keep
 
 
 def _indicator(labels: np.ndarray, count: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayesmeta.decision import HONESTY, benefit_sentence, benefit_table
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, compare_coefficients, compare_table, contrast_table, study_table
+from bayesmeta.posterior import LEVEL, comparable, compare_coefficients, compare_table, contrast_table, study_table
 from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
 from bayesmeta.records.levels import level_table
 from bayesmeta.records.parts import (
@@ -19,13 +19,16 @@ from bayesmeta.records.parts import (
     check_rows,
     classical_record,
     headline,
+    other_records,
     prior_records,
+    sampler_record,
     stated_thresholds,
     unreportable,
 )
 from bayesmeta.sensitivity import prior_range
 
 if TYPE_CHECKING:
+    from bayesmeta.joint import JointFit
     from bayesmeta.result import Fit
     from bayesmeta.studies import Reading
 
@@ -34,6 +37,7 @@ __all__ = [
     "check_record",
     "compare_record",
     "fit_record",
+    "joint_record",
     "pool_record",
     "run_record",
     "sensitivity_record",
@@ -87,12 +91,15 @@ def _moderated(fit: Fit | None, reason: str, left_out: Sequence[str], level: flo
         "log_evidence": None,
         "contrasts": [],
         "levels": [],
+        "others": [],
+        "sampler": None,
     }
     if fit is not None:
         record["priors"] = prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
         record["log_evidence"] = plain(fit.log_evidence)
         record["contrasts"] = table_records(contrast_table(fit, level=level))
         record["levels"] = table_records(level_table(fit, level=level))
+        record["others"], record["sampler"] = other_records(fit, level), sampler_record(fit)
     return record
 
 
@@ -172,7 +179,10 @@ def run_record(
         "seed": seed,
         "outcomes": {
             key: {
-                "files": {fit.analysis: files[_file_key(key, fit)] for fit in group},
+                "files": {
+                    **{fit.analysis: files[_file_key(key, fit)] for fit in group},
+                    **{f"{fit.analysis}.nuts": files[f"{_file_key(key, fit)}.nuts"] for fit in group if fit.second},
+                },
                 "k": group[0].effects.k,
                 "trials": group[0].effects.n_trials,
                 "engine": group[0].engine,
@@ -195,7 +205,8 @@ def compare_record(
 ) -> dict[str, Any]:
     """Bayesian beside classical pooling of the same rows, and of the moderators where they are estimable."""
     moderators = None
-    if moderated is not None and not any(":" in term for term in moderated.model.beta):
+    # interactions, curves and imputed moderators have no classical counterpart that asks the same question
+    if moderated is not None and comparable(moderated):
         table = compare_coefficients(moderated, level=level)
         moderators = {
             "contrasts": table_records(table.drop(columns="level")),
@@ -239,6 +250,7 @@ def sensitivity_record(
     priors_only: Sequence[str] = (),
     leave_one_out: pd.DataFrame | None = None,
     cumulative: pd.DataFrame | None = None,
+    contrasts: pd.DataFrame | None = None,
     not_done: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     level: float = LEVEL,
@@ -251,6 +263,8 @@ def sensitivity_record(
         From `bayesmeta.sensitivity.variation_table`; the first line is the main analysis.
     priors_only : sequence of str
         The lines (the main one included) that differ in priors alone: the prior range.
+    contrasts : pandas.DataFrame, optional
+        From `bayesmeta.sensitivity.contrast_variations`: variations of the moderated analysis.
     not_done : mapping
         Declared analyses that could not be run, with the reason.
     """
@@ -258,6 +272,7 @@ def sensitivity_record(
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
         "analyses_run": table_records(table),
+        "contrasts": [] if contrasts is None else table_records(contrasts),
         "not_done": dict(not_done or {}),
         "prior_range": table_records(prior_range(table[table["analysis"].isin(list(priors_only))])),
         "range": table_records(prior_range(table)),
@@ -266,6 +281,35 @@ def sensitivity_record(
         "cumulative": None if cumulative is None else table_records(cumulative),
         "honesty": HONESTY,
     }
+
+
+def joint_record(
+    joint: JointFit, tables: Mapping[str, pd.DataFrame], *, warnings: Sequence[str] = (), level: float = LEVEL
+) -> dict[str, Any]:
+    """Several outcomes together: what was assumed, every table, and the checks of the draws.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        ``correlations``, ``borrowing`` and, where thresholds are stated, ``at_least`` and ``without_harm``; and
+        ``working_correlation`` where asked.
+    """
+    scales = {scale_name(item.measure) for item in joint.effects.effects.values()}
+    fits = list(joint.fits.values())
+    return {
+        **head(None, level=level, warnings=warnings),
+        "scale": scales.pop() if len(scales) == 1 else None,
+        "outcomes": [about(fit, name) for name, fit in joint.fits.items()],
+        "priors": {name: prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
+                   for name, fit in joint.fits.items()},
+        "correlation": joint.model.correlation,
+        "eta": joint.model.eta,
+        "sampler": sampler_record(fits[0]),
+        **{name: table_records(tables[name]) if name in tables else None
+           for name in ("correlations", "borrowing", "at_least", "without_harm", "working_correlation")},
+        "checks": check_rows(fits[0]),
+        "honesty": HONESTY,
+    }  # fmt: skip
 
 
 def check_record(

@@ -22,7 +22,9 @@ __all__ = [
     "check_rows",
     "classical_record",
     "headline",
+    "other_records",
     "prior_records",
+    "sampler_record",
     "stated_thresholds",
     "unreportable",
 ]
@@ -85,10 +87,34 @@ def bayes_record(fit: Fit, level: float) -> dict[str, Any]:
     return {
         "engine": fit.engine,
         **{name: _moments(table.loc[name]) if name in table.index else None for name in ("mu", "tau", "theta_new")},
+        "others": other_records(fit, level),
+        "sampler": sampler_record(fit),
         "log_evidence": plain(fit.log_evidence),
         "p_below_null": probability(fit, "mu", below=0.0),
         "p_new_below_null": probability(fit, "theta_new", below=0.0),
     }
+
+
+_NAMED_ELSEWHERE = ("mu", "tau", "theta_new")
+
+
+def other_records(fit: Fit, level: float) -> list[dict[str, Any]]:
+    """Every quantity that a summary holds beyond the mean, its heterogeneity, a new setting and the coefficients."""
+    table = summarize(fit, level=level)
+    return [
+        plain({"name": name, **{column: row[column] for column in ("mean", "sd", "median", "lower", "upper", "mcse")}})
+        for name, row in zip(table.index, table.to_dict("records"), strict=True)
+        if name not in _NAMED_ELSEWHERE and not str(name).startswith("beta[")
+    ]
+
+
+def sampler_record(fit: Fit) -> dict[str, Any] | None:
+    """How draws were made, and the Monte Carlo standard errors of the means; None for an exact fit."""
+    if fit.exact:
+        return None
+    table = summarize(fit)["mcse"].to_dict()
+    errors = {name: float(table[name]) for name in _NAMED_ELSEWHERE if name in table}
+    return plain({**fit.sample.settings, "seed": fit.seed, "mcse": errors})
 
 
 def about(fit: Fit, name: str | None) -> dict[str, Any]:
@@ -111,6 +137,11 @@ def about(fit: Fit, name: str | None) -> dict[str, Any]:
 def prior_records(fit: Fit, sources: Mapping[str, str]) -> dict[str, Any]:
     """Prior of every role in its text form, with its source; None where none is stated."""
     stated = {"mu": repr(fit.model.mu), "tau": repr(fit.model.tau)}
+    for role in ("cluster_tau", "random", "baseline", "missing_sd"):
+        if getattr(fit.model, role) is not None:
+            stated[role] = repr(getattr(fit.model, role))
+    for role in ("missing", "derived"):
+        stated |= {f"{role}.{name}": repr(item) for name, item in getattr(fit.model, role).items()}
     record = {name: {"prior": text, "source": sources.get(name) or None} for name, text in stated.items()}
     for name, coefficient in fit.model.beta.items():
         source = sources.get(f"beta.{name}") or sources.get("beta") or DEFAULT_COEFFICIENT_SOURCE
@@ -168,9 +199,12 @@ def data_notes(fit: Fit) -> tuple[str, ...]:
     notes = []
     if effects.blocks:
         rows = sum(len(members) for members, _ in effects.blocks)
+        effect = f"their true effects have correlation rho = {fit.model.rho:g}"
+        if fit.model.cluster_tau is not None:
+            effect = "their true effects share what is common to the trial"
         notes.append(
             f"{rows} rows share patients with another row of their trial: their "
-            f"sampling covariance enters, and their true effects have correlation rho = {fit.model.rho:g}"
+            f"sampling covariance enters, and {effect}"
         )
     for text, labels in found.items():
         which = ", ".join(labels[:SHOWN]) + (" ..." if len(labels) > SHOWN else "")

@@ -1,0 +1,160 @@
+"""The command `joint`: several outcomes of a protocol together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bayesmeta as bm
+from bayesmeta_cli.analyses import readings, settings_of
+from bayesmeta_cli.commands import show
+from bayesmeta_cli.files import existing
+from bayesmeta_cli.messages import noted, say
+from bayesmeta_cli.render import wrapped
+from bayesmeta_cli.views_models import tables_view
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesmeta.joint import JointFit
+
+Tables = dict[str, "pd.DataFrame"]
+_HEADINGS = {
+    "correlations": "Correlation of true effects between trials, in the direction of benefit",
+    "borrowing": "What the outcomes learned from each other: each mean effect alone (exactly) and jointly",
+    "at_least": "Probability that at least m of the outcomes benefit",
+    "without_harm": "Probability of an important benefit with no outcome importantly worse",
+    "working_correlation": "The working correlation within trials, which no trial reports, varied",
+}
+
+
+def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: bool) -> None:
+    """Fit the outcomes that a protocol joins, and print what only a joint model answers."""
+    from bayesmeta.joint import fit_joint
+    from bayesmeta.records import joint_record
+
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    if protocol.joint is None:
+        raise bm.ModelError(
+            f'{path.name}: no outcomes are joined. Add [joint] with outcomes = ["...", "..."] and a correlation.'
+        )
+    found = readings(protocol, list(protocol.joint.outcomes))
+    effects = {key: reading.effects for key, (reading, _) in found.items()}
+    told = [text for _, heard in found.values() for text in heard]
+    settings = settings_of(protocol)
+    seed = protocol.sampling.seed if protocol.sampling is not None else 1
+    with noted(told):
+        fit = fit_joint(
+            effects,
+            bm.JointModel(
+                {key: bm.Model(protocol.outcomes[key].mu, protocol.outcomes[key].tau, rho=protocol.outcomes[key].rho)
+                 for key in effects},
+                correlation=protocol.joint.correlation,
+                eta=protocol.joint.eta,
+            ),
+            seed=seed,
+            settings=settings,
+            outcomes={key: protocol.outcomes[key] for key in effects},
+        )  # fmt: skip
+        _require_sound(fit)
+        tables = _tables(fit, effects, {key: protocol.outcomes[key].primary for key in effects},
+                         sensitivity, settings)  # fmt: skip
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        fit.save(output / "joint.nc")
+        say(f"wrote {output / 'joint.nc'}")
+    show(
+        json,
+        csv,
+        lambda: [joint_record(fit, tables, warnings=told)],
+        lambda: _stacked(tables),
+        lambda: _view(protocol, fit, tables),
+    )
+
+
+def _require_sound(fit: JointFit) -> None:
+    bad = [
+        f"joint: {check.name} is {check.value:.4g}, limit {check.limit:g}. {check.advice}"
+        for check in fit.checks
+        if not check.ok
+    ]
+    if bad:
+        raise bm.InferenceError("\n".join(bad))
+
+
+def _tables(
+    fit: JointFit, effects: Mapping[str, bm.Effects], primary: Mapping[str, bm.Threshold | None], sensitivity: bool,
+    settings: bm.Settings,
+) -> Tables:  # fmt: skip
+    from bayesmeta import joint as questions
+
+    tables = {"correlations": questions.correlation_table(fit), "borrowing": questions.borrowing_table(fit)}
+    stated = {key: item for key, item in primary.items() if item is not None}
+    if len(stated) == len(effects):
+        tables["at_least"] = questions.at_least_table(fit, stated)
+        tables["without_harm"] = questions.without_harm_table(fit, stated)
+    else:
+        say("note: without a primary threshold for every outcome there are no joint probabilities of benefit")
+    if sensitivity:
+        tables["working_correlation"] = questions.working_correlation_table(fit, effects, settings=settings)
+    return tables
+
+
+def _stacked(tables: Tables) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([frame.assign(table=name) for name, frame in tables.items()], ignore_index=True)
+
+
+_SHOWN: dict[str, dict[str, str]] = {
+    "correlations": {
+        "first": "outcome", "second": "with", "trials": "trials", "median": "median", "lower": "lower",
+        "upper": "upper", "p_positive": "P(> 0)",
+    },
+    "borrowing": {
+        "outcome": "outcome", "trials": "trials", "alone": "alone", "alone_lower": "lower", "alone_upper": "upper",
+        "joint": "joint", "joint_lower": "lower ", "joint_upper": "upper ", "width_ratio": "width ratio",
+    },
+    "at_least": {
+        "target": "target", "at_least": "at least", "p_any_benefit": "P(any benefit)",
+        "p_important_benefit": "P(important)", "if_independent": "P(if independent)",
+    },
+    "without_harm": {
+        "target": "target", "outcome": "outcome", "p_important_benefit": "P(important)", "p_no_harm": "P(no harm)",
+        "p_benefit_without_harm": "P(both)",
+    },
+    "working_correlation": {
+        "correlation": "correlation", "outcome": "outcome", "mu": "mean", "lower": "lower", "upper": "upper",
+        "tau": "tau",
+    },
+}  # fmt: skip
+
+
+def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
+    notes = {
+        "correlations": f"Prior: LKJ({fit.model.eta:g}). Trials: those that report both outcomes.",
+        "borrowing": "Medians with 95 % central credible intervals, each in its outcome's own direction. Width ratio: "
+        "width of the joint interval over that alone.",
+        "at_least": "Against the primary threshold of every outcome. If independent: what the same probabilities would "
+        "give if outcomes had nothing to do with each other.",
+        "without_harm": "Any: at least one outcome benefits importantly and none is importantly worse.",
+        "working_correlation": "Every line is a fit of its own.",
+    }
+    parts = [
+        (_HEADINGS[name], frame[list(_SHOWN[name])].rename(columns=_SHOWN[name]), notes[name])
+        for name, frame in tables.items()
+    ]
+    shape = fit.mu.shape
+    counts = ", ".join(
+        f"{key} {item.k} estimates of {item.n_trials} trials" for key, item in fit.effects.effects.items()
+    )
+    told = (
+        f"{counts}. Sampling errors of two outcomes of one trial have working correlation "
+        f"{fit.model.correlation:g}, in the direction of benefit. Sampled by NUTS: {shape[1]} x {shape[2]} draws; "
+        "every check passed."
+    )
+    priors = "; ".join(f"{key}: mu {item.mu!r}, tau {item.tau!r}" for key, item in fit.model.outcomes.items())
+    return "\n".join([wrapped(protocol.title), "", wrapped(told), wrapped(f"Priors: {priors}."), "",
+                      tables_view("Outcomes together", parts)])  # fmt: skip

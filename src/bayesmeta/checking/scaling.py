@@ -1,0 +1,289 @@
+"""Power-scaling: what a little more or less of one prior, or of the data, would change."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.decision import direction
+from bayesmeta.errors import ModelError
+from bayesmeta.inference import fit as fit_model
+from bayesmeta.model import Coefficient, Exchangeable, Model, Spline, Term
+from bayesmeta.outcome import Threshold
+from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import (
+    Cauchy,
+    Exponential,
+    Flat,
+    HalfCauchy,
+    HalfNormal,
+    HalfStudentT,
+    InverseGamma,
+    LogNormal,
+    Normal,
+    Prior,
+    StudentT,
+    Uniform,
+)
+from bayesmeta.quantities import distribution, marginal
+from bayesmeta.result import Fit
+
+__all__ = ["LIMIT", "power_scaling_table", "powered"]
+
+FloatArray = NDArray[np.float64]
+
+#: Sensitivity from which a component matters: Kallioinen et al. 2024, section 3.3; about a mean that moves by 0.3
+#: posterior SDs when the component's power is doubled or halved.
+LIMIT = 0.05
+ALPHAS = (0.99, 1.01)
+LIKELIHOOD = "likelihood"
+
+
+def powered(prior: Prior, alpha: float) -> Prior | None:
+    """Give the prior whose density is proportional to ``density**alpha``, where that has a closed form.
+
+    Normal and half-normal: the SD divided by ``sqrt(alpha)``. Student-t (also half, and Cauchy) with ``df`` degrees of
+    freedom: ``alpha (df + 1) - 1`` of them and the scale that keeps ``df scale**2``. Log-normal, exponential and
+    inverse gamma stay in their families too; uniform and flat stay what they are. None for truncated priors.
+
+    Examples
+    --------
+    >>> powered(Normal(0, 1), 4.0), powered(HalfCauchy(0.5), 2.0)
+    (normal(0, 0.5), halfstudentt(0.28867513459481287, 3))
+    """
+    kernel, root = resolve(prior), math.sqrt(alpha)
+    if isinstance(kernel, (Uniform, Flat)):
+        return kernel
+    if isinstance(kernel, Normal):
+        return Normal(kernel.mean, kernel.sd / root)
+    if isinstance(kernel, HalfNormal):
+        return HalfNormal(kernel.scale / root)
+    if isinstance(kernel, Exponential):
+        return Exponential(kernel.rate * alpha)
+    if isinstance(kernel, LogNormal):
+        return LogNormal(kernel.meanlog + (1 - alpha) * kernel.sdlog**2 / alpha, kernel.sdlog / root)
+    if isinstance(kernel, InverseGamma):
+        shape = alpha * (kernel.shape + 1) - 1
+        return InverseGamma(shape, alpha * kernel.scale) if shape > 0 else None
+    if isinstance(kernel, (StudentT, Cauchy, HalfStudentT, HalfCauchy)):
+        df = float(getattr(kernel, "df", 1.0))
+        new = alpha * (df + 1) - 1
+        if not new > 0:
+            return None
+        scale = kernel.scale * math.sqrt(df / new)
+        return StudentT(kernel.loc, scale, new) if isinstance(kernel, (StudentT, Cauchy)) else HalfStudentT(scale, new)
+    return None
+
+
+def _scaled_term(term: Term, alpha: float, part: str) -> Term | None:
+    """One moderator with its prior to a power; ``part`` is ``beta`` or ``sd``."""
+    if part == "beta":
+        if isinstance(term, Coefficient):
+            prior = powered(term.prior, alpha)
+            return None if prior is None else dataclasses.replace(term, prior=prior)
+        if isinstance(term, Spline):
+            slope = powered(term.slope, alpha)
+            return None if slope is None else dataclasses.replace(term, slope=slope)
+        return None
+    if isinstance(term, (Exchangeable, Spline)):
+        sd = powered(term.sd, alpha)
+        return None if sd is None else dataclasses.replace(term, sd=sd)
+    return None
+
+
+def scaled_model(fit: Fit, component: str, alpha: float) -> Model | None:
+    """Give the model with one prior raised to a power; None where no model of this package is that."""
+    model = fit.model
+    stated = {"mu": ("mu", model.mu), "tau": ("tau", model.tau), "tau_within": ("cluster_tau", model.cluster_tau)}
+    if component in stated:
+        key, prior = stated[component]
+        new = None if prior is None else powered(prior, alpha)
+        return None if new is None else dataclasses.replace(model, **{key: new})  # type: ignore[arg-type]
+    part, _, rest = component.partition("[")
+    name = rest.removesuffix("]").removesuffix(": curve")
+    if name not in model.beta:
+        return None
+    columns = next(term for term in fit.design.terms if term.name == name).width
+    term = model.beta[name]
+    if part == "beta" and isinstance(term, Coefficient) and columns > 1 and not isinstance(resolve(term.prior), Normal):
+        # levels with one mixing scale are a multivariate Student-t, whose power has other degrees of freedom
+        return None
+    new_term = _scaled_term(term, alpha, part)
+    return None if new_term is None else dataclasses.replace(model, beta={**model.beta, name: new_term})
+
+
+def _distance(x: FloatArray, p: FloatArray, q: FloatArray) -> float:
+    """Cumulative Jensen-Shannon distance between two distribution functions on a grid (as ArviZ takes it)."""
+
+    def one(a: FloatArray, b: FloatArray) -> float:
+        middle = 0.5 * (a + b)
+        inner = special.xlogy(a, a) - special.xlogy(a, middle)
+        return float(np.trapezoid(inner, x)) / math.log(2) + 0.5 / math.log(2) * float(np.trapezoid(b - a, x))
+
+    bound = float(np.trapezoid(p + q, x))
+    return math.sqrt(max(one(p, q), 0.0) + max(one(q, p), 0.0)) / math.sqrt(bound)
+
+
+def exact_sensitivity(base: Fit, others: Mapping[float, Fit], name: str) -> float:
+    """Sensitivity of a quantity from exact refits, defined as ArviZ defines it from draws.
+
+    The distance is taken over the range in which 4000 draws would lie, because it depends on the range.
+    """
+    low, high = (float(v) for v in marginal(base, name).quantile(np.array([1 / 4000, 1 - 1 / 4000])))
+    x = np.linspace(low, high, 2001)
+    total = 0.0
+    upper = [distribution(base, name, x, upper=side) for side in (False, True)]
+    for alpha, other in others.items():
+        sides = (distribution(other, name, x, upper=side) for side in (False, True))
+        # below the range of the draws, and above it, ArviZ has nothing either
+        worst = max(_distance(x, a, b) for a, b in zip(upper, sides, strict=True))
+        total += worst / abs(math.log2(alpha)) / len(others)
+    return total
+
+
+def power_scaling_table(fit: Fit, threshold: Threshold | None = None, *, exact: bool = True) -> pd.DataFrame:
+    """Sensitivity of the answers to each prior, and to the data, raised to a power near one.
+
+    A prior's power above one strengthens it, below one weakens it. Values are those of ArviZ's ``psense``: the
+    cumulative Jensen-Shannon distance that the posterior moves per doubling of the power, by Pareto-smoothed importance
+    sampling. For an exact fit the same number is also found by exact refits, wherever the powered prior is a prior
+    again (`powered`).
+
+    Parameters
+    ----------
+    fit : Fit
+        By either engine.
+    threshold : Threshold, optional
+        Default: the primary one of the fit's outcome; without a direction or a threshold there are no probabilities.
+    exact : bool
+        Whether to refit an exact fit with powered priors: two refits per prior.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``quantity component psense exact change exact_change diagnosis``. Components are ``mu``, ``tau``,
+        ``tau_within``, ``beta[...]``, ``sd[...]`` and ``likelihood``. ``change`` is the derivative by log2 of the
+        power: of the posterior mean in posterior SDs, for probabilities in probability; ``exact_change`` the same from
+        the refits. From 0.05 up a prior is called influential: with the likelihood influential too it may
+        conflict with the data, without it the data are weak. Priors of ``df``, shares, imputed values and monotone
+        curves are not scaled.
+
+    References
+    ----------
+    Kallioinen N, Paananen T, Buerkner P-C, Vehtari A. Stat Comput 2024;34:57. doi:10.1007/s11222-023-10366-5
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> from bayesmeta.model import Model
+    >>> table = power_scaling_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table.query("quantity == 'tau' and component == 'tau'")["diagnosis"].item()
+    'influential prior; possible conflict with the data'
+    """
+    quantities = ["mu", *(["tau"] if fit.model.tau is not None else []), "theta_new"]
+    chances = _chances(fit, threshold)
+    tree = fit.tree
+    log_prior = tree["log_prior"].to_dataset() if "log_prior" in tree else {}
+    components = [*(str(name) for name in log_prior), LIKELIHOOD]
+    posterior = tree["posterior"].to_dataset()
+    rows: list[dict[str, object]] = []
+    for component in components:
+        if component == LIKELIHOOD:
+            log = tree["log_likelihood"].to_dataset()["y"].sum("study").values
+        else:
+            log = log_prior[component].values
+        found = _psense(fit, quantities, component)
+        others = _refits(fit, component) if exact and fit.exact and component != LIKELIHOOD else {}
+        for name in quantities:
+            values = posterior[name].values
+            row: dict[str, object] = {"quantity": name, "component": component, "psense": found[name]}
+            row["change"] = _slope(values, log) / values.std() if values.std() > 0 else 0.0
+            if others:
+                row["exact"] = exact_sensitivity(fit, others, name)
+                sd = marginal(fit, name).sd
+                row["exact_change"] = _difference(others, lambda f, name=name: marginal(f, name).mean) / sd  # type: ignore[misc]
+            rows.append(row)
+        for words, (name, x, below) in chances.items():
+            values = posterior[name].values
+            row = {"quantity": words, "component": component, "psense": math.nan}
+            row["change"] = _slope(((values < x) == below).astype(float), log)
+            if others:
+                row["exact_change"] = _difference(
+                    others,
+                    lambda f, name=name, x=x, below=below: float(distribution(f, name, x, upper=not below)),  # type: ignore[misc]
+                )
+            rows.append(row)
+    columns = ["quantity", "component", "psense", "exact", "change", "exact_change"]
+    frame = pd.DataFrame(rows).reindex(columns=columns).astype(dict.fromkeys(columns[2:], float))
+    frame["diagnosis"] = _diagnoses(frame)
+    return frame
+
+
+def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, tuple[str, float, bool]]:
+    """Probabilities that are asked: words to the quantity, the value, and whether lying below it counts."""
+    if fit.effects.better is None:
+        return {}
+    sign = direction(fit)
+    found = {f"P(any benefit), {words}": (name, 0.0, sign < 0) for name, words in _TARGETS}
+    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    if chosen is not None:
+        if not isinstance(chosen.benefit_distance, (int, float)):
+            raise ModelError(f"threshold {chosen.name}: power-scaling needs one that is a number.")
+        x = sign * float(chosen.benefit_distance)
+        found |= {f"P(important benefit), {words}": (name, x, sign < 0) for name, words in _TARGETS}
+    return found
+
+
+_TARGETS = (("mu", "mean effect"), ("theta_new", "new setting"))
+
+
+def _psense(fit: Fit, quantities: list[str], component: str) -> dict[str, float]:
+    from arviz_stats import psense
+
+    group = "likelihood" if component == LIKELIHOOD else "prior"
+    chosen = {} if component == LIKELIHOOD else {"group_var_names": [component]}
+    found = psense(fit.tree, var_names=quantities, group=group, alphas=ALPHAS, **chosen)
+    return {name: float(found[name]) for name in quantities}
+
+
+def _refits(fit: Fit, component: str) -> dict[float, Fit]:
+    models = {alpha: scaled_model(fit, component, alpha) for alpha in ALPHAS}
+    kept = {alpha: model for alpha, model in models.items() if model is not None}
+    if len(kept) < len(ALPHAS):
+        return {}
+    return {alpha: fit_model(fit.effects, model, engine="exact") for alpha, model in kept.items()}
+
+
+def _slope(values: FloatArray, log: FloatArray) -> float:
+    """Derivative of an expectation by log2 of the power: ``ln 2 cov(value, log density)``."""
+    return math.log(2) * float(np.mean((values - values.mean()) * (log - log.mean())))
+
+
+def _difference(others: Mapping[float, Fit], question: Callable[[Fit], float]) -> float:
+    low, high = ALPHAS
+    return (question(others[high]) - question(others[low])) / math.log2(high / low)
+
+
+def _diagnoses(frame: pd.DataFrame) -> list[str]:
+    data = frame[frame["component"] == LIKELIHOOD].set_index("quantity")["psense"]
+    words = []
+    for row in frame.to_dict("records"):
+        value = row["exact"] if math.isfinite(row["exact"]) else row["psense"]
+        if math.isnan(value):
+            words.append("")
+        elif row["component"] == LIKELIHOOD:
+            words.append("informative data" if value >= LIMIT else "little sensitivity")
+        elif value < LIMIT:
+            words.append("not influential")
+        else:
+            clash = data[row["quantity"]] >= LIMIT
+            words.append("influential prior; " + ("possible conflict with the data" if clash else "weak data"))
+    return words
