@@ -66,7 +66,7 @@ def test_both_engines_print_their_difference(tmp_path: Path, capsys: pytest.Capt
     assert (exact.engine, drawn.engine) == ("exact", "nuts")
     assert bm.agreement_table(exact, drawn)["difference"].abs().max() <= 4
     files = json.loads((tmp_path / "out" / "run.json").read_text())["outcomes"]["anxiety_long"]["files"]
-    assert {name for name in files.values()} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert set(files.values()) <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_what_only_draws_cover_cannot_be_compared(capsys: pytest.CaptureFixture[str]) -> None:

@@ -486,7 +486,7 @@ def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, A
 
 
 def comparable(fit: Fit) -> bool:
-    """Whether classical meta-regression asks the question of a moderated fit: no interaction, curve or imputed value."""
+    """Whether classical meta-regression asks the same: moderators without interaction, curve or imputed value."""
     factors = fit.design.factors.values()
     straight = all(factor.levels or isinstance(factor.curve, Line) for factor in factors)
     whole = not any(factor.missing.any() for factor in factors)
@@ -520,8 +520,8 @@ def compare_coefficients(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     factors = fit.design.factors
     if not comparable(fit):
         raise ModelError(
-            "classical meta-regression has no counterpart of this fit: it has no moderators, or interactions, a curve or "
-            "imputed values among them."
+            "classical meta-regression has no counterpart of this fit: it has no moderators, or interactions, a curve "
+            "or imputed values among them."
         )
     references = {name: str(factor.reference) for name, factor in factors.items() if factor.levels}
     classical = metaregression(
