@@ -37,6 +37,8 @@ COMMANDS = {
     "check": ["PROTOCOL|CSV", "--pin", "--schema", "--measure", "--column", "--json", "--csv"],
     "pool": ["CSV", "--measure", "--mu", "--tau", "--by", "--better", "--threshold", "--ref-sd", "--json", "--csv"],
     "fit": ["PROTOCOL", "--outcome", "--engine", "-o", "--json", "--csv"],
+    "ppc": ["PROTOCOL|FIT", "--section", "--moderated", "--outcome", "--fits", "--json", "--csv"],
+    "profiles": ["PROTOCOL|FIT", "--moderator", "--outcome", "--fits", "--json", "--csv"],
     "joint": ["PROTOCOL", "-o", "--sensitivity", "--json", "--csv"],
     "compare": ["PROTOCOL|FIT", "--outcome", "--fits", "--json", "--csv"],
     "benefit": ["PROTOCOL|FIT", "--threshold", "--outcome", "--fits", "--json", "--csv"],

@@ -27,7 +27,21 @@ DEPRESSION = ROOT / "models" / "exercise_depression.toml"
 HIIT = ROOT / "models" / "hiit.toml"
 DEPRESSION_CSV = ROOT / "data" / "exercise_depression_10_trials.csv"
 POOLED = ["pool", DEPRESSION_CSV, "--column", "estimate=smd", "--column", "se=sesmd", "--measure", "SMD"]
-SCHEMAS = ["benefit", "check", "columns", "compare", "fit", "joint", "plot", "pool", "protocol", "run", "sensitivity"]
+SCHEMAS = [
+    "benefit",
+    "check",
+    "columns",
+    "compare",
+    "fit",
+    "joint",
+    "plot",
+    "pool",
+    "ppc",
+    "profiles",
+    "protocol",
+    "run",
+    "sensitivity",
+]
 HORIZONS, CIPN = ROOT / "models" / "cancer_horizons.toml", ROOT / "models" / "cipn.toml"
 HEAD = ["schema_version", "bayesmeta", "level", "interval", "scale", "warnings"]
 # metafor iterates REML and PM to 1e-10 in tau2, and its closed forms carry 15 digits
@@ -108,6 +122,9 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("fit", ["fit", CIPN, "--outcome", "symptoms_by_duration"]),
         ("sensitivity", ["sensitivity", CIPN, "--outcome", "symptoms_by_duration"]),
         ("joint", ["joint", CANCER]),
+        ("ppc", ["ppc", DEPRESSION]),
+        ("ppc", ["ppc", CIPN, "--outcome", "symptoms_by_duration", "--moderated"]),
+        ("profiles", ["profiles", CANCER, "--outcome", "fatigue_short", "--outcome", "qol_short"]),
     ],
     ids=lambda item: item if isinstance(item, str) else " ".join(str(getattr(i, "name", i)) for i in item[:2]),
 )

@@ -65,7 +65,7 @@ def show(json: bool, csv: bool, records: Callable[[], Sequence[Record]], frame: 
             print("\n" + wrapped(bm.HONESTY))
 
 
-def _stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFrame:
+def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFrame:
     """One table of several; every line says what it is of and on which scale its numbers are."""
     import pandas as pd
 
@@ -82,7 +82,7 @@ def _stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataF
 
 def _compared(analyses: Sequence[Analysis]) -> pd.DataFrame:
     effects = [(item.key, item.pooled.effects, item.pooled) for item in analyses]
-    return _stacked((key, rows, bm.compare_table(rows, fit)) for key, rows, fit in effects)
+    return stacked((key, rows, bm.compare_table(rows, fit)) for key, rows, fit in effects)
 
 
 def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
@@ -114,7 +114,7 @@ def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
         lambda: [
             compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.told) for item in analyses
         ],
-        lambda: _stacked(
+        lambda: stacked(
             (item.key, item.pooled.effects, bm.compare_table(item.pooled.effects, item.pooled)) for item in analyses
         ),
         lambda: "\n".join(views.compare_view(item) for item in analyses),
@@ -151,7 +151,7 @@ def benefit(analyses: Sequence[Analysis], threshold: str | None, json: bool, csv
         json,
         csv,
         lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.told) for i in found],
-        lambda: _stacked(
+        lambda: stacked(
             (item.key, item.pooled.effects, bm.benefit_table(item.pooled, item.thresholds)) for item in found
         ),
         lambda: "\n".join(views.benefit_view(item) for item in found),
@@ -325,7 +325,7 @@ def _show_checks(found: Mapping[str, tuple[Reading, tuple[str, ...]]], labels: M
     from bayesmeta.records import check_record
 
     def derived() -> pd.DataFrame:
-        return _stacked(
+        return stacked(
             (
                 key,
                 reading.effects,
@@ -389,7 +389,7 @@ def sensitivity(path: Path, names: Sequence[str], leave_one_out: bool, cumulativ
             )
             for item, frame, priors_only, not_done, extra, contrasts in results
         ],
-        lambda: _stacked((item.key, item.pooled.effects, frame) for item, frame, *_ in results),
+        lambda: stacked((item.key, item.pooled.effects, frame) for item, frame, *_ in results),
         lambda: "\n".join(
             views.sensitivity_view(item, frame, priors_only, not_done, extra, contrasts)
             for item, frame, priors_only, not_done, extra, contrasts in results
@@ -481,7 +481,7 @@ def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv:
             }
             for item, picture, path in drawn
         ],
-        lambda: _stacked((item.key, item.pooled.effects, picture.table) for item, picture, _ in drawn),
+        lambda: stacked((item.key, item.pooled.effects, picture.table) for item, picture, _ in drawn),
         lambda: "\n".join(str(path) for _, _, path in drawn),
         honesty=False,
     )

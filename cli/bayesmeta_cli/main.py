@@ -163,6 +163,43 @@ def joint(
 
 
 @app.command()
+def ppc(
+    path: Source,
+    section: Annotated[
+        list[str] | None,
+        typer.Option("--section", metavar="NAME", help="predictive trials prior overlap scaling loo; repeatable."),
+    ] = None,
+    moderated: Annotated[bool, typer.Option("--moderated", help="Of the moderated analysis.")] = False,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Check a fit: replicated data, prior against posterior, power-scaling, leave-one-out."""
+    from bayesmeta_cli import analyses, checks
+
+    found = analyses.from_file(path, outcome or [], fits, moderated=moderated)
+    checks.ppc(found, section or [], moderated, json, csv)
+
+
+@app.command()
+def profiles(
+    path: Source,
+    moderator: Annotated[
+        list[str] | None, typer.Option("--moderator", metavar="NAME", help="A categorical moderator; repeatable.")
+    ] = None,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Effects and probabilities of benefit at every combination of levels, with the trials behind each."""
+    from bayesmeta_cli import analyses, checks
+
+    checks.profiles(analyses.from_file(path, outcome or [], fits), moderator or [], json, csv)
+
+
+@app.command()
 def compare(
     path: Source, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
 ) -> None:

@@ -23,7 +23,7 @@ from bayesmeta_cli.render import (
     together,
     wrapped,
 )
-from bayesmeta_cli.views_models import engine_lines, further, label_of, trial_lines
+from bayesmeta_cli.views_models import engine_lines, further, label_of, overlap_lines, trial_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bayesmeta_cli.analyses import Analysis
 
 STUDY_ROWS = 20
+#: Below this many trials a moderated analysis says how much of it is its prior.
+FEW_TRIALS = 10
 _QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new setting (theta_new)"), ("tau", "heterogeneity SD (tau)"))
 _PROBABILITIES = (
     ("p_any_benefit", "any benefit"),
@@ -276,6 +278,8 @@ def _moderated_view(analysis: Analysis) -> list[str]:
         lines += [table([head, "median", "lower", "upper", told], cells)]
         note = f"Medians with 95 % central credible intervals.{remark} Differences between trials, not within them."
         lines += [wrapped(note), ""]
+    if fit.effects.n_trials < FEW_TRIALS or fit.model.missing:
+        lines += [*overlap_lines(fit), ""]
     levels = level_table(fit)
     if len(levels):
         columns = ["median", "lower", "upper", "new_lower", "new_upper"]

@@ -67,6 +67,18 @@ def _sampled(fit: bm.Fit) -> str:
     return f"{text}; Monte Carlo standard error of the mean effect {number(error)}."
 
 
+def overlap_lines(fit: bm.Fit) -> list[str]:
+    """How much of the coefficients is their prior: overlap of prior and posterior."""
+    if not all(getattr(item, "proper", True) for item in (fit.model.mu, fit.model.tau)):
+        return []
+    found = bm.overlap_table(fit)
+    rows = found[found["quantity"].str.startswith("beta[")]
+    cells = [[_inside(row.quantity), str(row.prior), number(row.overlap, 2), str(row.verdict)]
+             for row in rows.itertuples()]  # fmt: skip
+    note = "Overlap of prior and posterior: 1 where the data taught nothing, 0 where they exclude each other."
+    return [table(["coefficient", "prior", "overlap", "verdict"], cells, left=2), wrapped(note)] if cells else []
+
+
 def trial_lines(fit: bm.Fit) -> list[str]:
     """What the model says of single trials: values it imputed, and outliers."""
     if fit.exact:

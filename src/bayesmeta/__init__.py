@@ -79,6 +79,17 @@ _HOMES = {
     "marginal": "quantities",
     "percent": "decision",
     "predict": "posterior",
+    "profile_table": "profiles",
+    "curve_table": "profiles",
+    "imputed_table": "profiles",
+    "outlier_table": "profiles",
+    "compare_types_table": "profiles",
+    "ppc_table": "checking",
+    "prior_check_table": "checking",
+    "overlap_table": "checking",
+    "power_scaling_table": "checking",
+    "loo_table": "checking",
+    "predictive_table": "checking",
     "probability": "posterior",
     "read_effects": "studies",
     "read_protocol": "protocol",
@@ -93,6 +104,14 @@ _MODULES = ("classical", "measures", "plots", "priors", "sensitivity")
 if TYPE_CHECKING:
     from bayesmeta import classical, measures, plots, priors, sensitivity
     from bayesmeta.agreement import agreement_table
+    from bayesmeta.checking import (
+        loo_table,
+        overlap_table,
+        power_scaling_table,
+        ppc_table,
+        predictive_table,
+        prior_check_table,
+    )
     from bayesmeta.decision import (
         HONESTY,
         band_table,
@@ -164,6 +183,7 @@ if TYPE_CHECKING:
         Turner2015,
         Uniform,
     )
+    from bayesmeta.profiles import compare_types_table, curve_table, imputed_table, outlier_table, profile_table
     from bayesmeta.protocol import read_protocol
     from bayesmeta.quantities import marginal
     from bayesmeta.result import Fit, load

@@ -24,6 +24,8 @@ from bayesmeta.records.outputs import (
     fit_record,
     joint_record,
     pool_record,
+    ppc_record,
+    profiles_record,
     run_record,
     sensitivity_record,
 )
@@ -45,6 +47,8 @@ __all__ = [
     "output_schema",
     "plain",
     "pool_record",
+    "ppc_record",
+    "profiles_record",
     "run_record",
     "scale_name",
     "sensitivity_record",

@@ -39,6 +39,8 @@ __all__ = [
     "fit_record",
     "joint_record",
     "pool_record",
+    "ppc_record",
+    "profiles_record",
     "run_record",
     "sensitivity_record",
 ]
@@ -310,6 +312,47 @@ def joint_record(
         "checks": check_rows(fits[0]),
         "honesty": HONESTY,
     }  # fmt: skip
+
+
+def ppc_record(
+    fit: Fit, name: str, tables: Mapping[str, pd.DataFrame], not_done: Mapping[str, str], *,
+    warnings: Sequence[str] = (), level: float = LEVEL,
+) -> dict[str, Any]:  # fmt: skip
+    """Checks of a fit: every table that was asked for, and why others are not there.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        Of `bayesmeta.checking`, by section: ``predictive trials prior overlap scaling loo``.
+    """
+    loo = tables.get("loo")
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "analysis": fit.analysis,
+        "engine": fit.engine,
+        **{section: table_records(tables[section]) if section in tables else None
+           for section in ("predictive", "trials", "prior", "overlap", "scaling", "loo")},
+        "loo_totals": None if loo is None else plain(loo.attrs),
+        "not_done": dict(not_done),
+        "checks": check_rows(fit),
+        "honesty": HONESTY,
+    }  # fmt: skip
+
+
+def profiles_record(
+    fit: Fit, name: str, table: pd.DataFrame, *, warnings: Sequence[str] = (), level: float = LEVEL
+) -> dict[str, Any]:
+    """Effects at every combination of levels of the categorical moderators."""
+    levels = list(table.columns[: list(table.columns).index("k")])
+    rows = [{"at": {column: row.pop(column) for column in levels}, **row} for row in table_records(table)]
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "engine": fit.engine,
+        "profiles": rows,
+        "honesty": HONESTY,
+    }
 
 
 def check_record(
