@@ -278,7 +278,7 @@ def test_leave_one_out_of_a_common_effect_has_a_closed_form() -> None:
         mean, var = conjugate(Y[rest], SE[rest])
         expected = stats.norm.logpdf(Y[i], mean, np.sqrt(var + SE[i] ** 2))
         assert table.loc[i, "elpd_exact"] == pytest.approx(expected, abs=EXACT)
-        # weights exp((mu - y)^2 / 2 se^2) under the posterior have Pareto shape var / se^2: 0.6 for B, the precise trial
+        # weights exp((mu - y)^2 / 2 se^2) have Pareto shape var / se^2 under the posterior: 0.6 for the precise trial
         assert table.loc[i, "elpd_psis"] == pytest.approx(expected, abs=0.1)
     assert table.attrs["elpd_exact"] == pytest.approx(table["elpd_exact"].sum())
     assert table.attrs["elpd_psis"] == pytest.approx(table["elpd_psis"].sum())

@@ -136,7 +136,7 @@ def exact_sensitivity(base: Fit, others: Mapping[float, Fit], name: str) -> floa
     The distance is taken over the range in which 4000 draws would lie, because it depends on the range.
     """
     low, high = (float(v) for v in marginal(base, name).quantile(np.array([1 / 4000, 1 - 1 / 4000])))
-    x = np.linspace(low, high, 2001)
+    x = np.linspace(low, high, 801)
     total = 0.0
     upper = [distribution(base, name, x, upper=side) for side in (False, True)]
     for alpha, other in others.items():
