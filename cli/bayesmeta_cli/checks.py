@@ -11,7 +11,7 @@ import bayesmeta as bm
 from bayesmeta_cli.analyses import Analysis
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.messages import say
-from bayesmeta_cli.render import wrapped
+from bayesmeta_cli.render import ratios, together, wrapped
 from bayesmeta_cli.views_models import tables_view
 
 if TYPE_CHECKING:
@@ -164,14 +164,17 @@ def _profiles_view(item: Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
     # an asterisk marks what no trial has studied
     shown["trials"] = [f"{trials}{'*' if flag else ''}"
                        for flag, trials in zip(frame["extrapolated"], frame["trials"], strict=True)]  # fmt: skip
-    for column in ("median", "lower", "upper", "new_lower", "new_upper"):
-        shown[column.replace("_", " ")] = kind.back(frame[column].to_numpy(float))
+    columns = ["median", "lower", "upper"]
+    values = [kind.back(frame[column].to_numpy(float)).tolist() for column in columns]
+    for column, texts in zip(columns, ratios(values) if kind.log else together(values), strict=True):
+        shown[column] = texts
     for column, head in (("p_important_benefit", "P(imp.)"), ("p_important_benefit_new", "P(imp. new)")):
         if column in frame:
             shown[head] = frame[column]
     name = item.label if item.label == item.key else f"{item.label} ({item.key})"
     note = (
-        "Medians with 95 % central credible intervals; new: a new setting. * no trial has this combination: its effect "
-        "rests on the assumption that effects of moderators add up. Differences between trials, not within them."
+        "Medians with 95 % central credible intervals; P(imp.): probability of an important benefit, and in a new "
+        "setting. * no trial has this combination: its effect rests on the assumption that effects of moderators add up. "
+        "--json and --csv hold the intervals of a new setting too. Differences between trials, not within them."
     )
     return tables_view(name, [("Effect at every combination of levels", shown, note)])
