@@ -174,7 +174,7 @@ def _profiles_view(item: Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
     name = item.label if item.label == item.key else f"{item.label} ({item.key})"
     note = (
         "Medians with 95 % central credible intervals; P(imp.): probability of an important benefit, and in a new "
-        "setting. * no trial has this combination: its effect rests on the assumption that effects of moderators add up. "
+        "setting. * no trial has this combination: its effect rests on the assumption that moderators add up. "
         "--json and --csv hold the intervals of a new setting too. Differences between trials, not within them."
     )
     return tables_view(name, [("Effect at every combination of levels", shown, note)])
