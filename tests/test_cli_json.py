@@ -119,6 +119,7 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("sensitivity", ["sensitivity", CANCER, "--outcome", "anxiety_medium"]),
         ("sensitivity", ["sensitivity", DEPRESSION, "--leave-one-out", "--cumulative"]),
         ("fit", ["fit", HORIZONS, "--outcome", "anxiety"]),
+        ("fit", ["fit", CANCER, "--outcome", "anxiety_long", "--engine", "both"]),
         ("fit", ["fit", CIPN, "--outcome", "symptoms_by_duration"]),
         ("sensitivity", ["sensitivity", CIPN, "--outcome", "symptoms_by_duration"]),
         ("joint", ["joint", CANCER]),

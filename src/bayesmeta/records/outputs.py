@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayesmeta.agreement import agreement_table
 from bayesmeta.decision import HONESTY, benefit_sentence, benefit_table
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, comparable, compare_coefficients, compare_table, contrast_table, study_table
@@ -105,6 +106,12 @@ def _moderated(fit: Fit | None, reason: str, left_out: Sequence[str], level: flo
     return record
 
 
+def _agreement(fits: Sequence[Fit]) -> list[dict[str, Any]] | None:
+    """Both engines compared, line by line; None where one engine was run."""
+    tables = [agreement_table(fit).assign(analysis=fit.analysis) for fit in fits if fit.second is not None]
+    return [row for table in tables for row in table_records(table)] if tables else None
+
+
 def fit_record(
     pooled: Fit,
     moderated: Fit | None,
@@ -143,6 +150,7 @@ def fit_record(
         "benefit": benefit_rows(pooled, thresholds, level),
         "classical": classical_record(pooled.effects, level=level, rho=pooled.model.rho, every=False),
         "moderated": _moderated(moderated, reason, left_out, level),
+        "agreement": _agreement(fits),
         "checks": check_rows(pooled) + ([] if moderated is None else check_rows(moderated)),
         "reportable": not reasons,
         "reasons": reasons,
