@@ -252,6 +252,10 @@ def overlap_curves(fit: Fit, names: Sequence[str] | None = None, *, points: int 
         x = np.linspace(low, high, points)
         with np.errstate(divide="ignore"):
             prior_density = np.full(points, np.nan) if prior is None else _density(prior, x)
+        density = _density(posterior, x)
+        if isinstance(posterior, Draws) and x[0] == 0.0 == density[0]:
+            # the estimate starts at the smallest draw, just above zero
+            density[0] = density[1]
         parts.append(pd.DataFrame({"quantity": name, "x": x, "prior": prior_density,
-                                   "posterior": _density(posterior, x)}))  # fmt: skip
+                                   "posterior": density}))  # fmt: skip
     return pd.concat(parts, ignore_index=True)

@@ -27,6 +27,7 @@ from bayesmeta.plots.sheet import (
     footer_height,
     head_height,
     signed,
+    text_width,
     ticks,
     wrap,
 )
@@ -36,7 +37,7 @@ from bayesmeta.posterior import LEVEL
 __all__ = ["joint_plot"]
 
 # millimetres
-_CELL, _NUMBER, _BAR, _AXIS = 15.0, 5.0, 12.0, 5.0
+_CELL, _NUMBER, _BAR, _AXIS = 18.0, 5.0, 12.0, 5.0
 _SIDE_BY_SIDE = 140.0
 
 
@@ -140,9 +141,9 @@ def _draw_matrix(
         ink = "white" if abs(item["median"]) > 0.6 else INK
         x, middle = left + (j + 0.5) * cell, y + LINE + (i + 0.5) * cell
         sheet.text(x, middle - 0.9, signed(f"{item['median']:.2f}"), ha="center", va="bottom", color=ink, weight="bold")
-        interval = (f"{item['lower']:.1f} to", f"{item['upper']:.1f}")
-        if cell >= 13.0:
-            sheet.text(x, middle + 0.4, signed(" ".join(interval)), ha="center", va="top", color=ink)
+        interval = signed(f"{item['lower']:.1f} to {item['upper']:.1f}")
+        if text_width(interval) < cell - 1.0:
+            sheet.text(x, middle + 0.4, interval, ha="center", va="top", color=ink)
         sheet.text(left + (i + 0.5) * cell, y + LINE + (j + 0.5) * cell, f"{item['trials']} trials", ha="center",
                    color=GREY)  # fmt: skip
     for i in range(n):

@@ -92,7 +92,8 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
     ]
     rest = table[table["probability"] <= prior]
     parts = [
-        f"Probabilities of {title}: {size_line(fit.effects)}. Before any trial each has {percent(prior)}.",
+        f"Outlying trials of {title.removesuffix(': outlying trials')}: {size_line(fit.effects)}. Before any trial "
+        f"each has {percent(prior)}.",
         f"Above that: {'; '.join(named)}." if named else "No trial is above that.",
     ]
     if len(rest):

@@ -166,7 +166,11 @@ def _notes(fit: Fit, table: pd.DataFrame, names: list[str]) -> list[str]:
         notes.append(f"Where there is no trial, {rest}.")
     if len(real) < len(table):
         notes.append("A new type: one that no trial has studied, drawn from the same population as those that were.")
-    return [*notes, "Differences between rows are differences between trials, not within them."]
+    if fit.model.cluster_tau is None:
+        notes.append("Differences between rows are differences between trials, not within them.")
+    else:
+        notes.append("Differences between rows are between trials, and within those that stand in several of them.")
+    return notes
 
 
 def _alt(fit: Fit, table: pd.DataFrame, names: list[str], title: str, level: float) -> str:
