@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,12 +11,15 @@ import typer
 import bayesmeta as bm
 from bayesmeta_cli.analyses import Analysis
 from bayesmeta_cli.commands import show, stacked
+from bayesmeta_cli.files import plot_paths
 from bayesmeta_cli.messages import say
 from bayesmeta_cli.render import ratios, together, wrapped
 from bayesmeta_cli.views_models import tables_view
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bayesmeta.plots import Plot
 
 Frames = dict[str, "pd.DataFrame"]
 #: Sections of `ppc`, in the order they are printed.
@@ -91,7 +95,19 @@ def _chosen(analyses: Sequence[Analysis], moderated: bool) -> list[tuple[Analysi
     return found
 
 
-def ppc(analyses: Sequence[Analysis], sections: Sequence[str], moderated: bool, json: bool, csv: bool) -> None:
+def _draw(found: Sequence[tuple[Analysis, Plot]], figure: Path | None, kind: str) -> None:
+    """Write one picture per outcome beside what is printed."""
+    if figure is None:
+        return
+    for (_, picture), path in zip(found, plot_paths(figure, [item.key for item, _ in found], kind), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bm.plots.save_plot(picture, path)
+        say(f"wrote {path}")
+
+
+def ppc(
+    analyses: Sequence[Analysis], sections: Sequence[str], moderated: bool, figure: Path | None, json: bool, csv: bool
+) -> None:
     """Print predictive checks, prior against posterior, power-scaling and leave-one-out."""
     from bayesmeta.records import ppc_record
 
@@ -99,7 +115,10 @@ def ppc(analyses: Sequence[Analysis], sections: Sequence[str], moderated: bool, 
     if unknown:
         raise typer.BadParameter(f"--section {unknown[0]}: allowed are {', '.join(SECTIONS)}.")
     wanted = [name for name in SECTIONS if not sections or name in sections]
-    results = [(item, fit, *_tables(fit, wanted)) for item, fit in _chosen(analyses, moderated)]
+    fits = _chosen(analyses, moderated)
+    results = [(item, fit, *_tables(fit, wanted)) for item, fit in fits]
+    if figure is not None:
+        _draw([(item, bm.plots.ppc_plot(fit)) for item, fit in fits], figure, "ppc")
     show(
         json,
         csv,
@@ -140,14 +159,18 @@ def _total(frame: pd.DataFrame) -> str:
     return text + (f", {exact:.2f} exactly." if exact is not None and exact == exact else ".")
 
 
-def profiles(analyses: Sequence[Analysis], moderators: Sequence[str], json: bool, csv: bool) -> None:
+def profiles(
+    analyses: Sequence[Analysis], moderators: Sequence[str], figure: Path | None, json: bool, csv: bool
+) -> None:
     """Print effects at every combination of levels, with the trials behind each."""
     from bayesmeta.records import profiles_record
 
-    results = [
-        (item, fit, bm.profile_table(fit, tuple(moderators) or None, item.primary))
-        for item, fit in _chosen(analyses, True)
-    ]
+    names = tuple(moderators) or None
+    fits = _chosen(analyses, True)
+    results = [(item, fit, bm.profile_table(fit, names, item.primary)) for item, fit in fits]
+    if figure is not None:
+        drawn = [(item, bm.plots.profile_plot(fit, names, threshold=item.primary)) for item, fit in fits]
+        _draw(drawn, figure, "profiles")
     show(
         json,
         csv,

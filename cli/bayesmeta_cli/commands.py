@@ -443,6 +443,10 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
     return fit
 
 
+#: Plots of the moderated analysis.
+MODERATED_PLOTS = ("bubble", "curve")
+
+
 # -- plots -------------------------------------------------------------------------------------------------------------
 
 
@@ -451,7 +455,7 @@ def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv:
     """Draw one picture per outcome and write them; print their names, or the tables they are drawn from."""
     from bayesmeta.records import head, plain, table_records
 
-    if moderator is not None:
+    if kind in MODERATED_PLOTS:
         for item in analyses:
             if item.moderated is None:
                 say(f"not drawn: {item.key}: {item.reason}")
@@ -498,5 +502,9 @@ def _draw(kind: str, item: Analysis, subgroup: str | None, moderator: str | None
         return plots.benefit_plot(item.pooled, thresholds=thresholds)
     if kind == "funnel":
         return plots.funnel_plot(item.pooled)
+    if kind == "outliers":
+        return plots.outlier_plot(item.pooled)
     assert item.moderated is not None
+    if kind == "curve":
+        return plots.curve_plot(item.moderated, str(moderator), threshold=item.primary)
     return plots.bubble_plot(item.moderated, str(moderator))

@@ -64,7 +64,10 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         fit.save(output / "joint.nc")
-        say(f"wrote {output / 'joint.nc'}")
+        stated = {key: item for key in effects if (item := protocol.outcomes[key].primary) is not None}
+        if len(stated) == len(effects):
+            bm.plots.save_plot(bm.plots.joint_plot(fit, stated), output / "joint.png")
+        say(f"wrote {', '.join(str(path) for path in sorted(output.glob('joint.*')))}")
     show(
         json,
         csv,

@@ -148,7 +148,8 @@ def fit(
 def joint(
     path: ProtocolFile,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for joint.nc, the joint draws.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Folder for joint.nc (the joint draws) and joint.png."),
     ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also with working correlations 0.2, 0.5 and 0.8.")
@@ -170,6 +171,10 @@ def ppc(
         typer.Option("--section", metavar="NAME", help="predictive trials prior overlap scaling loo; repeatable."),
     ] = None,
     moderated: Annotated[bool, typer.Option("--moderated", help="Of the moderated analysis.")] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", metavar="FILE", help="Also draw it: .png .svg .pdf, {outcome} for several."),
+    ] = None,
     outcome: OutcomeNames = None,
     fits: Fits = None,
     json: Json = False,
@@ -179,7 +184,7 @@ def ppc(
     from bayesmeta_cli import analyses, checks
 
     found = analyses.from_file(path, outcome or [], fits, moderated=moderated)
-    checks.ppc(found, section or [], moderated, json, csv)
+    checks.ppc(found, section or [], moderated, figure, json, csv)
 
 
 @app.command()
@@ -187,6 +192,10 @@ def profiles(
     path: Source,
     moderator: Annotated[
         list[str] | None, typer.Option("--moderator", metavar="NAME", help="A categorical moderator; repeatable.")
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", metavar="FILE", help="Also draw it: .png .svg .pdf, {outcome} for several."),
     ] = None,
     outcome: OutcomeNames = None,
     fits: Fits = None,
@@ -196,7 +205,7 @@ def profiles(
     """Effects and probabilities of benefit at every combination of levels, with the trials behind each."""
     from bayesmeta_cli import analyses, checks
 
-    checks.profiles(analyses.from_file(path, outcome or [], fits), moderator or [], json, csv)
+    checks.profiles(analyses.from_file(path, outcome or [], fits), moderator or [], figure, json, csv)
 
 
 @app.command()
@@ -312,6 +321,34 @@ def bubble(
 
     found = analyses.from_file(path, outcome or [], fits)
     commands.plot("bubble", found, output, json, csv, moderator=moderator)
+
+
+@app.command()
+def curve(
+    path: Source,
+    output: Output,
+    moderator: Annotated[str, typer.Option("--moderator", metavar="NAME", help="A numeric moderator.")],
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Draw the dose-response: the effect along a numeric moderator, straight, smooth or monotone."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits)
+    commands.plot("curve", found, output, json, csv, moderator=moderator)
+
+
+@app.command()
+def outliers(
+    path: Source, output: Output, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
+) -> None:
+    """Draw how probable it is that each trial is an outlier, with the estimates."""
+    from bayesmeta_cli import analyses, commands
+
+    found = analyses.from_file(path, outcome or [], fits, moderated=False)
+    commands.plot("outliers", found, output, json, csv)
 
 
 @app.command()
