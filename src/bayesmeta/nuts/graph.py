@@ -24,6 +24,8 @@ from bayesmeta.prior_tables import resolve
 __all__ = ["build_graph", "signature"]
 
 _LOG_2PI = math.log(2 * math.pi)
+# width of the bend that keeps a risk inside 0 to 1 where a draw is placed
+_BEND = 3e-4
 # log weight of a place in a padded table that holds nothing
 _NOTHING = -1e30
 
@@ -402,7 +404,7 @@ def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     target = _effect(effects.measure, guess, own)
     middle = (target * tau**2 + eta * variance) / (variance + tau**2)
     sd = tau * pt.sqrt(variance / (variance + tau**2)) / slope
-    logit = guess + (middle - target) / slope + sd * pm.Flat("theta_unit", shape=effects.k)
+    logit = _place(effects.measure, own, middle) + sd * pm.Flat("theta_unit", shape=effects.k)
     theta = pm.Deterministic("theta", _effect(effects.measure, logit, own))
     scaled = (theta - eta) / tau
     factor = effect_factor(h)
@@ -413,6 +415,26 @@ def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     pm.Potential("effects", pt.sum(-0.5 * scaled**2 - pt.log(tau) + pt.log(sd) + jacobian))
     pm.Potential("treated", pt.sum(x_t * logit - n_t * pt.softplus(logit)))
     return keep
+
+
+def _place(measure: str, control: Any, effect: Any) -> Any:
+    """Log odds of the treated arm at an effect.
+
+    A risk that would leave 0 to 1 is bent back inside: this says where draws are placed, and no density depends on it.
+    As tau falls to zero the place must be exact, or the deviates that are left would need ever larger corrections.
+    """
+    if measure == "OR":
+        return control + effect
+    if measure == "RR":
+        log_risk = -_bent(pt.softplus(-control) - effect)
+        return log_risk - pt.log(-pt.expm1(log_risk))
+    rest = _bent(1 - _bent(pt.sigmoid(control) + effect))
+    return pt.log1p(-rest) - pt.log(rest)
+
+
+def _bent(x: Any) -> Any:
+    """``x`` where it is positive, to within ``exp(-x / _BEND)``; a small positive number where it is not."""
+    return _BEND * pt.softplus(x / _BEND) + 1e-12
 
 
 def _effect(measure: str, treated: Any, control: Any) -> Any:
