@@ -130,3 +130,23 @@ def test_variations_of_what_is_imputed_change_the_moderated_analysis(capsys: pyt
     assert {"durations that are not printed are twice as long", "durations that are not printed are half as long"} <= {
         *names
     }
+
+
+def test_pictures_of_models_come_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dose = ROOT / "models" / "depression_dose.toml"
+    commands = [
+        ["curve", str(dose), "--outcome", "spline", "--moderator", "duration", "-o", str(tmp_path / "curve.svg")],
+        ["outliers", str(ROBUST), "--outcome", "fatigue_outliers", "-o", str(tmp_path / "outliers.png")],
+        ["profiles", str(CANCER), "--outcome", "fatigue_short", "--figure", str(tmp_path / "profiles.pdf")],
+        ["ppc", str(dose), "--outcome", "line", "--section", "predictive", "--figure", str(tmp_path / "ppc.png")],
+    ]
+    for arguments in commands:
+        assert main(arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"curve.svg", "outliers.png", "profiles.pdf", "ppc.png"}
+    assert all(path.stat().st_size > 1000 for path in tmp_path.iterdir())
+
+
+def test_outliers_need_a_model_that_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["outliers", str(CANCER), "--outcome", "anxiety_long", "-o", str(tmp_path / "x.png")]) == 3
+    assert "outlier" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()

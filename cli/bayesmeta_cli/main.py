@@ -46,6 +46,10 @@ Output = Annotated[
     Path,
     typer.Option("-o", "--output", metavar="FILE", help="Picture (.png .svg .pdf); a folder or {outcome} for several."),
 ]
+Figure = Annotated[
+    Path | None,
+    typer.Option("--figure", metavar="FILE", help="Also draw it (.png .svg .pdf); a folder or {outcome} for several."),
+]
 Thresholds = Annotated[
     str | None,
     typer.Option(
@@ -149,7 +153,7 @@ def joint(
     path: ProtocolFile,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="Folder for joint.nc (the joint draws) and joint.png."),
+        typer.Option("-o", "--output", metavar="OUT", help="Folder for joint.nc, the draws, and joint.png."),
     ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also with working correlations 0.2, 0.5 and 0.8.")
@@ -171,10 +175,7 @@ def ppc(
         typer.Option("--section", metavar="NAME", help="predictive trials prior overlap scaling loo; repeatable."),
     ] = None,
     moderated: Annotated[bool, typer.Option("--moderated", help="Of the moderated analysis.")] = False,
-    figure: Annotated[
-        Path | None,
-        typer.Option("--figure", metavar="FILE", help="Also draw it: .png .svg .pdf, {outcome} for several."),
-    ] = None,
+    figure: Figure = None,
     outcome: OutcomeNames = None,
     fits: Fits = None,
     json: Json = False,
@@ -193,10 +194,7 @@ def profiles(
     moderator: Annotated[
         list[str] | None, typer.Option("--moderator", metavar="NAME", help="A categorical moderator; repeatable.")
     ] = None,
-    figure: Annotated[
-        Path | None,
-        typer.Option("--figure", metavar="FILE", help="Also draw it: .png .svg .pdf, {outcome} for several."),
-    ] = None,
+    figure: Figure = None,
     outcome: OutcomeNames = None,
     fits: Fits = None,
     json: Json = False,
