@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.conditional import estimates, spreads
-from bayesmeta.distributions import LogStudentT, Prior, Truncated
+from bayesmeta.distributions import Cauchy, LogStudentT, Prior, StudentT, Truncated
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import Model, OutlierEffects, StudentEffects
 from bayesmeta.prior_tables import resolve
@@ -251,27 +251,50 @@ def log_priors(h: Hierarchy, coefficients: FloatArray, sds: Mapping[str, FloatAr
     ----------
     coefficients : array of shape (p, N)
     sds : mapping of str to array of shape (N,)
-        ``tau`` and, where there are, ``tau_within`` and ``sd[...]``.
+        ``tau`` and, where there are, ``tau_within``, ``sd[...]``, ``df``, ``share``, ``extra`` and derived numbers.
 
     Returns
     -------
     dict
-        ``mu``, ``tau``, ``tau_within`` and ``beta[term]``, shape (N,); improper priors are left out.
+        By the same names, ``mu`` and ``beta[term]``, shape (N,); improper priors are left out.
     """
     model = h.model
     found: dict[str, FloatArray] = {}
     for term in h.design.terms:
+        own = coefficients[term.columns]
         if term.prior is not None and term.prior.proper:
-            scaled = coefficients[term.columns] / h.design.prior_scale[term.columns][:, None]
             name = "mu" if term.name == "mu" else f"beta[{term.name}]"
-            found[name] = np.asarray(resolve(term.prior).logpdf(scaled)).sum(axis=0)
+            found[name] = _term_density(resolve(term.prior), own / h.design.prior_scale[term.columns][:, None])
+        if term.total is not None:
+            found[f"beta[{term.name}]"] = np.asarray(resolve(term.total).logpdf(own.sum(axis=0)))
         if term.sd is not None and f"sd[{term.name}]" in sds:
             found[f"sd[{term.name}]"] = np.asarray(resolve(term.sd).logpdf(sds[f"sd[{term.name}]"]))
-    for name, prior in (("tau", model.tau), ("tau_within", model.cluster_tau)):
-        if prior is not None and prior.proper:
-            kernel = resolve(prior)
-            values = np.maximum(sds[name], np.finfo(float).tiny)
-            inner = kernel.prior if isinstance(kernel, Truncated) else kernel
-            # a density that is unbounded at zero is finite at every draw
-            found[name] = np.asarray((inner if isinstance(inner, LogStudentT) else kernel).logpdf(values))
+    scalars: dict[str, Prior | None] = {"tau": model.tau, "tau_within": model.cluster_tau, **model.derived}
+    if isinstance(model.random, StudentEffects):
+        scalars["df"] = model.random.df
+    if isinstance(model.random, OutlierEffects):
+        scalars |= {"share": model.random.share, "extra": model.random.extra}
+    for name, prior in scalars.items():
+        if prior is None or not prior.proper:
+            continue
+        kernel = resolve(prior)
+        # a density that is unbounded at zero is finite at every draw
+        values = np.maximum(sds[name], np.finfo(float).tiny) if kernel.support[0] >= 0 else sds[name]
+        inner = kernel.prior if isinstance(kernel, Truncated) else kernel
+        found[name] = np.asarray((inner if isinstance(inner, LogStudentT) else kernel).logpdf(values))
     return found
+
+
+def _term_density(kernel: Prior, scaled: FloatArray) -> FloatArray:
+    """Log density of a term's coefficients in units of their prior scale, shape (N,).
+
+    Levels with a Student-t or Cauchy prior share one mixing scale: their density is that of a multivariate t.
+    """
+    width = scaled.shape[0]
+    if width == 1 or not isinstance(kernel, (StudentT, Cauchy)):
+        return np.asarray(kernel.logpdf(scaled)).sum(axis=0)
+    df = kernel.df if isinstance(kernel, StudentT) else 1.0
+    square = np.square((scaled - kernel.loc) / kernel.scale).sum(axis=0)
+    constant = special.gammaln((df + width) / 2) - special.gammaln(df / 2)
+    constant -= 0.5 * width * np.log(df * np.pi) + width * np.log(kernel.scale)
+    return constant - (df + width) / 2 * np.log1p(square / df)

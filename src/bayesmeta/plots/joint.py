@@ -140,7 +140,8 @@ def _draw_matrix(
                                  label=f"{item['first']}, {item['second']}"))  # fmt: skip
         ink = "white" if abs(item["median"]) > 0.6 else INK
         x, middle = left + (j + 0.5) * cell, y + LINE + (i + 0.5) * cell
-        sheet.text(x, middle - 0.9, signed(f"{item['median']:.2f}"), ha="center", va="bottom", color=ink, weight="bold")
+        middle_value = signed(f"{item['median']:z.2f}")
+        sheet.text(x, middle - 0.9, middle_value, ha="center", va="bottom", color=ink, weight="bold")
         interval = signed(f"{item['lower']:.1f} to {item['upper']:.1f}")
         if text_width(interval) < cell - 1.0:
             sheet.text(x, middle + 0.4, interval, ha="center", va="top", color=ink)

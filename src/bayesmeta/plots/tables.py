@@ -424,8 +424,10 @@ def bubble_table(fit: Fit, moderator: str, *, points: int = 41, level: float = L
     values = np.asarray(fit.effects.moderators[moderator], float)
     studies = study_table(fit, level=level)
     dots = pd.DataFrame({"kind": "estimate", "x": values, **{n: studies[n] for n in ("label", "y", "se", "weight")}})
+    # a trial whose value was imputed has no place on the axis
+    dots = dots[np.isfinite(values)]
     rows = []
-    for x in np.linspace(values.min(), values.max(), points):
+    for x in np.linspace(np.nanmin(values), np.nanmax(values), points):
         table = predict(fit, {moderator: float(x)}, level=level)
         mu, new = (table.loc[name].to_dict() for name in ("mu", "theta_new"))
         rows.append(
