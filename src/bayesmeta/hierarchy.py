@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta import chebyshev
+from bayesmeta.coverage import location
 from bayesmeta.curves import Line
 from bayesmeta.design import Design, build_design
 from bayesmeta.effects import Effects, component_labels
@@ -154,14 +155,14 @@ class Hierarchy:
         """Apply the rotation to rows of ``M`` of shape (E, ...)."""
         result = np.array(M, float)
         for rows, forward, _ in self.turns:
-            result[rows] = forward @ result[rows]
+            result[rows] = np.tensordot(forward, result[rows], axes=1)
         return result
 
     def unrotate(self, M: FloatArray) -> FloatArray:
         """Undo the rotation."""
         result = np.array(M, float)
         for rows, _, backward in self.turns:
-            result[rows] = backward @ result[rows]
+            result[rows] = np.tensordot(backward, result[rows], axes=1)
         return result
 
     @property
@@ -217,6 +218,15 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
             raise ModelError(
                 f"moderator {name}: missing values can be imputed on a straight line only, not on a curve."
             )
+    for term in design.terms[1:]:
+        levels = any(design.factors[part].levels for part in term.name.split(":") if part in design.factors)
+        if term.prior is not None and levels:
+            centre, _, _, cut, _ = location(term.prior)
+            if centre != 0 or cut is not None:
+                raise ModelError(
+                    f"moderator {term.name}: {term.prior!r} is not symmetric about zero, so its levels would not be "
+                    "exchangeable. Use a normal, Student-t or Cauchy prior with location 0, or flat()."
+                )
     blocked = {int(row) for rows, _ in effects.blocks for row in rows}
     for name in model.derived:
         if name not in effects.tabulated:

@@ -10,7 +10,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.model import Model
 from bayesmeta.outcome import Outcome
-from bayesmeta.problem import exact_covers
+from bayesmeta.problem import build_problem, exact_covers
 from bayesmeta.quadrature import TOLERANCE, solve
 from bayesmeta.result import Fit
 
@@ -77,10 +77,13 @@ def fit(
     if engine not in get_args(Engine):
         raise ModelError(f"unknown engine {engine!r}. Allowed: {', '.join(get_args(Engine))}.")
     described = {"outcome": outcome, "analysis": analysis, "hashes": dict(hashes or {})}
-    beyond = exact_covers(effects, model) if engine in ("auto", "both") else None
+    beyond = exact_covers(effects, model) if engine != "exact" else None
     if engine == "both" and beyond is not None:
         raise ModelError(f"the exact engine does not cover this model ({beyond}), so there is nothing to compare. "
                          "Use engine='nuts'.")  # fmt: skip
+    if engine == "nuts" and beyond is None:
+        # what is improper, or has no meaning, is refused whoever would answer: draws of it may look converged
+        build_problem(effects, model)
     if engine == "nuts" or beyond is not None:
         return _sampled(effects, model, seed, settings, described)
     quadrature = solve(effects, model)
