@@ -122,9 +122,9 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     keep: list[str] = []
     eta = pt.dot(data("X", h.X), beta)
     for item in h.imputed:
-        x, names = _missing_numeric(item, data)
+        moved, names = _missing_numeric(item, data)
         keep += names
-        eta = eta + pt.dot(data(f"place_{item.name}", item.place), (x - item.centre) / item.per) * beta[item.column]
+        eta = eta + moved * beta[item.column]
     y, a, scale, names = _estimates(h, data)
     keep += names
     residual = y - eta
@@ -199,9 +199,8 @@ def _collapsed(h: Hierarchy, tau: Any, data: Data) -> list[str]:
     X = data("X", h.X)
     columns = [X[:, j] for j in range(h.design.p)]
     for item in h.imputed:
-        x, names = _missing_numeric(item, data)
+        moved, names = _missing_numeric(item, data)
         keep += names
-        moved = pt.dot(data(f"place_{item.name}", item.place), (x - item.centre) / item.per)
         columns[item.column] = columns[item.column] + moved
     y, a, scale, names = _estimates(h, data)
     keep += names
@@ -275,6 +274,7 @@ def _places(h: Hierarchy) -> np.ndarray:
 
 
 def _missing_numeric(item: Any, data: Data) -> tuple[Any, list[str]]:
+    """What the imputed values add to the moderator's column of the design, shape (E,)."""
     population: MissingNumeric = item.population
     log = population.family == "lognormal"
     mean = variable(f"mean[{item.name}]", population.mean, data)
@@ -287,7 +287,12 @@ def _missing_numeric(item: Any, data: Data) -> tuple[Any, list[str]]:
     )
     x = mean + data(f"shift_{item.name}", population.shift) + sd * z
     x = pm.Deterministic(f"missing[{item.name}]", pt.exp(x) if log else x)
-    return x, [f"missing[{item.name}]", f"mean[{item.name}]", f"sd[{item.name}]"]
+    scaled = (x - data(f"centre_{item.name}", item.centre)) / data(f"per_{item.name}", item.per)
+    return pt.dot(data(f"place_{item.name}", item.place), scaled), [
+        f"missing[{item.name}]",
+        f"mean[{item.name}]",
+        f"sd[{item.name}]",
+    ]
 
 
 def _scenarios(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
@@ -295,7 +300,10 @@ def _scenarios(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
     total: Any = 0.0
     keep = []
     for item in h.levels:
-        p = pm.Dirichlet(f"levels[{item.name}]", a=np.full(item.counts.size, item.population.concentration))
+        p = pm.Dirichlet(
+            f"levels[{item.name}]",
+            a=data(f"prior_{item.name}", np.full(item.counts.size, item.population.concentration)),
+        )
         keep.append(f"levels[{item.name}]")
         pm.Potential(f"counts[{item.name}]", pt.sum(data(f"counts_{item.name}", item.counts) * pt.log(p)))
         moved = pt.log(p) + data(f"shift_{item.name}", item.shift)
@@ -321,7 +329,8 @@ def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, Any, list[str]]:
     for item in h.polynomials:
         value = variable(item.name, h.model.derived[item.name], data)
         keep.append(item.name)
-        t = (2 * value - item.low - item.high) / (item.high - item.low)
+        low, high = data(f"low_{item.name}", item.low), data(f"high_{item.name}", item.high)
+        t = (2 * value - low - high) / (high - low)
         basis = [pt.as_tensor_variable(1.0), t]
         for _ in range(item.y.shape[1] - 2):
             basis.append(2 * t * basis[-1] - basis[-2])
