@@ -130,7 +130,8 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     residual = y - eta
     if h.turns:
         residual = pt.dot(data("forward", h.rotation_matrix), residual)
-    b = data("b", h.b)
+    # under a common effect nothing varies: data that the graph does not use would be refused when it is run
+    b = 0.0 if h.model.tau is None else data("b", h.b)
     random = h.model.random
     within = tau
     if h.cluster is not None:
@@ -207,7 +208,7 @@ def _collapsed(h: Hierarchy, tau: Any, data: Data) -> list[str]:
     if h.turns:
         turn = data("forward", h.rotation_matrix)
         columns, y = [pt.dot(turn, column) for column in columns], pt.dot(turn, y)
-    weight = 1 / (a + data("b", h.b) * tau**2)
+    weight = 1 / (a if h.model.tau is None else a + data("b", h.b) * tau**2)
     precision, mean, names = _normal_priors(h, data)
     keep += names
     p = h.design.p
