@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesmeta.effects import Effects, Spreads, Tabulated
-from bayesmeta.errors import BayesmetaWarning, Check, DataError
+from bayesmeta.errors import BayesmetaWarning, Check, DataError, ModelError
 from bayesmeta.measures import Derivation
 from bayesmeta.model import (
     Coefficient,
@@ -29,7 +31,10 @@ from bayesmeta.model import (
 from bayesmeta.outcome import BaselineRisk, Exclusion, Moderator, NaturalUnit, Outcome, Threshold
 from bayesmeta.priors import Prior, parse
 
-__all__ = ["dumps", "loads"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["dumps", "loads", "write_tree"]
 
 _TYPES: dict[str, type] = {
     cls.__name__: cls
@@ -119,3 +124,25 @@ def dumps(value: Any) -> str:
 def loads(text: str) -> Any:
     """Read what `dumps` wrote."""
     return _decode(json.loads(text))
+
+
+def write_tree(tree: xr.DataTree, path: str | Path) -> Path:
+    """Write a tree as netCDF: under a temporary name, then renamed, so that no half-written file is left.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ``.nc``.
+    """
+    path = Path(path)
+    if path.suffix != ".nc":
+        raise ModelError(f"{path}: a fit is saved as netCDF; give a name that ends in .nc.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        tree.to_netcdf(name, engine="h5netcdf")
+        Path(name).chmod(0o644)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return path

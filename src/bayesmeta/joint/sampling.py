@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from bayesmeta.nuts.variables import Data, deviation, family, variable
 from bayesmeta.outcome import Outcome
 from bayesmeta.result import Fit
 from bayesmeta.sample import Sample
+from bayesmeta.storage import write_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,18 +110,7 @@ class JointFit:
 
     def save(self, path: str | Path) -> Path:
         """Write the joint draws as netCDF, whole or not at all."""
-        path = Path(path)
-        if path.suffix != ".nc":
-            raise ModelError(f"{path}: a fit is saved as netCDF; give a name that ends in .nc.")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-        try:
-            self.tree.to_netcdf(name, engine="h5netcdf")
-            Path(name).chmod(0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        return path
+        return write_tree(self.tree, path)
 
 
 def _graph(effects: JointEffects, model: JointModel) -> Graph:

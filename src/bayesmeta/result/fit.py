@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +16,7 @@ from bayesmeta.model import Model
 from bayesmeta.outcome import Outcome
 from bayesmeta.problem import Quadrature
 from bayesmeta.sample import Sample
-from bayesmeta.storage import dumps
+from bayesmeta.storage import dumps, write_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,15 +137,4 @@ class Fit:
         path : str or Path
             Ends in ``.nc``.
         """
-        path = Path(path)
-        if path.suffix != ".nc":
-            raise ModelError(f"{path}: a fit is saved as netCDF; give a name that ends in .nc.")
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-        try:
-            self.tree.to_netcdf(name, engine="h5netcdf")
-            Path(name).chmod(0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        return path
+        return write_tree(self.tree, path)
