@@ -215,7 +215,7 @@ def fit_joint(
                 "tune": settings.tune, "max_depth": settings.max_depth, **versions()}  # fmt: skip
         result = _complete(stacked, model, raw, seed, made, outcomes or {})
         worst = failed(result.checks)
-        if not worst or attempt == 2:
+        if not worst or attempt == 2 or accept >= settings.retry_accept:
             return result
         warnings.warn(
             f"joint: {', '.join(check.name for check in worst)} failed with target acceptance {accept:g}; sampled once "
