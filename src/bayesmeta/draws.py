@@ -102,11 +102,13 @@ class Draws:
 
         if self.constant:
             return Ess(1.0, float(self.values.size), float(self.values.size))
-        return Ess(
-            float(array_stats.rhat(self.values, method="rank")),
-            float(array_stats.ess(self.values, method="bulk")),
-            float(array_stats.ess(self.values, method="tail", prob=(0.05, 0.95))),
-        )
+        # chains that stand still have no variance to divide by
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return Ess(
+                float(array_stats.rhat(self.values, method="rank")),
+                float(array_stats.ess(self.values, method="bulk")),
+                float(array_stats.ess(self.values, method="tail", prob=(0.05, 0.95))),
+            )
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Share of draws not above ``x``, of the shape of ``x``."""
