@@ -10,6 +10,7 @@ import dataclasses
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -282,6 +283,8 @@ fit.save(Path(sys.argv[1]) / "fit.nc")
 """
 
 
+# once in five runs on a loaded machine the signal met the start of the sampler; it waits now, and stays a slow proof
+@pytest.mark.slow
 def test_an_interrupt_ends_a_run_and_leaves_no_file(tmp_path: Path) -> None:
     """A real process, interrupted while nutpie samples, as by Ctrl-C: it ends by the interrupt, without a fit."""
     script = tmp_path / "run.py"
@@ -293,6 +296,7 @@ def test_an_interrupt_ends_a_run_and_leaves_no_file(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "sampling"
+        time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         try:
             output, error = process.communicate(timeout=PATIENCE)
