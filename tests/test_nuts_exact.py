@@ -89,7 +89,7 @@ ASKED = [
     ("exercise_depression", "pooled", 1, False),
     ("exercise_depression", "moderated", 1, False),
     ("depression_dose", "pooled", 3, False),
-    ("depression_dose", "moderated", 2, True),
+    ("depression_dose", "moderated", 2, False),
     ("cipn", "pooled", 4, False),
     ("cipn", "moderated", 2, False),
 ]
@@ -168,9 +168,8 @@ def test_no_pinned_prior_has_disappeared() -> None:
     assert {prior.split(" | ")[0] for name in EXACT_SETS for prior in reference("exact")[name]["bayes"]} == set(PRIORS)
 
 
-@pytest.mark.parametrize(
-    "prior", [pytest.param(name, marks=[] if "rhodes_general" in name else [pytest.mark.slow]) for name in PRIORS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", PRIORS)
 def test_priors_of_heterogeneity(prior: str) -> None:
     for name in EXACT_SETS:
         assert_engines_agree(exact_effects(name), bm.Model(bm.Flat(), PRIORS[prior]))
