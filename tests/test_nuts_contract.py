@@ -336,3 +336,16 @@ def test_what_has_no_meaning_is_refused_by_both(
     for engine in ("auto", "nuts"):
         with pytest.raises(bm.ModelError, match=message):
             bm.fit(made, model, engine=engine)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prior", ["flat()", "jeffreys()"])
+def test_an_improper_tau_is_refused_where_nothing_shows_that_the_posterior_is_proper(prior: str) -> None:
+    """The tail count of the exact engine covers its own models only; likewise for outcomes that are joined."""
+    effects = bm.Effects(list("abc"), [0.1, 0.3, -0.2], [0.1, 0.2, 0.2], measure="SMD", better="lower")
+    tau = bm.priors.parse(prior)
+    heavy = bm.StudentEffects(bm.priors.parse("exponential(0.1)"))
+    with pytest.raises(bm.ModelError, match=r"is improper.*proper prior"):
+        bm.fit(effects, bm.Model(bm.Normal(0, 1), tau, random=heavy))
+    plain = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))
+    with pytest.raises(bm.ModelError, match=r"sleep: .* is improper"):
+        bm.JointModel({"pain": plain, "sleep": bm.Model(bm.Normal(0, 1), tau)})

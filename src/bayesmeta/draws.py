@@ -130,12 +130,6 @@ class Draws:
         """Quantiles of the draws at probabilities ``p``, of the shape of ``p``."""
         return np.quantile(self._sorted, check_probabilities(p))
 
-    def quantile_mcse(self, p: float) -> float:
-        """Monte Carlo standard error of a quantile."""
-        from arviz_stats.base import array_stats
-
-        return 0.0 if self.constant else float(array_stats.mcse(self.values, method="quantile", prob=p))
-
     @cached_property
     def _kde(self) -> tuple[FloatArray, FloatArray]:
         from arviz_stats.base import array_stats

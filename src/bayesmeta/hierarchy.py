@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta import chebyshev
-from bayesmeta.coverage import location
+from bayesmeta.coverage import exact_covers, location
 from bayesmeta.curves import Line
 from bayesmeta.design import Design, build_design
 from bayesmeta.effects import Effects, component_labels
@@ -227,6 +227,12 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
                     f"moderator {term.name}: {term.prior!r} is not symmetric about zero, so its levels would not be "
                     "exchangeable. Use a normal, Student-t or Cauchy prior with location 0, or flat()."
                 )
+    beyond = exact_covers(effects, model)
+    if beyond is not None and model.tau is not None and not model.tau.proper:
+        raise ModelError(
+            f"tau: {model.tau!r} is improper, and whether the posterior is proper is known only for models that the "
+            f"exact engine covers ({beyond}). Use a proper prior, such as halfnormal(0.5)."
+        )
     blocked = {int(row) for rows, _ in effects.blocks for row in rows}
     for name in model.derived:
         if name not in effects.tabulated:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 
 from bayesmeta.design import build_design
 from bayesmeta.effects import Effects
-from bayesmeta.errors import BayesmetaWarning, Check, ModelError
+from bayesmeta.errors import Check, ModelError
 from bayesmeta.joint.stacking import JointEffects, JointModel, stack
 from bayesmeta.nuts import Settings
-from bayesmeta.nuts.checks import failed, judge
-from bayesmeta.nuts.running import Graph, Raw, run, versions
+from bayesmeta.nuts.checks import judge, until_sound
+from bayesmeta.nuts.running import Graph, Raw, run
 from bayesmeta.nuts.variables import Data, deviation, family, variable
 from bayesmeta.outcome import Outcome
 from bayesmeta.result import Fit
@@ -208,22 +207,13 @@ def fit_joint(
     graph = _graph(stacked, model)
     key = ("joint", stacked.groups.shape, tuple((family(m.mu), family(m.tau)) for m in model.outcomes.values()),
            tuple(stacked.sign.values()))  # fmt: skip
-    accept, attempt = settings.target_accept, 1
-    while True:
+
+    def attempt(accept: float, made: Mapping[str, Any]) -> tuple[JointFit, tuple[Check, ...]]:
         raw = run(key, lambda: graph, graph.data, settings, seed, accept)
-        made = {"target_accept": accept, "attempts": attempt, "chains": settings.chains, "draws": settings.draws,
-                "tune": settings.tune, "max_depth": settings.max_depth, **versions()}  # fmt: skip
         result = _complete(stacked, model, raw, seed, made, outcomes or {})
-        worst = failed(result.checks)
-        if not worst or attempt == 2 or accept >= settings.retry_accept:
-            return result
-        warnings.warn(
-            f"joint: {', '.join(check.name for check in worst)} failed with target acceptance {accept:g}; sampled once "
-            f"more with {settings.retry_accept:g}.",
-            BayesmetaWarning,
-            stacklevel=2,
-        )
-        accept, attempt = settings.retry_accept, 2
+        return result, result.checks
+
+    return until_sound(attempt, settings, "joint")[0]
 
 
 def _complete(

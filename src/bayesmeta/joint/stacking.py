@@ -59,6 +59,10 @@ class JointModel:
             plain = Model(model.mu, model.tau, rho=model.rho)
             if repr(model) != repr(plain) or model.tau is None:
                 raise ModelError(f"{name}: a joint model takes a mean and a heterogeneity per outcome, nothing else.")
+            if not model.tau.proper:
+                raise ModelError(
+                    f"{name}: {model.tau!r} is improper. Use a proper prior of tau, such as halfnormal(0.5)."
+                )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.draws import Draws
-from bayesmeta.errors import Check
+from bayesmeta.errors import BayesmetaWarning, Check
+from bayesmeta.nuts.running import Settings, versions
 from bayesmeta.sample import Sample
 
-__all__ = ["BFMI", "ESS", "RHAT", "checks_of", "failed", "judge", "reported"]
+__all__ = ["BFMI", "ESS", "RHAT", "checks_of", "failed", "judge", "reported", "until_sound"]
 
 FloatArray = NDArray[np.float64]
 # Vehtari et al. 2021, doi:10.1214/20-BA1221: R-hat below 1.01, and 100 effective draws per chain of four
@@ -91,3 +93,41 @@ def _worst(value: float) -> float:
 def failed(checks: Sequence[Check]) -> list[Check]:
     """Checks that did not pass."""
     return [check for check in checks if not check.ok]
+
+
+def until_sound[T](
+    attempt: Callable[[float, Mapping[str, Any]], tuple[T, tuple[Check, ...]]], settings: Settings, name: str
+) -> tuple[T, tuple[Check, ...]]:
+    """Sample; where a check fails, once more with the higher target acceptance, and say so.
+
+    Parameters
+    ----------
+    attempt : callable
+        From a target acceptance, and what a sample records of its making, to the result and its checks.
+    settings : Settings
+    name : str
+        What the warning is about.
+    """
+    accept, attempts = settings.target_accept, 1
+    while True:
+        made = {
+            "target_accept": accept,
+            "attempts": attempts,
+            "chains": settings.chains,
+            "draws": settings.draws,
+            "tune": settings.tune,
+            "max_depth": settings.max_depth,
+            **versions(),
+        }
+        result, checks = attempt(accept, made)
+        worst = failed(checks)
+        # a second run with the same acceptance would be the same run
+        if not worst or attempts == 2 or accept >= settings.retry_accept:
+            return result, checks
+        warnings.warn(
+            f"{name}: {', '.join(check.name for check in worst)} failed with target acceptance {accept:g}; sampled "
+            f"once more with {settings.retry_accept:g}.",
+            BayesmetaWarning,
+            stacklevel=4,
+        )
+        accept, attempts = settings.retry_accept, 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,14 +9,14 @@ from numpy.typing import NDArray
 
 from bayesmeta.conditional import Conditional, component_count, condition, draw_coefficients, study_draws
 from bayesmeta.effects import Effects
-from bayesmeta.errors import BayesmetaWarning, Check
+from bayesmeta.errors import Check
 from bayesmeta.generative import new_study
 from bayesmeta.hierarchy import Hierarchy, build_hierarchy
 from bayesmeta.model import Model, OutlierEffects
-from bayesmeta.nuts.checks import checks_of, failed
+from bayesmeta.nuts.checks import checks_of, until_sound
 from bayesmeta.nuts.counts import marginal_log_likelihood
 from bayesmeta.nuts.graph import build_graph, signature
-from bayesmeta.nuts.running import Raw, Settings, run, versions
+from bayesmeta.nuts.running import Raw, Settings, run
 from bayesmeta.sample import Sample
 
 __all__ = ["sample"]
@@ -57,23 +56,12 @@ def sample(
     h = build_hierarchy(effects, model)
     graph = build_graph(h)
     key = signature(h)
-    accept, attempts = settings.target_accept, 1
-    while True:
-        raw = run(key, lambda: graph, graph.data, settings, seed, accept)
-        result = complete(h, raw, seed, {"target_accept": accept, "attempts": attempts, "chains": settings.chains,
-                                         "draws": settings.draws, "tune": settings.tune,
-                                         "max_depth": settings.max_depth, **versions()})  # fmt: skip
-        checks = checks_of(result, settings.max_depth)
-        worst = failed(checks)
-        if not worst or attempts == 2 or accept >= settings.retry_accept:
-            return result, checks
-        warnings.warn(
-            f"{effects.name or effects.measure}: {', '.join(check.name for check in worst)} failed with target "
-            f"acceptance {accept:g}; sampled once more with {settings.retry_accept:g}.",
-            BayesmetaWarning,
-            stacklevel=3,
-        )
-        accept, attempts = settings.retry_accept, 2
+
+    def attempt(accept: float, made: Mapping[str, object]) -> tuple[Sample, tuple[Check, ...]]:
+        result = complete(h, run(key, lambda: graph, graph.data, settings, seed, accept), seed, made)
+        return result, checks_of(result, settings.max_depth)
+
+    return until_sound(attempt, settings, effects.name or effects.measure)
 
 
 def _flat(values: FloatArray) -> FloatArray:
