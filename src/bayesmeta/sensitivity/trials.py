@@ -1,148 +1,28 @@
-"""Other priors, other models, fewer trials: every variation is an exact refit."""
+"""Fewer trials: each left out in turn, and added one at a time; every refit is exact."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.decision import benefit_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.hierarchy import units_of
 from bayesmeta.inference import fit
 from bayesmeta.model import Model
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, contrast_table, probability, summarize
+from bayesmeta.posterior import LEVEL, probability, summarize
 from bayesmeta.problem import left_out_covariance
 from bayesmeta.result import Fit
+from bayesmeta.sensitivity.variations import mean_and_tau
 
-__all__ = ["contrast_variations", "cumulative_table", "leave_one_out", "prior_range", "variation_table"]
+__all__ = ["cumulative_table", "leave_one_out"]
 
 FloatArray = NDArray[np.float64]
-
-
-def _mean_and_tau(table: pd.DataFrame) -> dict[str, object]:
-    """The mean effect with its interval, and the heterogeneity, from a summary."""
-    mu = table.loc["mu"]
-    tau = table.loc["tau", "median"] if "tau" in table.index else 0.0
-    return {"mu": mu["median"], "lower": mu["lower"], "upper": mu["upper"], "tau": tau}
-
-
-def variation_table(
-    fits: Mapping[str, Fit], thresholds: Sequence[Threshold] | None = None, *, level: float = LEVEL
-) -> pd.DataFrame:
-    """Compare fits of one outcome under different assumptions, one line each.
-
-    Parameters
-    ----------
-    fits : mapping of str to Fit
-        The first is the main analysis.
-    thresholds : sequence of Threshold, optional
-        The first of them is used; default the primary one of the main fit's outcome.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``analysis k mu lower upper tau new_lower new_upper p_any_benefit p_important_benefit
-        p_important_harm p_any_benefit_new p_important_benefit_new p_important_harm_new log_evidence change``;
-        ``change`` is the shift of the median of mu from the main analysis in its posterior SDs. Without a direction
-        or threshold the probabilities are left out.
-    """
-    if not fits:
-        raise ModelError("there is no fit to compare; give at least one.")
-    main = next(iter(fits.values()))
-    if thresholds is None:
-        stated = main.outcome.thresholds if main.outcome is not None else ()
-        primary = main.outcome.primary if main.outcome is not None else None
-        thresholds = (primary,) if primary is not None else stated
-    reference = summarize(main, level=level)
-    centre, spread = float(reference["median"].iloc[0]), float(reference["sd"].iloc[0])
-    rows = []
-    for name, item in fits.items():
-        table = summarize(item, level=level)
-        row: dict[str, object] = {
-            "analysis": name,
-            "k": item.effects.k,
-            **_mean_and_tau(table),
-            "new_lower": table.loc["theta_new", "lower"],
-            "new_upper": table.loc["theta_new", "upper"],
-        }
-        if thresholds and item.effects.better is not None:
-            benefit = benefit_table(item, thresholds[:1], level=level).drop_duplicates("target").set_index("target")
-            for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
-                row[column] = benefit.loc["mean effect", column]
-                row[f"{column}_new"] = benefit.loc["new setting", column]
-        row["log_evidence"] = np.nan if item.log_evidence is None else item.log_evidence
-        row["change"] = (float(table["median"].iloc[0]) - centre) / spread if math.isfinite(spread) else np.nan
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    frame["level"], frame["interval"] = level, "central"
-    return frame
-
-
-def contrast_variations(fits: Mapping[str, Fit], *, level: float = LEVEL) -> pd.DataFrame:
-    """Contrasts and slopes of moderated fits, one line per analysis and contrast.
-
-    Parameters
-    ----------
-    fits : mapping of str to Fit
-        By name; the first is the main analysis.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``analysis k`` and those of `bayesmeta.contrast_table`; empty without fits.
-    """
-    parts = []
-    for name, item in fits.items():
-        table = contrast_table(item, level=level)
-        table.insert(0, "analysis", name)
-        table.insert(1, "k", item.effects.k)
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["analysis", "k"])
-
-
-def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.95)) -> pd.DataFrame:
-    """Smallest and largest value of every probability over a table of variations, and whether its category changes.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `variation_table`; the first line is the main analysis.
-    cuts : sequence of float
-        Boundaries between categories of probability; a probability whose category differs between lines is flagged.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``quantity main minimum maximum category_changes``.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"analysis": ["main", "wide"], "p_any_benefit": [0.96, 0.94]})
-    >>> prior_range(table).loc[0, ["minimum", "maximum"]].tolist()
-    [0.94, 0.96]
-    """
-    rows = []
-    for column in (name for name in table.columns if name.startswith("p_")):
-        values = table[column].to_numpy(float)
-        values = values[np.isfinite(values)]
-        categories = np.searchsorted(np.asarray(cuts), values)
-        rows.append(
-            {
-                "quantity": column,
-                "main": float(values[0]),
-                "minimum": float(values.min()),
-                "maximum": float(values.max()),
-                "category_changes": bool(len(set(categories.tolist())) > 1),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
@@ -183,7 +63,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         rows.append(
             {
                 **row,
-                **_mean_and_tau(table),
+                **mean_and_tau(table),
                 "new_lower": table.loc["theta_new", "lower"],
                 "new_upper": table.loc["theta_new", "upper"],
                 "p_below_null": probability(rest, "mu", below=0.0),
@@ -273,7 +153,7 @@ def cumulative_table(
         rows.append(
             {
                 **row,
-                **_mean_and_tau(table),
+                **mean_and_tau(table),
                 "p_below_null": probability(item, "mu", below=0.0),
                 "note": "",
             }
