@@ -67,6 +67,9 @@ def log_evidence(effects: Effects, rho: float, sd: float = 1.0, scale: float = 0
     )
 
 
+CLASSICAL = ["classical_estimate", "classical_lower", "classical_upper", "classical_tau"]
+
+
 # --------------------------------------------------------------------------------------------------- leave one out
 
 
@@ -96,9 +99,45 @@ def test_log_predictive_is_a_ratio_of_evidences(rho: float) -> None:
     for number, value in enumerate(table["log_predictive"]):
         assert value == pytest.approx(whole - log_evidence(effects.subset(unit != number), rho), abs=ENGINE)
     assert table.attrs["elpd"] == pytest.approx(table["log_predictive"].sum(), abs=SAME)
-    # one row has a predictive p-value, two rows together have none
-    assert np.isnan(table["p_value"][1])
-    assert table["p_value"].notna().sum() == 3
+    assert table["p_value"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
+def test_the_p_value_of_a_trial_with_two_rows_is_that_of_their_weighted_mean(rho: float) -> None:
+    """Dense matrices and QUADPACK over tau: weights from the rows' sampling covariance alone, so that they are fixed."""
+    effects, model = three_arms(rho)
+    out = np.array([name == "star" for name in effects.study])
+    left, rest = effects.subset(out), effects.subset(~out)
+    tau = marginal(bm.fit(rest, model), "tau")
+    weights = np.linalg.solve(left.covariance(), np.ones(2))
+    weights = weights / weights.sum()
+    R = np.array([[1.0, rho], [rho, 1.0]])
+
+    def below(t: float) -> float:
+        precision = 1 / (rest.se**2 + t * t)
+        whole = precision.sum() + 1  # the prior of mu is normal(0, 1)
+        variance = weights @ (left.covariance() + t * t * R) @ weights + 1 / whole
+        return float(stats.norm.cdf((weights @ left.y - precision @ rest.y / whole) / math.sqrt(variance)))
+
+    edges = [0, 0.05, 0.2, 0.5, 1, 4]
+    p = sum(integrate.quad(lambda t: below(t) * float(tau.density(t)), a, b)[0] for a, b in pairwise(edges))
+    table = leave_one_out(bm.fit(effects, model)).set_index("left_out")
+    assert table.loc["star", "p_value"] == pytest.approx(2 * min(p, 1 - p), abs=1e-7)
+
+
+def test_the_classical_answer_stands_beside_every_refit() -> None:
+    effects, model = three_arms(0.5)
+    table = leave_one_out(bm.fit(effects, model))
+    _, unit = effects.units
+    for row in range(len(table)):
+        rest = effects.subset(unit != row)
+        found = bm.classical.pool(rest, method="REML", ci="hksj", rho=0.5)
+        expected = [found.estimate, found.lower, found.upper, math.sqrt(found.tau2)]
+        assert table.loc[row, CLASSICAL].tolist() == expected
+    added = cumulative_table(effects, model)
+    assert added.loc[0, CLASSICAL].isna().all()
+    last = bm.classical.pool(effects, method="REML", ci="hksj", rho=0.5)
+    assert added.iloc[-1][CLASSICAL].tolist() == [last.estimate, last.lower, last.upper, math.sqrt(last.tau2)]
 
 
 def test_trials_that_share_patients_leave_together() -> None:
@@ -266,8 +305,9 @@ def test_variation_table() -> None:
         assert row["tau"] == (0.0 if fit.model.tau is None else summary.loc["tau", "median"])
         benefit = bm.benefit_table(fit, [limit]).set_index("target")
         for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
-            assert row[column] == benefit.loc["mean effect", column]
-            assert row[f"{column}_new"] == benefit.loc["new setting", column]
+            # the same sums over nodes, one threshold at a time or several at once
+            assert row[column] == pytest.approx(benefit.loc["mean effect", column], abs=SAME)
+            assert row[f"{column}_new"] == pytest.approx(benefit.loc["new setting", column], abs=SAME)
         change = (summary.loc["mu", "median"] - main.loc["mu", "median"]) / main.loc["mu", "sd"]
         assert row["change"] == pytest.approx(change, abs=SAME)
     assert np.isnan(table.loc["flat", "log_evidence"])

@@ -40,6 +40,7 @@ __all__ = [
     "HONESTY",
     "band_table",
     "benefit_curve",
+    "benefit_probabilities",
     "benefit_sentence",
     "benefit_table",
     "direction",
@@ -141,12 +142,6 @@ class _Level(NamedTuple):
 
 def _levels(thresholds: Sequence[Threshold]) -> list[_Level]:
     """Give thresholds as numbers: a range is its two ends, a distribution its ends and the average over it."""
-    # a distribution over thresholds is averaged over its probit, in which any integrand here is smooth
-    nodes, weights = chebyshev.rule(1025)
-    z = 8.2 * nodes
-    p = special.ndtr(z)
-    weights = weights * np.exp(-0.5 * z * z)
-    weights = weights / weights.sum()
     levels = []
     for item in thresholds:
         amounts = (item.benefit_distance, item.worse_distance)
@@ -157,7 +152,13 @@ def _levels(thresholds: Sequence[Threshold]) -> list[_Level]:
             levels.append(_Level(item.name, ends[:1, 0], ends[1:, 0], np.ones(1), source))
             continue
         if any(isinstance(amount, Prior) for amount in amounts):
-            # both ends move together along the quantiles of their distributions
+            # both ends move together along the quantiles of their distributions; the average is taken over the
+            # probit, in which any integrand here is smooth
+            nodes, weights = chebyshev.rule(1025)
+            z = 8.2 * nodes
+            p = special.ndtr(z)
+            weights = weights * np.exp(-0.5 * z * z)
+            weights = weights / weights.sum()
             spread = [
                 np.asarray(amount.ppf(p)) if isinstance(amount, Prior) else low + (high - low) * p
                 for amount, (low, high) in zip(amounts, ends, strict=True)
@@ -247,6 +248,44 @@ def benefit_table(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """Probabilities against one threshold, without the share of settings, which takes most of the time.
+
+    Parameters
+    ----------
+    item : Threshold
+        Of a range or a distribution over thresholds the first line of `benefit_table` is taken.
+    at : mapping, optional
+        A moderator profile.
+
+    Returns
+    -------
+    dict
+        ``p_any_benefit p_important_benefit p_important_harm``, and with ``_new`` those of a new setting.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> mid = threshold(0.2, measure_name="SMD", better="lower")
+    >>> round(benefit_probabilities(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), mid)["p_any_benefit"], 3)
+    0.923
+    """
+    sign = direction(fit)
+    level = _levels([item])[0]
+    found: dict[str, float] = {}
+    for (_, name), end in zip(_TARGETS, ("", "_new"), strict=True):
+        better = distribution(fit, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
+        harm = distribution(fit, name, -sign * level.worse, at=at, upper=sign < 0)
+        found[f"p_any_benefit{end}"] = float(better[0])
+        found[f"p_important_benefit{end}"] = float(level.weights @ better[1:])
+        found[f"p_important_harm{end}"] = float(level.weights @ harm)
+    return found
 
 
 def share_of_settings(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bayesmeta.decision import benefit_table
-from bayesmeta.outcome import Threshold
+from bayesmeta.decision import benefit_probabilities
 from bayesmeta.posterior import LEVEL, predict
-from bayesmeta.quantities import distribution
 from bayesmeta.records.parts import headline, stated_thresholds
 
 if TYPE_CHECKING:
@@ -53,23 +50,6 @@ def level_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
                 "new_upper": table.loc["theta_new", "upper"],
             }
             if primary is not None and fit.effects.better is not None:
-                row |= _benefit_at(fit, primary, {name: value})
+                row |= benefit_probabilities(fit, primary, at={name: value})
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _benefit_at(fit: Fit, item: Threshold, at: Mapping[str, Any]) -> dict[str, float]:
-    """Probabilities against one threshold at a profile, without the share of settings, which takes most of the time."""
-    columns = ("p_any_benefit", "p_important_benefit", "p_important_harm")
-    benefit, worse = item.benefit_distance, item.worse_distance
-    if not (isinstance(benefit, (int, float)) and isinstance(worse, (int, float))):
-        table = benefit_table(fit, [item], at=at)
-        return {f"{c}{end}": float(table[c].iloc[i]) for i, end in enumerate(("", "_new")) for c in columns}
-    higher = fit.effects.better == "higher"
-    sign = 1.0 if higher else -1.0
-    row: dict[str, float] = {}
-    for name, end in (("mu", ""), ("theta_new", "_new")):
-        above = distribution(fit, name, sign * np.array([0.0, benefit]), at=at, upper=higher)
-        harm = distribution(fit, name, [-sign * worse], at=at, upper=not higher)
-        row |= {f"{c}{end}": float(p) for c, p in zip(columns, [*above, *harm], strict=True)}
-    return row

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.classical import pool
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.hierarchy import units_of
@@ -35,8 +36,10 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One line per trial. Columns ``left_out rows mu lower upper tau new_lower new_upper p_below_null
-        log_predictive p_value``: the summary without the trial; the exact log predictive density of its rows given
-        the others; and, for a trial with one row, the two-sided predictive p-value of its estimate.
+        log_predictive p_value classical_estimate classical_lower classical_upper classical_tau``: the summary without
+        the trial; the exact log predictive density of its rows given the others; the two-sided predictive p-value of
+        its estimate (of the inverse-variance mean of its rows, where it has several); and REML with the
+        Hartung-Knapp interval of the same rows, not a number where those do not allow it.
         ``DataFrame.attrs["elpd"]`` is the sum of the log predictive densities, not a number where a line has none;
         such a line says why under ``note``.
 
@@ -69,6 +72,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
                 "p_below_null": probability(rest, "mu", below=0.0),
                 "log_predictive": log_density,
                 "p_value": p_value,
+                **classical_beside(rest.effects, main.model.rho, level),
                 "note": "",
             }
         )
@@ -80,7 +84,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
 
 def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[float, float]:
-    """Log predictive density of the left-out rows given the rest, and a p-value where there is one row."""
+    """Log predictive density of the left-out rows given the rest, and the p-value of their inverse-variance mean."""
     if rest.quadrature.problem.cut is not None:
         raise ModelError("leave-one-out is not available with a truncated or uniform prior; use a normal prior.")
     quadrature = rest.quadrature
@@ -101,7 +105,11 @@ def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[flo
     log = -0.5 * (scaled**2).sum(axis=1) - np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
     log = log - 0.5 * y.size * math.log(2 * math.pi)
     peak = float(log.max())
-    return peak + math.log(float(np.exp(log - peak) @ quadrature.weights)), math.nan
+    total = np.linalg.solve(left.covariance(), np.ones(y.size))
+    total = total / total.sum()
+    z = (total @ y - total @ mean) / np.sqrt(np.einsum("i,ijn,j->n", total, V, total))
+    below = float(special.ndtr(z) @ quadrature.weights)
+    return peak + math.log(float(np.exp(log - peak) @ quadrature.weights)), 2 * min(below, 1 - below)
 
 
 def _rows_for(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> FloatArray:
@@ -114,6 +122,17 @@ def _rows_for(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> FloatArray:
         at = {name: main.effects.moderators[name][index] for name in rest.design.factors}
         rows.append(rest.design.profile(at))
     return np.array(rows)
+
+
+def classical_beside(effects: Effects, rho: float, level: float) -> dict[str, float]:
+    """REML with the Hartung-Knapp interval of some rows; not a number where they do not allow it."""
+    try:
+        found = pool(effects, method="REML", ci="hksj", level=level, rho=rho)
+    except ModelError:
+        values = [math.nan] * 4
+    else:
+        values = [found.estimate, found.lower, found.upper, math.sqrt(found.tau2)]
+    return dict(zip(("classical_estimate", "classical_lower", "classical_upper", "classical_tau"), values, strict=True))
 
 
 def cumulative_table(
@@ -129,8 +148,8 @@ def cumulative_table(
     Returns
     -------
     pandas.DataFrame
-        Columns ``added k mu lower upper tau p_below_null``; a line where the posterior is improper says so in
-        ``note``.
+        Columns ``added k mu lower upper tau p_below_null classical_estimate classical_lower classical_upper
+        classical_tau``; a line where the posterior is improper says so in ``note``.
     """
     names, unit = units_of(effects)
     sequence = list(order) if order is not None else list(names)
@@ -155,6 +174,7 @@ def cumulative_table(
                 **row,
                 **mean_and_tau(table),
                 "p_below_null": probability(item, "mu", below=0.0),
+                **classical_beside(item.effects, model.rho, level),
                 "note": "",
             }
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bayesmeta.decision import benefit_table
+from bayesmeta.decision import benefit_probabilities
 from bayesmeta.errors import ModelError
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, contrast_table, summarize
@@ -64,10 +64,7 @@ def variation_table(
             "new_upper": table.loc["theta_new", "upper"],
         }
         if thresholds and item.effects.better is not None:
-            benefit = benefit_table(item, thresholds[:1], level=level).drop_duplicates("target").set_index("target")
-            for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
-                row[column] = benefit.loc["mean effect", column]
-                row[f"{column}_new"] = benefit.loc["new setting", column]
+            row |= benefit_probabilities(item, thresholds[0])
         row["log_evidence"] = np.nan if item.log_evidence is None else item.log_evidence
         row["change"] = (float(table["median"].iloc[0]) - centre) / spread if math.isfinite(spread) else np.nan
         rows.append(row)

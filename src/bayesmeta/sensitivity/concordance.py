@@ -1,0 +1,253 @@
+"""Why the Bayesian and the classical answer differ: one ingredient exchanged at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import pandas as pd
+from scipy import special
+
+from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
+from bayesmeta.decision import benefit_probabilities, direction
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.inference import fit as fit_model
+from bayesmeta.model import Model
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.priors import Flat
+from bayesmeta.result import Fit
+
+__all__ = ["concordance_sentence", "concordance_table"]
+
+#: Shifts of the mean smaller than this share of its standard error are not worth a word; a judgement.
+NEGLIGIBLE = 0.05
+
+
+class _Answer(NamedTuple):
+    """A mean effect with its uncertainty, classical or Bayesian."""
+
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    tau: float
+    any_benefit: float
+    important: float
+
+
+def concordance_table(
+    fit: Fit,
+    threshold: Threshold | None = None,
+    *,
+    method: Tau2Method = "REML",
+    ci: CiMethod = "hksj",
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Walk from a classical analysis to the Bayesian one, exchanging one ingredient at each step.
+
+    The steps are: the Hartung-Knapp factor dropped; the normal distribution in place of t; tau averaged over what the
+    data say of it (flat prior) in place of one estimate plugged in; the stated prior of tau; the stated prior of mu.
+    Each step starts where the last one ended, so that the shifts add up to the whole gap.
+
+    Parameters
+    ----------
+    fit : Fit
+        Exact; a mean with or without heterogeneity, no moderators, no clusters.
+    threshold : Threshold, optional
+        Default: the primary one of the fit's outcome. Classical probabilities are those of the confidence
+        distribution that belongs to the interval.
+    method, ci
+        The classical analysis that stands at the beginning.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``step ingredient estimate se lower upper tau shift shift_se width_ratio p_any_benefit
+        p_important_benefit note level``. ``estimate`` of a Bayesian line is the posterior median, ``se`` its SD;
+        ``shift`` is the step's change of the estimate and ``shift_se`` that in units of the classical (Wald) standard
+        error; ``width_ratio`` is the interval's width over that of the step before. A step that these data do not
+        allow is passed over and says why in ``note``. ``attrs``: ``total_shift_se``, ``total_width_ratio``, ``se``.
+
+    Raises
+    ------
+    ModelError
+        For a model without a classical counterpart that asks the same, and where the classical analysis is not defined.
+
+    References
+    ----------
+    Roever C. J Stat Softw 2020;93(6), section 3.5. doi:10.18637/jss.v093.i06. Confidence distributions: Xie M, Singh
+    K. Int Stat Rev 2013;81:3-39. doi:10.1111/insr.12000
+
+    Examples
+    --------
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> table = concordance_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table["ingredient"].tolist()[:3]
+    ['REML + HKSJ', 'no Hartung-Knapp factor', 'normal in place of t(2)']
+    >>> gap = table["estimate"].iloc[-1] - table["estimate"].iloc[0]
+    >>> round(float(table["shift"].sum() - gap), 12)
+    0.0
+    """
+    _check_plain(fit)
+    effects, model = fit.effects, fit.model
+    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    if model.tau is None:
+        method = "EE"
+    cis: tuple[CiMethod, ...] = tuple(dict.fromkeys((ci, "t" if ci != "wald" else "wald", "wald")))
+    by_ci = dict(zip(cis, pool_table(effects, (method,), cis, level=level, rho=model.rho), strict=True))
+    answers: list[tuple[str, _Answer | str]] = [(_name(by_ci[ci]), _of_classical(by_ci[ci], effects, chosen))]
+    if ci in ("hksj", "hksj_adhoc"):
+        answers.append(("no Hartung-Knapp factor", _of_classical(by_ci["t"], effects, chosen)))
+    if ci != "wald":
+        df = by_ci["t"].df
+        answers.append((f"normal in place of t({df})", _of_classical(by_ci["wald"], effects, chosen)))
+    if model.tau is not None:
+        answers.append(("tau averaged over what the data allow", _flat(fit, None, chosen, level)))
+        answers.append((f"prior of tau: {model.tau!r}", _flat(fit, model, chosen, level)))
+    answers.append((f"prior of mu: {model.mu!r}", _of_fit(fit, chosen, level)))
+    return _walk(answers, float(by_ci["wald"].se), level)
+
+
+def _check_plain(fit: Fit) -> None:
+    if not fit.exact:
+        raise ModelError("concordance: the ingredients are exchanged by exact refits; this fit is by draws.")
+    if fit.model.beta or fit.model.cluster_tau is not None:
+        raise ModelError(
+            "concordance: a model with moderators or clusters has no pooled classical counterpart that asks the same. "
+            "Use the pooled analysis; `compare` sets coefficients side by side."
+        )
+
+
+def _name(found: ClassicalFit) -> str:
+    words = {"wald": "", "t": " + t", "hksj": " + HKSJ", "hksj_adhoc": " + HKSJ, ad hoc"}
+    return f"{found.method}{words[found.ci]}"
+
+
+def _distances(effects: Effects, threshold: Threshold | None) -> tuple[int, float | None]:
+    sign = {"higher": 1, "lower": -1, None: 0}[effects.better]
+    amount = None if threshold is None else threshold.benefit_distance
+    return sign, float(amount) if isinstance(amount, (int, float)) else None
+
+
+def _of_classical(found: ClassicalFit, effects: Effects, threshold: Threshold | None) -> _Answer:
+    sign, distance = _distances(effects, threshold)
+
+    def beyond(x: float) -> float:
+        if sign == 0 or not found.se > 0:
+            return math.nan
+        z = (sign * found.estimate - x) / found.se
+        return float(special.ndtr(z) if found.df is None else special.stdtr(found.df, z))
+
+    important = math.nan if distance is None else beyond(distance)
+    return _Answer(
+        found.estimate, found.se, found.lower, found.upper, math.sqrt(found.tau2), beyond(0.0), important
+    )  # fmt: skip
+
+
+def _of_fit(item: Fit, threshold: Threshold | None, level: float) -> _Answer:
+    table = summarize(item, level=level)
+    mu = table.loc["mu"]
+    chances = {"p_any_benefit": math.nan, "p_important_benefit": math.nan}
+    if item.effects.better is not None and threshold is not None:
+        chances |= benefit_probabilities(item, threshold)
+        if not isinstance(threshold.benefit_distance, (int, float)):
+            chances["p_important_benefit"] = math.nan
+    elif item.effects.better is not None:
+        from bayesmeta.quantities import distribution
+
+        sign = direction(item)
+        chances["p_any_benefit"] = float(distribution(item, "mu", [0.0], upper=sign > 0)[0])
+    tau = float(table.loc["tau", "median"]) if "tau" in table.index else 0.0
+    return _Answer(
+        mu["median"], mu["sd"], mu["lower"], mu["upper"], tau, chances["p_any_benefit"], chances["p_important_benefit"]
+    )
+
+
+def _flat(fit: Fit, model: Model | None, threshold: Threshold | None, level: float) -> _Answer | str:
+    """The answer with a flat prior of mu, under the stated prior of tau or a flat one; a reason where there is none."""
+    tau = Flat() if model is None else model.tau
+    try:
+        found = fit_model(fit.effects, dataclasses.replace(fit.model, mu=Flat(), tau=tau))
+    except ModelError as error:
+        return f"passed over: {error}"
+    return _of_fit(found, threshold, level)
+
+
+def _walk(answers: list[tuple[str, _Answer | str]], unit: float, level: float) -> pd.DataFrame:
+    rows, last = [], None
+    for step, (ingredient, answer) in enumerate(answers):
+        row: dict[str, object] = {"step": step, "ingredient": ingredient}
+        if isinstance(answer, str):
+            rows.append({**row, "note": answer})
+            continue
+        row |= {
+            "estimate": answer.estimate, "se": answer.se, "lower": answer.lower, "upper": answer.upper,
+            "tau": answer.tau, "p_any_benefit": answer.any_benefit, "p_important_benefit": answer.important, "note": "",
+        }  # fmt: skip
+        if last is not None:
+            shift = answer.estimate - last.estimate
+            width = last.upper - last.lower
+            row |= {
+                "shift": shift,
+                "shift_se": shift / unit,
+                "width_ratio": (answer.upper - answer.lower) / width if width > 0 else math.nan,
+            }
+        rows.append(row)
+        last = answer
+    columns = ["step", "ingredient", "estimate", "se", "lower", "upper", "tau", "shift", "shift_se", "width_ratio",
+               "p_any_benefit", "p_important_benefit", "note"]  # fmt: skip
+    frame = pd.DataFrame(rows).reindex(columns=columns)
+    frame["level"] = level
+    first, end = frame.iloc[0], frame.iloc[-1]
+    wide = first["upper"] - first["lower"]
+    frame.attrs = {
+        "total_shift_se": float((end["estimate"] - first["estimate"]) / unit),
+        "total_width_ratio": float((end["upper"] - end["lower"]) / wide) if wide > 0 else math.nan,
+        "se": unit,
+    }
+    return frame
+
+
+def concordance_sentence(table: pd.DataFrame) -> str:
+    """Say in words where the gap comes from.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `concordance_table`.
+
+    Examples
+    --------
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> table = concordance_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> concordance_sentence(table).split(" (")[0]
+    'The Bayesian mean differs from REML + HKSJ by -0.07 standard errors'
+    """
+    start = table["ingredient"].iloc[0]
+    steps = table[table["shift_se"].notna()]
+    total = table.attrs["total_shift_se"]
+    ratio = table.attrs["total_width_ratio"]
+    most = steps.loc[steps["shift_se"].abs().idxmax()]
+    if abs(total) < NEGLIGIBLE:
+        mean = f"The Bayesian mean and {start} are the same to within {NEGLIGIBLE:g} standard errors"
+        if abs(most["shift_se"]) >= NEGLIGIBLE:
+            mean += f" (steps cancel; the largest is {most['ingredient']}: {most['shift_se']:.2f})"
+    else:
+        mean = (
+            f"The Bayesian mean differs from {start} by {total:.2f} standard errors (the largest step is "
+            f"{most['ingredient']}: {most['shift_se']:.2f})"
+        )
+    if not math.isfinite(ratio):
+        return f"{mean}."
+    logs = steps["width_ratio"].map(math.log)
+    widest = steps.loc[logs.abs().idxmax()]
+    change = abs(100 * (ratio - 1))
+    largest = f"the largest step is {widest['ingredient']}: {100 * (widest['width_ratio'] - 1):+.0f} %"
+    if change < 1:
+        return f"{mean}. The intervals are equally wide to within 1 %; {largest}."
+    return f"{mean}. The Bayesian interval is {change:.0f} % {'wider' if ratio > 1 else 'narrower'}; {largest}."
