@@ -1,0 +1,264 @@
+"""Inconsistency against thresholds: on which side trials lie, not how small a p-value is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from bayesmeta.decision import direction
+from bayesmeta.errors import ModelError
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, study_table, summarize
+from bayesmeta.quantities import distribution, marginal
+from bayesmeta.result import Fit
+
+__all__ = ["across_trials_index", "decision_index", "inconsistency_table", "side_table"]
+
+FloatArray = NDArray[np.float64]
+#: A trial is called on one side of a threshold from this probability on; a convention.
+SURE = 0.95
+
+
+def decision_index(shares: ArrayLike) -> float:
+    """Decision Inconsistency index in percent: 0 where all is in one category, 100 where all are equally likely.
+
+    ``DI = 100 (1 - sum_c |1/C - p_c| / (2 (C - 1) / C))`` with p_c the average share of category c over trials.
+
+    Parameters
+    ----------
+    shares : array_like, shape (trials, categories)
+        Each trial's probabilities of the categories, which sum to one.
+
+    References
+    ----------
+    Sousa-Pinto B et al., R package metainc 0.2-1, doi:10.32614/CRAN.package.metainc
+
+    Examples
+    --------
+    >>> decision_index([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), round(decision_index([[1, 1, 1]] / np.array(3.0)), 9)
+    (0.0, 100.0)
+    """
+    p = _checked(shares).mean(axis=0)
+    categories = p.size
+    return float(100 * max(0.0, 1 - 0.5 * np.abs(1 / categories - p).sum() / ((categories - 1) / categories)))
+
+
+def across_trials_index(shares: ArrayLike) -> float:
+    """Across-Studies Inconsistency index in percent: Cramer's V between trials and categories.
+
+    ``V^2 = (1/N) sum_ic (p_ic - pbar_c)^2 / pbar_c / min(N - 1, C - 1)``, which is what metainc estimates from equally
+    many draws of each trial; here the shares are exact.
+
+    Parameters
+    ----------
+    shares : array_like, shape (trials, categories)
+
+    Returns
+    -------
+    float
+        0 where every trial has the same shares, 100 where each trial lies in one category and all are used; not a
+        number for one trial.
+
+    References
+    ----------
+    Sousa-Pinto B et al., R package metainc 0.2-1, doi:10.32614/CRAN.package.metainc
+
+    Examples
+    --------
+    >>> across_trials_index(np.eye(3)), across_trials_index([[0.2, 0.8], [0.2, 0.8]])
+    (100.0, 0.0)
+    """
+    p = _checked(shares)
+    trials, categories = p.shape
+    if trials < 2:
+        return math.nan
+    average = p.mean(axis=0)
+    used = average > 0
+    squared = float((np.square(p[:, used] - average[used]) / average[used]).sum()) / trials
+    return float(100 * math.sqrt(max(squared, 0.0) / min(trials - 1, categories - 1)))
+
+
+def _checked(shares: ArrayLike) -> FloatArray:
+    p = np.array(shares, dtype=float)
+    if p.ndim != 2 or p.shape[1] < 2 or (p < -1e-9).any() or (abs(p.sum(axis=1) - 1) > 1e-6).any():
+        raise ModelError(f"shares: shape {p.shape}; give one row per trial whose two or more shares sum to one.")
+    return np.maximum(p, 0.0)
+
+
+def _numeric(fit: Fit, thresholds: Sequence[Threshold] | None) -> list[Threshold]:
+    if thresholds is None:
+        thresholds = fit.outcome.thresholds if fit.outcome is not None else ()
+    found = [
+        item
+        for item in thresholds
+        if isinstance(item.benefit_distance, (int, float)) and isinstance(item.worse_distance, (int, float))
+    ]
+    if not found:
+        raise ModelError("no threshold that is a number is stated: give one, for example 0.5 for an SMD.")
+    return sorted(found, key=lambda item: (not item.primary, float(item.benefit_distance)))  # type: ignore[arg-type]
+
+
+def _cuts(items: Sequence[Threshold]) -> FloatArray:
+    """Cut points in the direction of benefit, ascending: harms below zero, benefits above."""
+    return np.array(
+        sorted({*(-float(item.worse_distance) for item in items), *(float(item.benefit_distance) for item in items)})  # type: ignore[arg-type]
+    )
+
+
+def _shares(fit: Fit, cuts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Each estimate's probability of every category, from its posterior and from the estimate alone; worst first."""
+    sign = direction(fit)
+    posterior = []
+    for label in fit.effects.label:
+        above = distribution(fit, f"theta[{label}]", sign * cuts, upper=sign > 0)
+        posterior.append(-np.diff(np.concatenate([[1.0], above, [0.0]])))
+    z = (sign * fit.effects.y[:, None] - cuts) / fit.effects.se[:, None]
+    alone = special.ndtr(z)
+    edges = np.ones((fit.effects.k, 1))
+    return np.array(posterior), -np.diff(np.hstack([edges, alone, 0 * edges]), axis=1)
+
+
+def inconsistency_table(
+    fit: Fit, thresholds: Sequence[Threshold] | None = None, *, level: float = LEVEL
+) -> pd.DataFrame:
+    """Where trials lie relative to each threshold, and how large tau is in its units.
+
+    Parameters
+    ----------
+    fit : Fit
+        With a direction.
+    thresholds : sequence of Threshold, optional
+        Default: those of the fit's outcome; those that are ranges or distributions are passed over.
+    level : float
+        Of the interval of tau and of the prediction interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per threshold, the primary one first, and one for all of them together where there are several.
+        Columns ``threshold benefit worse k``; ``estimates_benefit estimates_trivial estimates_harm``: shares of the
+        point estimates; ``theta_benefit theta_trivial theta_harm``: average posterior probability of the true effects
+        of these trials; ``sure_benefit sure_trivial sure_harm``: how many of them have a probability of 0.95 or more;
+        ``di asi``: the indices from the posterior of theta, in percent; ``di_estimates asi_estimates``: from the
+        estimates alone, as metainc has them; ``tau_units tau_units_lower tau_units_upper``: tau in units of the
+        threshold of benefit; ``new_lower new_upper``: the prediction interval in these units, in the direction of
+        benefit; ``new_crosses``: how many of the two thresholds it crosses; ``overlap``: the share of pairs of
+        estimates whose confidence intervals overlap; ``level``.
+
+    Raises
+    ------
+    ModelError
+        Without a direction or a threshold that is a number.
+
+    References
+    ----------
+    GRADE guidance 36: doi:10.1016/j.jclinepi.2023.03.003. Indices: doi:10.32614/CRAN.package.metainc
+
+    Examples
+    --------
+    >>> from bayesmeta.decision import threshold
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.6, -0.1, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
+    >>> mid = threshold(0.5, measure_name="SMD", better="lower")
+    >>> table = inconsistency_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), [mid])
+    >>> table.loc[0, ["estimates_benefit", "estimates_trivial"]].round(3).tolist()
+    [0.333, 0.667]
+    """
+    items = _numeric(fit, thresholds)
+    summary = summarize(fit, level=level)
+    tau = np.zeros(3)
+    if fit.model.tau is not None:
+        tail = (1 - level) / 2
+        tau = np.asarray(marginal(fit, "tau").quantile(np.array([tail, 0.5, 1 - tail])))
+    sign = direction(fit)
+    new = np.sort(sign * summary.loc["theta_new", ["lower", "upper"]].to_numpy(float))
+    lines = study_table(fit, level=level)
+    low, high = lines["lower"].to_numpy(float), lines["upper"].to_numpy(float)
+    k = fit.effects.k
+    meets = (low[:, None] <= high) & (low <= high[:, None])
+    overlap = float((meets.sum() - k) / (k * (k - 1))) if k > 1 else math.nan
+    rows = []
+    groups: list[tuple[str, list[Threshold]]] = [(item.name, [item]) for item in items]
+    if len(items) > 1:
+        groups.append(("all thresholds", items))
+    for name, members in groups:
+        posterior, alone = _shares(fit, _cuts(members))
+        row: dict[str, object] = {"threshold": name, "k": k}
+        row |= {"di": decision_index(posterior), "asi": across_trials_index(posterior)}
+        row |= {"di_estimates": decision_index(alone), "asi_estimates": across_trials_index(alone)}
+        if len(members) == 1:
+            benefit, worse = float(members[0].benefit_distance), float(members[0].worse_distance)  # type: ignore[arg-type]
+            y = sign * fit.effects.y
+            row |= {"benefit": benefit, "worse": worse}
+            row |= {
+                "estimates_benefit": float((y >= benefit).mean()),
+                "estimates_trivial": float(((y < benefit) & (y > -worse)).mean()),
+                "estimates_harm": float((y <= -worse).mean()),
+            }
+            for words, column in (("benefit", 2), ("trivial", 1), ("harm", 0)):
+                row[f"theta_{words}"] = float(posterior[:, column].mean())
+                row[f"sure_{words}"] = int((posterior[:, column] >= SURE).sum())
+            row |= {
+                "tau_units_lower": tau[0] / benefit,
+                "tau_units": tau[1] / benefit,
+                "tau_units_upper": tau[2] / benefit,
+            }
+            row |= {"new_lower": new[0] / benefit, "new_upper": new[1] / benefit}
+            row["new_crosses"] = int(new[0] < benefit < new[1]) + int(new[0] < -worse < new[1])
+        rows.append({**row, "overlap": overlap})
+    sides = [f"{kind}_{side}" for kind in ("estimates", "theta", "sure") for side in ("benefit", "trivial", "harm")]
+    columns = ["threshold", "benefit", "worse", "k", *sides, "di", "asi", "di_estimates", "asi_estimates", "tau_units",
+               "tau_units_lower", "tau_units_upper", "new_lower", "new_upper", "new_crosses", "overlap"]  # fmt: skip
+    frame = pd.DataFrame(rows).reindex(columns=columns)
+    for column in ("sure_benefit", "sure_trivial", "sure_harm", "new_crosses"):
+        frame[column] = frame[column].astype("Int64")
+    frame["level"] = level
+    return frame
+
+
+def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
+    """Each estimate's posterior probability of lying on each side of one threshold.
+
+    Parameters
+    ----------
+    fit : Fit
+        With a direction.
+    threshold : Threshold, optional
+        Default: the primary one of the fit's outcome.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``label study y se p_important_benefit p_trivial p_important_harm`` and ``side``: the side with a
+        probability of 0.95 or more, else "unclear".
+
+    Examples
+    --------
+    >>> from bayesmeta.decision import threshold
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B"], [-0.9, -0.1], [0.1, 0.1], measure="SMD", better="lower")
+    >>> mid = threshold(0.5, measure_name="SMD", better="lower")
+    >>> side_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), mid)["side"].tolist()
+    ['important benefit', 'trivial']
+    """
+    item = _numeric(fit, None if threshold is None else [threshold])[0]
+    posterior, _ = _shares(fit, _cuts([item]))
+    sides = ("important harm", "trivial", "important benefit")
+    frame = pd.DataFrame({"label": fit.effects.label, "study": fit.effects.study, "y": fit.effects.y,
+                          "se": fit.effects.se})  # fmt: skip
+    for words, column in (("p_important_benefit", 2), ("p_trivial", 1), ("p_important_harm", 0)):
+        frame[words] = posterior[:, column]
+    best = posterior.argmax(axis=1)
+    frame["side"] = [sides[i] if row[i] >= SURE else "unclear" for i, row in zip(best, posterior, strict=True)]
+    return frame

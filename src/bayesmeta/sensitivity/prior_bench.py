@@ -1,0 +1,280 @@
+"""The prior bench: every named prior against every other, what each believed beforehand, and where they clash."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.decision import benefit_probabilities, direction
+from bayesmeta.errors import ModelError
+from bayesmeta.inference import fit as fit_model
+from bayesmeta.measures import MEASURES
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015
+from bayesmeta.quantities import marginal
+from bayesmeta.result import Fit
+from bayesmeta.sensitivity.tipping import prior_probability, probit_rule
+
+__all__ = ["NamedPrior", "conflict", "named_priors", "prior_bench_table"]
+
+_GRID = "declared grid: Friede 2017, doi:10.1002/jrsm.1217; Roever 2021, doi:10.1002/jrsm.1475"
+_RHODES_KIND = "general physical health and adverse event and pain and quality of life / functioning"
+_TURNER_KIND = "quality of life / functioning (dichotomized)"
+
+
+class NamedPrior(NamedTuple):
+    """A prior with what it is called and where it comes from."""
+
+    name: str
+    prior: Prior
+    source: str
+
+
+def named_priors(measure: str, *, ref_sd: float | None = None) -> tuple[tuple[NamedPrior, ...], tuple[NamedPrior, ...]]:
+    """List the priors of mu and of tau that a reviewer may ask about, for one effect measure.
+
+    SMD: half-normal 0.25, 0.5 and 1, half-Cauchy 0.5, Rhodes 2015 (general; other areas; cancer), Cochrane (all; pain,
+    palliative and supportive care). Log ratios: half-normal 0.5 and 1, half-Cauchy 0.5, Turner 2015 (OR), Cochrane. On
+    scales that have no unit of their own, half-normal and half-Cauchy in units of ``ref_sd``.
+
+    Parameters
+    ----------
+    measure : str
+    ref_sd : float, optional
+        A fixed external SD, for measures without general priors (MD, RD, ROM, ZCOR, generic).
+
+    Returns
+    -------
+    mu, tau : tuple of NamedPrior
+
+    Raises
+    ------
+    ModelError
+        For a measure without general priors, where no ``ref_sd`` is given.
+
+    Examples
+    --------
+    >>> [item.name for item in named_priors("HR")[1]]
+    ['halfnormal(0.25)', 'halfnormal(0.5)', 'halfnormal(1)', 'halfcauchy(0.5)', 'Cochrane, all fields']
+    """
+    if measure not in MEASURES:
+        raise ModelError(f"measure {measure!r} is not one of {', '.join(MEASURES)}.")
+    unit = 1.0 if ref_sd is None else float(ref_sd)
+    if ref_sd is None and measure not in ("SMD", "SMDH", "OR", "RR", "HR"):
+        raise ModelError(
+            f"{measure}: there are no general priors, because the scale of the outcome decides. Give ref_sd."
+        )
+    grid: list[Prior] = [*(HalfNormal(c * unit) for c in (0.25, 0.5, 1.0)), HalfCauchy(0.5 * unit)]
+    tau = [NamedPrior(repr(item), item, _GRID) for item in grid]
+    wide = 1.0 if measure in ("SMD", "SMDH") else 2.0
+    mu = [
+        NamedPrior("flat", Flat(), "no information on the mean; comparable with classical pooling"),
+        NamedPrior(repr(Normal(0, wide * unit)), Normal(0, wide * unit), "weakly informative"),
+        NamedPrior(
+            repr(Normal(0, 0.2 * wide * unit)), Normal(0, 0.2 * wide * unit), "a sceptic: a fifth of the width"
+        ),
+    ]  # fmt: skip
+    if ref_sd is not None:
+        return tuple(mu), tuple(tau)
+    if measure in ("SMD", "SMDH"):
+        for area, words in (("any", "general"), ("other", "other areas"), ("cancer", "cancer")):
+            rhodes = Rhodes2015() if area == "any" else Rhodes2015(area, _RHODES_KIND, "non-pharmacological (any)")
+            kind = "" if area == "any" else ", non-pharmacological, pain and quality of life"
+            tau.append(NamedPrior(f"Rhodes 2015, {words}{kind}", rhodes, rhodes.source))
+        for field in ("Cochrane", "Pain, Palliative and Supportive Care"):
+            cochrane = Cochrane("smd", field)
+            words = "all fields" if field == "Cochrane" else field
+            tau.append(NamedPrior(f"Cochrane, {words}", cochrane, cochrane.source))
+    if measure == "OR":
+        turner = Turner2015()
+        tau.append(NamedPrior("Turner 2015, general", turner, turner.source))
+        turner = Turner2015(_TURNER_KIND, "non-pharmacological vs. placebo / control")
+        tau.append(NamedPrior("Turner 2015, non-pharmacological, quality of life", turner, turner.source))
+    name = {"SMD": "smd", "SMDH": "smd", "OR": "logor", "RR": "logrr", "HR": "loghr"}[measure]
+    if name != "smd":
+        cochrane = Cochrane(name, "Cochrane")
+        tau.append(NamedPrior("Cochrane, all fields", cochrane, cochrane.source))
+    effect = Cochrane(name, "Cochrane", "mu")
+    mu.append(NamedPrior("Cochrane, all fields", effect, effect.source))
+    return tuple(mu), tuple(tau)
+
+
+def conflict(prior: Prior, data: Fit, name: str) -> float:
+    """Two-sided p-value of a prior against the data, asking whether both can be about one quantity.
+
+    The quantity is drawn once from the prior and once from what the data say of it under a flat prior; the p-value is
+    twice the smaller of the probabilities that one exceeds the other.
+
+    Parameters
+    ----------
+    prior : Prior
+        Proper.
+    data : Fit
+        With a flat prior of the quantity.
+    name : {"mu", "tau"}
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Presanis AM et al. Stat Sci 2013;28:376-397. doi:10.1214/13-STS426. Evans M, Moshonov H. Bayesian Anal
+    2006;1:893-914. doi:10.1214/06-BA129
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.model import Model
+    >>> data = fit_model(Effects(["A"], [1.96], [1e-9], measure="SMD"), Model(Flat(), None))
+    >>> round(conflict(Normal(0, 1), data, "mu"), 4)
+    0.05
+    """
+    kernel = resolve(prior)
+    if not kernel.proper:
+        return math.nan
+    form = marginal(data, name)
+    p, weights = probit_rule(129)
+    middle = np.array([0.25, 0.75])
+    # the narrower of the two is integrated over, by its quantiles, so that the other's distribution function is smooth
+    if float(np.ptp(form.quantile(middle))) < float(np.ptp(np.asarray(kernel.ppf(middle)))):
+        below = float(weights @ (1 - np.asarray(kernel.cdf(form.quantile(p)))))
+    else:
+        below = float(weights @ form.cdf(np.asarray(kernel.ppf(p), float)))
+    return min(1.0, 2 * min(below, 1 - below))
+
+
+def prior_bench_table(
+    fit: Fit,
+    threshold: Threshold | None = None,
+    *,
+    mu: Sequence[NamedPrior] | None = None,
+    tau: Sequence[NamedPrior] | None = None,
+    ref_sd: float | None = None,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Refit under every pair of a prior of mu and a prior of tau.
+
+    Parameters
+    ----------
+    fit : Fit
+        Exact, with heterogeneity; its stated priors make the first line.
+    threshold : Threshold, optional
+        Default: the primary one of the fit's outcome.
+    mu, tau : sequence of NamedPrior, optional
+        Default: `named_priors` of the measure. The stated priors are always among them.
+    ref_sd : float, optional
+        For measures without general priors.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``mu_prior tau_prior mu_source tau_source stated mu lower upper tau tau_lower tau_upper new_lower
+        new_upper p_any_benefit p_important_benefit p_important_harm`` (and these with ``_new``)
+        ``prior_p_important prior_p_important_new conflict_mu conflict_tau log_bayes_factor change note level``.
+        ``prior_p_important`` is what the priors said before any trial; ``conflict_*`` are the p-values of `conflict`;
+        ``log_bayes_factor`` is the log evidence less that of the stated priors; ``change`` the shift of the median of
+        mu from the main analysis in its posterior SDs. A pair under which the posterior is improper says so in
+        ``note``.
+
+    Raises
+    ------
+    ModelError
+        For a fit by draws, or one without heterogeneity.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.model import Model
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
+    >>> table = prior_bench_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> len(table), table["stated"].tolist()[:2]
+    (36, [True, False])
+    """
+    if not fit.exact:
+        raise ModelError("the prior bench refits exactly; this fit is by draws.")
+    if fit.model.tau is None:
+        raise ModelError("the prior bench is of models with heterogeneity; this one has a common effect.")
+    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    if mu is None or tau is None:
+        found = named_priors(fit.effects.measure, ref_sd=ref_sd)
+        mu, tau = mu if mu is not None else found[0], tau if tau is not None else found[1]
+    mus = _with_stated(fit.model.mu, mu)
+    taus = _with_stated(fit.model.tau, tau)
+    main = summarize(fit, level=level).loc["mu"]
+    without_tau = _flat_tau(fit)
+    rows = []
+    for spread in taus:
+        clash_tau = math.nan if without_tau is None else conflict(spread.prior, without_tau, "tau")
+        flat_mu = _refit(fit, Flat(), spread.prior)
+        for centre in mus:
+            stated = centre.prior == fit.model.mu and spread.prior == fit.model.tau
+            row: dict[str, object] = {
+                "mu_prior": centre.name, "tau_prior": spread.name, "mu_source": centre.source,
+                "tau_source": spread.source, "stated": stated,
+            }  # fmt: skip
+            item = fit if stated else _refit(fit, centre.prior, spread.prior)
+            if isinstance(item, str):
+                rows.append({**row, "note": item})
+                continue
+            row |= _answers(item, fit, chosen, level, float(main["median"]), float(main["sd"]))
+            row |= {
+                "conflict_mu": math.nan if isinstance(flat_mu, str) else conflict(centre.prior, flat_mu, "mu"),
+                "conflict_tau": clash_tau,
+                "note": "",
+            }
+            rows.append(row)
+    frame = pd.DataFrame(rows)
+    frame["level"] = level
+    return frame.sort_values("stated", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _with_stated(stated: Prior, others: Sequence[NamedPrior]) -> list[NamedPrior]:
+    """Put the stated prior first; one that resolves to the same is not repeated."""
+    first = next((item for item in others if item.prior == stated), NamedPrior(repr(stated), stated, "stated"))
+    return [first, *(item for item in others if resolve(item.prior) != resolve(stated))]
+
+
+def _refit(fit: Fit, mu: Prior, tau: Prior) -> Fit | str:
+    try:
+        return fit_model(fit.effects, dataclasses.replace(fit.model, mu=mu, tau=tau), outcome=fit.outcome)
+    except ModelError as error:
+        return str(error)
+
+
+def _flat_tau(fit: Fit) -> Fit | None:
+    """What the data say of tau: flat priors of both, else of tau alone, else nothing."""
+    for mu in (Flat(), fit.model.mu):
+        found = _refit(fit, mu, Flat())
+        if not isinstance(found, str):
+            return found
+    return None
+
+
+def _answers(
+    item: Fit, main: Fit, threshold: Threshold | None, level: float, centre: float, spread: float
+) -> dict[str, object]:
+    table = summarize(item, level=level)
+    row: dict[str, object] = {
+        "mu": table.loc["mu", "median"], "lower": table.loc["mu", "lower"], "upper": table.loc["mu", "upper"],
+        "tau": table.loc["tau", "median"], "tau_lower": table.loc["tau", "lower"],
+        "tau_upper": table.loc["tau", "upper"], "new_lower": table.loc["theta_new", "lower"],
+        "new_upper": table.loc["theta_new", "upper"],
+    }  # fmt: skip
+    if threshold is not None and item.effects.better is not None:
+        row |= benefit_probabilities(item, threshold)
+        if isinstance(threshold.benefit_distance, (int, float)) and not item.model.beta:
+            sign, distance = direction(item), float(threshold.benefit_distance)
+            row["prior_p_important"] = prior_probability(item.model, "mu", distance, sign)
+            row["prior_p_important_new"] = prior_probability(item.model, "theta_new", distance, sign)
+    ours, theirs = main.log_evidence, item.log_evidence
+    row["log_bayes_factor"] = math.nan if ours is None or theirs is None else theirs - ours
+    row["change"] = (float(table.loc["mu", "median"]) - centre) / spread if math.isfinite(spread) else math.nan
+    return row

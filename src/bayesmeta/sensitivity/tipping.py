@@ -1,0 +1,293 @@
+"""How far a prior must move before the conclusion changes, and what that prior itself believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta import chebyshev
+from bayesmeta.decision import direction
+from bayesmeta.errors import ModelError
+from bayesmeta.inference import fit as fit_model
+from bayesmeta.model import Model
+from bayesmeta.outcome import Threshold
+from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import Flat, HalfNormal, Normal
+from bayesmeta.quantities import distribution, marginal
+from bayesmeta.result import Fit
+
+__all__ = ["prior_probability", "probit_rule", "tipping_table"]
+
+FloatArray = NDArray[np.float64]
+
+#: Steps of the grid on which crossings are looked for, and its reach around the scale of the data, in decades.
+_POINTS, _DECADES = 17, 2.0
+#: A crossing is followed until the probability is this close to the cut-off.
+_CLOSE = 1e-7
+_TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+
+
+def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
+    """Probabilities and weights that integrate a function of a quantile, as over a standard normal."""
+    nodes, weights = chebyshev.rule(size)
+    z = 8.2 * nodes
+    weights = weights * np.exp(-0.5 * z * z)
+    return np.asarray(special.ndtr(z)), weights / weights.sum()
+
+
+def prior_probability(model: Model, name: str, distance: float, sign: int) -> float:
+    """Probability before any trial that the effect is beyond a threshold, ``P(sign effect > distance)``.
+
+    Parameters
+    ----------
+    model : Model
+        Without moderators.
+    name : {"mu", "theta_new"}
+    distance : float
+    sign : {1, -1}
+
+    Returns
+    -------
+    float
+        Not a number under an improper prior.
+
+    Examples
+    --------
+    >>> round(prior_probability(Model(Normal(0, 1), HalfNormal(0.5)), "mu", 0.5, -1), 6)
+    0.308538
+    """
+    mu = resolve(model.mu)
+    deviations = [resolve(p) for p in (model.tau, model.cluster_tau) if p is not None]
+    if not mu.proper or (name != "mu" and not all(p.proper for p in deviations)):
+        return math.nan
+    if name == "mu" or not deviations:
+        below = float(np.asarray(mu.cdf(sign * distance)))
+        return 1 - below if sign > 0 else below
+    p, weights = probit_rule()
+    variance = np.zeros(1)
+    share = np.ones(1)
+    for item in deviations:
+        # the far quantiles of a prior with polynomial tails are beyond what can be squared
+        deviation = np.minimum(np.asarray(item.ppf(p)), 1e150)
+        variance = (variance[:, None] + np.square(deviation)).ravel()
+        share = (share[:, None] * weights).ravel()
+        keep = share > 1e-14
+        variance, share = variance[keep], share[keep]
+    if isinstance(mu, Normal):
+        return float(share @ special.ndtr((sign * mu.mean - distance) / np.sqrt(mu.sd**2 + variance)))
+    means = np.asarray(mu.ppf(p))
+    spread = np.sqrt(variance)
+    total = 0.0
+    for weight, mean in zip(weights, means, strict=True):
+        total += weight * float(share @ special.ndtr((sign * mean - distance) / np.maximum(spread, 1e-300)))
+    return total
+
+
+class _Knob(NamedTuple):
+    """One way to move a prior: its name, the prior at a setting, and the settings to try, from mild to severe."""
+
+    name: str
+    model: Callable[[float], Model]
+    grid: FloatArray
+    log: bool
+
+
+class _Question(NamedTuple):
+    words: str
+    target: str
+    quantity: str
+    distance: float
+
+
+def _knobs(fit: Fit) -> list[_Knob]:
+    model = fit.model
+    flat = _flat_or_stated(fit)
+    centre = marginal(flat, "mu")
+    size = max(abs(float(centre.quantile(0.5))), float(centre.quantile(0.75) - centre.quantile(0.25)))
+    reach = np.logspace(_DECADES, -_DECADES, _POINTS)
+    found = [
+        _Knob(
+            "sceptical prior of mu", lambda s: dataclasses.replace(model, mu=Normal(0.0, float(s))), size * reach, True
+        )
+    ]
+    if model.tau is not None and not model.beta:
+        typical = float(np.median(fit.effects.se))
+        found.append(
+            _Knob(
+                "scale of the prior of tau",
+                lambda c: dataclasses.replace(model, tau=HalfNormal(float(c))),
+                typical * reach[::-1],
+                True,
+            )
+        )
+    stated = resolve(model.mu)
+    if isinstance(stated, Normal):
+        sign = direction(fit)
+        found.append(
+            _Knob(
+                "optimistic prior of mu",
+                lambda m: dataclasses.replace(model, mu=Normal(float(m), stated.sd)),
+                stated.mean + sign * np.linspace(0, 10, _POINTS) * stated.sd,
+                False,
+            )
+        )
+    return found
+
+
+def _flat_or_stated(fit: Fit) -> Fit:
+    try:
+        return fit_model(fit.effects, dataclasses.replace(fit.model, mu=Flat()))
+    except ModelError:
+        return fit
+
+
+def tipping_table(
+    fit: Fit, threshold: Threshold | None = None, *, cut: float = 0.8, thresholds: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Find the prior at which a probability of benefit crosses the panel's cut-off.
+
+    Three priors are moved, each with everything else as stated: a sceptical ``normal(0, s)`` prior of mu whose ``s``
+    shrinks; a ``halfnormal(c)`` prior of tau whose ``c`` grows; and, where the cut-off is not reached, the mean of the
+    stated normal prior of mu, in the direction of benefit. Crossings are looked for on a grid over four decades around
+    the scale of the data and then followed to 1e-7 in probability; every point is an exact refit.
+
+    Parameters
+    ----------
+    fit : Fit
+        Exact, with a direction.
+    threshold : Threshold, optional
+        Of important benefit; default the primary one of the fit's outcome. Without one, only any benefit is asked.
+    cut : float
+        The probability that the panel wants.
+    thresholds : sequence of float, optional
+        Distances of benefit in place of zero and the threshold's.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per question, target and prior that is moved. Columns ``question target benefit cut probability
+        main_prior_probability moved value prior prior_probability tipped note``. ``probability`` is that of the main
+        analysis and ``main_prior_probability`` what its prior said; ``value`` and ``prior`` say where the cut-off is
+        crossed and ``prior_probability`` what that prior says before any trial. Without a crossing ``tipped`` is
+        False and ``note`` says on which side the probability stays.
+
+    Raises
+    ------
+    ModelError
+        For a fit by draws, one without direction, and a cut-off outside 0 to 1.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
+    >>> table = tipping_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))), cut=0.9)
+    >>> table.loc[0, "note"]
+    'falls below 0.9 at normal(0, 0.128)'
+    """
+    if not 0 < cut < 1:
+        raise ModelError(f"cut = {cut}: a probability between 0 and 1, such as 0.8.")
+    if not fit.exact:
+        raise ModelError("tipping points are found by exact refits; this fit is by draws.")
+    sign = direction(fit)
+    questions = _questions(fit, threshold, thresholds)
+    chances = {q: _ask(fit, q, sign) for q in questions}
+    rows = []
+    for knob in _knobs(fit):
+        points, values = _scan(fit, knob, questions, sign)
+        for number, q in enumerate(questions):
+            main = chances[q]
+            reach_up = knob.name.startswith("optimistic")
+            if reach_up and main >= cut:
+                continue
+            row: dict[str, object] = {
+                "question": q.words, "target": q.target, "benefit": q.distance, "cut": cut, "probability": main,
+                "main_prior_probability": prior_probability(fit.model, q.quantity, q.distance, sign)
+                if not fit.model.beta else math.nan, "moved": knob.name,
+            }  # fmt: skip
+            rows.append(row | _crossing(fit, knob, q, sign, cut, points, values[:, number], main))
+    return pd.DataFrame(rows)
+
+
+def _questions(fit: Fit, threshold: Threshold | None, thresholds: Sequence[float] | None) -> list[_Question]:
+    distances = [("any benefit", 0.0)]
+    if thresholds is not None:
+        distances = [(f"benefit beyond {x:g}", float(x)) for x in thresholds]
+    else:
+        chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+        if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
+            distances.append((f"important benefit ({chosen.name})", float(chosen.benefit_distance)))
+    return [_Question(words, target, name, x) for words, x in distances for target, name in _TARGETS]
+
+
+def _ask(fit: Fit, q: _Question, sign: int) -> float:
+    return float(distribution(fit, q.quantity, [sign * q.distance], upper=sign > 0)[0])
+
+
+def _scan(fit: Fit, knob: _Knob, questions: Sequence[_Question], sign: int) -> tuple[FloatArray, FloatArray]:
+    """Every question at every setting of the grid, shape (points, questions); one refit answers them all."""
+    values = np.full((knob.grid.size, len(questions)), np.nan)
+    for i, setting in enumerate(knob.grid):
+        item = fit_model(fit.effects, knob.model(setting))
+        values[i] = [_ask(item, q, sign) for q in questions]
+    return knob.grid, values
+
+
+def _crossing(
+    fit: Fit, knob: _Knob, q: _Question, sign: int, cut: float, points: FloatArray, values: FloatArray, main: float
+) -> dict[str, object]:
+    """Where the probability first crosses the cut-off, walking from mild to severe."""
+    above = values >= cut
+    changes = np.flatnonzero(above[1:] != above[:-1])
+    if changes.size == 0:
+        side = "at or above" if above[0] else "below"
+        ends = f"{repr_of(knob, points[0])} to {repr_of(knob, points[-1])}"
+        return {"tipped": False, "note": f"stays {side} {cut:g}: {values.min():.3g} to {values.max():.3g} from {ends}"}
+    i = int(changes[0])
+    setting = _follow(fit, knob, q, sign, cut, points[i : i + 2], values[i : i + 2])
+    model = knob.model(setting)
+    verb = "falls below" if above[i] else "rises to"
+    note = f"{verb} {cut:g} at {repr_of(knob, setting)}"
+    if changes.size > 1:
+        note += "; it crosses more than once"
+    return {
+        "value": setting,
+        "prior": repr_of(knob, setting),
+        "prior_probability": math.nan if model.beta else prior_probability(model, q.quantity, q.distance, sign),
+        "tipped": True,
+        "note": note,
+    }
+
+
+def repr_of(knob: _Knob, setting: float) -> str:
+    """The prior at a setting, in words short enough to print."""
+    model = knob.model(setting)
+    if knob.name.startswith("scale"):
+        return f"halfnormal({setting:.3g})"
+    mu = model.mu
+    assert isinstance(mu, Normal)
+    return f"normal({mu.mean:.3g}, {mu.sd:.3g})"
+
+
+def _follow(fit: Fit, knob: _Knob, q: _Question, sign: int, cut: float, ends: FloatArray, values: FloatArray) -> float:
+    """Find a crossing between two settings by the Illinois rule, in the logarithm of a scale."""
+    a, b = (np.log(ends) if knob.log else ends).tolist()
+    fa, fb = (values - cut).tolist()
+    x = b
+    for _ in range(60):
+        x = b - fb * (b - a) / (fb - fa) if fb != fa else 0.5 * (a + b)
+        fx = _ask(fit_model(fit.effects, knob.model(math.exp(x) if knob.log else x)), q, sign) - cut
+        if abs(fx) < _CLOSE:
+            break
+        if fx * fb < 0:
+            a, fa = b, fb
+        else:
+            fa *= 0.5
+        b, fb = x, fx
+    return math.exp(x) if knob.log else x
