@@ -1,0 +1,482 @@
+"""Step-function selection models: trials whose p value falls above a step are seen less, or more, often."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from scipy import special
+
+from bayesmeta.classical.asymmetry import dependence_note
+from bayesmeta.classical.heterogeneity import check_level, chi2_sf
+from bayesmeta.classical.intervals import interval
+from bayesmeta.classical.rows import FloatArray, moments, rows_of
+from bayesmeta.classical.tau2 import log_likelihood, tau2_of
+from bayesmeta.errors import InferenceError, ModelError
+
+if TYPE_CHECKING:
+    from bayesmeta.effects import Effects
+
+__all__ = ["ALTERNATIVES", "SelectionModel", "selection_model"]
+
+Alternative = Literal["auto", "greater", "less", "two-sided"]
+ALTERNATIVES: tuple[Alternative, ...] = get_args(Alternative)
+
+# The likelihood is searched on this many means and between-study SDs before Newton steps begin ...
+MEANS, SPREADS = 61, 21
+# ... from the highest local maxima of that grid, at most this many.
+STARTS = 6
+MAX_STEPS = 200
+# Newton's method ends where the step promises a gain in log likelihood below this: parameters are then within 1e-8 SEs.
+GAIN = 1e-17
+# Below this promised gain a full step is taken: the log likelihood is too coarse to judge it.
+TRUSTED = 1e-8
+# A relative probability beyond e^12 or below e^-12 is on its way to infinity or zero.
+RUNAWAY = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionModel:
+    """A selection model. Undefined numbers are None, and `notes` says why.
+
+    Attributes
+    ----------
+    steps : tuple of float
+        Where the probability of being seen changes, on the scale of p.
+    alternative : {"greater", "less", "two-sided"}
+        Which p: one-sided for positive or negative effects, or two-sided.
+    level : float
+    k : int
+    trials : tuple of int
+        Trials with p in each of the J intervals.
+    estimate, se, lower, upper, stat, p
+        Mean effect before selection, its SE from the observed information, Wald interval and test.
+    tau2, se_tau2 : float, float or None
+        Between-study variance before selection.
+    delta, se_delta : tuple of float, tuple of float or None
+        Probability of being seen relative to the first interval, whose delta is 1.
+    loglik, loglik_unselected : float
+        Maximum, and maximum with every delta 1 (the random-effects model by ML).
+    lrt, lrt_df, lrt_p : float, int, float
+        Likelihood-ratio test of no selection.
+    lrt_tau2, lrt_tau2_p : float
+        Of tau2 = 0, by chi2(1); as tau2 is at its bound, half this p value is nearer the truth.
+    unselected, tau2_unselected : float
+        Mean and tau2 with every delta 1.
+    notes : tuple of str
+    """
+
+    steps: tuple[float, ...]
+    alternative: str
+    level: float
+    k: int
+    trials: tuple[int, ...]
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    stat: float | None
+    p: float | None
+    tau2: float
+    se_tau2: float | None
+    delta: tuple[float, ...]
+    se_delta: tuple[float | None, ...]
+    loglik: float
+    loglik_unselected: float
+    lrt: float
+    lrt_df: int
+    lrt_p: float
+    lrt_tau2: float
+    lrt_tau2_p: float
+    unselected: float
+    tau2_unselected: float
+    notes: tuple[str, ...] = ()
+
+
+def selection_model(
+    effects: Effects,
+    *,
+    steps: Sequence[float] = (0.025,),
+    alternative: Alternative = "auto",
+    level: float = 0.95,
+) -> SelectionModel:
+    """Fit a step-function selection model by maximum likelihood; one step makes the three-parameter model.
+
+    Effects are ``y ~ N(mu, se^2 + tau2)``, and a trial is seen with a probability that is constant between steps of its
+    p value (``selmodel(type="stepfun")`` of R metafor, by Newton's method with exact derivatives).
+
+    Parameters
+    ----------
+    effects : Effects
+        Rows are taken as independent; `notes` says so where they are not.
+    steps : sequence of float
+        p values, between 0 and 1, in ascending order. 1 need not be given.
+    alternative : {"auto", "greater", "less", "two-sided"}
+        Which p decides. "greater" and "less" are one-sided, small for positive and negative effects. "auto" takes the
+        better direction where ``effects.better`` names one, else that of the unadjusted mean. (metafor's default is
+        "greater" whatever the data.)
+    level : float
+
+    Returns
+    -------
+    SelectionModel
+
+    Raises
+    ------
+    ModelError
+        For fewer than three estimates, wrong steps, or an interval of p without a trial: nothing is then known of its
+        probability.
+    InferenceError
+        If the likelihood has no maximum, or none was found.
+
+    References
+    ----------
+    Vevea & Hedges 1995, doi:10.1007/BF02294384; three parameters: McShane 2016, doi:10.1177/1745691616662243.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> trials = Effects([f"trial {i}" for i in range(10)], [0.12, 0.31, 0.5, 0.4, 0.8, 0.9, 0.1, 0.6, -0.1, 0.2],
+    ...                  [0.1, 0.15, 0.2, 0.25, 0.35, 0.4, 0.12, 0.28, 0.2, 0.11], measure="SMD")
+    >>> fit = selection_model(trials)
+    >>> fit.alternative, fit.trials, round(fit.estimate, 4), round(fit.delta[1], 3)
+    ('greater', (5, 5), 0.0858, 0.075)
+    """
+    check_level(level)
+    steps = _checked_steps(steps)
+    if alternative not in ALTERNATIVES:
+        raise ModelError(f"alternative = {alternative!r} is not known. Allowed: {', '.join(ALTERNATIVES)}.")
+    k = effects.k
+    if k < 3:
+        raise ModelError(f"selection model: k = {k} estimates for three parameters or more. At least 3 are needed.")
+    plain_rows = rows_of(effects.y, effects.se)
+    tau2_plain = tau2_of(plain_rows, "ML")
+    at = moments(plain_rows, [tau2_plain.value])
+    unselected = float(plain_rows.start[0] + at.gamma[0, 0] / plain_rows.triangle[0, 0])
+    loglik_plain = float(log_likelihood(plain_rows, at, restricted=False)[0])
+    notes: tuple[str, ...] = ()
+    if alternative == "auto":
+        favoured = {"higher": "greater", "lower": "less", None: "greater" if unselected >= 0 else "less"}
+        alternative = favoured[effects.better]  # type: ignore[assignment]
+        why = "the sign of the unadjusted mean" if effects.better is None else f"better = {effects.better!r}"
+        notes += (f"alternative: {alternative}, from {why}",)
+    flip = -1.0 if alternative == "less" else 1.0
+    scale = float(np.median(effects.se))
+    problem = _problem(flip * effects.y / scale, effects.se / scale, steps, two=alternative == "two-sided")
+    if (problem.trials == 0).any():
+        raise ModelError(_empty(steps, problem.trials, alternative))
+    best, without = _maximum(problem, flip * unselected / scale, tau2_plain.value / scale**2)
+    at_zero = best.tau2 == 0.0
+    covariance = _inverse(-best.hessian[np.ix_(best.free, best.free)])
+    if covariance is None:
+        raise InferenceError(
+            "selection model: the likelihood is flat at its maximum, so that nothing has a standard error. "
+            "Use fewer steps."
+        )
+    errors = np.full(best.hessian.shape[0], np.nan)
+    errors[best.free] = np.sqrt(np.diagonal(covariance))
+    delta = np.exp(best.eta)
+    loglik = best.loglik - k * math.log(scale)
+    lrt = max(0.0, 2.0 * (loglik - loglik_plain))
+    lrt_tau2 = max(0.0, 2.0 * (best.loglik - without.loglik))
+    found = interval(flip * best.mu * scale, float(errors[0]) * scale, level, None)
+    if at_zero:
+        notes += ("tau2 is at its bound 0: it has no standard error, and the others take it as known",)
+    notes += dependence_note(effects)
+    if min(problem.trials) < 4:
+        shown = ", ".join(map(str, problem.trials))
+        notes += (f"trials per interval of p: {shown}; an interval with fewer than four settles little",)
+    return SelectionModel(
+        steps=steps,
+        alternative=alternative,
+        level=level,
+        k=k,
+        trials=tuple(int(count) for count in problem.trials),
+        estimate=flip * best.mu * scale,
+        se=float(errors[0]) * scale,
+        lower=found.lower,
+        upper=found.upper,
+        stat=found.stat,
+        p=found.p,
+        tau2=best.tau2 * scale**2,
+        se_tau2=None if at_zero else float(errors[1]) * scale**2,
+        delta=(1.0, *map(float, delta)),
+        se_delta=(None, *map(float, delta * errors[2:])),
+        loglik=loglik,
+        loglik_unselected=loglik_plain,
+        lrt=lrt,
+        lrt_df=len(steps),
+        lrt_p=chi2_sf(lrt, len(steps)),
+        lrt_tau2=lrt_tau2,
+        lrt_tau2_p=chi2_sf(lrt_tau2, 1),
+        unselected=unselected,
+        tau2_unselected=tau2_plain.value,
+        notes=notes,
+    )
+
+
+def _checked_steps(steps: Sequence[float]) -> tuple[float, ...]:
+    found = tuple(float(step) for step in steps)
+    if found and found[-1] == 1.0:
+        found = found[:-1]
+    if not found or any(not 0.0 < step < 1.0 for step in found) or list(found) != sorted(set(found)):
+        raise ModelError(f"steps = {tuple(steps)}: give p values between 0 and 1 in ascending order, such as (0.025,).")
+    return found
+
+
+def _empty(steps: tuple[float, ...], trials: np.ndarray, alternative: str) -> str:
+    edges = (0.0, *steps, 1.0)
+    where = ", ".join(f"{edges[i]:g} to {edges[i + 1]:g}" for i in np.flatnonzero(trials == 0))
+    return (
+        f"selection model ({alternative}): no trial has a p value in {where}, so that the probability of being seen there "
+        "is not estimable. Use other steps or another alternative."
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Problem:
+    """y and se in units of the median se; cuts of y that part the cells of constant weight, ascending.
+
+    `member` (cells, J) says to which interval of p a cell belongs, `trials` (J,) how many trials have p there.
+    """
+
+    y: FloatArray
+    variance: FloatArray
+    cuts: FloatArray
+    member: FloatArray
+    trials: np.ndarray
+
+
+def _problem(y: FloatArray, se: FloatArray, steps: tuple[float, ...], *, two: bool) -> _Problem:
+    count = len(steps)
+    tail = np.array(steps) * (0.5 if two else 1.0)
+    critical = -special.ndtri(tail)
+    p = special.ndtr(-np.abs(y / se)) * 2.0 if two else special.ndtr(-y / se)
+    group = np.searchsorted(np.array(steps), p, side="left")
+    if two:
+        z = np.concatenate([-critical, critical[::-1]])
+        cells = np.concatenate([np.arange(count + 1), np.arange(count)[::-1]])
+    else:
+        z = critical[::-1]
+        cells = np.arange(count + 1)[::-1]
+    return _Problem(
+        y=y,
+        variance=se**2,
+        cuts=se[:, None] * z,
+        member=np.eye(count + 1)[cells],
+        trials=np.bincount(group, minlength=count + 1),
+    )
+
+
+def _cells(problem: _Problem, mu: FloatArray, tau2: FloatArray) -> FloatArray:
+    """Probability of each interval of p, shape (G, k, J), at G pairs of mean and tau2."""
+    spread = np.sqrt(problem.variance + tau2[:, None])
+    u = (problem.cuts - mu[:, None, None]) / spread[:, :, None]
+    # each difference in the tail where both terms are small, so that nothing is lost far from the mean
+    below, above = special.ndtr(u), special.ndtr(-u)
+    middle = np.where(u[..., :-1] > 0, above[..., :-1] - above[..., 1:], below[..., 1:] - below[..., :-1])
+    cells = np.concatenate([below[..., :1], middle, above[..., -1:]], axis=-1)
+    return np.asarray(cells @ problem.member, float)
+
+
+def _profile(problem: _Problem, mu: FloatArray, tau2: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Log likelihood maximised over the deltas, which is concave in their logarithms, and those, at G points."""
+    cells = _cells(problem, mu, tau2)
+    counts = problem.trials[1:].astype(float)
+    eta = np.zeros((len(mu), len(counts)))
+    variance = problem.variance + tau2[:, None]
+    normal = -0.5 * (np.log(2.0 * np.pi * variance) + (problem.y - mu[:, None]) ** 2 / variance).sum(axis=1)
+
+    def value(eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        weighted = cells * np.exp(np.concatenate([np.zeros((len(eta), 1)), eta], axis=1))[:, None, :]
+        total = weighted.sum(axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return normal + eta @ counts - np.log(total).sum(axis=1), (weighted / total[:, :, None])[:, :, 1:]
+
+    with np.errstate(all="ignore"):
+        best, share = value(eta)
+        for _ in range(40):
+            gradient = counts - share.sum(axis=1)
+            information = np.einsum("gkj,gki->gji", -share, share) + np.einsum(
+                "gj,ji->gji", share.sum(axis=1), np.eye(len(counts))
+            )
+            information += 1e-12 * np.eye(len(counts))
+            good = np.isfinite(information).all(axis=(1, 2))
+            step = np.zeros_like(eta)
+            step[good] = np.linalg.solve(information[good], gradient[good][:, :, None])[:, :, 0]
+            step = np.clip(np.nan_to_num(step), -2.0, 2.0)
+            trial, trial_share = value(eta + step)
+            better = trial >= best - 1e-12
+            for _ in range(8):
+                if better.all():
+                    break
+                step = np.where(better[:, None], step, 0.5 * step)
+                trial, trial_share = value(eta + step)
+                better = trial >= best - 1e-12
+            moved = better & np.isfinite(trial)
+            eta = np.where(moved[:, None], eta + step, eta)
+            share = np.where(moved[:, None, None], trial_share, share)
+            gain = np.where(moved, trial - best, 0.0)
+            best = np.where(moved, trial, best)
+            if gain.max(initial=0.0) < 1e-6:
+                break
+    return np.where(np.isfinite(best), best, -np.inf), eta
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """A point of the parameter space, with the log likelihood and its derivatives there."""
+
+    mu: float
+    tau2: float
+    eta: FloatArray
+    loglik: float
+    gradient: FloatArray
+    hessian: FloatArray
+    free: np.ndarray
+
+
+def _at(problem: _Problem, theta: FloatArray, *, fixed: bool = False) -> _Point:
+    """Log likelihood, gradient and Hessian in mu, tau2 and log delta."""
+    mu, tau2, eta = float(theta[0]), float(theta[1]), theta[2:]
+    variance = problem.variance + tau2
+    s = np.sqrt(variance)
+    e = problem.y - mu
+    u = (problem.cuts - mu) / s[:, None]
+    density = np.exp(-0.5 * u * u) / math.sqrt(2.0 * math.pi)
+    cells = _cells(problem, np.array([mu]), np.array([tau2]))[0]
+    # derivatives of the distribution function at each cut; those of a cell are differences, zero at both infinities
+    s1, s2 = s[:, None], variance[:, None]
+    d_mu, d_tau = -density / s1, -0.5 * u * density / s2
+    curves = (
+        d_mu,
+        d_tau,
+        -u * density / s2,
+        0.5 * density * (1.0 - u * u) / (s2 * s1),
+        0.25 * u * density * (3.0 - u * u) / s2**2,
+    )
+    zero = np.zeros((len(s), 1))
+    b_mu, b_tau, b_mm, b_mt, b_tt = (
+        np.diff(np.concatenate([zero, curve, zero], axis=1), axis=1) @ problem.member for curve in curves
+    )
+    delta = np.exp(np.concatenate([[0.0], eta]))
+    total = cells @ delta
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (cells * delta / total[:, None])[:, 1:]
+        a_mu, a_tau = b_mu @ delta / total, b_tau @ delta / total
+        a_mm, a_mt, a_tt = b_mm @ delta / total, b_mt @ delta / total, b_tt @ delta / total
+        e_mu, e_tau = (b_mu * delta)[:, 1:] / total[:, None], (b_tau * delta)[:, 1:] / total[:, None]
+        loglik = float(
+            eta @ problem.trials[1:]
+            - 0.5 * (np.log(2.0 * np.pi * variance) + e * e / variance).sum()
+            - np.log(total).sum()
+        )
+    count = len(theta)
+    gradient = np.empty(count)
+    gradient[0] = (e / variance - a_mu).sum()
+    gradient[1] = (-0.5 / variance + 0.5 * (e / variance) ** 2 - a_tau).sum()
+    gradient[2:] = problem.trials[1:] - share.sum(axis=0)
+    hessian = np.empty((count, count))
+    hessian[0, 0] = (-1.0 / variance - a_mm + a_mu**2).sum()
+    hessian[0, 1] = (-e / variance**2 - a_mt + a_mu * a_tau).sum()
+    hessian[1, 1] = (0.5 / variance**2 - e**2 / variance**3 - a_tt + a_tau**2).sum()
+    hessian[0, 2:] = (-e_mu + a_mu[:, None] * share).sum(axis=0)
+    hessian[1, 2:] = (-e_tau + a_tau[:, None] * share).sum(axis=0)
+    hessian[2:, 2:] = share.T @ share - np.diag(share.sum(axis=0))
+    hessian[1, 0] = hessian[0, 1]
+    hessian[2:, :2] = hessian[:2, 2:].T
+    free = np.ones(count, bool)
+    free[1] = not (fixed or (tau2 == 0.0 and gradient[1] <= 0.0))
+    if not np.isfinite(loglik):
+        loglik = -math.inf
+    return _Point(mu, tau2, eta, loglik, gradient, hessian, free)
+
+
+def _inverse(matrix: FloatArray) -> FloatArray | None:
+    """Inverse of a positive definite matrix scaled to a unit diagonal first; None if it is not one."""
+    diagonal = np.diagonal(matrix)
+    if not np.isfinite(matrix).all() or (diagonal <= 0).any():
+        return None
+    size = np.sqrt(diagonal)
+    scaled = matrix / np.outer(size, size)
+    if np.linalg.eigvalsh(scaled)[0] <= 1e-13:
+        return None
+    return np.asarray(np.linalg.inv(scaled) / np.outer(size, size), float)
+
+
+def _climb(problem: _Problem, theta: FloatArray, *, fixed: bool = False) -> _Point | None:
+    """Newton's method with step halving, and tau2 >= 0; None where it runs away or does not arrive."""
+    point = _at(problem, theta, fixed=fixed)
+    for _ in range(MAX_STEPS):
+        if not math.isfinite(point.loglik) or np.abs(point.eta).max() > RUNAWAY:
+            return None
+        free = point.free
+        information = -point.hessian[np.ix_(free, free)]
+        gradient = point.gradient[free]
+        values, vectors = np.linalg.eigh(information)
+        # where the likelihood is not concave, climb along the eigenvectors with their curvature's size
+        curvature = np.maximum(np.abs(values), 1e-12 * np.abs(values).max())
+        concave = bool(values[0] > 0)
+        direction = vectors @ ((vectors.T @ gradient) / curvature)
+        gain = float(gradient @ direction)
+        if concave and gain < GAIN:
+            return point
+        step = np.zeros(len(theta))
+        step[free] = direction
+        base = np.concatenate([[point.mu, point.tau2], point.eta])
+        length = min(1.0, 3.0 / max(1e-300, float(np.abs(step[2:]).max(initial=0.0))))
+        for _ in range(60):
+            moved = base + length * step
+            moved[1] = max(0.0, moved[1])
+            new = _at(problem, moved, fixed=fixed)
+            if new.loglik > point.loglik or (concave and gain < TRUSTED and new.loglik > point.loglik - 1e-9):
+                break
+            length *= 0.5
+        else:
+            # no step improves: rounding, if the promised gain is of its size
+            return point if concave and gain < TRUSTED else None
+        if concave and gain < TRUSTED and np.array_equal(moved, base):
+            return point
+        point = new
+    return point if concave and gain < TRUSTED else None
+
+
+def _maximum(problem: _Problem, mu: float, tau2: float) -> tuple[_Point, _Point]:
+    """The highest maximum, and the highest with tau2 = 0, in units of the median se."""
+    low, high = min(0.0, float(problem.y.min())), max(0.0, float(problem.y.max()))
+    span = high - low
+    means = np.linspace(low - span, high + span, MEANS)
+    smallest = 0.1 * float(np.sqrt(problem.variance.min()))
+    spreads = np.concatenate([[0.0], np.geomspace(smallest, max(2.0 * span, 2.0 * smallest), SPREADS - 1)])
+    grid_mu, grid_tau = np.meshgrid(means, spreads, indexing="ij")
+    values, eta = _profile(problem, grid_mu.ravel(), grid_tau.ravel() ** 2)
+    surface = values.reshape(grid_mu.shape)
+    padded = np.pad(surface, 1, constant_values=-np.inf)
+    around = np.max(
+        [
+            padded[1 + i : padded.shape[0] - 1 + i, 1 + j : padded.shape[1] - 1 + j]
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+        ],
+        axis=0,
+    )
+    tops = np.flatnonzero((surface >= around).ravel() & np.isfinite(values))
+    tops = tops[np.argsort(-values[tops])][:STARTS]
+    starts = [np.concatenate([[grid_mu.ravel()[i], grid_tau.ravel()[i] ** 2], eta[i]]) for i in tops]
+    starts.append(np.concatenate([[mu, tau2], np.zeros(len(problem.trials) - 1)]))
+    zero_values = surface[:, 0]
+    first = int(np.argmax(zero_values)) * SPREADS
+    zeros = [np.concatenate([[grid_mu.ravel()[first], 0.0], eta[first]]), np.array([mu, 0.0, *starts[-1][2:]])]
+    without = [found for start in zeros if (found := _climb(problem, start, fixed=True)) is not None]
+    found = [point for start in starts if (point := _climb(problem, start)) is not None]
+    highest = max((point.loglik for point in found), default=-math.inf)
+    if not found or not without or float(values.max()) > highest + 1e-6:
+        raise InferenceError(
+            "selection model: the likelihood has no maximum with finite probabilities; it rises as one of them goes to "
+            "zero or infinity. These trials cannot tell selection from a small effect. Use fewer steps."
+        )
+    best = max(found, key=lambda point: point.loglik)
+    return best, max(without, key=lambda point: point.loglik)
