@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from scipy import special
@@ -149,7 +149,7 @@ def _of_classical(found: ClassicalFit, effects: Effects, threshold: Threshold | 
 
 
 def _of_fit(item: Fit, threshold: Threshold | None, level: float) -> _Answer:
-    table = summarize(item, level=level)
+    table: Any = summarize(item, level=level)
     mu = table.loc["mu"]
     chances = {"p_any_benefit": math.nan, "p_important_benefit": math.nan}
     if item.effects.better is not None and threshold is not None:
@@ -229,7 +229,7 @@ def concordance_sentence(table: pd.DataFrame) -> str:
     'The Bayesian mean differs from REML + HKSJ by -0.07 standard errors'
     """
     start = table["ingredient"].iloc[0]
-    steps = table[table["shift_se"].notna()]
+    steps: Any = table[table["shift_se"].notna()]
     total = table.attrs["total_shift_se"]
     ratio = table.attrs["total_width_ratio"]
     most = steps.loc[steps["shift_se"].abs().idxmax()]

@@ -189,6 +189,7 @@ def inconsistency_table(
     groups: list[tuple[str, list[Threshold]]] = [(item.name, [item]) for item in items]
     if len(items) > 1:
         groups.append(("all thresholds", items))
+    words: str
     for name, members in groups:
         posterior, alone = _shares(fit, _cuts(members))
         row: dict[str, object] = {"threshold": name, "k": k}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -208,7 +208,7 @@ def prior_bench_table(
         mu, tau = mu if mu is not None else found[0], tau if tau is not None else found[1]
     mus = _with_stated(fit.model.mu, mu)
     taus = _with_stated(fit.model.tau, tau)
-    main = summarize(fit, level=level).loc["mu"]
+    main: Any = summarize(fit, level=level).loc["mu"]
     without_tau = _flat_tau(fit)
     rows = []
     for spread in taus:
@@ -261,7 +261,7 @@ def _flat_tau(fit: Fit) -> Fit | None:
 def _answers(
     item: Fit, main: Fit, threshold: Threshold | None, level: float, centre: float, spread: float
 ) -> dict[str, object]:
-    table = summarize(item, level=level)
+    table: Any = summarize(item, level=level)
     row: dict[str, object] = {
         "mu": table.loc["mu", "median"], "lower": table.loc["mu", "lower"], "upper": table.loc["mu", "upper"],
         "tau": table.loc["tau", "median"], "tau_lower": table.loc["tau", "lower"],

@@ -1,0 +1,383 @@
+"""Other people's defaults by name, and what changes when ours are exchanged for theirs, choice by choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from bayesmeta.classical.intervals import CiMethod
+from bayesmeta.classical.pooling import ClassicalFit, pool_table
+from bayesmeta.classical.tau2 import Tau2Method
+from bayesmeta.errors import ModelError
+
+if TYPE_CHECKING:
+    from bayesmeta.effects import Effects
+
+__all__ = ["OURS", "PRESETS", "Preset", "apply_preset", "preset", "preset_choices", "preset_table"]
+
+PiFormula = Literal["normal", "t_km1", "hts_t_km2", "hkpr_t_km2"]
+
+_METHODS = {
+    "EE": "none: a common effect", "DL": "DerSimonian-Laird", "REML": "restricted maximum likelihood",
+    "ML": "maximum likelihood", "PM": "Paule-Mandel", "EB": "empirical Bayes", "HE": "Hedges", "HS": "Hunter-Schmidt",
+    "SJ": "Sidik-Jonkman",
+}  # fmt: skip
+_INTERVALS = {
+    "wald": "normal (Wald)",
+    "t": "t(k - 1), classic standard error",
+    "hksj": "Hartung-Knapp-Sidik-Jonkman, t(k - 1)",
+    "hksj_adhoc": "Hartung-Knapp, ad hoc: never a smaller standard error than the classic one",
+    "iqwig6": "Hartung-Knapp; ad hoc where its interval is narrower than that of DerSimonian-Laird",
+}
+_PREDICTIONS = {
+    None: "none",
+    "normal": "normal, with the interval's standard error",
+    "t_km1": "t(k - 1), with the interval's standard error",
+    "hts_t_km2": "t(k - 2), classic standard error (Higgins, Thompson & Spiegelhalter)",
+    "hkpr_t_km2": "t(k - 2), Hartung-Knapp standard error (Partlett & Riley)",
+}
+_I2 = {"q": "from Q", "tau2": "from tau2"}
+_VARIANCES = {
+    "LS": "1/n_t + 1/n_c + g^2/(2N)", "LS2": "J^2 (1/n_t + 1/n_c + d^2/(2N))", "UB": "unbiased", "AV": "average effect",
+    "RevMan": "N/(n_t n_c) + g^2/(2(N - 3.94))",
+}  # fmt: skip
+_J = {"exact": "exact (gamma functions)", "approx": "1 - 3/(4 df - 1)"}
+_ZEROS = {"half": "1/2 added to all cells of tables with a zero", "half_all": "1/2 added to every table",
+          "treatment_arm": "by the size of the other arm", "none": "nothing added"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Every choice that a program or a guideline makes for a random-effects meta-analysis.
+
+    Attributes
+    ----------
+    name, label : str
+    method : str
+        Estimator of tau2.
+    ci : str
+        Interval method of `pool`, or ``"iqwig6"``.
+    pi : str or None
+        Formula of the prediction interval; None where none is printed.
+    i2 : {"q", "tau2"}
+        Which I2 is printed.
+    vtype, j : str
+        Variance and small-sample factor of standardised mean differences.
+    zero : str
+        What is done about zero cells.
+    common_up_to_i2 : float or None
+        A rule that chooses the model by the data: a common effect where I2 is at most this, in percent.
+    fewest : int
+        Trials below which a random-effects analysis is not made.
+    source : str
+        Where the choices were read.
+    unverified : tuple of str
+        Choices that were not read in a primary source.
+    remark : str
+        What a reader must know.
+    """
+
+    name: str
+    label: str
+    method: Tau2Method = "REML"
+    ci: CiMethod | Literal["iqwig6"] = "wald"
+    pi: PiFormula | None = None
+    i2: Literal["q", "tau2"] = "q"
+    vtype: str = "LS"
+    j: str = "exact"
+    zero: str = "half"
+    common_up_to_i2: float | None = None
+    fewest: int = 2
+    source: str = ""
+    unverified: tuple[str, ...] = ()
+    remark: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the effect sizes, as `bayesmeta.effect_sizes` and protocols take them."""
+        return {"vtype": self.vtype, "j": self.j, "zero": self.zero}
+
+
+#: What bayesmeta does by default.
+OURS = Preset(
+    "bayesmeta", "bayesmeta", "REML", "hksj", "t_km1", "tau2", "LS", "exact", "half",
+    source="Cochrane Handbook 10; Langan 2019, doi:10.1002/jrsm.1316",
+)  # fmt: skip
+
+_RULE = (
+    "The model is chosen by I2, which is itself uncertain: with few trials I2 says little, the interval ignores that a "
+    "choice was made, and the answer can jump when one trial is added. The rule is here to reproduce reviews that used "
+    "it."
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        item.name: item
+        for item in (
+            Preset(
+                "revman5", "Review Manager 5", "DL", "wald", None, "q", "RevMan", "approx", "half",
+                source="R package meta, settings.meta(\"RevMan5\"); Deeks & Higgins, Statistical algorithms in "
+                "RevMan 5",
+                remark="For counts RevMan 5 centres Q at the Mantel-Haenszel estimate; here Q is the inverse-variance "
+                "one.",
+            ),
+            Preset(
+                "revman2025", "RevMan (2025)", "REML", "hksj", "t_km1", "tau2", "RevMan", "approx", "half",
+                source="Cochrane, Random-effects meta-analysis methods for intervention reviews (May 2024 and January "
+                "2025 updates)",
+                unverified=("degrees of freedom of the prediction interval",),
+                remark="RevMan offers Wald and Hartung-Knapp; this preset takes Hartung-Knapp, as Cochrane recommends.",
+            ),
+            Preset(
+                "stata", "Stata meta", "REML", "wald", "hts_t_km2", "tau2", "LS", "approx", "half",
+                source="Stata manual, [META] meta esize and meta summarize; Higgins 2009, "
+                "doi:10.1111/j.1467-985X.2008.00552.x",
+                unverified=("small-sample factor and variance of Hedges' g",),
+                remark="The prediction interval is printed on request.",
+            ),
+            Preset(
+                "iqwig6", "IQWiG, General Methods 6", "PM", "iqwig6", "t_km1", "q", "UB", "exact", "half",
+                source="R package meta, settings.meta(\"IQWiG6\")",
+                unverified=("variance of Hedges' g: that of R meta",),
+            ),
+            Preset(
+                "iqwig8", "IQWiG, General Methods 8", "PM", "iqwig6", "t_km1", "q", "UB", "exact", "half", fewest=5,
+                source="Lilienthal 2024, doi:10.1002/jrsm.1685; summary of the Methods, version 8.0",
+                unverified=("numbers of the empirical priors of tau", "that five or more trials are treated as in "
+                            "version 6"),
+                remark="With three or four trials a Bayesian analysis with an empirical prior of tau takes its place: "
+                "read the Bayesian answer. With two trials nothing is pooled under random effects.",
+            ),
+            Preset(
+                "metafor", "R metafor", "REML", "wald", "normal", "tau2", "LS", "exact", "half",
+                source="metafor 5.1.12, rma() and escalc() with their defaults; doi:10.18637/jss.v036.i03",
+            ),
+            Preset(
+                "meta", "R meta", "REML", "wald", "t_km1", "q", "UB", "exact", "half",
+                source="R package meta, settings.meta(\"print\"): method.tau REML, method.random.ci classic, "
+                "method.predict V, method.I2 Q, exact.smd TRUE; Balduzzi 2019, doi:10.1136/ebmental-2019-300117",
+                unverified=("variance of Hedges' g: White & Thomas 2005, the unbiased form",),
+            ),
+            Preset(
+                "i2_rule", "fixed effect if I2 <= 50 %, else random effects", "DL", "wald", None, "q", "RevMan",
+                "approx", "half", common_up_to_i2=50.0,
+                source="a rule of many published reviews; discouraged by the Cochrane Handbook, section 10.10.4.1",
+                remark=_RULE,
+            ),
+        )
+    }
+)  # fmt: skip
+"""The presets by name."""
+
+
+def preset(name: str) -> Preset:
+    """Look up a preset.
+
+    Raises
+    ------
+    ModelError
+        If there is none of that name; the message lists those there are.
+
+    Examples
+    --------
+    >>> preset("revman5").method
+    'DL'
+    """
+    if name == OURS.name:
+        return OURS
+    if name not in PRESETS:
+        raise ModelError(f"preset {name!r} is not one of {', '.join((OURS.name, *PRESETS))}.")
+    return PRESETS[name]
+
+
+def preset_choices(item: Preset, measure: str) -> dict[str, str]:
+    """List every choice of a preset that concerns an effect measure, in words.
+
+    Examples
+    --------
+    >>> preset_choices(preset("metafor"), "HR")["heterogeneity variance"]
+    'restricted maximum likelihood'
+    """
+    found = {}
+    if measure == "SMD":
+        found["small-sample factor"] = _J[item.j]
+        found["variance of g"] = _VARIANCES[item.vtype]
+    if measure in ("OR", "RR", "RD"):
+        found["zero cells"] = _ZEROS[item.zero]
+    found["heterogeneity variance"] = _METHODS[item.method]
+    found["model"] = (
+        "random effects" if item.common_up_to_i2 is None else
+        f"common effect if I2 <= {item.common_up_to_i2:g} %, else random effects"
+    )  # fmt: skip
+    found["interval"] = _INTERVALS[item.ci]
+    found["prediction interval"] = _PREDICTIONS[item.pi]
+    found["I2"] = _I2[item.i2]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PresetFit:
+    """What a preset prints.
+
+    Attributes
+    ----------
+    fit : ClassicalFit
+    i2 : float or None
+        As the preset defines it, in percent.
+    pi_lower, pi_upper : float or None
+        None where the preset prints no prediction interval, or a common effect was chosen.
+    notes : tuple of str
+        What the rules of the preset did.
+    """
+
+    fit: ClassicalFit
+    i2: float | None
+    pi_lower: float | None
+    pi_upper: float | None
+    notes: tuple[str, ...] = field(default=())
+
+
+def apply_preset(effects: Effects, item: Preset, *, level: float = 0.95, rho: float = 0.5) -> PresetFit:
+    """Pool effects as a preset does.
+
+    Parameters
+    ----------
+    effects : Effects
+        Computed with the preset's options where they concern the measure (`Preset.options`).
+    item : Preset
+    level, rho
+        As in `pool`.
+
+    Raises
+    ------
+    ModelError
+        Where there are fewer trials than the preset pools.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> trials = Effects(["A", "B", "C"], [0.1, 0.5, 0.2], [0.1, 0.2, 0.1], measure="SMD")
+    >>> apply_preset(trials, preset("i2_rule")).notes
+    ('I2 = 37.9 % <= 50 %: the rule took a common effect',)
+    """
+    if effects.n_trials < item.fewest:
+        raise ModelError(
+            f"{item.label}: no random-effects analysis of {effects.n_trials} trials; it takes {item.fewest}. "
+            f"{item.remark}"
+        )
+    notes: list[str] = []
+    wanted: CiMethod = item.ci if item.ci != "iqwig6" else "hksj"
+    found = pool_table(effects, (item.method,), (wanted,), level=level, rho=rho)[0]
+    if item.ci == "iqwig6":
+        classic = pool_table(effects, ("DL",), ("wald",), level=level, rho=rho)[0]
+        if found.upper - found.lower < classic.upper - classic.lower:
+            found = pool_table(effects, (item.method,), ("hksj_adhoc",), level=level, rho=rho)[0]
+            notes.append(
+                "the Hartung-Knapp interval is narrower than that of DerSimonian-Laird: the ad hoc form is used"
+            )
+    i2 = found.i2_q if item.i2 == "q" else found.i2_tau2
+    if item.common_up_to_i2 is not None and i2 is not None:
+        common = i2 <= item.common_up_to_i2
+        sign, which = ("<=", "a common effect") if common else (">", "random effects")
+        notes.append(f"I2 = {i2:.1f} % {sign} {item.common_up_to_i2:g} %: the rule took {which}")
+        if common:
+            found = pool_table(effects, ("EE",), (wanted,), level=level, rho=rho)[0]
+    limits = None if item.pi is None or found.method == "EE" else found.pi[item.pi]
+    lower, upper = (None, None) if limits is None else limits
+    return PresetFit(found, i2, lower, upper, tuple(notes))
+
+
+def preset_table(
+    effects: Effects, item: Preset, recompute: Callable[[Mapping[str, Any]], Effects] | None = None, *,
+    level: float = 0.95, rho: float = 0.5,
+) -> pd.DataFrame:  # fmt: skip
+    """Exchange our choices for a preset's one at a time, until the answer is the preset's.
+
+    Parameters
+    ----------
+    effects : Effects
+        With our options.
+    item : Preset
+    recompute : callable, optional
+        From options of the effect sizes (``vtype``, ``j``, ``zero``) to the effects of the same trials. Left out where
+        the table holds estimates, not what they are made of: the choices that concern effect sizes then say so.
+    level, rho
+        As in `pool`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``choice ours theirs same estimate lower upper p tau i2 pi_lower pi_upper shift_se width_ratio note
+        level``. The first line is our analysis and the last the preset's; each line between exchanges one choice more.
+        ``shift_se`` is the change of the estimate from the line before in units of our standard error,
+        ``width_ratio`` that of the interval's width.
+
+    Raises
+    ------
+    ModelError
+        Where the preset does not pool so few trials.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> trials = Effects(["A", "B", "C"], [0.1, 0.5, 0.2], [0.1, 0.2, 0.1], measure="HR")
+    >>> preset_table(trials, preset("revman5"))["choice"].tolist()
+    ['bayesmeta', 'heterogeneity variance', 'model', 'interval', 'prediction interval', 'I2', 'Review Manager 5']
+    """
+    if effects.n_trials < item.fewest:
+        apply_preset(effects, item, level=level, rho=rho)
+    ours_words, their_words = preset_choices(OURS, effects.measure), preset_choices(item, effects.measure)
+    now, rows = OURS, effects
+    first = apply_preset(rows, now, level=level, rho=rho)
+    unit = first.fit.se
+    lines: list[dict[str, object]] = [{"choice": OURS.label, "ours": "", "theirs": "", "same": True, **_numbers(first)}]
+    sizes = {
+        "small-sample factor": {"j": item.j},
+        "variance of g": {"vtype": item.vtype},
+        "zero cells": {"zero": item.zero},
+    }
+    steps: dict[str, dict[str, Any]] = {
+        **sizes,
+        "heterogeneity variance": {"method": item.method},
+        "model": {"common_up_to_i2": item.common_up_to_i2, "i2": "q" if item.common_up_to_i2 else now.i2},
+        "interval": {"ci": item.ci},
+        "prediction interval": {"pi": item.pi},
+        "I2": {"i2": item.i2},
+    }
+    for choice, ours in ours_words.items():
+        wanted = their_words[choice]
+        line: dict[str, object] = {"choice": choice, "ours": ours, "theirs": wanted, "same": ours == wanted}
+        note = ""
+        if choice in sizes and ours != wanted and recompute is None:
+            note = "not exchanged: the table holds estimates, not the numbers they were made of"
+        else:
+            now = replace(now, **steps[choice])
+            if choice in sizes and ours != wanted and recompute is not None:
+                rows = recompute(now.options)
+        found = apply_preset(rows, now, level=level, rho=rho)
+        lines.append({**line, **_numbers(found), "note": "; ".join(filter(None, (note, *found.notes)))})
+    last = {"choice": item.label, "ours": "", "theirs": "", "same": True}
+    lines.append({**lines[-1], **last, "note": item.remark})
+    frame = pd.DataFrame(lines)
+    frame["note"] = frame["note"].fillna("")
+    width = frame["upper"] - frame["lower"]
+    frame["shift_se"] = frame["estimate"].diff() / unit if unit > 0 else math.nan
+    frame["width_ratio"] = width / width.shift()
+    frame["level"] = level
+    order = ["choice", "ours", "theirs", "same", "estimate", "lower", "upper", "p", "tau", "i2", "pi_lower", "pi_upper",
+             "shift_se", "width_ratio", "note", "level"]  # fmt: skip
+    return frame.reindex(columns=order)
+
+
+def _numbers(found: PresetFit) -> dict[str, object]:
+    fit = found.fit
+    values = {
+        "estimate": fit.estimate, "lower": fit.lower, "upper": fit.upper, "p": fit.p, "tau": math.sqrt(fit.tau2),
+        "i2": found.i2, "pi_lower": found.pi_lower, "pi_upper": found.pi_upper,
+    }  # fmt: skip
+    return {name: math.nan if value is None else value for name, value in values.items()}

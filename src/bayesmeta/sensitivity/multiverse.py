@@ -1,0 +1,326 @@
+"""The multiverse: every defensible combination of choices at once, and which choice moves the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.classical import CI_METHODS, PI_FORMULAS, CiMethod, Tau2Method, defined_methods, pool_table
+from bayesmeta.decision import benefit_probabilities
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.inference import fit as fit_model
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.priors import Flat
+from bayesmeta.result import Fit
+from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
+
+__all__ = ["CHOICES", "Variant", "data_choices", "multiverse_summary", "multiverse_table", "variants_of"]
+
+#: Columns of the table that are choices, beside those of the data.
+CHOICES = ("engine", "tau2_method", "interval", "prediction", "tau_prior", "mu_prior")
+#: Pre-post correlations that are tried where one is assumed (Cochrane Handbook 6.5.2.8 asks to vary it).
+CORRELATIONS = (0.3, 0.5, 0.7, 0.9)
+_EMPTY = "-"
+
+
+class Variant(NamedTuple):
+    """The same trials with effects computed another way: what was chosen, in words, and the effects."""
+
+    choices: Mapping[str, str]
+    effects: Effects
+
+
+def data_choices(effects: Effects, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the options of effect sizes that the multiverse crosses, for one outcome.
+
+    SMD: every variance formula, each with the small-sample factor it goes with. Counts: every policy for zero cells,
+    where there are any. Where a pre-post correlation is assumed: 0.3, 0.5, 0.7 and 0.9 and the stated one.
+
+    Parameters
+    ----------
+    effects : Effects
+    options : mapping
+        The stated ones; they come first.
+
+    Returns
+    -------
+    list of dict
+        Options to compute the effects with.
+
+    Examples
+    --------
+    >>> trials = Effects(["A"], [0.1], [0.1], measure="SMD")
+    >>> [item["vtype"] for item in data_choices(trials, {})]
+    ['LS', 'LS2', 'UB', 'AV', 'RevMan']
+    """
+    axes: list[list[dict[str, Any]]] = []
+    if effects.measure == "SMD":
+        first = {"vtype": options.get("vtype", "LS"), "j": options.get("j", "exact")}
+        others = [{"vtype": name, "j": "exact"} for name in ("LS", "LS2", "UB", "AV")]
+        axes.append(_unique([first, *others, {"vtype": "RevMan", "j": "approx"}]))
+    if effects.measure in ("OR", "RR", "RD") and effects.counts is not None and _has_zero(effects):
+        stated = options.get("zero", "half")
+        axes.append(_unique([{"zero": stated}, *({"zero": name} for name in ("half", "half_all", "treatment_arm"))]))
+    if options.get("correlation") is not None:
+        axes.append(_unique([{"correlation": r} for r in (options["correlation"], *CORRELATIONS)]))
+    return [{**options, **{k: v for part in parts for k, v in part.items()}} for parts in product(*axes)]
+
+
+def _unique(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [item for i, item in enumerate(items) if item not in items[:i]]
+
+
+def _has_zero(effects: Effects) -> bool:
+    counts = effects.counts
+    assert counts is not None
+    events, n = counts[:, [0, 2]], counts[:, [1, 3]]
+    return bool(((events == 0) | (events == n)).any())
+
+
+def variants_of(
+    effects: Effects, options: Mapping[str, Any], recompute: Callable[[Mapping[str, Any]], Effects] | None
+) -> list[Variant]:
+    """Compute the effects in every way of `data_choices`; only as they stand where nothing can be computed again."""
+    listed = data_choices(effects, options)
+    if recompute is None or len(listed) < 2:
+        return [Variant({}, effects)]
+    names = [key for key in listed[0] if len({str(item.get(key)) for item in listed}) > 1]
+    # the factor goes with the variance; it is a choice of its own only where one variance stands with both
+    others = [key for key in names if key != "j"]
+    if len({tuple(str(item[key]) for key in others) for item in listed}) == len(listed):
+        names = others
+    return [
+        Variant({key: str(item[key]) for key in names}, effects if i == 0 else recompute(item))
+        for i, item in enumerate(listed)
+    ]
+
+
+def multiverse_table(
+    fit: Fit,
+    variants: Sequence[Variant] = (),
+    threshold: Threshold | None = None,
+    *,
+    methods: Sequence[Tau2Method] | None = None,
+    cis: Sequence[CiMethod] = CI_METHODS,
+    tau: Sequence[NamedPrior] | None = None,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Answer one question under every combination of choices.
+
+    Classical universes cross estimators of tau2, intervals and formulas of the prediction interval; Bayesian ones
+    priors of tau with the stated and a flat prior of mu; both are crossed with the ways in which effects were computed.
+
+    Parameters
+    ----------
+    fit : Fit
+        The main analysis: exact, pooled.
+    variants : sequence of Variant
+        From `variants_of`; the first is the main one. Left out: the effects as they stand.
+    threshold : Threshold, optional
+        Default: the primary one of the fit's outcome.
+    methods, cis
+        Default: all that are defined.
+    tau : sequence of NamedPrior, optional
+        Default: `named_priors` of the measure; the stated prior is always the first.
+    level : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per universe and target (``mean effect``, ``new setting``). Columns ``target engine``, one per choice of
+        data, ``tau2_method interval prediction tau_prior mu_prior estimate lower upper tau p_any_benefit
+        p_important_benefit verdict stated level``. ``stated`` marks the main Bayesian analysis. ``verdict`` sets the
+        interval against no effect and the threshold: ``important benefit``, ``benefit, perhaps important``, ``benefit,
+        not important``, ``not clear``, ``harm``. ``attrs["left_out"]`` holds combinations that are not defined, with
+        the reason.
+
+    References
+    ----------
+    Steegen S et al. Perspect Psychol Sci 2016;11:702-712. doi:10.1177/1745691616658637. Specification curves: Simonsohn
+    U et al. Nat Hum Behav 2020;4:1208-1214. doi:10.1038/s41562-020-0912-z
+
+    Examples
+    --------
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
+    >>> table = multiverse_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table["verdict"].unique().tolist()
+    ['benefit', 'not clear']
+    """
+    if not fit.exact or fit.model.beta or fit.model.cluster_tau is not None:
+        raise ModelError("the multiverse refits the pooled model exactly: no moderators, no clusters, no draws.")
+    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    data = list(variants) or [Variant({}, fit.effects)]
+    left_out: dict[str, str] = {}
+    rows: list[dict[str, object]] = []
+    for number, variant in enumerate(data):
+        rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
+        rows += _bayesian(variant, fit, chosen, tau, level, number == 0, left_out)
+    sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
+    amount = None if chosen is None else chosen.benefit_distance
+    distance = float(amount) if isinstance(amount, (int, float)) else None
+    for row in rows:
+        row["verdict"] = _verdict(float(row["lower"]), float(row["upper"]), sign, distance)  # type: ignore[arg-type]
+    names = list(dict.fromkeys(name for variant in data for name in variant.choices))
+    columns = ["target", "engine", *names, *CHOICES[1:], "estimate", "lower", "upper", "tau", "p_any_benefit",
+               "p_important_benefit", "verdict", "stated"]  # fmt: skip
+    frame = pd.DataFrame(rows).reindex(columns=columns)
+    frame["level"] = level
+    frame.attrs = {"left_out": left_out, "data_choices": names, "benefit": distance}
+    return frame
+
+
+def _classical(
+    variant: Variant, methods: Sequence[Tau2Method] | None, cis: Sequence[CiMethod], rho: float, level: float,
+    left_out: dict[str, str],
+) -> Iterator[dict[str, object]]:  # fmt: skip
+    """Every estimator, interval and prediction formula; a formula that ignores the interval stands once."""
+    effects = variant.effects
+    head: dict[str, object] = {"engine": "classical", **variant.choices, "tau_prior": _EMPTY, "mu_prior": _EMPTY,
+                               "stated": False}  # fmt: skip
+    for method in defined_methods(effects) if methods is None else methods:
+        for place, ci in enumerate(cis):
+            try:
+                found = pool_table(effects, (method,), (ci,), level=level, rho=rho)[0]
+            except ModelError as error:
+                left_out[f"{method}, {ci}"] = str(error)
+                continue
+            line = {**head, "tau2_method": method, "interval": ci, "estimate": found.estimate,
+                    "tau": math.sqrt(found.tau2)}  # fmt: skip
+            yield {**line, "target": "mean effect", "prediction": _EMPTY, "lower": found.lower, "upper": found.upper}
+            for formula in PI_FORMULAS:
+                limits = found.pi[formula]
+                own = formula in ("normal", "t_km1")
+                if limits is None or (not own and place > 0):
+                    continue
+                yield {**line, "interval": ci if own else _EMPTY, "target": "new setting", "prediction": formula,
+                       "lower": limits[0], "upper": limits[1]}  # fmt: skip
+
+
+def _bayesian(
+    variant: Variant, fit: Fit, threshold: Threshold | None, tau: Sequence[NamedPrior] | None, level: float, main: bool,
+    left_out: dict[str, str],
+) -> Iterator[dict[str, object]]:  # fmt: skip
+    stated = fit.model.tau
+    if stated is None:
+        taus: list[NamedPrior] = []
+    else:
+        if tau is None:
+            try:
+                tau = named_priors(fit.effects.measure)[1]
+            except ModelError as error:
+                tau = ()
+                left_out["named priors of tau"] = str(error)
+        taus = [NamedPrior(repr(stated), stated, "stated"), *(item for item in tau if item.prior != stated)]
+    for prior, flat in product(taus, (False, True)):
+        mu = Flat() if flat else fit.model.mu
+        if flat and fit.model.mu == mu:
+            continue
+        first = main and not flat and prior.prior == stated
+        try:
+            model = dataclasses.replace(fit.model, mu=mu, tau=prior.prior)
+            item = fit if first else fit_model(variant.effects, model, outcome=fit.outcome)
+        except ModelError as error:
+            left_out[f"{mu!r}, {prior.name}"] = str(error)
+            continue
+        table = summarize(item, level=level)
+        chances: dict[str, float] = {}
+        if threshold is not None and item.effects.better is not None:
+            chances = benefit_probabilities(item, threshold)
+        for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new")):
+            yield {
+                "engine": "Bayesian", **variant.choices, "tau2_method": _EMPTY, "interval": _EMPTY,
+                "prediction": _EMPTY, "tau_prior": prior.name, "mu_prior": repr(mu), "stated": first, "target": target,
+                "estimate": table.loc[name, "median"], "lower": table.loc[name, "lower"],
+                "upper": table.loc[name, "upper"], "tau": table.loc["tau", "median"],
+                "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
+                "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
+            }  # fmt: skip
+
+
+def _verdict(lower: float, upper: float, sign: int, distance: float | None) -> str:
+    """Set an interval against no effect and the threshold of important benefit."""
+    if sign == 0:
+        return "above zero" if lower > 0 else "below zero" if upper < 0 else "not clear"
+    low, high = (lower, upper) if sign > 0 else (-upper, -lower)
+    if high < 0:
+        return "harm"
+    if low <= 0:
+        return "not clear"
+    if distance is None:
+        return "benefit"
+    if low >= distance:
+        return "important benefit"
+    return "benefit, perhaps important" if high >= distance else "benefit, not important"
+
+
+def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sum up a multiverse: how answers spread, and which choice spreads them.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `multiverse_table`.
+
+    Returns
+    -------
+    spread : pandas.DataFrame
+        One row per target, engine and verdict: ``target engine verdict universes share estimate_min estimate_median
+        estimate_max lower_min upper_max``; the row with the verdict ``all`` sums up target and engine.
+    choices : pandas.DataFrame
+        One row per target, engine and choice: ``target engine choice levels estimate_share width_share
+        estimate_range verdicts``: the share of the variance of estimates, and of the logarithm of interval widths, that
+        lies between the levels of the choice (eta squared); the distance between its extreme levels' mean estimates;
+        and how many verdicts occur over its levels with everything else as in the first universe of the engine.
+    """
+    spread, choices = [], []
+    columns = ["engine", *table.attrs.get("data_choices", ()), *CHOICES[1:]]
+    for (target, engine), part in table.groupby(["target", "engine"], sort=False):
+        for verdict, some in [("all", part), *part.groupby("verdict", sort=False)]:
+            spread.append(
+                {
+                    "target": target, "engine": engine, "verdict": verdict, "universes": len(some),
+                    "share": len(some) / len(part), "estimate_min": some["estimate"].min(),
+                    "estimate_median": some["estimate"].median(), "estimate_max": some["estimate"].max(),
+                    "lower_min": some["lower"].min(), "upper_max": some["upper"].max(),
+                }
+            )  # fmt: skip
+        first = part[part["stated"]].iloc[0] if part["stated"].any() else part.iloc[0]
+        width = (part["upper"] - part["lower"]).clip(lower=1e-300).map(math.log)
+        for choice in columns[1:]:
+            if part[choice].nunique() < 2:
+                continue
+            same = np.ones(len(part), bool)
+            for other in columns[1:]:
+                if other != choice:
+                    same &= (part[other] == first[other]).to_numpy()
+            means = part.groupby(choice)["estimate"].mean()
+            choices.append(
+                {
+                    "target": target, "engine": engine, "choice": choice, "levels": part[choice].nunique(),
+                    "estimate_share": _eta_squared(part["estimate"], part[choice]),
+                    "width_share": _eta_squared(width, part[choice]),
+                    "estimate_range": float(means.max() - means.min()),
+                    "verdicts": part.loc[same, "verdict"].nunique(),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(spread), pd.DataFrame(choices)
+
+
+def _eta_squared(values: pd.Series[Any], groups: pd.Series[Any]) -> float:
+    """Share of the sum of squares that lies between groups; 0 where nothing varies."""
+    x = values.to_numpy(float)
+    total = float(np.square(x - x.mean()).sum())
+    if not total > 1e-24 * max(1.0, float(np.square(x).sum())):
+        return 0.0
+    means = values.groupby(groups.to_numpy()).transform("mean").to_numpy(float)
+    return float(np.square(means - x.mean()).sum() / total)
