@@ -1,0 +1,200 @@
+"""The pooled effect without each trial, and as trials are added one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.classical.heterogeneity import check_level
+from bayesmeta.classical.intervals import CI_METHODS, CiMethod, interval
+from bayesmeta.classical.refits import Refits, intervals_of, refit
+from bayesmeta.classical.rows import rows_of
+from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2Method
+from bayesmeta.errors import ModelError
+
+if TYPE_CHECKING:
+    from bayesmeta.effects import Effects
+
+__all__ = ["cumulative_table", "leave_one_out_table"]
+
+BoolArray = NDArray[np.bool_]
+
+
+def leave_one_out_table(
+    effects: Effects,
+    *,
+    method: Tau2Method = "REML",
+    ci: CiMethod = "hksj",
+    level: float = 0.95,
+    rho: float = 0.5,
+) -> pd.DataFrame:
+    """Pool again without each trial; all deletions are fitted at once.
+
+    A trial leaves with all its rows, and with the trials that share its patients (``effects.units``).
+
+    Parameters
+    ----------
+    effects : Effects
+    method, ci, level, rho
+        As in `pool`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One line per trial: ``left_out k rows estimate se lower upper p tau2 i2 q q_p note``; ``k`` estimates stay,
+        ``rows`` have left; ``i2`` in percent from tau2 (from Q for EE). A number that is not defined is nan, and
+        ``note`` says why.
+
+    Raises
+    ------
+    ModelError
+        If a name of a method is unknown.
+
+    References
+    ----------
+    Viechtbauer & Cheung 2010, doi:10.1002/jrsm.11. Agrees with ``leave1out`` of R metafor.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> trials = Effects(study=list("ABCD"), y=[0.1, 0.3, 0.4, 1.8], se=[0.1, 0.1, 0.2, 0.2], measure="SMD")
+    >>> leave_one_out_table(trials, ci="wald")[["left_out", "estimate"]].round(4).values.tolist()
+    [['A', 0.8256], ['B', 0.7584], ['C', 0.7208], ['D', 0.2312]]
+    """
+    names, unit = effects.units
+    member = unit[None, :] != np.arange(len(names))[:, None]
+    table = _table(effects, member, method, ci, level, rho)
+    table.insert(0, "left_out", names)
+    table.insert(2, "rows", (~member).sum(axis=1))
+    return table
+
+
+def cumulative_table(
+    effects: Effects,
+    order: Sequence[str] | None = None,
+    *,
+    method: Tau2Method = "REML",
+    ci: CiMethod = "hksj",
+    level: float = 0.95,
+    rho: float = 0.5,
+) -> pd.DataFrame:
+    """Pool again each time a trial is added.
+
+    Parameters
+    ----------
+    effects : Effects
+    order : sequence of str, optional
+        Trials in the order they enter (names of ``effects.units``); the order of the rows where not given.
+    method, ci, level, rho
+        As in `pool`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One line per trial: ``added k rows estimate se lower upper p tau2 i2 q q_p note``; ``k`` estimates so far,
+        ``rows`` of them new. A first line that is one estimate shows its own Wald interval, and says so.
+
+    Raises
+    ------
+    ModelError
+        If `order` does not name every trial once, or a name of a method is unknown.
+
+    References
+    ----------
+    Lau et al. 1992, doi:10.1056/NEJM199207233270406. Agrees with ``cumul`` of R metafor.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> trials = Effects(study=list("ABC"), y=[0.1, 0.3, 0.4], se=[0.1, 0.1, 0.2], measure="SMD")
+    >>> cumulative_table(trials, ["C", "A", "B"], ci="wald")[["added", "k", "estimate"]].round(4).values.tolist()
+    [['C', 1, 0.4], ['A', 2, 0.2], ['B', 3, 0.2312]]
+    """
+    names, unit = effects.units
+    sequence = list(names) if order is None else list(order)
+    unknown = [name for name in sequence if name not in names]
+    if unknown or len(sequence) != len(names) or len(set(sequence)) != len(names):
+        raise ModelError(
+            f"order must name every trial once; {unknown or 'some trials'} do not fit. Trials: {', '.join(names)}."
+        )
+    place = np.array([sequence.index(name) for name in names])
+    member = place[unit][None, :] <= np.arange(len(names))[:, None]
+    table = _table(effects, member, method, ci, level, rho)
+    table.insert(0, "added", sequence)
+    table.insert(2, "rows", np.diff(member.sum(axis=1), prepend=0))
+    return table
+
+
+def _table(
+    effects: Effects, member: BoolArray, method: Tau2Method, ci: CiMethod, level: float, rho: float
+) -> pd.DataFrame:
+    check_level(level)
+    for given, what, allowed in ((method, "method", TAU2_METHODS), (ci, "ci", CI_METHODS)):
+        if given not in allowed:
+            raise ModelError(f"{what} = {given!r} is not known. Allowed: {', '.join(allowed)}.")
+    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    unit = effects.units[1]
+    units = member.sum(axis=1)
+    if effects.blocks:
+        units = np.array([np.unique(unit[inside]).size for inside in member], np.intp)
+    why = ""
+    try:
+        fits = refit(rows, member, method)
+    except ModelError as error:
+        why = str(error)
+        fits = _nothing(member)
+    se, lower, upper, p = intervals_of(fits, ci, level, units)
+    frame = pd.DataFrame(
+        {
+            "k": fits.k,
+            "estimate": fits.estimate[:, 0],
+            "se": se,
+            "lower": lower,
+            "upper": upper,
+            "p": p,
+            "tau2": fits.tau2,
+            "i2": fits.i2,
+            "q": np.where(fits.k > 1, fits.q, np.nan),
+            "q_p": np.where(fits.k > 1, special.gammaincc(0.5 * np.maximum(fits.k - 1, 1), 0.5 * fits.q), np.nan),
+        }
+    )
+    notes = []
+    for line in range(len(member)):
+        note = why
+        if not why and fits.k[line] == 0:
+            note = "no estimate is left"
+        elif not why and fits.k[line] == 1:
+            row = int(np.flatnonzero(member[line])[0])
+            only = interval(float(effects.y[row]), float(effects.se[row]), level, None)
+            values = [only.lower, only.upper, only.p]
+            frame.loc[line, ["estimate", "se"]] = float(effects.y[row]), float(effects.se[row])
+            frame.loc[line, ["lower", "upper", "p"]] = values
+            note = "one estimate: its own Wald interval; how trials differ is not known"
+        elif not why:
+            note = _note(fits, line, ci, int(units[line]), float(se[line]))
+        notes.append(note)
+    frame["note"] = notes
+    return frame
+
+
+def _note(fits: Refits, line: int, ci: CiMethod, units: int, se: float) -> str:
+    if np.isnan(fits.tau2[line]):
+        return "tau2 is not identified from these rows"
+    if ci != "wald" and units < 2:
+        return f"{ci}: one trial leaves no degrees of freedom for an interval"
+    if se == 0.0:
+        return f"{ci}: all estimates are equal, so this SE is 0 and its test is not defined"
+    return ""
+
+
+def _nothing(member: BoolArray) -> Refits:
+    m = len(member)
+    empty = np.full(m, np.nan)
+    return Refits(
+        member.sum(axis=1), empty, np.full((m, 1), np.nan), np.full((m, 1, 1), np.nan), empty, empty, empty, empty
+    )
