@@ -189,7 +189,6 @@ def inconsistency_table(
     groups: list[tuple[str, list[Threshold]]] = [(item.name, [item]) for item in items]
     if len(items) > 1:
         groups.append(("all thresholds", items))
-    words: str
     for name, members in groups:
         posterior, alone = _shares(fit, _cuts(members))
         row: dict[str, object] = {"threshold": name, "k": k}
@@ -219,8 +218,8 @@ def inconsistency_table(
     columns = ["threshold", "benefit", "worse", "k", *sides, "di", "asi", "di_estimates", "asi_estimates", "tau_units",
                "tau_units_lower", "tau_units_upper", "new_lower", "new_upper", "new_crosses", "overlap"]  # fmt: skip
     frame = pd.DataFrame(rows).reindex(columns=columns)
-    for column in ("sure_benefit", "sure_trivial", "sure_harm", "new_crosses"):
-        frame[column] = frame[column].astype("Int64")
+    for count in ("sure_benefit", "sure_trivial", "sure_harm", "new_crosses"):
+        frame[count] = frame[count].astype("Int64")
     frame["level"] = level
     return frame
 
