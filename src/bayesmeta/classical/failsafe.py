@@ -115,9 +115,8 @@ def fail_safe_n(
     if form == "rosenthal":
         z = abs(float((y / se).sum())) / math.sqrt(k)
         p = float(special.ndtr(-z))
-        return FailSafe(
-            form, k, _whole(k * (z / float(special.ndtri(1.0 - alpha))) ** 2 - k), alpha, p, None, None, notes
-        )
+        n = _whole(k * ((z / float(special.ndtri(1.0 - alpha))) ** 2 - 1.0))
+        return FailSafe(form, k, n, alpha, p, None, None, notes)
     w = se**-2
     mean = float(w @ y / w.sum()) if weighted or form == "rosenberg" else float(y.mean())
     if form == "rosenberg":

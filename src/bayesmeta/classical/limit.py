@@ -134,7 +134,7 @@ def limit_meta_analysis(
     tau2 = tau2_of(rows, method)
     spread = heterogeneity_of(rows)
     wide = np.sqrt(se**2 + tau2.value)
-    # a straight line on the radial plot is a regression of y on its SE with weights 1 / SE^2: slope alpha, intercept beta
+    # the line of the radial plot is a regression of y on its SE with weights 1 / SE^2: slope alpha, intercept beta
     line = weighted_line(wide, y, wide**-2)
     tau = math.sqrt(tau2.value)
     alpha, beta = line.slope, line.intercept

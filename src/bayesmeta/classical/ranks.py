@@ -50,7 +50,7 @@ def begg_test(effects: Effects, *, form: BeggForm = "exact") -> AsymmetryTest:
     effects : Effects
     form : {"exact", "normal", "normal_corrected"}
         "exact": the permutation distribution; with ties, or k > 500, its normal limit (``ranktest`` of R metafor).
-        "normal": z = S / sd(S), as published. "normal_corrected": the same with \\|S\\| lowered by 1.
+        "normal": z = S / sd(S), as published. "normal_corrected": the same with the size of S lowered by 1.
 
     Returns
     -------

@@ -231,7 +231,7 @@ def _empty(steps: tuple[float, ...], trials: np.ndarray, alternative: str) -> st
     edges = (0.0, *steps, 1.0)
     where = ", ".join(f"{edges[i]:g} to {edges[i + 1]:g}" for i in np.flatnonzero(trials == 0))
     return (
-        f"selection model ({alternative}): no trial has a p value in {where}, so that the probability of being seen there "
+        f"selection model ({alternative}): no trial has a p value in {where}, and the probability of being seen there "
         "is not estimable. Use other steps or another alternative."
     )
 
@@ -416,11 +416,13 @@ def _climb(problem: _Problem, theta: FloatArray, *, fixed: bool = False) -> _Poi
         free = point.free
         information = -point.hessian[np.ix_(free, free)]
         gradient = point.gradient[free]
-        values, vectors = np.linalg.eigh(information)
+        # a unit diagonal, so that parameters known to very different precision do not drown in each other's rounding
+        size = np.sqrt(np.maximum(np.abs(np.diagonal(information)), 1e-300))
+        values, vectors = np.linalg.eigh(information / np.outer(size, size))
         # where the likelihood is not concave, climb along the eigenvectors with their curvature's size
         curvature = np.maximum(np.abs(values), 1e-12 * np.abs(values).max())
         concave = bool(values[0] > 0)
-        direction = vectors @ ((vectors.T @ gradient) / curvature)
+        direction = vectors @ ((vectors.T @ (gradient / size)) / curvature) / size
         gain = float(gradient @ direction)
         if concave and gain < GAIN:
             return point
@@ -455,28 +457,25 @@ def _maximum(problem: _Problem, mu: float, tau2: float) -> tuple[_Point, _Point]
     values, eta = _profile(problem, grid_mu.ravel(), grid_tau.ravel() ** 2)
     surface = values.reshape(grid_mu.shape)
     padded = np.pad(surface, 1, constant_values=-np.inf)
-    around = np.max(
-        [
-            padded[1 + i : padded.shape[0] - 1 + i, 1 + j : padded.shape[1] - 1 + j]
-            for i in (-1, 0, 1)
-            for j in (-1, 0, 1)
-        ],
-        axis=0,
-    )
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).max(axis=(2, 3))
     tops = np.flatnonzero((surface >= around).ravel() & np.isfinite(values))
     tops = tops[np.argsort(-values[tops])][:STARTS]
     starts = [np.concatenate([[grid_mu.ravel()[i], grid_tau.ravel()[i] ** 2], eta[i]]) for i in tops]
     starts.append(np.concatenate([[mu, tau2], np.zeros(len(problem.trials) - 1)]))
     zero_values = surface[:, 0]
     first = int(np.argmax(zero_values)) * SPREADS
-    zeros = [np.concatenate([[grid_mu.ravel()[first], 0.0], eta[first]]), np.array([mu, 0.0, *starts[-1][2:]])]
-    without = [found for start in zeros if (found := _climb(problem, start, fixed=True)) is not None]
-    found = [point for start in starts if (point := _climb(problem, start)) is not None]
+    # without heterogeneity the maximum may lie between two nodes, next to a trial of vastly greater precision
+    common = float((problem.y / problem.variance).sum() / (1.0 / problem.variance).sum())
+    flat = starts[-1][2:]
+    zeros = [np.concatenate([[grid_mu.ravel()[first], 0.0], eta[first]])]
+    zeros += [np.array([mean, 0.0, *flat]) for mean in (mu, common)]
+    without = [point for start in zeros if (point := _climb(problem, start, fixed=True)) is not None]
+    found = [point for start in (*starts, zeros[-1]) if (point := _climb(problem, start)) is not None]
     highest = max((point.loglik for point in found), default=-math.inf)
     if not found or not without or float(values.max()) > highest + 1e-6:
         raise InferenceError(
-            "selection model: the likelihood has no maximum with finite probabilities; it rises as one of them goes to "
-            "zero or infinity. These trials cannot tell selection from a small effect. Use fewer steps."
+            "selection model: no maximum of the likelihood was found; it is too flat, or rises as a probability goes "
+            "to zero or infinity. These trials cannot tell selection from a small effect. Use fewer steps."
         )
     best = max(found, key=lambda point: point.loglik)
     return best, max(without, key=lambda point: point.loglik)

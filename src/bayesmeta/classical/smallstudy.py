@@ -71,10 +71,10 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     DataFrame
         One row per method and form: ``method form kind k estimate lower upper se stat df p k0 shift interpretable
         note``. `kind` is "test" (`estimate` is a slope or Kendall's tau, `p` that of no small-study effects), "adjusted
-        estimate" (`stat` and `p` are of a zero effect) or "count" (`k0` is the number of missing trials). `shift` is the
-        adjusted less the unadjusted estimate in units of the unadjusted SE. `interpretable` is False with fewer than ten
-        trials. A method that is not defined for these data has nan throughout and the reason in `note`; single numbers
-        that a method does not have are nan too.
+        estimate" (`stat` and `p` are of a zero effect) or "count" (`k0` is the number of missing trials). `shift` is
+        the adjusted less the unadjusted estimate in units of the unadjusted SE. `interpretable` is False with fewer
+        than ten trials. A method that is not defined for these data has nan throughout and the reason in `note`;
+        numbers that a method does not have by its kind are nan too.
 
     References
     ----------
