@@ -20,7 +20,7 @@ from bayesmeta.classical.dependence import (
     dependence_table,
     working_covariance,
 )
-from bayesmeta.classical.multilevel import cluster_numbers, multilevel
+from bayesmeta.classical.multilevel import cluster_numbers, pool_multilevel
 from bayesmeta.classical.nested import nested_rows, nested_sums
 from bayesmeta.classical.robust import ROBUST_KINDS, cluster_robust, coefficient_table
 from bayesmeta.effects import Effects
@@ -98,14 +98,14 @@ def test_the_reference_covers_what_it_should():
 @pytest.mark.parametrize(("name", "design"), [case for case in DESIGNS if case[0] in NESTED])
 def test_multilevel(name, design, method):
     reference = SETS[name]["fits"][design][method]
-    found = multilevel(known(name), moderators(design), method=method, profile="profile" in reference)
+    found = pool_multilevel(known(name), moderators(design), method=method, profile="profile" in reference)
     assert close([found.tau2, found.cluster_tau2], reference["sigma2"], POLISHED)
     assert close([found.tau2, found.cluster_tau2], reference["sigma2_rma_mv"], OPTIMISER) or name == "berkey"
     for attribute in ("estimate", "se", "stat", "p", "lower", "upper"):
         assert close(getattr(found, attribute), reference[attribute], POLISHED), attribute
     assert close(found.loglik, reference["loglik"], POLISHED)
     assert close([found.i2_between, found.i2_within], reference["i2"], POLISHED)
-    t = multilevel(known(name), moderators(design), method=method, ci="t")
+    t = pool_multilevel(known(name), moderators(design), method=method, ci="t")
     assert t.df == reference["t_df"]
     assert close(t.lower, reference["t_lower"], POLISHED)
     assert close(t.p, reference["t_p"], POLISHED)
@@ -117,7 +117,7 @@ def test_where_rma_mv_stops_beside_the_boundary():
     """berkey: rma.mv leaves 2e-11 of a variance whose likelihood falls from zero on; ours is zero."""
     reference = SETS["berkey"]["fits"]["mean"]["REML"]
     effects = known("berkey")
-    found = multilevel(effects)
+    found = pool_multilevel(effects)
     rows = nested_rows(effects.y, effects.se, cluster_numbers(effects), blocks=effects.blocks)
     score = nested_sums(rows, [0.0], [found.cluster_tau2], restricted=True).score[0]
     assert found.tau2 == 0.0
@@ -320,11 +320,11 @@ def changed(effects: Effects, y, se) -> Effects:
 @pytest.mark.parametrize("seed", range(12))
 def test_units_and_signs(seed):
     effects = working_covariance(made(np.random.default_rng(seed)), 0.4)
-    fit = multilevel(effects, profile=seed < 3)
+    fit = pool_multilevel(effects, profile=seed < 3)
     robust = cluster_robust(effects, working="multilevel")
     for factor in (1e3, -1.0):
         other = changed(effects, factor * effects.y, abs(factor) * effects.se)
-        found = multilevel(other, profile=seed < 3)
+        found = pool_multilevel(other, profile=seed < 3)
         assert found.estimate[0] == pytest.approx(factor * fit.estimate[0], rel=ROUNDING)
         assert found.se[0] == pytest.approx(abs(factor) * fit.se[0], rel=ROUNDING)
         assert (found.tau, found.cluster_tau) == pytest.approx(
@@ -339,7 +339,7 @@ def test_units_and_signs(seed):
         assert (again.p[0], again.df[0]) == pytest.approx((robust.p[0], robust.df[0]), rel=1e-7)
     order = np.random.default_rng(seed).permutation(effects.k)
     shuffled = effects.subset(order)
-    assert multilevel(shuffled).estimate[0] == pytest.approx(fit.estimate[0], rel=ROUNDING)
+    assert pool_multilevel(shuffled).estimate[0] == pytest.approx(fit.estimate[0], rel=ROUNDING)
     assert cluster_robust(shuffled, working="multilevel").se[0] == pytest.approx(robust.se[0], rel=1e-8)
 
 
@@ -351,7 +351,7 @@ def test_the_maximum_is_the_maximum(seed):
     axis = np.concatenate([[0.0], np.geomspace(1e-5, 3.0, 40)])
     u, w = np.array(np.meshgrid(axis, axis)).reshape(2, -1)
     for method in ("REML", "ML"):
-        fit = multilevel(effects, method=method)
+        fit = pool_multilevel(effects, method=method)
         restricted = method == "REML"
         assert nested_sums(rows, u, w, restricted=restricted).loglik.max() <= fit.loglik + FLOOR
         at = nested_sums(rows, [fit.tau2], [fit.cluster_tau2], restricted=restricted)
@@ -363,9 +363,9 @@ def test_one_row_far_more_precise_and_a_large_offset():
     effects = made(np.random.default_rng(3))
     se = effects.se.copy()
     se[0] = 1e-6
-    fit = multilevel(changed(effects, effects.y, se))
+    fit = pool_multilevel(changed(effects, effects.y, se))
     assert np.isfinite([fit.estimate[0], fit.se[0], fit.loglik]).all()
-    plain, moved = multilevel(effects), multilevel(changed(effects, effects.y + 1e6, effects.se))
+    plain, moved = pool_multilevel(effects), pool_multilevel(changed(effects, effects.y + 1e6, effects.se))
     # a million costs y ten digits
     assert moved.estimate[0] - 1e6 == pytest.approx(plain.estimate[0], abs=1e-8)
     assert moved.tau2 == pytest.approx(plain.tau2, rel=1e-5)
@@ -373,7 +373,7 @@ def test_one_row_far_more_precise_and_a_large_offset():
 
 def test_equal_estimates():
     effects = Effects(list("AABBC"), [0.3] * 5, [0.1, 0.2, 0.3, 0.1, 0.2], measure="SMD", cluster=list("AABBC"))
-    fit = multilevel(effects)
+    fit = pool_multilevel(effects)
     assert (fit.tau2, fit.cluster_tau2) == (0.0, 0.0)
     assert fit.estimate[0] == pytest.approx(0.3, rel=ROUNDING)
     robust = cluster_robust(effects)
@@ -389,24 +389,24 @@ def test_refusals():
     lone = Effects(["A"], [0.1], [0.1], measure="SMD")
     for effects, match in ((lone, "no trial has two rows"), (pair, "too few")):
         with pytest.raises(ModelError, match=match):
-            multilevel(effects)
+            pool_multilevel(effects)
         with pytest.raises(ModelError, match="need more clusters"):
             cluster_robust(effects)
         table = dependence_table(effects)
         numbers = table.drop(columns=["correlation", "note", "method", "tau", "cluster_tau", "df"]).isna().any(axis=1)
         assert (table.note[numbers] != "").all()
-    assert multilevel(three).k == 3
+    assert pool_multilevel(three).k == 3
     assert "Tipton" in cluster_robust(three).notes[0]
     with pytest.raises(ModelError, match="allowed are REML, ML"):
-        multilevel(three, method="DL")
+        pool_multilevel(three, method="DL")
     with pytest.raises(ModelError, match="allowed are wald, t"):
-        multilevel(three, ci="hksj")
+        pool_multilevel(three, ci="hksj")
     with pytest.raises(ModelError, match="allowed are CR0, CR1, CR1p, CR1S, CR2"):
         cluster_robust(three, kind="CR3")
     with pytest.raises(ModelError, match="allowed are common, random, multilevel"):
         cluster_robust(three, working="ols")
     with pytest.raises(ModelError, match="names for 3 rows"):
-        multilevel(three, cluster=["A"])
+        pool_multilevel(three, cluster=["A"])
     crossing = Effects(
         list("ABCC"),
         [0.1, 0.2, 0.3, 0.4],
@@ -416,10 +416,10 @@ def test_refusals():
         blocks=[(np.array([0, 1]), np.array([[0.01, 0.005], [0.005, 0.01]]))],
     )
     with pytest.raises(ModelError, match="across clusters"):
-        multilevel(crossing)
+        pool_multilevel(crossing)
     with pytest.raises(ModelError, match="across clusters"):
         cluster_robust(crossing)
-    assert multilevel(crossing, cluster=["AB", "AB", "C", "C"]).n_clusters == 2
+    assert pool_multilevel(crossing, cluster=["AB", "AB", "C", "C"]).n_clusters == 2
     dummies = Effects(
         list("AABBCC"),
         np.arange(6) / 3.0,
@@ -429,7 +429,7 @@ def test_refusals():
         moderators={"a": [1.0, 1, 0, 0, 0, 0], "b": [0.0, 0, 1, 1, 0, 0]},
     )
     with pytest.raises(ModelError, match="too few"):
-        multilevel(dummies, ["a", "b"])
+        pool_multilevel(dummies, ["a", "b"])
     with pytest.raises(DataError):
         Effects(list("AAB"), [0.1, np.nan, 0.2], [0.1] * 3, measure="SMD")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.classical.multilevel import cluster_numbers, multilevel
+from bayesmeta.classical.multilevel import cluster_numbers, pool_multilevel
 from bayesmeta.classical.pooling import pool
 from bayesmeta.classical.robust import FEW_DF, cluster_robust
 from bayesmeta.effects import Effects, component_labels
@@ -212,8 +212,8 @@ def correlated_hierarchical(
     """Correlated and hierarchical effects (CHE) with CR2 standard errors, at several sampling correlations.
 
     The recipe of Pustejovsky & Tipton (2022, doi:10.1007/s11121-021-01246-3): a working model with a constant sampling
-    correlation within trials (`working_covariance`) and two variances (`multilevel`, REML), and cluster-robust standard
-    errors that stay right where the working model is not (`cluster_robust`, CR2).
+    correlation within trials (`working_covariance`) and two variances (`pool_multilevel`, REML), and cluster-robust
+    standard errors that stay right where the working model is not (`cluster_robust`, CR2).
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ def correlated_hierarchical(
 
 def _che(effects: Effects, correlation: float, cluster: Sequence[str] | None, level: float) -> dict[str, Any]:
     rows = working_covariance(effects, correlation, cluster=cluster)
-    fit = multilevel(rows, cluster=cluster, level=level)
+    fit = pool_multilevel(rows, cluster=cluster, level=level)
     return {
         **_che_line(effects, correlation, cluster, level),
         "i2_between": fit.i2_between,
@@ -386,7 +386,7 @@ def _pooled(effects: Effects, level: float) -> dict[str, Any]:
 
 
 def _multilevel_line(effects: Effects, cluster: Sequence[str] | None, level: float) -> dict[str, Any]:
-    fit = multilevel(effects, cluster=cluster, ci="t", level=level)
+    fit = pool_multilevel(effects, cluster=cluster, ci="t", level=level)
     numbers: dict[str, FloatArray] = {name: getattr(fit, name) for name in ("estimate", "se", "lower", "upper", "p")}
     return {
         **{name: float(values[0]) for name, values in numbers.items()},

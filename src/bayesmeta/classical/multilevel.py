@@ -28,7 +28,7 @@ __all__ = [
     "MultilevelFit",
     "cluster_numbers",
     "design_of",
-    "multilevel",
+    "pool_multilevel",
 ]
 
 LikelihoodMethod = Literal["REML", "ML"]
@@ -297,7 +297,7 @@ def _profile_interval(
     return lower, root(inside, outside)
 
 
-def multilevel(
+def pool_multilevel(
     effects: Effects,
     moderators: Sequence[str] | None = None,
     X: ArrayLike | pd.DataFrame | None = None,
@@ -353,7 +353,7 @@ def multilevel(
     >>> from bayesmeta.effects import Effects
     >>> rows = Effects(list("AABBC"), [0.1, 0.4, 0.7, 0.6, -0.2], [0.2, 0.2, 0.1, 0.2, 0.1], measure="SMD",
     ...                cluster=list("AABBC"))
-    >>> fit = multilevel(rows)
+    >>> fit = pool_multilevel(rows)
     >>> fit.n_clusters, round(float(fit.estimate[0]), 4), round(fit.tau, 4)
     (3, 0.2447, 0.4338)
     """

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.classical.heterogeneity import check_level
-from bayesmeta.classical.multilevel import LikelihoodMethod, cluster_numbers, design_of, multilevel
+from bayesmeta.classical.multilevel import LikelihoodMethod, cluster_numbers, design_of, pool_multilevel
 from bayesmeta.classical.rows import FloatArray, rows_of
 from bayesmeta.classical.tau2 import tau2_of
 from bayesmeta.errors import ModelError
@@ -108,7 +108,7 @@ def cluster_robust(
     X : array or DataFrame, optional
         As in `metaregression`; with neither, the mean effect.
     working : {"common", "random", "multilevel"}
-        V = S; S + tau2 I; or S + tau2 ZZ' + cluster_tau2 I as in `multilevel`. S holds ``effects.blocks``.
+        V = S; S + tau2 I; or S + tau2 ZZ' + cluster_tau2 I as in `pool_multilevel`. S holds ``effects.blocks``.
     kind : {"CR0", "CR1", "CR1p", "CR1S", "CR2"}
         Names of clubSandwich.
     cluster : sequence of str, optional
@@ -159,7 +159,7 @@ def cluster_robust(
     notes: tuple[str, ...] = ()
     tau2 = cluster_tau2 = 0.0
     if working == "multilevel":
-        fit = multilevel(effects, X=design, cluster=cluster, method=method)
+        fit = pool_multilevel(effects, X=design, cluster=cluster, method=method)
         tau2, cluster_tau2, notes = fit.tau2, fit.cluster_tau2, fit.notes
     else:
         rows = rows_of(effects.y, effects.se, design, blocks=effects.blocks, rho=0.0)
