@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, special, stats
 
+from bayesmeta.classical.baselines import baseline_likelihood
 from bayesmeta.classical.binomial import BINOMIAL_MODELS, binomial_normal
 from bayesmeta.classical.two_by_two import counts_of, mantel_haenszel, no_contrast, peto
 from bayesmeta.classical.zeros import ZERO_COLUMNS, zero_cell_table
@@ -30,6 +31,8 @@ LIKELIHOOD = 1e-6
 QUAD = 1e-8
 # second differences of that
 SECOND_DIFFERENCES = 1e-4
+# rma.glmm has Laplace's approximation for UM.RS: what that does to estimates and SEs of these sets, and to tau2
+LAPLACE, LAPLACE_VARIANCE = 0.02, 0.1
 # p values and statistics that are zero up to rounding
 FLOOR = 1e-12
 
@@ -174,7 +177,7 @@ def raw(name):
     return np.array([[row[key] for key in ("events_t", "n_t", "events_c", "n_c")] for row in GLMM[name]["raw"]], float)
 
 
-GLMM_CASES = [(name, model) for name in GLMM for model in BINOMIAL_MODELS]
+GLMM_CASES = [(name, model) for name in GLMM for model in BINOMIAL_MODELS if model != "UM.RS"]
 
 
 def test_the_glmm_reference_covers_what_it_should():
@@ -281,6 +284,58 @@ def test_fixed_study_effects_by_quadrature():
     h = 0.02
     for step in ((h, 0), (-h, 0), (0, h), (0, -h)):
         assert at(found.estimate + step[0], tau + step[1]) < top
+
+
+def brute_pairs(counts, mu, tau, baseline, sigma):
+    """Log likelihood of UM.RS by scipy's binomial summed over a fixed grid in two dimensions."""
+    axis = np.linspace(-8.5, 8.5, 341)
+    z, v = np.meshgrid(axis, axis)
+    prior = stats.norm.pdf(z) * stats.norm.pdf(v)
+    half, middle = 0.5 * (mu + tau * z), baseline + sigma * v
+    total = 0.0
+    for a, n_t, c, n_c in counts:
+        value = stats.binom.pmf(a, n_t, special.expit(middle + half)) * stats.binom.pmf(
+            c, n_c, special.expit(middle - half)
+        )
+        total += math.log(integrate.trapezoid(integrate.trapezoid(value * prior, axis), axis))
+    return total
+
+
+def test_random_study_effects_by_summation():
+    counts = raw("crins2014")
+    found = binomial_normal(counts, model="UM.RS")
+    at = baseline_likelihood(counts, found.estimate, math.sqrt(found.tau2), -0.5, math.sqrt(found.baseline_tau2))
+    point = (found.estimate, math.sqrt(found.tau2), -0.5, math.sqrt(found.baseline_tau2))
+    assert at.loglik == pytest.approx(brute_pairs(counts, *point), rel=QUAD)
+    h = 1e-4
+    for i in range(4):
+        low, high = (tuple(x + s * h * (i == j) for j, x in enumerate(point)) for s in (-1, 1))
+        slope = (brute_pairs(counts, *high) - brute_pairs(counts, *low)) / (2 * h)
+        assert at.gradient[i] == pytest.approx(slope, abs=1e-6)
+        numeric = (baseline_likelihood(counts, *high).gradient - baseline_likelihood(counts, *low).gradient) / (2 * h)
+        assert at.hessian[i] == pytest.approx(numeric, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", GLMM)
+def test_random_study_effects(name):
+    """Where rma.glmm's Laplace approximation is coarser: its optimum has a lower likelihood than ours."""
+    reference = GLMM[name]["fits"]["UM.RS ML"]
+    counts = raw(name)
+    found = binomial_normal(counts, model="UM.RS")
+    assert found.estimate == pytest.approx(reference["estimate"], rel=LAPLACE)
+    assert found.se == pytest.approx(reference["se"], rel=LAPLACE)
+    assert found.tau2 == pytest.approx(reference["tau2"], rel=LAPLACE_VARIANCE, abs=1e-6)
+    assert found.baseline_tau2 == pytest.approx(reference["sigma2_baseline"], rel=LAPLACE_VARIANCE, abs=1e-6)
+    assert found.loglik == pytest.approx(reference["loglik"], abs=0.1)
+    kept = counts[~no_contrast(counts)]
+    spread = (math.sqrt(reference["tau2"]), math.sqrt(reference["sigma2_baseline"]))
+
+    def theirs(baseline):
+        return -baseline_likelihood(kept, reference["estimate"], spread[0], baseline, spread[1], 48).loglik
+
+    best = optimize.minimize_scalar(theirs, bounds=(-6, 4), method="bounded", options={"xatol": 1e-6})
+    assert -best.fun <= found.loglik + QUAD
+    assert -best.fun == pytest.approx(found.loglik, abs=0.01)
 
 
 def test_standard_error_without_heterogeneity():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from bayesmeta.classical.baselines import random_baselines
 from bayesmeta.classical.heterogeneity import check_level, chi2_sf
 from bayesmeta.classical.intervals import interval
 from bayesmeta.classical.rows import FloatArray
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BINOMIAL_MODELS", "BinomialModel", "BinomialNormalFit", "binomial_normal"]
 
-BinomialModel = Literal["CM.EL", "CM.AL", "UM.FS"]
+BinomialModel = Literal["CM.EL", "CM.AL", "UM.FS", "UM.RS"]
 BINOMIAL_MODELS: tuple[BinomialModel, ...] = get_args(BinomialModel)
 
 # The integrand is cut where it is exp(-DROP) of its maximum, and summed at NODES equidistant points: the trapezoidal
@@ -65,6 +66,8 @@ class BinomialNormalFit:
         Variance of log odds ratios between trials, by maximum likelihood.
     se_tau2 : float or None
         From the observed information; None where tau2 is zero.
+    baseline_tau2 : float or None
+        UM.RS: variance of baselines between trials.
     loglik, loglik_common : float
         At the maximum, and at that of the common-effect model.
     lrt, lrt_p : float
@@ -87,6 +90,7 @@ class BinomialNormalFit:
     p: float | None
     tau2: float
     se_tau2: float | None
+    baseline_tau2: float | None
     loglik: float
     loglik_common: float
     lrt: float
@@ -104,18 +108,21 @@ def binomial_normal(
     - CM.EL: events of the treated arm given those of both arms: Fisher's noncentral hypergeometric distribution.
     - CM.AL: its approximation where events are rare, ``Binomial(a + c, expit(log(n_t / n_c) + theta))``.
     - UM.FS: two binomial arms, ``logit p = alpha_i +- theta_i / 2`` with a fixed ``alpha_i`` per trial.
+    - UM.RS: the same with ``alpha_i`` normally distributed, independent of ``theta_i``. Tables without a contrast would
+      speak of baselines here; they are left out, as metafor does.
 
-    Integrals over ``theta_i`` are computed by the trapezoidal rule on the stretch that matters, to about twelve digits;
-    derivatives are exact. As metafor's ``rma.glmm`` with many nodes, which approximates both.
+    Integrals over ``theta_i`` are computed by the trapezoidal rule on the stretch that matters (UM.RS: by adaptive
+    Gauss-Hermite quadrature), to about ten digits; derivatives are exact. As metafor's ``rma.glmm`` with many nodes,
+    which approximates both and for UM.RS has Laplace's approximation only.
 
     Parameters
     ----------
     source : Effects or array of shape (k, 4)
         Effects with counts, or events_t, n_t, events_c, n_c per row.
-    model : {"CM.EL", "CM.AL", "UM.FS"}
+    model : {"CM.EL", "CM.AL", "UM.FS", "UM.RS"}
     level : float
     profile : bool
-        Also give the profile-likelihood interval of the mean.
+        Also give the profile-likelihood interval of the mean; not for UM.RS.
 
     Returns
     -------
@@ -160,43 +167,72 @@ def binomial_normal(
             f"{model}: as many events as possible are in the {side} arm of every table: the odds ratio has no finite "
             "maximum. Use a Bayesian model with a prior on mu, or risk differences."
         )
-    problem = _Problem.of(kept, model)
-    common = _best(problem, 0.0, _start(kept))
-    point, notes = _maximum(problem, common)
-    information = -point.hessian
-    se_tau2: float | None = None
-    if point.tau > 0.0:
-        vcov = np.linalg.inv(information)
-        se, se_tau2 = math.sqrt(vcov[0, 0]), 2.0 * point.tau * math.sqrt(vcov[1, 1])
+    limits: tuple[float | None, float | None] = (None, None)
+    notes: tuple[str, ...] = ()
+    if model == "UM.RS":
+        found = _random(kept)
+        if profile:
+            notes += ("UM.RS: the profile-likelihood interval is not computed for this model",)
     else:
-        se = float(information[0, 0]) ** -0.5
+        problem = _Problem.of(kept, model)
+        common = _best(problem, 0.0, _start(kept))
+        point = _maximum(problem, common)
+        free = [0] if point.tau == 0.0 else [0, 1]
+        found = _Found(point.mu, point.tau, *_errors(point.hessian, free), point.loglik, common.loglik, None)
+        if profile:
+            limits = _likelihood_limits(problem, point, found.se, level)
+    if found.tau == 0.0:
         notes += ("tau2 = 0: the normal interval is that of the common-effect model",)
-    found = interval(point.mu, se, level, None)
-    lrt = max(0.0, 2.0 * (point.loglik - common.loglik))
     if spent.any():
         notes += (f"{int(spent.sum())} without an event, or with one in everybody, in both arms: without weight",)
-    limits = _likelihood_limits(problem, point, se, level) if profile else (None, None)
+    normal = interval(found.mu, found.se, level, None)
+    lrt = max(0.0, 2.0 * (found.loglik - found.loglik_common))
     return BinomialNormalFit(
         model=model,
         level=level,
         k=counts.shape[0],
         double_zero=int(spent.sum()),
-        estimate=point.mu,
-        se=se,
-        lower=found.lower,
-        upper=found.upper,
-        stat=found.stat,
-        p=found.p,
-        tau2=point.tau**2,
-        se_tau2=se_tau2,
-        loglik=point.loglik,
-        loglik_common=common.loglik,
+        estimate=found.mu,
+        se=found.se,
+        lower=normal.lower,
+        upper=normal.upper,
+        stat=normal.stat,
+        p=normal.p,
+        tau2=found.tau**2,
+        se_tau2=None if found.se_tau is None else 2.0 * found.tau * found.se_tau,
+        baseline_tau2=found.baseline_tau2,
+        loglik=found.loglik,
+        loglik_common=found.loglik_common,
         lrt=lrt,
         lrt_p=0.5 * chi2_sf(lrt, 1) if lrt > 0 else 1.0,
         lower_lr=limits[0],
         upper_lr=limits[1],
         notes=notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    mu: float
+    tau: float
+    se: float
+    se_tau: float | None
+    loglik: float
+    loglik_common: float
+    baseline_tau2: float | None
+
+
+def _errors(hessian: FloatArray, free: list[int]) -> tuple[float, float | None]:
+    """Standard errors of mu and tau (the first two parameters) with the others at their estimates or on a boundary."""
+    vcov = np.linalg.inv(-hessian[np.ix_(free, free)])
+    return math.sqrt(vcov[0, 0]), math.sqrt(vcov[1, 1]) if 1 in free else None
+
+
+def _random(counts: FloatArray) -> _Found:
+    common, point = random_baselines(counts, common=True), random_baselines(counts)
+    free = [i for i, value in enumerate((1.0, point.tau, 1.0, point.sigma)) if value > 0.0]
+    errors = _errors(point.hessian, free)
+    return _Found(point.mu, point.tau, *errors, point.loglik, common.loglik, point.sigma**2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -423,7 +459,7 @@ def _best(
     raise InferenceError(f"the mean was not found in {MAX_STEPS} steps at tau = {tau:.4g}.")
 
 
-def _maximum(problem: _Problem, common: _Point) -> tuple[_Point, tuple[str, ...]]:
+def _maximum(problem: _Problem, common: _Point) -> _Point:
     """The highest maximum over (mu, tau): the best of a grid of tau, refined by Newton steps."""
     points = [common]
     for tau in STARTS:
@@ -431,17 +467,17 @@ def _maximum(problem: _Problem, common: _Point) -> tuple[_Point, tuple[str, ...]
     top = max(range(len(points)), key=lambda i: points[i].loglik)
     if top == 0:
         if common.slope_tau2 <= 0.0:
-            return common, ()
+            return common
         # the maximum lies between zero and the first start: enter from the expansion in tau2
         points[0] = _best(problem, 0.5 * STARTS[0], common.mu, common.alpha)
     point, nodes = _evaluate(problem, points[top].mu, points[top].tau, points[top].alpha), NODES
     for _ in range(4):
         point = _climb(problem, point, nodes)
         if point.tau == 0.0:
-            return common, ()
+            return common
         finer = _evaluate(problem, point.mu, point.tau, point.alpha, 2 * nodes - 1)
         if abs(finer.loglik - point.loglik) <= SETTLED * (1.0 + abs(point.loglik)):
-            return point, ()
+            return point
         point, nodes = finer, 2 * nodes - 1
     raise InferenceError("the integral over study effects did not settle; are the counts right?")
 
