@@ -147,6 +147,20 @@ def test_leave_one_out_is_pool_without_the_trial():
             assert table.i2[line] == pytest.approx(i2, rel=ROUNDING, abs=ROUNDING)
 
 
+def test_true_effects_that_are_equal_within_a_trial():
+    """rho = 1: tau2 is found one by one, and with a single trial it is not identified."""
+    effects = blocked()
+    table = leave_one_out_table(effects, rho=1.0)
+    for line, name in enumerate(effects.units[0]):
+        fit = pool(effects.subset(np.array(effects.study) != name), ci="hksj", rho=1.0)
+        assert table.estimate[line] == pytest.approx(fit.estimate, rel=ROUNDING)
+        assert table.tau2[line] == pytest.approx(fit.tau2, rel=1e-9)
+    first = cumulative_table(effects, list("abcdef"), rho=1.0)
+    assert np.isnan(first.estimate[0])
+    assert "not identified" in first.note[0]
+    assert np.isfinite(first.estimate[1])
+
+
 @pytest.mark.parametrize("method", TAU2_METHODS)
 def test_batched_tau2_is_tau2_one_by_one(method):
     """Random subsets of awkward data: one tiny se, two equal estimates, a far outlier."""

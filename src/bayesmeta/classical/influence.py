@@ -36,7 +36,7 @@ _NUMBERS = [
     "baujat_x",
     "baujat_y",
 ]
-# a residual below this is rounding (metafor's rule)
+# a residual below this share of the largest estimate is rounding (in metafor: this much, in any unit)
 ROUNDING = 100 * np.finfo(float).eps
 INDEPENDENT = "dffits and the Baujat coordinates are defined for independent rows; rows leave with their whole trial"
 
@@ -155,7 +155,8 @@ def _diagnostics(
     hat, diagonal, standard = _leverage(rows, X, vcov, tau2)
     fitted = X @ beta
     e = effects.y - fitted
-    e = np.where(np.abs(e) < ROUNDING, 0.0, e)
+    rounding = ROUNDING * float(np.abs(effects.y).max())
+    e = np.where(np.abs(e) < rounding, 0.0, e)
     total = effects.se**2 + tau2
 
     member = unit[None, :] != np.arange(len(names))[:, None]
@@ -173,7 +174,7 @@ def _diagnostics(
         predicted = np.einsum("kp,kp->k", X, deleted.estimate[unit])
         variance = np.einsum("kp,kpq,kq->k", X, deleted.vcov[unit], X)
         residual = effects.y - predicted
-        residual = np.where(np.abs(residual) < ROUNDING, 0.0, residual)
+        residual = np.where(np.abs(residual) < rounding, 0.0, residual)
         se_residual = np.sqrt(effects.se**2 + tau2_deleted[unit] + variance)
         # where the trial determines a coefficient alone its row has leverage 1 and no residual
         rstandard = np.where(standard > 0, e / np.sqrt(np.where(standard > 0, standard, 1.0)), np.nan)
