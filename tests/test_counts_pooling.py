@@ -386,6 +386,21 @@ def test_glmm_swapping_arms_or_events(name):
             assert (found.se, found.tau2) == pytest.approx((plain.se, plain.tau2), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "counts",
+    [
+        # Newton steps that never fall below 1e-12, found among random tables
+        [[1, 7, 10, 28], [1, 28, 5, 25]],
+        [[116, 966, 96, 516], [772, 974, 548, 651], [343, 922, 29, 33], [590, 869, 645, 823]],
+    ],
+)
+def test_glmm_steps_that_are_rounding(counts):
+    found = binomial_normal(counts, model="UM.FS")
+    again = binomial_normal(swapped(counts), model="UM.FS")
+    assert found.estimate == pytest.approx(-again.estimate, rel=1e-6)
+    assert found.loglik == pytest.approx(again.loglik, rel=QUAD)
+
+
 def test_glmm_degenerate():
     with pytest.raises(ModelError, match="fewer than two"):
         binomial_normal([[3, 40, 8, 42]])

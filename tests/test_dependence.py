@@ -390,7 +390,7 @@ def test_refusals():
     for effects, match in ((lone, "no trial has two rows"), (pair, "too few")):
         with pytest.raises(ModelError, match=match):
             pool_multilevel(effects)
-        with pytest.raises(ModelError, match="need more clusters"):
+        with pytest.raises(ModelError, match="robust standard errors need more clusters"):
             cluster_robust(effects)
         table = dependence_table(effects)
         numbers = table.drop(columns=["correlation", "note", "method", "tau", "cluster_tau", "df"]).isna().any(axis=1)

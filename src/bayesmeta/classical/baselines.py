@@ -17,6 +17,8 @@ __all__ = ["RandomBaselines", "baseline_likelihood", "random_baselines"]
 NODES = 24
 SETTLED = 1e-9
 STEP = 1e-11
+# Steps that stay below this without ending are rounding.
+ACCEPTED = 1e-8
 MAX_STEPS = 200
 STARTS = (0.15, 0.5, 1.5)
 # A standard deviation below this has the likelihood of zero.
@@ -187,7 +189,7 @@ def _settled(counts: FloatArray, point: RandomBaselines) -> RandomBaselines:
 
 def _climb(counts: FloatArray, point: RandomBaselines, nodes: int) -> RandomBaselines:
     free = np.array([True, point.tau > 0.0, True, point.sigma > 0.0])
-    shrink = 1.0
+    shrink, moved = 1.0, np.inf
     for _ in range(MAX_STEPS):
         values, vectors = np.linalg.eigh(-point.hessian[np.ix_(free, free)])
         values = np.maximum(np.abs(values), 1e-8 * np.abs(values).max())
@@ -216,4 +218,6 @@ def _climb(counts: FloatArray, point: RandomBaselines, nodes: int) -> RandomBase
             )
         elif moved <= STEP * (1.0 + abs(point.mu) + abs(point.baseline)):
             return point
+    if moved <= ACCEPTED * (1.0 + abs(point.mu) + abs(point.baseline)):
+        return point
     raise InferenceError(f"UM.RS: the maximum was not found in {MAX_STEPS} steps.")

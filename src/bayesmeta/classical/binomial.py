@@ -33,6 +33,8 @@ NODES = 161
 # Nodes are doubled where that moves the log likelihood by more than this.
 SETTLED = 1e-9
 STEP = 1e-12
+# Steps that stay below this without ending are rounding.
+ACCEPTED = 1e-8
 MAX_STEPS = 100
 # Starting values of tau on the log odds scale, beside zero.
 STARTS = (0.05, 0.15, 0.4, 0.8, 1.6, 3.2)
@@ -456,6 +458,8 @@ def _best(
         point = new
         if abs(change) <= tolerance * (1.0 + abs(point.mu)):
             return point
+    if abs(change) <= ACCEPTED * (1.0 + abs(point.mu)):
+        return point
     raise InferenceError(f"the mean was not found in {MAX_STEPS} steps at tau = {tau:.4g}.")
 
 
@@ -483,7 +487,7 @@ def _maximum(problem: _Problem, common: _Point) -> _Point:
 
 
 def _climb(problem: _Problem, point: _Point, nodes: int) -> _Point:
-    shrink = 1.0
+    shrink, moved = 1.0, math.inf
     for _ in range(MAX_STEPS):
         values, vectors = np.linalg.eigh(-point.hessian)
         # a direction in which the likelihood is not concave is followed uphill by its own curvature
@@ -502,6 +506,8 @@ def _climb(problem: _Problem, point: _Point, nodes: int) -> _Point:
             return point
         if point.tau < 1e-7:
             return _best(problem, 0.0, point.mu, point.alpha)
+    if moved <= ACCEPTED * (1.0 + abs(point.mu)):
+        return point
     raise InferenceError(f"the maximum was not found in {MAX_STEPS} steps from tau = {point.tau:.4g}.")
 
 

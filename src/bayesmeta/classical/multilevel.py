@@ -370,7 +370,8 @@ def pool_multilevel(
         raise ModelError("no trial has two rows: variances between and within trials are one. Use pool.")
     if m <= p or k <= p + 1:
         raise ModelError(
-            f"{k} rows of {m} trials for {p} coefficient{'s' if p > 1 else ''} and two variances: too few. "
+            f"{k} rows of {m} trial{'s' if m > 1 else ''} for {p} coefficient{'s' if p > 1 else ''} and two variances: "
+            "too few. "
             'Use pool with method="EE", or a model with priors on both SDs.'
         )
     restricted = method == "REML"

@@ -153,7 +153,8 @@ def cluster_robust(
     m, p = int(groups.max()) + 1, design.shape[1]
     if m <= p:
         raise ModelError(
-            f"{m} clusters for {p} coefficient{'s' if p > 1 else ''}: robust standard errors need more clusters. "
+            f"{m} cluster{'s' if m > 1 else ''} for {p} coefficient{'s' if p > 1 else ''}: robust standard errors need "
+            "more clusters. "
             'Use pool with method="EE", or a Bayesian model.'
         )
     notes: tuple[str, ...] = ()
