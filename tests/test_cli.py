@@ -42,13 +42,15 @@ COMMANDS = {
     "ppc": ["PROTOCOL|FIT", "--section", "--moderated", "--figure", "--outcome", "--fits", "--json", "--csv"],
     "profiles": ["PROTOCOL|FIT", "--moderator", "--figure", "--outcome", "--fits", "--json", "--csv"],
     "joint": ["PROTOCOL", "-o", "--sensitivity", "--json", "--csv"],
-    "compare": ["PROTOCOL|FIT", "--outcome", "--fits", "--json", "--csv"],
+    "compare": ["PROTOCOL|FIT", "--preset", "--outcome", "--fits", "--json", "--csv"],
     "benefit": ["PROTOCOL|FIT", "--threshold", "--outcome", "--fits", "--json", "--csv"],
-    "sensitivity": ["PROTOCOL", "--outcome", "--leave-one-out", "--cumulative", "--json", "--csv"],
+    "sensitivity": ["PROTOCOL", "--section", "--outcome", "--cut", "--order", "-o", "--json", "--csv"],
+    "influence": ["PROTOCOL|FIT", "--gosh", "--figure", "--outcome", "--fits", "--json", "--csv"],
+    "multiverse": ["PROTOCOL", "--figure", "--outcome", "--json", "--csv"],
     "forest": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--subgroup"],
     "heterogeneity": ["PROTOCOL|FIT", "-o", "--outcome", "--fits"],
     "benefit-curve": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--threshold"],
-    "funnel": ["PROTOCOL|FIT", "-o", "--outcome", "--fits"],
+    "funnel": ["PROTOCOL|FIT", "-o", "--fill", "--outcome", "--fits"],
     "bubble": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--moderator"],
     "example": ["DIR"],
 }
@@ -454,7 +456,12 @@ def test_fit_prints_counts_quantities_probabilities_and_contrasts(cli):
         ["fit", HIIT, "--outcome", "vo2max", "--outcome", "hba1c"],
         ["compare", CANCER],
         ["benefit", HIIT, "--outcome", "crp"],
-        ["sensitivity", CANCER, "--outcome", "fatigue_long", "--leave-one-out", "--cumulative"],
+        ["sensitivity", CANCER, "--outcome", "fatigue_long"],
+        ["sensitivity", CANCER, "--outcome", "qol_long", "--section", "permutation", "--section", "gosh"],
+        ["sensitivity", DEPRESSION],
+        ["influence", HIIT, "--outcome", "hba1c"],
+        ["multiverse", CANCER, "--outcome", "anxiety_long"],
+        ["compare", CANCER, "--preset", "i2_rule"],
         ["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--by", "itt"],
     ],
     ids=lambda arguments: " ".join(str(getattr(item, "name", item)) for item in arguments),
@@ -583,7 +590,7 @@ def test_sensitivity_runs_what_is_declared_and_flags_a_change_of_category(cli):
 
 
 def test_sensitivity_leaves_out_and_adds_every_trial(cli):
-    code, out, _ = cli("sensitivity", DEPRESSION, "--leave-one-out", "--cumulative")
+    code, out, _ = cli("sensitivity", DEPRESSION, "--section", "leave-one-out", "--section", "cumulative")
     assert code == 0
     for trial in pd.read_csv(DEPRESSION_CSV)["study"]:
         # once in each of the two tables

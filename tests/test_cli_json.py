@@ -28,6 +28,7 @@ HIIT = ROOT / "models" / "hiit.toml"
 DEPRESSION_CSV = ROOT / "data" / "exercise_depression_10_trials.csv"
 POOLED = ["pool", DEPRESSION_CSV, "--column", "estimate=smd", "--column", "se=sesmd", "--measure", "SMD"]
 SCHEMAS = [
+    "bench",
     "benefit",
     "check",
     "columns",
@@ -37,6 +38,7 @@ SCHEMAS = [
     "plot",
     "pool",
     "ppc",
+    "preset",
     "profiles",
     "protocol",
     "run",
@@ -117,11 +119,14 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("compare", ["compare", CANCER, "--outcome", "qol_short", "--outcome", "qol_long"]),
         ("benefit", ["benefit", HIIT, "--outcome", "hba1c"]),
         ("sensitivity", ["sensitivity", CANCER, "--outcome", "anxiety_medium"]),
-        ("sensitivity", ["sensitivity", DEPRESSION, "--leave-one-out", "--cumulative"]),
+        ("sensitivity", ["sensitivity", DEPRESSION]),
         ("fit", ["fit", HORIZONS, "--outcome", "anxiety"]),
         ("fit", ["fit", CANCER, "--outcome", "anxiety_long", "--engine", "both"]),
         ("fit", ["fit", CIPN, "--outcome", "symptoms_by_duration"]),
         ("sensitivity", ["sensitivity", CIPN, "--outcome", "symptoms_by_duration"]),
+        ("bench", ["influence", CANCER, "--outcome", "qol_long", "--gosh"]),
+        ("bench", ["multiverse", HIIT, "--outcome", "hba1c"]),
+        ("preset", ["compare", CANCER, "--preset", "iqwig8"]),
         ("joint", ["joint", CANCER]),
         ("ppc", ["ppc", DEPRESSION]),
         ("ppc", ["ppc", CIPN, "--outcome", "symptoms_by_duration", "--moderated"]),
@@ -287,7 +292,7 @@ def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
 
 
 def test_leave_one_out_is_the_librarys(record):
-    found = record("sensitivity", "sensitivity", DEPRESSION, "--leave-one-out")
+    found = record("sensitivity", "sensitivity", DEPRESSION, "--section", "leave-one-out")
     fit = bm.fit(bm.read_effects(DEPRESSION, "depression"), bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
     expected = bm.sensitivity.leave_one_out(fit)
     assert found["elpd"] == expected.attrs["elpd"]

@@ -6,7 +6,7 @@ import dataclasses
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -358,46 +358,7 @@ def _show_checks(found: Mapping[str, tuple[Reading, tuple[str, ...]]], labels: M
 MAIN = "main analysis"
 
 
-def sensitivity(path: Path, names: Sequence[str], leave_one_out: bool, cumulative: bool, json: bool, csv: bool) -> None:
-    """Run the declared sensitivity analyses of every outcome."""
-    from bayesmeta.records import sensitivity_record
-
-    existing(path, ("protocol",))
-    protocol = bm.read_protocol(path)
-    analyses = from_protocol(protocol, names)
-    results = []
-    for item in track(analyses, "sensitivity"):
-        fits, not_done, priors_only = _variations(protocol, item)
-        frame = bm.sensitivity.variation_table(fits)
-        moderated = {name: fit for name, fit in fits.items() if fit.analysis == "moderated"}
-        if moderated and item.moderated is not None:
-            moderated = {MAIN: item.moderated, **moderated}
-        contrasts = bm.sensitivity.contrast_variations(moderated)
-        extra = []
-        if leave_one_out and item.pooled.effects.n_trials > 1 and item.pooled.exact:
-            extra.append(("without", bm.sensitivity.leave_one_out(item.pooled)))
-        if cumulative and item.pooled.exact:
-            extra.append(("adding", bm.sensitivity.cumulative_table(item.pooled.effects, item.pooled.model)))
-        results.append((item, frame, priors_only, not_done, extra, contrasts))
-    show(
-        json,
-        csv,
-        lambda: [
-            sensitivity_record(
-                item.pooled, item.key, frame, priors_only=priors_only, not_done=not_done, warnings=item.told,
-                leave_one_out=dict(extra).get("without"), cumulative=dict(extra).get("adding"), contrasts=contrasts,
-            )
-            for item, frame, priors_only, not_done, extra, contrasts in results
-        ],
-        lambda: stacked((item.key, item.pooled.effects, frame) for item, frame, *_ in results),
-        lambda: "\n".join(
-            views.sensitivity_view(item, frame, priors_only, not_done, extra, contrasts)
-            for item, frame, priors_only, not_done, extra, contrasts in results
-        ),
-    )  # fmt: skip
-
-
-def _variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str], list[str]]:
+def variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str], list[str]]:
     """Fit each declared variation; return the fits, what could not be done and why, and which vary priors alone."""
     fits, not_done, priors_only = {MAIN: item.pooled}, {}, [MAIN]
     for declared in protocol.sensitivities_of(item.key):
@@ -451,7 +412,7 @@ MODERATED_PLOTS = ("bubble", "curve")
 
 
 def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv: bool, *, subgroup: str | None = None,
-         moderator: str | None = None) -> None:  # fmt: skip
+         moderator: str | None = None, fill: str | None = None) -> None:  # fmt: skip
     """Draw one picture per outcome and write them; print their names, or the tables they are drawn from."""
     from bayesmeta.records import head, plain, table_records
 
@@ -464,7 +425,7 @@ def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv:
             raise bm.ModelError(f"no outcome has an estimable regression on {moderator}; `bayesmeta check` says why.")
     paths = plot_paths(output, [item.key for item in analyses], kind)
     drawn: list[tuple[Analysis, Plot, Path]] = [
-        (item, _draw(kind, item, subgroup, moderator), path)
+        (item, _draw(kind, item, subgroup, moderator, fill), path)
         for item, path in zip(track(analyses, "drawing"), paths, strict=True)
     ]
     for _, picture, path in drawn:
@@ -491,7 +452,7 @@ def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv:
     )
 
 
-def _draw(kind: str, item: Analysis, subgroup: str | None, moderator: str | None) -> Plot:
+def _draw(kind: str, item: Analysis, subgroup: str | None, moderator: str | None, fill: str | None) -> Plot:
     plots = bm.plots
     thresholds = item.thresholds or None
     if kind == "forest":
@@ -501,7 +462,7 @@ def _draw(kind: str, item: Analysis, subgroup: str | None, moderator: str | None
     if kind == "benefit-curve":
         return plots.benefit_plot(item.pooled, thresholds=thresholds)
     if kind == "funnel":
-        return plots.funnel_plot(item.pooled)
+        return plots.funnel_plot(item.pooled, fill=cast(Any, fill))
     if kind == "outliers":
         return plots.outlier_plot(item.pooled)
     assert item.moderated is not None

@@ -58,6 +58,10 @@ Thresholds = Annotated[
 ]
 Better = Annotated[str | None, typer.Option("--better", metavar="higher|lower", help="Which direction is benefit.")]
 Measure = Annotated[str | None, typer.Option("--measure", metavar="NAME", help="SMD MD ROM OR RR RD HR ZCOR generic.")]
+Sections = Annotated[list[str] | None, typer.Option("--section", metavar="NAME", help="Only this section; repeatable.")]
+Folder = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="DIR", help="Also draw: a folder for the pictures.")
+]
 Columns = Annotated[
     list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name; repeatable.")
 ]
@@ -208,11 +212,26 @@ def profiles(
 
 @app.command()
 def compare(
-    path: Source, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
+    path: Source,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="NAME",
+            help="Exchange our choices for those of revman5 revman2025 stata iqwig6 iqwig8 metafor meta i2_rule.",
+        ),
+    ] = None,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
 ) -> None:
-    """Bayesian beside classical pooling, per outcome."""
-    from bayesmeta_cli import analyses, commands
+    """Bayesian beside classical pooling, per outcome; or what another program's choices would change."""
+    from bayesmeta_cli import analyses, bench, commands
 
+    if preset is not None:
+        bench.presets(path, outcome or [], preset, json, csv)
+        return
     commands.compare(analyses.from_file(path, outcome or [], fits), json, csv)
 
 
@@ -234,16 +253,53 @@ def benefit(
 @app.command()
 def sensitivity(
     path: ProtocolFile,
+    section: Sections = None,
     outcome: OutcomeNames = None,
-    leave_one_out: Annotated[bool, typer.Option("--leave-one-out", help="Also without each trial.")] = False,
-    cumulative: Annotated[bool, typer.Option("--cumulative", help="Also adding trials one at a time.")] = False,
+    cut: Annotated[
+        str,
+        typer.Option("--cut", metavar="P", help="The probability of benefit that the panel wants, for tipping points."),
+    ] = "0.8",
+    order: Annotated[
+        str | None, typer.Option("--order", metavar="rows|precision", help="In which order trials are added.")
+    ] = None,
+    output: Folder = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Run the declared sensitivity analyses: other priors, models and data."""
-    from bayesmeta_cli import commands
+    """Everything a sceptical reviewer asks next: declared analyses, priors, trials, methods, and all choices at once.
 
-    commands.sensitivity(path, outcome or [], leave_one_out, cumulative, json, csv)
+    Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
+    dependence counts heterogeneity estimators multiverse; permutation and gosh only when named.
+    """
+    from bayesmeta_cli import bench
+
+    bench.sensitivity(path, outcome or [], section or [], cut, order, output, json, csv)
+
+
+@app.command()
+def influence(
+    path: Source,
+    gosh: Annotated[bool, typer.Option("--gosh", help="Also every subset of trials, or a stated sample.")] = False,
+    figure: Figure = None,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Which trials pull: deletion diagnostics, leave-one-out, and all subsets."""
+    from bayesmeta_cli import bench
+
+    bench.influence(path, outcome or [], gosh, figure, fits, json, csv)
+
+
+@app.command()
+def multiverse(
+    path: ProtocolFile, figure: Figure = None, outcome: OutcomeNames = None, json: Json = False, csv: Csv = False
+) -> None:
+    """Every combination of estimator, interval, prior and effect-size formula, and which choice moves the answer."""
+    from bayesmeta_cli import bench
+
+    bench.multiverse(path, outcome or [], figure, json, csv)
 
 
 @app.command()
@@ -295,13 +351,21 @@ def benefit_curve(
 
 @app.command()
 def funnel(
-    path: Source, output: Output, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
+    path: Source,
+    output: Output,
+    fill: Annotated[
+        str | None, typer.Option("--fill", metavar="L0|R0|Q0", help="Add what trim and fill fills.")
+    ] = None,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+    json: Json = False,
+    csv: Csv = False,
 ) -> None:
     """Draw effects against standard errors, with contours of significance."""
     from bayesmeta_cli import analyses, commands
 
     found = analyses.from_file(path, outcome or [], fits, moderated=False)
-    commands.plot("funnel", found, output, json, csv)
+    commands.plot("funnel", found, output, json, csv, fill=fill)
 
 
 @app.command()

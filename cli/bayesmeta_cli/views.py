@@ -81,7 +81,8 @@ def _contrast_words(fit: bm.Fit) -> tuple[str, str]:
     return "difference", " Differences are on the z scale." if kind.transformed else ""
 
 
-def _heading(analysis: Analysis) -> list[str]:
+def heading(analysis: Analysis) -> list[str]:
+    """What stands above every outcome: counts, the small-k rule, priors with their sources, notes."""
     from bayesmeta.records import small_k_note
 
     fit = analysis.pooled
@@ -244,7 +245,7 @@ def _probabilities(analysis: Analysis, *, share: bool = False) -> list[str]:
 
 def fit_view(analysis: Analysis) -> str:
     """One outcome of `fit`: pooled, classical, probabilities, moderated."""
-    lines = [*_heading(analysis), _quantity_table(analysis.pooled), ""]
+    lines = [*heading(analysis), _quantity_table(analysis.pooled), ""]
     for block in _probabilities(analysis):
         lines += [block, ""]
     lines += trial_lines(analysis.pooled)
@@ -298,7 +299,7 @@ def _moderated_view(analysis: Analysis) -> list[str]:
 
 def pool_view(analysis: Analysis) -> str:
     """One analysis of `pool`: Bayesian, classical, trials, and a sentence."""
-    lines = [*_heading(analysis), _quantity_table(analysis.pooled), ""]
+    lines = [*heading(analysis), _quantity_table(analysis.pooled), ""]
     for block in _probabilities(analysis):
         lines += [block, ""]
     lines += [compare_block(analysis.pooled), "", _study_block(analysis.pooled), "", wrapped(sentence(analysis)), ""]
@@ -345,7 +346,7 @@ def compare_block(fit: bm.Fit) -> str:
 
 def compare_view(analysis: Analysis) -> str:
     """One outcome of `compare`."""
-    lines = _heading(analysis)
+    lines = heading(analysis)
     if analysis.pooled.analysis != "moderated":
         lines += [compare_block(analysis.pooled), ""]
     if analysis.moderated is not None and comparable(analysis.moderated):
@@ -380,7 +381,7 @@ def _coefficient_block(fit: bm.Fit) -> str:
 
 def benefit_view(analysis: Analysis) -> str:
     """One outcome of `benefit`."""
-    lines = _heading(analysis)
+    lines = heading(analysis)
     for block in probability_tables(analysis.pooled, analysis.thresholds, share=True):
         lines += [block, ""]
     return "\n".join([*lines, wrapped(sentence(analysis)), ""])
@@ -405,15 +406,14 @@ def _range_lines(ranges: pd.DataFrame, what: str) -> list[str]:
     return [table([what, "main", "minimum", "maximum", "category"], rows)] if rows else []
 
 
-def sensitivity_view(
+def declared_lines(
     analysis: Analysis,
     variations: pd.DataFrame,
     priors_only: Sequence[str],
     not_done: Mapping[str, str],
-    extra: Sequence[tuple[str, pd.DataFrame]] = (),
     contrasts: pd.DataFrame | None = None,
-) -> str:
-    """One outcome of `sensitivity`: declared analyses, ranges, and trials left out or added."""
+) -> list[str]:
+    """Declared sensitivity analyses of one outcome, and the ranges over them."""
     kind = bm.measures.measure(analysis.pooled.effects.measure)
     effects = [kind.back(variations[column].to_numpy(float)).tolist() for column in ("mu", "lower", "upper")]
     columns = [variations["k"].astype(str).tolist(), *together([*effects, variations["tau"].tolist()])]
@@ -427,7 +427,7 @@ def sensitivity_view(
         "Medians with 95 % central credible intervals. P: probability of an important benefit, for the mean effect and "
         f"in a new setting.{scale_words(analysis.pooled.effects.measure)}"
     )
-    lines = [*_heading(analysis), table(heads, cells), wrapped(note), ""]
+    lines = ["declared: What the protocol said beforehand that it would vary", table(heads, cells), wrapped(note), ""]
     if "p_important_benefit" in variations:
         inside = variations["analysis"].isin(list(priors_only))
         lines += [*_range_lines(bm.sensitivity.prior_range(variations[inside]), "prior range"), ""]
@@ -436,9 +436,31 @@ def sensitivity_view(
     if contrasts is not None and len(contrasts):
         lines += [_contrast_variations(contrasts, kind), ""]
     lines += [wrapped(f"{name}: {reason}") for name, reason in not_done.items()] + ([""] if not_done else [])
-    for what, frame in extra:
-        lines += [_refits(what, frame, kind), ""]
-    return "\n".join(lines)
+    return lines
+
+
+def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) -> list[str]:
+    """What a preset changes, choice by choice."""
+    columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
+    values = [["-" if text == "not defined" else text for text in column]
+              for column in _written(fit, [frame[column].tolist() for column in columns])]  # fmt: skip
+    i2 = ["-" if value != value else f"{value:.0f}" for value in frame["i2"]]
+    marks = ["" if row.same else "*" for row in frame.itertuples()]
+    names = [f"{name}{mark}" for name, mark in zip(frame["choice"], marks, strict=True)]
+    cells = [list(row) for row in zip(names, *values, i2, strict=True)]
+    heads = ["choice", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "I2 %"]
+    shift = frame["shift_se"].sum()
+    note = (
+        f"From top to bottom one choice more is that of {item.label}; * differs from ours. In all the mean moves by "
+        f"{shift:.2f} of our standard errors.{scale_words(fit.effects.measure)}"
+    )
+    lines = [table(heads, cells), wrapped(note)]
+    lines += [
+        wrapped(f"{row.choice}: {row.theirs} (ours: {row.ours})" + (f"; {row.note}" if row.note else "") + ".")
+        for row in frame.iloc[1:-1].itertuples()
+        if not row.same or row.note
+    ]
+    return [*lines, ""]
 
 
 def _contrast_variations(contrasts: pd.DataFrame, kind: bm.measures.Measure) -> str:
@@ -448,18 +470,6 @@ def _contrast_variations(contrasts: pd.DataFrame, kind: bm.measures.Measure) -> 
     cells = [list(row) for row in zip(contrasts["analysis"], contrasts["k"].astype(str), names, *values, strict=True)]
     note = "The moderated analysis: medians with 95 % central credible intervals of differences between trials."
     return table(["analysis", "k", "difference", "median", "lower", "upper"], cells) + "\n" + wrapped(note)
-
-
-def _refits(what: str, frame: pd.DataFrame, kind: bm.measures.Measure) -> str:
-    effects = [kind.back(frame[column].to_numpy(float)).tolist() for column in ("mu", "lower", "upper")]
-    values = together([*effects, frame["tau"].tolist()])
-    names, p = frame.iloc[:, 0].astype(str).tolist(), map(bm.percent, frame["p_below_null"])
-    cells = [list(row) for row in zip(names, *values, p, strict=True)]
-    text = table([what, "mean", "lower", "upper", "tau", f"P(< {kind.natural_null:g})"], cells)
-    note = "Every line is an exact refit; medians with 95 % central credible intervals."
-    if "elpd" in frame.attrs:
-        note += f" Sum of the log predictive densities of the trials left out: {number(frame.attrs['elpd'], 2)}."
-    return text + "\n" + wrapped(note)
 
 
 def check_view(key: str, reading: Reading, label: str, moderated: str, rows: int) -> str:

@@ -99,10 +99,10 @@ _HOMES = {
     "summarize": "posterior",
     "threshold": "decision",
 }
-_MODULES = ("classical", "measures", "plots", "priors", "sensitivity")
+_MODULES = ("bench", "classical", "measures", "plots", "priors", "sensitivity")
 
 if TYPE_CHECKING:
-    from bayesmeta import classical, measures, plots, priors, sensitivity
+    from bayesmeta import bench, classical, measures, plots, priors, sensitivity
     from bayesmeta.agreement import agreement_table
     from bayesmeta.checking import (
         loo_table,

@@ -5,6 +5,7 @@ at full precision, and an undefined number is None, never NaN or infinity. The c
 `output_schema`'s.
 """
 
+from bayesmeta.records.bench import bench_record, preset_record, sensitivity_record
 from bayesmeta.records.form import (
     SCHEMA_VERSION,
     dumps,
@@ -27,12 +28,12 @@ from bayesmeta.records.outputs import (
     ppc_record,
     profiles_record,
     run_record,
-    sensitivity_record,
 )
 from bayesmeta.records.parts import classical_record, data_notes, unreportable
 
 __all__ = [
     "SCHEMA_VERSION",
+    "bench_record",
     "benefit_record",
     "check_record",
     "classical_record",
@@ -48,6 +49,7 @@ __all__ = [
     "plain",
     "pool_record",
     "ppc_record",
+    "preset_record",
     "profiles_record",
     "run_record",
     "scale_name",

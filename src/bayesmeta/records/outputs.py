@@ -26,7 +26,6 @@ from bayesmeta.records.parts import (
     stated_thresholds,
     unreportable,
 )
-from bayesmeta.sensitivity import prior_range
 
 if TYPE_CHECKING:
     from bayesmeta.joint import JointFit
@@ -43,7 +42,6 @@ __all__ = [
     "ppc_record",
     "profiles_record",
     "run_record",
-    "sensitivity_record",
 ]
 
 
@@ -248,47 +246,6 @@ def benefit_record(
         "note": small_k_note(fit.effects.n_trials),
         "benefit": table_records(table),
         "sentence": None if primary is None else benefit_sentence(fit, primary),
-        "honesty": HONESTY,
-    }
-
-
-def sensitivity_record(
-    fit: Fit,
-    name: str,
-    table: pd.DataFrame,
-    *,
-    priors_only: Sequence[str] = (),
-    leave_one_out: pd.DataFrame | None = None,
-    cumulative: pd.DataFrame | None = None,
-    contrasts: pd.DataFrame | None = None,
-    not_done: Mapping[str, str] | None = None,
-    warnings: Sequence[str] = (),
-    level: float = LEVEL,
-) -> dict[str, Any]:
-    """Declared variations of one outcome, and the range of every probability over them.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `bayesmeta.sensitivity.variation_table`; the first line is the main analysis.
-    priors_only : sequence of str
-        The lines (the main one included) that differ in priors alone: the prior range.
-    contrasts : pandas.DataFrame, optional
-        From `bayesmeta.sensitivity.contrast_variations`: variations of the moderated analysis.
-    not_done : mapping
-        Declared analyses that could not be run, with the reason.
-    """
-    return {
-        **head(fit.effects.measure, level=level, warnings=warnings),
-        **about(fit, name),
-        "analyses_run": table_records(table),
-        "contrasts": [] if contrasts is None else table_records(contrasts),
-        "not_done": dict(not_done or {}),
-        "prior_range": table_records(prior_range(table[table["analysis"].isin(list(priors_only))])),
-        "range": table_records(prior_range(table)),
-        "leave_one_out": None if leave_one_out is None else table_records(leave_one_out),
-        "elpd": None if leave_one_out is None else plain(leave_one_out.attrs["elpd"]),
-        "cumulative": None if cumulative is None else table_records(cumulative),
         "honesty": HONESTY,
     }
 

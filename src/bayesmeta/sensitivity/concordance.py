@@ -247,7 +247,8 @@ def concordance_sentence(table: pd.DataFrame) -> str:
     logs = steps["width_ratio"].map(math.log)
     widest = steps.loc[logs.abs().idxmax()]
     change = abs(100 * (ratio - 1))
-    largest = f"the largest step is {widest['ingredient']}: {100 * (widest['width_ratio'] - 1):+.0f} %"
+    step = 100 * (widest["width_ratio"] - 1)
+    largest = f"the largest step is {widest['ingredient']}: " + (f"{step:+.0f} %" if abs(step) >= 0.5 else "under 1 %")
     if change < 1:
         return f"{mean}. The intervals are equally wide to within 1 %; {largest}."
     return f"{mean}. The Bayesian interval is {change:.0f} % {'wider' if ratio > 1 else 'narrower'}; {largest}."

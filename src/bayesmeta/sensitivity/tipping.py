@@ -222,7 +222,7 @@ def _questions(fit: Fit, threshold: Threshold | None, thresholds: Sequence[float
     else:
         chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
         if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
-            distances.append((f"important benefit ({chosen.name})", float(chosen.benefit_distance)))
+            distances.append(("important benefit", float(chosen.benefit_distance)))
     return [_Question(words, target, name, x) for words, x in distances for target, name in _TARGETS]
 
 

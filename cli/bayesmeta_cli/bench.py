@@ -1,0 +1,294 @@
+"""The commands `sensitivity`, `influence`, `multiverse` and `compare --preset`."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+import bayesmeta as bm
+from bayesmeta_cli import views
+from bayesmeta_cli.analyses import Analysis, from_file, from_protocol
+from bayesmeta_cli.commands import MAIN, show, stacked, variations
+from bayesmeta_cli.files import existing, plot_paths
+from bayesmeta_cli.messages import say, track
+from bayesmeta_cli.render import title, wrapped
+from bayesmeta_cli.views_bench import section_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesmeta.plots import Plot
+
+DECLARED = "declared"
+Recompute = Callable[[Mapping[str, Any]], bm.Effects]
+
+
+def recompute_of(protocol: bm.Protocol, key: str) -> Recompute:
+    """Make the function that computes an outcome's effects anew with other options."""
+    from bayesmeta.studies import read_outcome
+
+    def recompute(options: Mapping[str, Any]) -> bm.Effects:
+        outcome = dataclasses.replace(protocol.outcomes[key], measure_options=dict(options))
+        # what there is to say of the rows was said when they were first read
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", bm.BayesmetaWarning)
+            return read_outcome(dataclasses.replace(protocol, outcomes={key: outcome}), key).effects
+
+    return recompute
+
+
+def _sections(asked: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
+    unknown = [name for name in asked if name not in allowed]
+    if unknown:
+        raise typer.BadParameter(f"--section {unknown[0]}: allowed are {', '.join(allowed)}.")
+    return [name for name in allowed if name in (asked or default)]
+
+
+def sensitivity(
+    path: Path, names: Sequence[str], asked: Sequence[str], cut: str, order: str | None, output: Path | None,
+    json: bool, csv: bool,
+) -> None:  # fmt: skip
+    """Run the sensitivity bench of every outcome: the declared analyses, then every section."""
+    from bayesmeta.bench import SECTIONS, SLOW, Bench, sensitivity_bench
+    from bayesmeta.records import sensitivity_record
+
+    allowed = [DECLARED, *SECTIONS]
+    wanted = _sections(asked, allowed, [name for name in allowed if name not in SLOW])
+    chance = probability(cut, "--cut")
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    analyses = from_protocol(protocol, names, moderated=DECLARED in wanted)
+    declared: dict[str, tuple[dict[str, bm.Fit], dict[str, str], list[str]]] = {}
+    benches: dict[str, Bench] = {}
+    for item in track(analyses, "sensitivity"):
+        if DECLARED in wanted:
+            declared[item.key] = variations(protocol, item)
+        outcome = protocol.outcomes[item.key]
+        benches[item.key] = sensitivity_bench(
+            item.pooled,
+            [name for name in wanted if name != DECLARED],
+            recompute=recompute_of(protocol, item.key),
+            options=outcome.measure_options,
+            order=trial_order(item.pooled.effects, order),
+            cut=chance,
+        )
+    if output is not None:
+        for item in track(analyses, "drawing"):
+            _draw_bench(item, benches[item.key], output)
+
+    def contrasts(item: Analysis) -> pd.DataFrame | None:
+        fits = declared.get(item.key, ({}, {}, []))[0]
+        moderated = {name: fit for name, fit in fits.items() if fit.analysis == "moderated"}
+        if moderated and item.moderated is not None:
+            moderated = {MAIN: item.moderated, **moderated}
+        return bm.sensitivity.contrast_variations(moderated)
+
+    def record(item: Analysis) -> dict[str, Any]:
+        fits, not_done, priors_only = declared.get(item.key, ({}, {}, []))
+        return sensitivity_record(
+            item.pooled, item.key, bm.sensitivity.variation_table(fits) if fits else None, benches[item.key],
+            priors_only=priors_only, not_done=not_done, warnings=item.told, contrasts=contrasts(item),
+        )  # fmt: skip
+
+    def frames() -> pd.DataFrame:
+        parts = []
+        for item in analyses:
+            tables = dict(benches[item.key].tables)
+            if item.key in declared:
+                tables = {DECLARED: bm.sensitivity.variation_table(declared[item.key][0]), **tables}
+            parts += [(item.key, item.pooled.effects, frame.assign(section=name)) for name, frame in tables.items()]
+        return stacked(parts)
+
+    def text(item: Analysis) -> str:
+        lines = views.heading(item)
+        if item.key in declared:
+            fits, not_done, priors_only = declared[item.key]
+            frame = bm.sensitivity.variation_table(fits)
+            lines += views.declared_lines(item, frame, priors_only, not_done, contrasts(item))
+        bench = benches[item.key]
+        for name, frame in bench.tables.items():
+            lines += section_lines(name, frame, item.pooled)
+        lines += [wrapped(f"Not done, {name}: {reason}") for name, reason in bench.not_done.items()]
+        return "\n".join([*lines, ""])
+
+    show(
+        json,
+        csv,
+        lambda: [record(item) for item in analyses],
+        frames,
+        lambda: "\n".join(text(item) for item in analyses),
+    )
+
+
+def probability(text: str, option: str) -> float:
+    """Read a probability between 0 and 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: not a number.") from None
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{option} {text}: a probability between 0 and 1, such as 0.8.")
+    return value
+
+
+def trial_order(effects: bm.Effects, by: str | None) -> list[str] | None:
+    """Order of trials for the cumulative analysis: that of the rows, or by precision, the most precise first."""
+    if by is None or by == "rows":
+        return None
+    if by != "precision":
+        raise typer.BadParameter(f"--order {by}: allowed are rows, precision.")
+    from bayesmeta.hierarchy import units_of
+
+    names, unit = units_of(effects)
+    weight = [float((1 / effects.se[unit == number] ** 2).sum()) for number in range(len(names))]
+    return [names[i] for i in sorted(range(len(names)), key=lambda i: -weight[i])]
+
+
+def _draw_bench(item: Analysis, bench: Any, output: Path) -> None:
+    """Write the pictures of one outcome's bench into a folder."""
+    plots = bm.plots
+    makers: dict[str, tuple[str, Callable[[], Plot]]] = {
+        "leave-one-out": ("leave-one-out", lambda: plots.deletion_plot(item.pooled, bench.tables["leave-one-out"])),
+        "cumulative": ("cumulative", lambda: plots.cumulative_plot(item.pooled, bench.tables["cumulative"])),
+        "influence": ("baujat", lambda: plots.baujat_plot(item.pooled, bench.tables["influence"])),
+        "multiverse": ("multiverse", lambda: plots.specification_plot(item.pooled, bench.tables["multiverse"])),
+        "small-study": ("funnel", lambda: plots.funnel_plot(item.pooled, fill="L0")),
+        "estimators": ("radial", lambda: plots.radial_plot(item.pooled)),
+        "concordance": ("drapery", lambda: plots.drapery_plot(item.pooled)),
+        "priors": ("ladder", lambda: plots.ladder_plot(item.pooled, bench.tables["priors"])),
+        "gosh": ("gosh", lambda: plots.gosh_plot(item.pooled)),
+    }
+    if output.suffix:
+        raise typer.BadParameter(f"-o {output}: give a folder; every outcome has several pictures.")
+    for section, (name, make) in makers.items():
+        if section not in bench.tables:
+            continue
+        try:
+            picture = make()
+        except bm.ModelError as error:
+            say(f"not drawn: {item.key}, {name}: {error}")
+            continue
+        _write(picture, output / f"{item.key}.{name}.png")
+
+
+def _write(picture: Plot, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bm.plots.save_plot(picture, path)
+    say(f"wrote {path}")
+
+
+def influence(
+    path: Path, names: Sequence[str], subsets: bool, figure: Path | None, fits: Path | None, json: bool, csv: bool
+) -> None:
+    """Print which trials pull: deletion diagnostics, leave-one-out, and all subsets where asked."""
+    from bayesmeta.bench import sensitivity_bench
+    from bayesmeta.records import bench_record
+
+    wanted = ["influence", "leave-one-out", *(["gosh"] if subsets else [])]
+    analyses = from_file(path, names, fits, moderated=False)
+    benches = {item.key: sensitivity_bench(item.pooled, wanted) for item in track(analyses, "influence")}
+    if figure is not None:
+        for item, place in zip(analyses, plot_paths(figure, [item.key for item in analyses], "influence"), strict=True):
+            plots = bm.plots
+            _write(plots.gosh_plot(item.pooled) if subsets else plots.baujat_plot(item.pooled), place)
+    _show_benches(analyses, benches, bench_record, json, csv)
+
+
+def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool, csv: bool) -> None:
+    """Print how the answer spreads over every combination of choices."""
+    from bayesmeta.bench import sensitivity_bench
+    from bayesmeta.records import bench_record
+
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    analyses = from_protocol(protocol, names, moderated=False)
+    benches = {
+        item.key: sensitivity_bench(
+            item.pooled, ["multiverse"], recompute=recompute_of(protocol, item.key),
+            options=protocol.outcomes[item.key].measure_options,
+        )
+        for item in track(analyses, "multiverse")
+    }  # fmt: skip
+    if figure is not None:
+        drawn = [item for item in analyses if benches[item.key].tables]
+        for item, place in zip(drawn, plot_paths(figure, [item.key for item in drawn], "multiverse"), strict=True):
+            _write(bm.plots.specification_plot(item.pooled, benches[item.key].tables["multiverse"]), place)
+    _show_benches(analyses, benches, bench_record, json, csv)
+
+
+def _show_benches(
+    analyses: Sequence[Analysis], benches: Mapping[str, Any], make: Callable[..., dict[str, Any]], json: bool, csv: bool
+) -> None:
+    """Print the sections of every outcome."""
+    if csv and not any(bench.tables for bench in benches.values()):
+        raise bm.ModelError("; ".join(f"{key}, {name}: {why}" for key, bench in benches.items()
+                                      for name, why in bench.not_done.items()))  # fmt: skip
+
+    def text(item: Analysis) -> str:
+        bench = benches[item.key]
+        lines = views.heading(item)
+        for name, frame in bench.tables.items():
+            lines += section_lines(name, frame, item.pooled)
+        lines += [wrapped(f"Not done, {name}: {reason}") for name, reason in bench.not_done.items()]
+        return "\n".join([*lines, ""])
+
+    show(
+        json,
+        csv,
+        lambda: [make(item.pooled, item.key, benches[item.key], warnings=item.told) for item in analyses],
+        lambda: stacked(
+            (item.key, item.pooled.effects, frame.assign(section=name))
+            for item in analyses
+            for name, frame in benches[item.key].tables.items()
+        ),
+        lambda: "\n".join(text(item) for item in analyses),
+    )
+
+
+def presets(path: Path, names: Sequence[str], asked: str, json: bool, csv: bool) -> None:
+    """Print what changes when our choices are exchanged for those of another program, choice by choice."""
+    from bayesmeta.records import preset_record
+
+    item = bm.classical.preset(asked)
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    analyses = from_protocol(protocol, names, moderated=False)
+    tables: dict[str, pd.DataFrame] = {}
+    not_done: dict[str, str] = {}
+    for analysis in analyses:
+        try:
+            tables[analysis.key] = bm.classical.preset_table(
+                analysis.pooled.effects, item, recompute_of(protocol, analysis.key), rho=analysis.pooled.model.rho
+            )
+        except bm.ModelError as error:
+            not_done[analysis.key] = str(error)
+    if not tables:
+        raise bm.ModelError("\n".join(f"{key}: {reason}" for key, reason in not_done.items()))
+
+    def text(analysis: Analysis) -> str:
+        lines = views.heading(analysis)
+        if analysis.key in tables:
+            return "\n".join([*lines, *views.preset_lines(tables[analysis.key], analysis.pooled, item)])
+        return "\n".join([*lines, wrapped(f"Not done: {not_done[analysis.key]}"), ""])
+
+    about = [title(item.label), wrapped(f"Read in: {item.source}.")]
+    about += [wrapped(f"Not read in a primary source: {'; '.join(item.unverified)}.")] if item.unverified else []
+    about += [wrapped(item.remark)] if item.remark else []
+    show(
+        json,
+        csv,
+        lambda: [
+            preset_record(analysis.pooled, analysis.key, item, tables.get(analysis.key), not_done.get(analysis.key, ""),
+                          warnings=analysis.told)
+            for analysis in analyses
+        ],
+        lambda: stacked((analysis.key, analysis.pooled.effects, tables[analysis.key])
+                        for analysis in analyses if analysis.key in tables),
+        lambda: "\n".join(["\n".join([*about, ""]), *(text(analysis) for analysis in analyses)]),
+        honesty=False,
+    )  # fmt: skip

@@ -1,0 +1,118 @@
+"""The sensitivity bench and presets as plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bayesmeta.bench import SECTIONS
+from bayesmeta.classical import OURS, Preset, preset_choices
+from bayesmeta.decision import HONESTY
+from bayesmeta.posterior import LEVEL
+from bayesmeta.records.form import head, plain, table_records
+from bayesmeta.records.parts import about
+from bayesmeta.sensitivity import concordance_sentence, multiverse_summary, prior_range
+
+if TYPE_CHECKING:
+    from bayesmeta.bench import Bench
+    from bayesmeta.result import Fit
+
+__all__ = ["bench_record", "preset_record", "sensitivity_record"]
+
+#: Sections that stand under keys of their own in the output of `sensitivity`.
+_OWN = {"leave-one-out": "leave_one_out", "cumulative": "cumulative"}
+
+
+def _section(name: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """One section: its question, its rows, and what belongs to them."""
+    found: dict[str, Any] = {"question": SECTIONS[name], "rows": table_records(frame), "summary": {}}
+    if name == "concordance":
+        found["summary"] = {**plain(frame.attrs), "sentence": concordance_sentence(frame)}
+    elif name == "multiverse":
+        spread, choices = multiverse_summary(frame)
+        found["summary"] = {"spread": table_records(spread), "choices": table_records(choices), **plain(frame.attrs)}
+    elif frame.attrs:
+        found["summary"] = plain(frame.attrs)
+    return found
+
+
+def bench_record(
+    fit: Fit, name: str, bench: Bench, *, warnings: Sequence[str] = (), level: float = LEVEL
+) -> dict[str, Any]:
+    """Sections of the bench of one outcome, and why others are not there."""
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "sections": {section: _section(section, frame) for section, frame in bench.tables.items()},
+        "not_done": dict(bench.not_done),
+        "honesty": HONESTY,
+    }
+
+
+def sensitivity_record(
+    fit: Fit,
+    name: str,
+    declared: pd.DataFrame | None,
+    bench: Bench,
+    *,
+    priors_only: Sequence[str] = (),
+    contrasts: pd.DataFrame | None = None,
+    not_done: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Declared variations of one outcome with the range of every probability over them, and the sensitivity bench.
+
+    Parameters
+    ----------
+    declared : pandas.DataFrame, optional
+        From `bayesmeta.sensitivity.variation_table`; the first line is the main analysis.
+    bench : Bench
+    priors_only : sequence of str
+        The lines (the main one included) that differ in priors alone: the prior range.
+    contrasts : pandas.DataFrame, optional
+        From `bayesmeta.sensitivity.contrast_variations`: variations of the moderated analysis.
+    not_done : mapping
+        Declared analyses that could not be run, with the reason.
+    """
+    tables = bench.tables
+    left_out = tables.get("leave-one-out")
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "analyses_run": [] if declared is None else table_records(declared),
+        "contrasts": [] if contrasts is None else table_records(contrasts),
+        "not_done": {**(not_done or {}), **bench.not_done},
+        "prior_range": []
+        if declared is None
+        else table_records(prior_range(declared[declared["analysis"].isin(list(priors_only))])),
+        "range": [] if declared is None else table_records(prior_range(declared)),
+        **{key: table_records(tables[section]) if section in tables else None for section, key in _OWN.items()},
+        "elpd": None if left_out is None else plain(left_out.attrs["elpd"]),
+        "sections": {section: _section(section, frame) for section, frame in tables.items() if section not in _OWN},
+        "honesty": HONESTY,
+    }
+
+
+def preset_record(
+    fit: Fit, name: str, item: Preset, table: pd.DataFrame | None, reason: str = "", *, warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:  # fmt: skip
+    """What a preset changes against our choices, choice by choice."""
+    return {
+        **head(fit.effects.measure, level=level, warnings=warnings),
+        **about(fit, name),
+        "preset": {
+            "name": item.name,
+            "label": item.label,
+            "source": item.source,
+            "unverified": list(item.unverified),
+            "remark": item.remark,
+            "choices": preset_choices(item, fit.effects.measure),
+            "ours": preset_choices(OURS, fit.effects.measure),
+        },
+        "rows": [] if table is None else table_records(table),
+        "not_done": reason,
+    }
