@@ -271,7 +271,7 @@ def test_undefined_is_null(record, tmp_path):
 
 
 def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
-    found = record("sensitivity", "sensitivity", CANCER, "--outcome", "fatigue_short")
+    found = record("sensitivity", "sensitivity", CANCER, "--outcome", "fatigue_short", "--section", "declared")
     runs = {row["analysis"]: row for row in found["analyses_run"]}
     declared = {item.name: item for item in bm.read_protocol(CANCER).sensitivities_of("fatigue_short")}
     assert list(runs) == ["main analysis", *declared]

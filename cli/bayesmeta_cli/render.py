@@ -147,7 +147,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
     """
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in headers]
     filled = [max((len(cell) for cell in column), default=0) for column in columns]
-    widths = [max(width, len(header)) for width, header in zip(filled, headers, strict=True)]
+    widths = [max(width, len(header), 1) for width, header in zip(filled, headers, strict=True)]
     if sum(widths) + _GAP * (len(widths) - 1) > WIDTH:
         # headers are broken into lines before names are
         widths[1:] = [max(width, _header_width(header)) for width, header in zip(filled, headers, strict=True)][1:]
