@@ -2,123 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from bayesmeta.digits import UNDEFINED, amount, is_number, number, numbers, p_value, p_words, ratios, together
+
+__all__ = [
+    "UNDEFINED",
+    "WIDTH",
+    "amount",
+    "is_number",
+    "number",
+    "numbers",
+    "p_value",
+    "p_words",
+    "ratios",
+    "table",
+    "title",
+    "together",
+    "wrapped",
+]
 
 WIDTH = 80
-UNDEFINED = "not defined"
 _GAP = 2
-
-
-def _decimals(values: Iterable[float]) -> int:
-    """Decimals of a column: three below one, two below a hundred, one beyond."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    if largest == 0 or largest >= 0.1:
-        return 3 if largest < 1 else 2 if largest < 100 else 1
-    return min(2 - math.floor(math.log10(largest)), 8)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a cell is a number that exists."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def number(value: Any, decimals: int | None = None) -> str:
-    """Write a number with a fixed number of decimals; what does not exist is "not defined".
-
-    Examples
-    --------
-    >>> number(-0.27704), number(12.345), number(float("nan")), number(-0.0001, 2)
-    ('-0.277', '12.35', 'not defined', '0.00')
-    """
-    if value is None or not is_number(float(value)):
-        return UNDEFINED
-    text = f"{float(value):.{_decimals([float(value)]) if decimals is None else decimals}f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
-def numbers(values: Sequence[Any]) -> list[str]:
-    """Write a column of numbers with the same number of decimals.
-
-    Examples
-    --------
-    >>> numbers([-0.277, 1.5, None])
-    ['-0.28', '1.50', 'not defined']
-    """
-    shared = _decimals(float(value) for value in values if is_number(value))
-    return [number(value, shared) for value in values]
-
-
-def together(columns: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Write several columns of numbers on one scale with the same number of decimals.
-
-    Examples
-    --------
-    >>> together([[-0.277], [1.5]])
-    [['-0.28'], ['1.50']]
-    """
-    shared = _decimals(float(value) for column in columns for value in column if is_number(value))
-    return [[number(value, shared) for value in column] for column in columns]
-
-
-def ratios(columns: Sequence[Sequence[Any]]) -> list[list[str]]:
-    """Write columns of ratios, each number with the digits it needs: a ratio is never zero.
-
-    Examples
-    --------
-    >>> ratios([[0.534, 0.0123, 9902.3, 1e-7]])
-    [['0.53', '0.012', '9902', '<0.0001']]
-    """
-    return [[_ratio(value) for value in column] for column in columns]
-
-
-def _ratio(value: Any) -> str:
-    if value is None or not is_number(float(value)):
-        return UNDEFINED
-    value = float(value)
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    if abs(value) >= 0.1 or value <= 0:
-        return f"{value:.2f}"
-    return "<0.0001" if value < 1e-4 else f"{value:.2g}"
-
-
-def amount(value: float) -> str:
-    """Write a number that someone stated, as they stated it.
-
-    Examples
-    --------
-    >>> amount(0.5), amount(0.75)
-    ('0.5', '0.75')
-    """
-    return f"{value:.4g}"
-
-
-def p_value(value: Any) -> str:
-    """Write a p value; never 0.
-
-    Examples
-    --------
-    >>> p_value(0.04321), p_value(1e-9), p_value(None)
-    ('0.043', '<0.001', 'not defined')
-    """
-    if value is None or not is_number(value):
-        return UNDEFINED
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def p_words(value: Any) -> str:
-    """Write a p value in a sentence.
-
-    Examples
-    --------
-    >>> p_words(0.04321), p_words(1e-9)
-    ('p = 0.043', 'p < 0.001')
-    """
-    text = p_value(value)
-    return f"p {text.replace('<', '< ')}" if text.startswith("<") else f"p = {text}"
 
 
 def wrapped(text: str, indent: str = "") -> str:

@@ -456,9 +456,9 @@ def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) ->
     )
     lines = [table(heads, cells), wrapped(note)]
     lines += [
-        wrapped(f"{row.choice}: {row.theirs} (ours: {row.ours})" + (f"; {row.note}" if row.note else "") + ".")
-        for row in frame.iloc[1:-1].itertuples()
-        if not row.same or row.note
+        wrapped(f"{row['choice']}: {row['theirs']} (ours: {row['ours']}){'; ' + row['note'] if row['note'] else ''}.")
+        for row in frame.iloc[1:-1].to_dict("records")
+        if not row["same"] or row["note"]
     ]
     return [*lines, ""]
 

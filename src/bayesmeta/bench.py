@@ -108,7 +108,7 @@ def estimators_table(effects: Effects, *, level: float = LEVEL, rho: float = 0.5
                      "pi_upper": usual.pi_upper, "note": "; ".join(usual.notes)})  # fmt: skip
     except ModelError as error:
         rows.append({"method": "REML + HKSJ", "note": str(error)})
-    rows += table.to_dict("records")
+    rows += [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     name = "confidence distribution of tau2"
     try:
         found = bootstrap_prediction(effects, level=level)
