@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from scipy import special
 
+from bayesmeta.classical.trimfill import FillEstimator
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
+    CLASSICAL,
     INK,
     LINE,
     MARGIN,
@@ -35,17 +39,27 @@ FEW = 10
 _P = (0.10, 0.05, 0.01)
 _SHADES = ("#FFFFFF", "#C9C9C9", "#E1E1E1", "#F3F3F3")
 _WORDS = ("p > 0.10", "p 0.05 to 0.10", "p 0.01 to 0.05", "p < 0.01")
+_FILLED_MEAN: dict[str, Any] = {"color": CLASSICAL, "linewidth": 1.2, "linestyle": (0, (5, 1))}
 
 # millimetres
 _HEIGHT, _NARROW_HEIGHT, _AXIS, _SCALE = 90.0, 65.0, 5.0, 14.0
 
 
-def funnel_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, width_mm: float = 180.0) -> Plot:
+def funnel_plot(
+    fit: Fit,
+    *,
+    fill: FillEstimator | None = None,
+    level: float = LEVEL,
+    title: str | None = None,
+    width_mm: float = 180.0,
+) -> Plot:
     """Draw estimates against their standard errors, over regions of significance around no effect.
 
     Parameters
     ----------
     fit : Fit
+    fill : {"L0", "R0", "Q0"}, optional
+        Add the trials that trim and fill would fill in, by this estimator of their number, and the mean with them.
     level : float
         Of the pseudo confidence limits ``mu +- z se`` around the posterior median of mu.
     title, width_mm
@@ -57,9 +71,15 @@ def funnel_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wid
         ``table`` is that of `funnel_table`. With fewer than ten trials the picture says that asymmetry cannot be
         judged.
 
+    Raises
+    ------
+    ModelError
+        Where ``fill`` is given and trim and fill is not defined for these data.
+
     References
     ----------
-    Peters JL et al. J Clin Epidemiol 2008;61:991-996. doi:10.1016/j.jclinepi.2007.11.010
+    Peters JL et al. J Clin Epidemiol 2008;61:991-996. doi:10.1016/j.jclinepi.2007.11.010. Duval S, Tweedie R.
+    Biometrics 2000;56:455-463. doi:10.1111/j.0006-341X.2000.00455.x
 
     Examples
     --------
@@ -72,11 +92,11 @@ def funnel_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wid
     True
     """
     width = check_width(width_mm)
-    table = funnel_table(fit, level=level)
+    table = funnel_table(fit, fill=fill, level=level)
     title = f"{title or name_of(fit)}: funnel plot"
     with drawing():
-        sheet = _draw(fit, table, title, level, width)
-    return Plot(sheet.figure, table, _alt(fit, table, title, level), title)
+        sheet = _draw(fit, table, fill, title, level, width)
+    return Plot(sheet.figure, table, _alt(fit, table, fill, title, level), title)
 
 
 def _few(fit: Fit) -> list[str]:
@@ -88,7 +108,25 @@ def _few(fit: Fit) -> list[str]:
     ]
 
 
-def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float) -> Sheet:
+def _filled(fit: Fit, table: pd.DataFrame, fill: FillEstimator | None) -> list[str]:
+    if fill is None:
+        return []
+    k0, side = table.attrs["k0"], table.attrs["side"]
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in table.attrs["notes"]]
+    if not k0:
+        return [f"Trim and fill ({fill}) fills in no trial.", *notes]
+    number = numbers_of(fit.effects)
+    mean = table[table["kind"] == "filled mean"].iloc[0]
+    return [
+        f"Trim and fill ({fill}) fills in {k0} trial{'s' if k0 > 1 else ''} on the {side}; classical mean with "
+        f"{'them' if k0 > 1 else 'it'}: {number.value(mean['y'])} ({mean['interval']} "
+        f"{number.interval(mean['lower'], mean['upper'])}). Filled trials are mirror images and not data: a question "
+        "about robustness, not a corrected answer.",
+        *notes,
+    ]
+
+
+def _draw(fit: Fit, table: pd.DataFrame, fill: FillEstimator | None, title: str, level: float, width: float) -> Sheet:
     head = [size_line(fit.effects), *_few(fit)]
     stated = level_text(level)
     entries = [
@@ -98,13 +136,32 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
             {"color": BAYES, "linewidth": 0.9, "linestyle": (0, (4, 2))}, f"Pseudo {stated} confidence limits around it"
         ),
         *(
+            [
+                Entry(
+                    {
+                        "marker": "o",
+                        "markersize": 4.0,
+                        "markerfacecolor": "white",
+                        "markeredgecolor": CLASSICAL,
+                        "markeredgewidth": 1.0,
+                        "linestyle": "none",
+                    },
+                    "Filled in by trim and fill",
+                ),
+                Entry(_FILLED_MEAN, "Classical mean with the filled trials (REML)"),
+            ]
+            if (table["kind"] == "filled").any()
+            else []
+        ),
+        *(
             Entry({"facecolor": shade, "edgecolor": INK, "linewidth": 0.4}, words)
             for shade, words in zip(_SHADES, _WORDS, strict=True)
         ),
     ]
     notes = [
         "Shades: two-sided p value of an estimate against no effect. Small trials can differ for reasons other than "
-        "missing studies."
+        "missing studies.",
+        *_filled(fit, table, fill),
     ]
     top = head_height(title, head, width) + 2.0
     height = _HEIGHT if width >= 140 else _NARROW_HEIGHT
@@ -130,11 +187,11 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
 
 
 def _draw_funnel(axes: Axes, fit: Fit, table: pd.DataFrame, level: float) -> None:
-    dots = table[table["kind"] == "estimate"]
+    dots, filled = table[table["kind"] == "estimate"], table[table["kind"] == "filled"]
     mu = float(table.loc[table["kind"] == "mean", "y"].iloc[0])
     deepest = 1.06 * float(dots["se"].max())
     z = float(special.ndtri((1 + level) / 2))
-    low, high = limits_with(fit.effects.measure, dots["y"], [mu - z * deepest, mu + z * deepest])
+    low, high = limits_with(fit.effects.measure, dots["y"], filled["y"], [mu - z * deepest, mu + z * deepest])
     axes.set_xlim(low, high)
     axes.set_ylim(deepest, 0.0)
     axes.set_facecolor(_SHADES[-1])
@@ -149,11 +206,16 @@ def _draw_funnel(axes: Axes, fit: Fit, table: pd.DataFrame, level: float) -> Non
                   zorder=3, label="pseudo limit")  # fmt: skip
     axes.plot(dots["y"], dots["se"], linestyle="none", marker="o", markersize=3.6, markerfacecolor=INK,
               markeredgecolor="white", markeredgewidth=0.4, zorder=4, label="estimates")  # fmt: skip
+    if len(filled):
+        mean = float(table.loc[table["kind"] == "filled mean", "y"].iloc[0])
+        axes.axvline(mean, zorder=3, label="filled mean", **_FILLED_MEAN)
+        axes.plot(filled["y"], filled["se"], linestyle="none", marker="o", markersize=4.0, markerfacecolor="white",
+                  markeredgecolor=CLASSICAL, markeredgewidth=1.0, zorder=5, label="filled")  # fmt: skip
     for side_name in ("right", "top"):
         axes.spines[side_name].set_visible(False)
 
 
-def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
+def _alt(fit: Fit, table: pd.DataFrame, fill: FillEstimator | None, title: str, level: float) -> str:
     numbers = numbers_of(fit.effects)
     dots = table[table["kind"] == "estimate"]
     mean = table[table["kind"] == "mean"].iloc[0]
@@ -171,6 +233,7 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
         f"{inside} of {len(dots)} estimates lie within the pseudo {level_text(level)} confidence limits.",
         f"Two-sided p of the estimates: {counts[0]} at least 0.10, {counts[1]} from 0.05 to 0.10, {counts[2]} from "
         f"0.01 to 0.05, {len(p) - sum(counts)} below 0.01.",
+        *_filled(fit, table, fill),
         *_few(fit),
     ]
     return " ".join(parts)

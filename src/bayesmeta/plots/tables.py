@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import HeterogeneityInterval, pool, tau2_interval
+from bayesmeta.classical.asymmetry import dependence_note
+from bayesmeta.classical.trimfill import FillEstimator, trim_and_fill
 from bayesmeta.decision import benefit_table, direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -339,15 +341,29 @@ def _line(panel: str, kind: str, estimate: Any, lower: Any, upper: Any, *, inter
     }
 
 
-def funnel_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+def funnel_table(fit: Fit, *, fill: FillEstimator | None = None, level: float = LEVEL) -> pd.DataFrame:
     """Estimates against their standard errors, with their p values, and the mean effect.
+
+    Parameters
+    ----------
+    fit : Fit
+    fill : {"L0", "R0", "Q0"}, optional
+        Add the trials that trim and fill (`bayesmeta.classical.trim_and_fill`, REML) would fill in.
+    level : float
 
     Returns
     -------
     pandas.DataFrame
         Columns ``kind label y se p lower upper level interval``: one row of kind ``estimate`` per estimate with its
         two-sided normal p value of no effect, then one of kind ``mean`` with the posterior median of mu and its
-        interval.
+        interval. With ``fill`` also one of kind ``filled`` per trial filled in, and one of kind ``filled mean`` with
+        the classical mean (REML, HKSJ) of all; ``attrs`` holds ``k0``, ``side`` and
+        ``notes``.
+
+    Raises
+    ------
+    ModelError
+        Where trim and fill is not defined for these data.
 
     Examples
     --------
@@ -385,6 +401,34 @@ def funnel_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         "level": level,
         "interval": f"{level_text(level)} {CREDIBLE}",
     }
+    if fill is None:
+        return frame
+    found = trim_and_fill(effects, estimator=fill, ci="hksj", level=level)
+    for number, (y, se) in enumerate(zip(found.y[found.filled], found.se[found.filled], strict=True), 1):
+        half_width = special.ndtri((1 + level) / 2) * se
+        frame.loc[len(frame)] = {
+            "kind": "filled",
+            "label": f"filled {number}",
+            "y": y,
+            "se": se,
+            "p": 2 * special.ndtr(-abs(y) / se),
+            "lower": y - half_width,
+            "upper": y + half_width,
+            "level": level,
+            "interval": f"{level_text(level)} normal confidence interval",
+        }
+    frame.loc[len(frame)] = {
+        "kind": "filled mean",
+        "label": f"Classical mean with {found.k0} filled in",
+        "y": found.fit.estimate,
+        "se": math.nan,
+        "p": math.nan,
+        "lower": found.fit.lower,
+        "upper": found.fit.upper,
+        "level": level,
+        "interval": f"{level_text(level)} HKSJ confidence interval",
+    }
+    frame.attrs = {"k0": found.k0, "side": found.side, "notes": dependence_note(effects)}
     return frame
 
 
