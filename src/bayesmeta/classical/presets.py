@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OURS", "PRESETS", "Preset", "apply_preset", "preset", "preset_choices", "preset_table"]
 
-PiFormula = Literal["normal", "t_km1", "hts_t_km2", "hkpr_t_km2"]
+PiFormula = Literal["normal", "t_km1", "v_t_km1", "hts_t_km2", "hkpr_t_km2"]
 
 _METHODS = {
     "EE": "none: a common effect", "DL": "DerSimonian-Laird", "REML": "restricted maximum likelihood",
@@ -38,6 +38,7 @@ _PREDICTIONS = {
     None: "none",
     "normal": "normal, with the interval's standard error",
     "t_km1": "t(k - 1), with the interval's standard error",
+    "v_t_km1": "t(k - 1), classic standard error (Veroniki and others)",
     "hts_t_km2": "t(k - 2), classic standard error (Higgins, Thompson & Spiegelhalter)",
     "hkpr_t_km2": "t(k - 2), Hartung-Knapp standard error (Partlett & Riley)",
 }
@@ -63,7 +64,8 @@ class Preset:
     ci : str
         Interval method of `pool`, or ``"iqwig6"``.
     pi : str or None
-        Formula of the prediction interval; None where none is printed.
+        Formula of the prediction interval, as `ClassicalFit.pi` names them, or ``"v_t_km1"``: t(k - 1) with the classic
+        standard error whatever the interval (R meta's "V"); None where none is printed.
     i2 : {"q", "tau2"}
         Which I2 is printed.
     vtype, j : str
@@ -141,12 +143,12 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 remark="The prediction interval is printed on request.",
             ),
             Preset(
-                "iqwig6", "IQWiG, General Methods 6", "PM", "iqwig6", "t_km1", "q", "UB", "exact", "half",
+                "iqwig6", "IQWiG, General Methods 6", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half",
                 source="R package meta, settings.meta(\"IQWiG6\")",
                 unverified=("variance of Hedges' g: that of R meta",),
             ),
             Preset(
-                "iqwig8", "IQWiG, General Methods 8", "PM", "iqwig6", "t_km1", "q", "UB", "exact", "half", fewest=5,
+                "iqwig8", "IQWiG, General Methods 8", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half", fewest=5,
                 source="Lilienthal 2024, doi:10.1002/jrsm.1685; summary of the Methods, version 8.0",
                 unverified=("numbers of the empirical priors of tau", "that five or more trials are treated as in "
                             "version 6"),
@@ -158,7 +160,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 source="metafor 5.1.12, rma() and escalc() with their defaults; doi:10.18637/jss.v036.i03",
             ),
             Preset(
-                "meta", "R meta", "REML", "wald", "t_km1", "q", "UB", "exact", "half",
+                "meta", "R meta", "REML", "wald", "v_t_km1", "q", "UB", "exact", "half",
                 source="R package meta, settings.meta(\"print\"): method.tau REML, method.random.ci classic, "
                 "method.predict V, method.I2 Q, exact.smd TRUE; Balduzzi 2019, doi:10.1136/ebmental-2019-300117",
                 unverified=("variance of Hedges' g: White & Thomas 2005, the unbiased form",),
@@ -287,7 +289,11 @@ def apply_preset(effects: Effects, item: Preset, *, level: float = 0.95, rho: fl
         notes.append(f"I2 = {i2:.1f} % {sign} {item.common_up_to_i2:g} %: the rule took {which}")
         if common:
             found = pool_table(effects, ("EE",), (wanted,), level=level, rho=rho)[0]
-    limits = None if item.pi is None or found.method == "EE" else found.pi[item.pi]
+    limits = None
+    if item.pi == "v_t_km1" and found.method != "EE":
+        limits = pool_table(effects, (item.method,), ("t",), level=level, rho=rho)[0].pi["t_km1"]
+    elif item.pi is not None and found.method != "EE":
+        limits = found.pi[item.pi]
     lower, upper = (None, None) if limits is None else limits
     return PresetFit(found, i2, lower, upper, tuple(notes))
 
@@ -344,7 +350,7 @@ def preset_table(
     steps: dict[str, dict[str, Any]] = {
         **sizes,
         "heterogeneity variance": {"method": item.method},
-        "model": {"common_up_to_i2": item.common_up_to_i2, "i2": "q" if item.common_up_to_i2 else now.i2},
+        "model": {"common_up_to_i2": item.common_up_to_i2, "i2": now.i2 if item.common_up_to_i2 is None else "q"},
         "interval": {"ci": item.ci},
         "prediction interval": {"pi": item.pi},
         "I2": {"i2": item.i2},

@@ -61,8 +61,8 @@ def across_trials_index(shares: ArrayLike) -> float:
     Returns
     -------
     float
-        0 where every trial has the same shares, 100 where each trial lies in one category and all are used; not a
-        number for one trial.
+        0 where every trial has the same shares, 100 where each trial lies in one category and as many categories are
+        used as there are, or as there are trials; not a number for one trial.
 
     References
     ----------
@@ -142,13 +142,14 @@ def inconsistency_table(
     pandas.DataFrame
         One row per threshold, the primary one first, and one for all of them together where there are several.
         Columns ``threshold benefit worse k``; ``estimates_benefit estimates_trivial estimates_harm``: shares of the
-        point estimates; ``theta_benefit theta_trivial theta_harm``: average posterior probability of the true effects
-        of these trials; ``sure_benefit sure_trivial sure_harm``: how many of them have a probability of 0.95 or more;
+        k point estimates; ``theta_benefit theta_trivial theta_harm``: average posterior probability of the true effects
+        behind them; ``sure_benefit sure_trivial sure_harm``: how many of them have a probability of 0.95 or more;
         ``di asi``: the indices from the posterior of theta, in percent; ``di_estimates asi_estimates``: from the
         estimates alone, as metainc has them; ``tau_units tau_units_lower tau_units_upper``: tau in units of the
         threshold of benefit; ``new_lower new_upper``: the prediction interval in these units, in the direction of
         benefit; ``new_crosses``: how many of the two thresholds it crosses; ``overlap``: the share of pairs of
-        estimates whose confidence intervals overlap; ``level``.
+        estimates whose confidence intervals overlap; ``level``. In the line of all thresholds only ``k``, the indices
+        and ``overlap`` are filled: the rest belongs to one threshold.
 
     Raises
     ------
@@ -232,7 +233,7 @@ def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
     fit : Fit
         With a direction.
     threshold : Threshold, optional
-        Default: the primary one of the fit's outcome.
+        Default: the primary one of the fit's outcome, where it is a number, else the smallest that is.
 
     Returns
     -------
