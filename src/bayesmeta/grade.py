@@ -253,7 +253,8 @@ def _publication(fit: Fit, table: pd.DataFrame | None) -> list[dict[str, str]]:
         if len(lines):
             shift = float(lines["shift"].iloc[0])
             rows.append(_row(domain, f"shift by {name}", f"{shift:+.1f} standard errors",
-                             "sensitivity analysis, no test", "How far the mean would move under that method's assumption", ""))  # fmt: skip
+                             "sensitivity analysis, no test",
+                             "How far the mean would move under that method's assumption", ""))  # fmt: skip
     return rows
 
 

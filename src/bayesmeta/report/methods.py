@@ -1,0 +1,141 @@
+"""What was done, in a paragraph and in references, from what was run: nothing here is written by hand per report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import metadata, resources
+from typing import TYPE_CHECKING
+
+from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015
+
+if TYPE_CHECKING:
+    from bayesmeta.result import Fit
+
+__all__ = ["bibliography", "methods_text", "used_references"]
+
+_SECTIONS = {
+    "leave-one-out": "vehtari2017", "small-study": "sterne2011", "multiverse": "steegen2016",
+    "scaling": "kallioinen2024", "dependence": "pustejovsky2022",
+}  # fmt: skip
+
+
+def _of_prior(prior: Prior | None) -> list[str]:
+    if isinstance(prior, Rhodes2015):
+        return ["rhodes2015"]
+    if isinstance(prior, Turner2015):
+        return ["turner2015"]
+    if isinstance(prior, Cochrane):
+        return ["bartos2021"]
+    return ["friede2017"] if prior is not None and type(resolve(prior)).__name__ == "HalfNormal" else []
+
+
+def used_references(fits: Sequence[Fit], sections: Sequence[str] = ()) -> list[str]:
+    """List the references of what a run used, by their keys.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD")
+    >>> used_references([fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))], ["multiverse"])
+    ['bayesmeta', 'roever2020', 'friede2017', 'hedges1981', 'viechtbauer2010', 'knapp2003', 'steegen2016']
+    """
+    keys = ["bayesmeta", "roever2020"]
+    for fit in fits:
+        keys += _of_prior(fit.model.tau) + [key for key in _of_prior(fit.model.mu) if key == "bartos2021"]
+        if fit.effects.measure in ("SMD", "SMDH"):
+            keys.append("hedges1981")
+        if not fit.exact or fit.second is not None:
+            keys.append("salvatier2016")
+        if fit.effects.better is not None and fit.outcome is not None and fit.outcome.thresholds:
+            keys.append("hultcrantz2017")
+        if fit.effects.k > 1:
+            keys += ["viechtbauer2010", "knapp2003"]
+    keys += [_SECTIONS[name] for name in sections if name in _SECTIONS]
+    return list(dict.fromkeys(keys))
+
+
+def bibliography(keys: Sequence[str]) -> str:
+    """Write references as BibTeX.
+
+    Examples
+    --------
+    >>> print(bibliography(["bayesmeta"]).splitlines()[0])
+    @software{bayesmeta,
+    """
+    text = resources.files("bayesmeta").joinpath("report", "references.bib").read_text("utf-8")
+    entries = {entry.partition("{")[2].partition(",")[0]: entry.strip() for entry in text.split("\n\n")}
+    version = f"  version = {{{metadata.version('bayesmeta')}}},\n  year"
+    found = [entries[key].replace("  year", version, 1) if key == "bayesmeta" else entries[key] for key in keys]
+    return "\n\n".join(found) + "\n"
+
+
+def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
+    """Describe what was run in one paragraph, for a methods section.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        Of every outcome.
+    sections : sequence of str
+        Sections of the sensitivity bench that were made.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD")
+    >>> methods_text([fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))]).split(".")[0]
+    'Estimates of one outcome (SMD) were pooled in a Bayesian random-effects model'
+    """
+    pooled = [fit for fit in fits if fit.analysis == "pooled"] or list(fits)
+    moderated = [fit for fit in fits if fit.analysis == "moderated"]
+    measures = " and ".join(dict.fromkeys(fit.effects.measure for fit in pooled))
+    count = "one outcome" if len(pooled) == 1 else f"{len(pooled)} outcomes"
+    mus = "; ".join(dict.fromkeys(repr(fit.model.mu) for fit in pooled))
+    taus = "; ".join(dict.fromkeys(repr(fit.model.tau) for fit in pooled if fit.model.tau is not None))
+    parts = [f"Estimates of {count} ({measures}) were pooled in a Bayesian random-effects model."]
+    if any(fit.effects.measure == "SMD" for fit in pooled):
+        parts.append("Standardised mean differences are Hedges' g with the exact small-sample factor (Hedges 1981).")
+    parts.append(
+        f"The prior of the mean effect was {mus}" + (f" and that of the heterogeneity SD {taus}." if taus else ".")
+    )
+    if any(fit.effects.blocks for fit in pooled):
+        rho = ", ".join(dict.fromkeys(f"{fit.model.rho:g}" for fit in pooled if fit.effects.blocks))
+        parts.append(
+            "Rows of one trial that share patients entered with their sampling covariance, and their true effects "
+            "with a "
+            f"correlation of {rho}."
+        )
+    if moderated:
+        names = ", ".join(dict.fromkeys(name for fit in moderated for name in fit.model.beta))
+        parts.append(f"Where estimable, effects were regressed on {names}.")
+    if all(fit.exact for fit in fits):
+        parts.append(
+            "Posteriors were integrated by nested quadrature to 1e-8; nothing was simulated (R\u00f6ver 2020)."
+        )
+    else:
+        parts.append(
+            "Posteriors were integrated by nested quadrature where a model allows it, and sampled by NUTS (PyMC, "
+            "nutpie) "
+            "where it does not, with R-hat at most 1.01 and 400 effective draws of every quantity."
+        )
+    parts.append(
+        "Intervals are central at 95 %. Beside each stands restricted maximum likelihood with the "
+        "Hartung-Knapp-Sidik-Jonkman interval (Knapp & Hartung 2003), checked against R metafor (Viechtbauer 2010)."
+    )
+    if any(fit.outcome is not None and fit.outcome.thresholds for fit in pooled):
+        parts.append(
+            "Probabilities of benefit and harm are posterior probabilities beyond thresholds that were stated before "
+            "the "
+            "analysis, for the mean effect and for the effect in a new setting."
+        )
+    if sections:
+        parts.append(f"Sensitivity analyses: {', '.join(sections)}.")
+    parts.append(f"Analyses were run with bayesmeta {metadata.version('bayesmeta')}.")
+    return " ".join(parts)
