@@ -69,6 +69,30 @@ def staged(folder: Path) -> Iterator[Path]:
             folder.rmdir()
 
 
+@contextmanager
+def staged_tree(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder whose files and folders take the place of those of the same name in ``folder``.
+
+    Nothing of what was there is touched until everything is written; ``index.html`` moves last.
+    """
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Path(tempfile.mkdtemp(dir=folder, prefix=".bayesmeta-"))
+    try:
+        inside = place / "new"
+        inside.mkdir()
+        yield inside
+        for item in sorted(inside.iterdir(), key=lambda item: (item.name == "index.html", item.name)):
+            target = folder / item.name
+            if target.is_dir():
+                os.replace(target, place / f"old-{item.name}")
+            os.replace(item, target)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def plot_paths(output: Path, keys: Sequence[str], name: str) -> list[Path]:
     """Name one file per outcome: the file itself for one, a folder or ``{outcome}`` in the name for several."""
     text = str(output)

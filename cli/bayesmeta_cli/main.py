@@ -414,6 +414,34 @@ def outliers(
 
 
 @app.command()
+def report(
+    path: ProtocolFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its files.")],
+    outcome: OutcomeNames = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
+    ] = None,
+) -> None:
+    """Everything in one page that a panel can read, question and check, with the files behind it."""
+    from bayesmeta_cli import report as commands
+
+    raise typer.Exit(commands.report(path, outcome or [], output, engine))
+
+
+@app.command()
+def cite(
+    path: Source,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="References only.")] = False,
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+) -> None:
+    """Print a methods paragraph and the references of what was run."""
+    from bayesmeta_cli import report as commands
+
+    commands.cite(path, outcome or [], bibtex, fits)
+
+
+@app.command()
 def example(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy the example into.")],
 ) -> None:

@@ -130,9 +130,19 @@
   }
 
   function back(outcome, x) { return outcome.scale === "log" ? Math.exp(x) : outcome.scale === "fisher_z" ? Math.tanh(x) : x; }
-  function written(x) {
-    var a = Math.abs(x), digits = a >= 100 ? 0 : a >= 10 ? 1 : a >= 1 ? 2 : 3, text = x.toFixed(digits);
-    return parseFloat(text) === 0 ? text.replace("-", "") : text;
+  // Numbers that stand together share their decimals; ratios have the digits that each needs. As the command line writes.
+  function together(outcome, values) {
+    if (outcome.scale === "log") {
+      return values.map(function (x) {
+        if (x >= 100) { return x.toFixed(0); }
+        if (x >= 0.1) { return x.toFixed(2); }
+        return x < 1e-4 ? "<0.0001" : String(Number(x.toPrecision(2)));
+      });
+    }
+    var largest = Math.max.apply(null, values.map(Math.abs)), digits = 3;
+    if (largest >= 0.1 || largest === 0) { digits = largest < 1 ? 3 : largest < 100 ? 2 : 1; }
+    else { digits = Math.min(2 - Math.floor(Math.log10(largest)), 8); }
+    return values.map(function (x) { var text = x.toFixed(digits); return parseFloat(text) === 0 ? text.replace("-", "") : text; });
   }
   function put(root, name, text) {
     root.querySelectorAll('[data-live="' + name + '"]').forEach(function (node) { node.textContent = text; });
@@ -149,9 +159,8 @@
     var found = chances(outcome, form, d), sign = outcome.better === "higher" ? 1 : -1;
     ["mu", "theta_new"].forEach(function (name) {
       Object.keys(found[name]).forEach(function (what) { put(section, name + "." + what, percent(found[name][what])); });
-      put(section, name + ".median", written(back(outcome, quantile(form, name, 0.5))));
-      put(section, name + ".lower", written(back(outcome, quantile(form, name, 0.025))));
-      put(section, name + ".upper", written(back(outcome, quantile(form, name, 0.975))));
+      var numbers = [0.5, 0.025, 0.975].map(function (p) { return back(outcome, quantile(form, name, p)); });
+      together(outcome, numbers).forEach(function (text, i) { put(section, name + "." + ["median", "lower", "upper"][i], text); });
     });
     var shares = SHARES.map(function (p) { return share(form, sign, d.benefit, p); });
     put(section, "share", isNaN(shares[1]) ? "not defined" : percent(shares[1]) + " (" + percent(shares[0]) + " to " + percent(shares[2]) + ")");
@@ -198,8 +207,10 @@
     var zero = svg.querySelector(".zero");
     zero.setAttribute("x1", x(0)); zero.setAttribute("x2", x(0));
     var ticks = svg.querySelector(".ticks"), shown = "";
-    [-0.5, 0, 0.5, 1].forEach(function (part) {
-      shown += '<text x="' + x(part * far).toFixed(1) + '" y="196" text-anchor="middle">' + written(back(outcome, sign * part * far)) + "</text>";
+    var parts = [-0.5, 0, 0.5, 1];
+    together(outcome, parts.map(function (part) { return back(outcome, sign * part * far); })).forEach(function (text, i) {
+      var anchor = i === 0 ? "start" : i === parts.length - 1 ? "end" : "middle";
+      shown += '<text x="' + x(parts[i] * far).toFixed(1) + '" y="196" text-anchor="' + anchor + '">' + text + "</text>";
     });
     ticks.innerHTML = shown;
     var found = chances(outcome, form, d);

@@ -1,0 +1,165 @@
+"""The files of a report: pictures in three forms, tables, and the Word summary of findings."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bayesmeta.decision import HONESTY
+from bayesmeta.errors import ModelError
+from bayesmeta.report.gather import Part
+from bayesmeta.report.page import picture_source
+
+if TYPE_CHECKING:
+    from bayesmeta.plots import Plot
+
+__all__ = ["Drawn", "draw_part", "tables_of", "word_file"]
+
+#: Dots per inch of pictures inside the page, and colours of their palette: sharp on a screen, small in the file.
+DPI, COLOURS = 130, 48
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture as files and as it stands in the page."""
+
+    name: str
+    title: str
+    alt: str
+    svg: bytes
+    pdf: bytes
+    png: bytes
+    width: int
+    height: int
+
+    def in_page(self, key: str) -> dict[str, Any]:
+        """What the page needs of it."""
+        return {"src": picture_source(self.png), "title": self.title, "alt": self.alt, "width": self.width,
+                "height": self.height, "svg": f"figures/{key}.{self.name}.svg",
+                "pdf": f"figures/{key}.{self.name}.pdf"}  # fmt: skip
+
+
+def _small_png(picture: Plot) -> tuple[bytes, int, int]:
+    """Render for the page with a palette: line drawings lose nothing that an eye sees."""
+    from PIL import Image
+
+    from bayesmeta.plots import plot_bytes
+
+    image = Image.open(io.BytesIO(plot_bytes(picture, "png", dpi=DPI))).convert("RGB")
+    buffer = io.BytesIO()
+    image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        buffer, "PNG", optimize=True
+    )
+    return buffer.getvalue(), image.width, image.height
+
+
+def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
+    """Draw the pictures of one outcome.
+
+    Returns
+    -------
+    list of Drawn, dict
+        The pictures, and why others were not drawn.
+    """
+    from bayesmeta import plots
+
+    fit = part.pooled
+    makers: dict[str, Callable[[], Plot]] = {
+        "forest": lambda: plots.forest_plot(fit),
+        "heterogeneity": lambda: plots.heterogeneity_plot(fit),
+        "benefit": lambda: plots.benefit_plot(fit),
+        "funnel": lambda: plots.funnel_plot(fit),
+    }
+    found, not_drawn = [], {}
+    for name, make in makers.items():
+        try:
+            picture = make()
+        except ModelError as error:
+            not_drawn[name] = str(error)
+            continue
+        png, width, height = _small_png(picture)
+        found.append(
+            Drawn(name, picture.title, picture.alt, plots.plot_bytes(picture, "svg"), plots.plot_bytes(picture, "pdf"),
+                  png, width, height)
+        )  # fmt: skip
+    return found, not_drawn
+
+
+def tables_of(part: Part) -> dict[str, pd.DataFrame]:
+    """Every table of one outcome, tidy, by the name of its file."""
+    from bayesmeta.posterior import compare_table, study_table, summarize
+    from bayesmeta.report.gather import grade_of
+    from bayesmeta.sensitivity import variation_table
+
+    tables = {
+        "summary": summarize(part.pooled).reset_index(),
+        "trials": study_table(part.pooled),
+        "methods": compare_table(part.pooled.effects, part.pooled),
+        "declared": variation_table(part.declared),
+        **dict(part.bench.tables),
+    }
+    grade, _ = grade_of(part)
+    if grade is not None:
+        tables["grade"] = grade
+    return tables
+
+
+def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[str] = ()) -> bytes:
+    """Write the summary of findings as a Word file.
+
+    Parameters
+    ----------
+    title : str
+    rows : sequence of mapping
+        One per outcome; keys are the headers, in order.
+    notes : sequence of str
+        Below the table; the line on what these probabilities do not include is always added.
+
+    Returns
+    -------
+    bytes
+        Landscape A4, the header row repeated on every page, an empty column for the panel's certainty.
+    """
+    from docx import Document
+    from docx.enum.section import WD_ORIENT
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+    from docx.shared import Mm, Pt
+
+    document = Document()
+    section = document.sections[0]
+    section.orientation = WD_ORIENT.LANDSCAPE
+    section.page_width, section.page_height = Mm(297), Mm(210)
+    for side in ("left_margin", "right_margin", "top_margin", "bottom_margin"):
+        setattr(section, side, Mm(15))
+    document.core_properties.title = f"Summary of findings: {title}"
+    document.core_properties.author = "bayesmeta"
+    document.add_heading("Summary of findings", level=1)
+    document.add_paragraph(title)
+    heads = list(rows[0]) if rows else []
+    table = document.add_table(rows=1, cols=len(heads))
+    table.style = "Table Grid"
+    for cell, text in zip(table.rows[0].cells, heads, strict=True):
+        cell.text = ""
+        run = cell.paragraphs[0].add_run(text)
+        run.bold = True
+        run.font.size = Pt(8.5)
+    # a header that Word repeats and screen readers know as one
+    properties = table.rows[0]._tr.get_or_add_trPr()
+    mark = OxmlElement("w:tblHeader")
+    mark.set(qn("w:val"), "true")
+    properties.append(mark)
+    for row in rows:
+        cells = table.add_row().cells
+        for cell, text in zip(cells, row.values(), strict=True):
+            cell.text = ""
+            cell.paragraphs[0].add_run(text).font.size = Pt(8.5)
+    for text in (*notes, HONESTY):
+        document.add_paragraph().add_run(text).font.size = Pt(8)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,208 @@
+"""One outcome of the report: what was run, as records for `results.json` and as posteriors for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.errors import Finding, ModelError
+from bayesmeta.grade import grade_table
+from bayesmeta.measures import measure
+from bayesmeta.outcome import Threshold
+from bayesmeta.posterior import summarize
+from bayesmeta.records import bench_record, check_record, fit_record, plain, scale_name, table_records
+from bayesmeta.report.forms import shipped_form
+from bayesmeta.sensitivity import variation_table
+
+if TYPE_CHECKING:
+    from bayesmeta.bench import Bench
+    from bayesmeta.result import Fit
+    from bayesmeta.studies import Reading
+
+__all__ = ["MAIN", "Part", "Posterior", "grade_of", "outcome_record", "posteriors", "stated_threshold"]
+
+MAIN = "main analysis"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Everything that was run for one outcome.
+
+    Attributes
+    ----------
+    key, label : str
+    pooled : Fit
+    moderated : Fit or None
+    reason : str
+        Trials, coefficients and rank of the moderated analysis, or why there is none.
+    declared : mapping of str to Fit
+        The main analysis first, then every declared sensitivity analysis that could be run.
+    priors_only : tuple of str
+        Those of them that differ in priors alone.
+    not_done : mapping of str to str
+    bench : Bench
+    reading : Reading or None
+        The rows with everything that was done to them.
+    findings : tuple of Finding
+        Of the forensics rules.
+    warnings, notes : tuple of str
+    sources : mapping
+        Where the priors come from.
+    """
+
+    key: str
+    label: str
+    pooled: Fit
+    moderated: Fit | None
+    reason: str
+    declared: Mapping[str, Fit]
+    priors_only: tuple[str, ...]
+    not_done: Mapping[str, str]
+    bench: Bench
+    reading: Reading | None = None
+    findings: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """The pooled analysis and, where there is one, the moderated."""
+        return (self.pooled,) if self.moderated is None else (self.pooled, self.moderated)
+
+    @property
+    def primary(self) -> Threshold | None:
+        """The threshold of the headline."""
+        return self.pooled.outcome.primary if self.pooled.outcome is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Posterior:
+    """One analysis that the page can be switched to: its name, what kind it is, its fit and its profile."""
+
+    id: str
+    label: str
+    kind: str
+    fit: Fit
+    at: Mapping[str, Any] | None = None
+
+
+def stated_threshold(part: Part) -> float | None:
+    """The primary threshold as the protocol states it; None where it is not one number."""
+    item = part.primary
+    return float(item.benefit) if item is not None and isinstance(item.benefit, (int, float)) else None
+
+
+def posteriors(part: Part) -> list[Posterior]:
+    """List what the page can show: the analysis as stated, declared ones, levels of moderators, the other engine."""
+    found = [Posterior("main", "as stated", "main", part.pooled)]
+    number = 0
+    for name, fit in part.declared.items():
+        if name == MAIN or fit.analysis != "pooled":
+            continue
+        number += 1
+        kind = "prior" if name in part.priors_only else "declared"
+        found.append(Posterior(f"declared-{number}", name, kind, fit))
+    if part.moderated is not None:
+        for factor_name, factor in part.moderated.design.factors.items():
+            values = [str(value) for value in part.moderated.effects.moderators[factor_name]]
+            for place, level in enumerate(factor.levels):
+                count = values.count(str(level))
+                label = f"{factor_name}: {level} ({count} rows)"
+                found.append(Posterior(f"level-{factor_name}-{place}", label, "level", part.moderated,
+                                       {factor_name: level}))  # fmt: skip
+    if part.pooled.second is not None:
+        found.append(Posterior("engine", "the sampling engine", "engine", part.pooled.second))
+    return found
+
+
+def grade_of(part: Part) -> tuple[pd.DataFrame | None, str]:
+    """GRADE support of one outcome, or the reason why there is none."""
+    judged = None
+    if part.reading is not None and "risk_of_bias" in part.reading.table.columns:
+        judged = [None if pd.isna(value) else str(value) for value in part.reading.table["risk_of_bias"]]
+    try:
+        return grade_table(part.pooled, tables=part.bench.tables, risk_of_bias=judged), ""
+    except ModelError as error:
+        return None, str(error)
+
+
+def _reach(part: Part) -> float:
+    """How far the curve of benefit is drawn: the far end of the new setting's interval, in the direction of benefit."""
+    table: Any = summarize(part.pooled).loc["theta_new"]
+    sign = 1.0 if part.pooled.effects.better == "higher" else -1.0
+    far = max(sign * float(table["lower"]), sign * float(table["upper"]), 0.0)
+    return far if math.isfinite(far) and far > 0 else 1.0
+
+
+def live_record(part: Part) -> dict[str, Any]:
+    """What the page needs to compute every probability of one outcome anew."""
+    return {
+        "better": part.pooled.effects.better,
+        "scale": scale_name(part.pooled.effects.measure),
+        "reach": _reach(part),
+        "analyses": [
+            {"id": item.id, "label": item.label, "kind": item.kind, "posterior": shipped_form(item.fit, item.at)}
+            for item in posteriors(part)
+        ],
+    }
+
+
+def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """One outcome of `results.json`: every number of the report at full precision.
+
+    Parameters
+    ----------
+    part : Part
+    figures : mapping
+        By name: files and alt text.
+    extra : mapping
+        Further tables by key, each a list of rows.
+    """
+    grade, why = grade_of(part)
+    checked = None if part.reading is None else check_record(part.reading, part.key)
+    record = fit_record(part.pooled, part.moderated, part.key, reason=part.reason,
+                        warnings=(*part.warnings, *part.notes))  # fmt: skip
+    return {
+        **record,
+        "declared": table_records(variation_table(part.declared)),
+        "priors_only": list(part.priors_only),
+        "not_done": {**part.not_done, **part.bench.not_done},
+        "sections": bench_record(part.pooled, part.key, part.bench)["sections"],
+        "grade": [] if grade is None else table_records(grade),
+        "grade_not_done": why,
+        "findings": [plain({"rule": f.rule, "severity": f.severity, "evidence": f.evidence, "remedy": f.remedy})
+                     for f in part.findings],
+        "ledger": [] if checked is None else checked["rows"],
+        **extra,
+        "posteriors": live_record(part)["analyses"],
+        "figures": plain(figures),
+    }  # fmt: skip
+
+
+def natural_range(part: Part) -> tuple[float, float, float] | None:
+    """Ends and step of the threshold's slider, as people state thresholds; None where there is no direction."""
+    if part.pooled.effects.better is None:
+        return None
+    stated = stated_threshold(part)
+    kind = measure(part.pooled.effects.measure)
+    far = _reach(part)
+    if kind.log:
+        start = math.log(stated) if stated is not None else 0.0
+        far = max(far, 2 * abs(start), 0.7)
+        sign = 1.0 if part.pooled.effects.better == "higher" else -1.0
+        ends = sorted(float(np.exp(sign * x)) for x in (0.01, far))
+        return ends[0], ends[1], 0.01
+    far = max(far, 2 * (stated or 0.0))
+    step = 10.0 ** math.floor(math.log10(far / 100))
+    return step, far, step
+
+
+def small_parts(parts: Sequence[Part]) -> list[str]:
+    """Keys of outcomes with fewer than three trials, about which no claim is made."""
+    return [part.key for part in parts if part.pooled.effects.n_trials < 3]

@@ -1,0 +1,282 @@
+"""The page: what `gather` holds, in words and cells, through one template; computes nothing of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata, resources
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.decision import HONESTY, benefit_sentence, percent
+from bayesmeta.digits import number, ratios, together
+from bayesmeta.measures import measure
+from bayesmeta.posterior import compare_table, summarize
+from bayesmeta.records import small_k_note, unreportable
+from bayesmeta.report.checklists import checklists
+from bayesmeta.report.forms import shipped_form, shipped_probability
+from bayesmeta.report.gather import MAIN, Part, grade_of, live_record, natural_range, posteriors, stated_threshold
+from bayesmeta.report.methods import bibliography, methods_text, used_references
+from bayesmeta.sections import read_section
+from bayesmeta.sensitivity import variation_table
+
+__all__ = ["Picture", "picture_source", "render_page", "summary_rows"]
+
+Picture = Mapping[str, Any]
+_GROUPS = {"main": "As stated", "prior": "Declared: other priors", "declared": "Declared: other models or data",
+           "level": "Subgroups (moderated analysis)", "engine": "Other engine"}  # fmt: skip
+
+
+def _written(part: Part, values: Sequence[float]) -> list[str]:
+    """Effects on the natural scale with the digits that they share."""
+    kind = measure(part.pooled.effects.measure)
+    back = np.asarray(kind.back(np.asarray(values, float)), float).tolist()
+    return ratios([back])[0] if kind.log else together([back])[0]
+
+
+def _failed(part: Part) -> list[str]:
+    return unreportable(part.fits)
+
+
+def _chances(part: Part, threshold: float | None) -> dict[str, str]:
+    """The same cells that the script fills, for readers without it, at the threshold as stated."""
+    found: dict[str, str] = {}
+    table: Any = summarize(part.pooled)
+    for name in ("mu", "theta_new"):
+        texts = _written(part, [float(table.loc[name, column]) for column in ("median", "lower", "upper")])
+        found |= dict(zip((f"{name}.median", f"{name}.lower", f"{name}.upper"), texts, strict=True))
+    item = part.primary
+    if part.pooled.effects.better is None or item is None:
+        return found | dict.fromkeys(("mu.important", "theta_new.important", "mu.harm"), "no threshold")
+    form = shipped_form(part.pooled)
+    higher = part.pooled.effects.better == "higher"
+    sign = 1.0 if higher else -1.0
+    if threshold is None:
+        from bayesmeta.decision import benefit_probabilities
+
+        chances = benefit_probabilities(part.pooled, item)
+        for name, end in (("mu", ""), ("theta_new", "_new")):
+            found |= {f"{name}.any": percent(chances[f"p_any_benefit{end}"]),
+                      f"{name}.important": percent(chances[f"p_important_benefit{end}"]),
+                      f"{name}.harm": percent(chances[f"p_important_harm{end}"])}  # fmt: skip
+        return found
+    benefit, worse = float(item.benefit_distance), float(item.worse_distance)  # type: ignore[arg-type]
+    for name in ("mu", "theta_new"):
+        any_benefit = shipped_probability(form, name, 0.0, upper=higher)
+        important = shipped_probability(form, name, sign * benefit, upper=higher)
+        harm = shipped_probability(form, name, -sign * worse, upper=not higher)
+        found |= {
+            f"{name}.any": percent(any_benefit),
+            f"{name}.important": percent(important),
+            f"{name}.harm": percent(harm),
+            f"{name}.trivial": percent(max(0.0, 1 - important - harm)),
+        }
+    from bayesmeta.decision import share_of_settings
+
+    share = share_of_settings(part.pooled, benefit)
+    low, middle, high = (percent(share[f"share_{name}"]) for name in ("lower", "median", "upper"))
+    return found | {"share": f"{middle} ({low} to {high})"}
+
+
+def _estimates(part: Part) -> dict[str, Any]:
+    table = compare_table(part.pooled.effects, part.pooled)
+    defined = table[table["estimate"].notna()]
+    columns = [_cells(part, defined[column]) for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper")]
+    tau = ["" if pd.isna(value) else number(value, 3) for value in defined["tau"]]
+    p = ["" if pd.isna(v) else ("<0.001" if v < 0.001 else f"{v:.3f}") if kind != "posterior" else ""
+         for v, kind in zip(defined["p_value"], defined["kind"], strict=True)]  # fmt: skip
+    formula = ["" if pd.isna(text) or text is None else str(text) for text in defined["pi_formula"]]
+    heads = ("method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "formula", "p")
+    rows = zip(defined["method"], *columns[:3], tau, *columns[3:], formula, p, strict=True)
+    return {"heads": heads, "rows": [list(row) for row in rows]}
+
+
+def _cells(part: Part, column: pd.Series[Any]) -> list[str]:
+    return ["" if text == "not defined" else text for text in _written(part, column.to_numpy(float).tolist())]
+
+
+def _declared(part: Part) -> list[dict[str, Any]]:
+    table = variation_table(part.declared)
+    ids = {item.label: item.id for item in posteriors(part)}
+    means = [_cells(part, table[column]) for column in ("mu", "lower", "upper")]
+    rows = []
+    for i, row in enumerate(table.to_dict("records")):
+        name = str(row["analysis"])
+        found = {column: percent(row[column]) if column in row and not pd.isna(row[column]) else ""
+                 for column in ("p_important_benefit", "p_important_benefit_new", "p_important_harm")}  # fmt: skip
+        rows.append(
+            {"id": "main" if name == MAIN else ids.get(name, ""), "label": name, "k": row["k"], "mean": means[0][i],
+             "interval": f"{means[1][i]} to {means[2][i]}", "tau": number(row["tau"], 3),
+             "important": found["p_important_benefit"], "important_new": found["p_important_benefit_new"],
+             "harm": found["p_important_harm"]}
+        )  # fmt: skip
+    return rows
+
+
+def _ledger(part: Part) -> tuple[list[list[str]], list[str], str]:
+    effects = part.pooled.effects
+    ledger = effects.ledger or ()
+    rows_of = part.reading.rows if part.reading is not None else tuple(range(1, effects.k + 1))
+    rows = [
+        [effects.label[i], str(rows_of[i]), number(float(effects.y[i]), 4), number(float(effects.se[i]), 4),
+         ledger[i].formula if i < len(ledger) else "", "; ".join(ledger[i].assumptions) if i < len(ledger) else ""]
+        for i in range(effects.k)
+    ]  # fmt: skip
+    notes = list(part.notes)
+    if part.reading is not None:
+        for kind in ("excluded", "assumed", "turned"):
+            notes += [f"{kind}: row {item.row} ({item.study}): {item.reason}" for item in getattr(part.reading, kind)]
+    return rows, list(dict.fromkeys(notes)), part.reading.source if part.reading is not None else "the fit"
+
+
+def _counts(part: Part) -> str:
+    effects = part.pooled.effects
+    people = "" if effects.participants is None else f", {effects.participants} participants"
+    unit = f" in {effects.unit}" if effects.unit else ""
+    better = f"; {effects.better} is better" if effects.better else ""
+    words = measure(effects.measure).label.capitalize()
+    return f"{effects.k} estimates of {effects.n_trials} trials{people}. {words}{unit}{better}."
+
+
+def _view(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One outcome in words and cells."""
+    effects = part.pooled.effects
+    kind = measure(effects.measure)
+    reasons = _failed(part)
+    threshold = stated_threshold(part)
+    item = part.primary
+    slider = natural_range(part)
+    people = effects.participants
+    live = not reasons and threshold is not None and slider is not None
+    rows, notes, source = _ledger(part)
+    grade, why = grade_of(part)
+    view: dict[str, Any] = {
+        "key": part.key, "label": part.label, "trials": effects.n_trials, "participants": people,
+        "measure_words": kind.label, "better": effects.better, "failed": bool(reasons), "reasons": reasons,
+        "counts": _counts(part),
+        "small_k": small_k_note(effects.n_trials), "live": live, "ledger": rows, "row_notes": notes, "source": source,
+        "findings": [dict(zip(("rule", "severity", "evidence", "remedy"),
+                              (f.rule, f.severity, f.evidence, f.remedy), strict=True)) for f in part.findings],
+        "grade": [] if grade is None else grade.to_dict("records"), "grade_not_done": why,
+    }  # fmt: skip
+    if reasons:
+        return view
+    table: Any = summarize(part.pooled)
+    effect = _written(part, [float(table.loc["mu", column]) for column in ("median", "lower", "upper")])
+    estimates = _estimates(part)
+    hksj = next((row for row in estimates["rows"] if row[0] == "REML + HKSJ"), None)
+    groups: dict[str, list[dict[str, str]]] = {}
+    for entry in posteriors(part):
+        groups.setdefault(_GROUPS[entry.kind], []).append({"id": entry.id, "label": entry.label})
+    ratio = kind.log and effects.better is not None
+    allowed = "below 1" if ratio and effects.better == "lower" else "above 1" if ratio else "above 0"
+    return view | {
+        "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
+        "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
+        "classical_effect": f"{hksj[1]} ({hksj[2]} to {hksj[3]})" if hksj else "not defined",
+        "threshold": "" if threshold is None else f"{threshold:g}",
+        "threshold_text": (f"{threshold:g}" if threshold is not None else "a range" if item is not None else "none"),
+        "unit_words": effects.unit or kind.label, "slider": slider or (0, 1, 0.01),
+        "refused": f"A threshold of benefit lies {allowed}.", "chances": _chances(part, threshold),
+        "groups": [{"label": label, "entries": entries} for label, entries in groups.items()],
+        "estimates": estimates, "analyses": _declared(part) if len(part.declared) > 1 else [],
+        "not_declared": dict(part.not_done), "pictures": pictures, "blocks": blocks,
+        "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.bench.tables.items()},
+        "sections_not_done": dict(part.bench.not_done),
+    }  # fmt: skip
+
+
+def picture_source(png: bytes) -> str:
+    """Make an image that stands inside the page."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def render_page(
+    parts: Sequence[Part],
+    *,
+    title: str,
+    hashes: Mapping[str, str],
+    pinned: bool,
+    seed: int,
+    pictures: Mapping[str, Sequence[Picture]] | None = None,
+    blocks: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    report: Mapping[str, Any] | None = None,
+    reasons: Sequence[str] = (),
+) -> str:
+    """Render the page.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    title : str
+    hashes : mapping
+        SHA-256 of ``protocol`` and ``data``.
+    pinned : bool
+    seed : int
+    pictures : mapping of str to sequence of mapping
+        By outcome: ``src title alt width height svg pdf``.
+    blocks : mapping of str to sequence of mapping
+        By outcome, further tables: ``title heads rows caption texts note``.
+    report : mapping, optional
+        The protocol's ``[report]``: ``authors question note``.
+    reasons : sequence of str
+        Why the run is not reportable.
+
+    Returns
+    -------
+    str
+        One HTML file that needs nothing else.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("bayesmeta.report", "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    stated = dict(report or {})
+    views = [_view(part, (pictures or {}).get(part.key, ()), (blocks or {}).get(part.key, ())) for part in parts]
+    fits = [fit for part in parts for fit in part.fits]
+    sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
+    live = {"outcomes": {part.key: live_record(part) for part, view in zip(parts, views, strict=True) if view["live"]}}
+    # a closing tag inside the data would end the script that holds them
+    text = json.dumps(live, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    folder = resources.files("bayesmeta.report").joinpath("templates")
+    return environment.get_template("page.html").render(
+        title=title, version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
+        js=Markup(folder.joinpath("page.js").read_text("utf-8")), live=Markup(text), outcomes=views, honesty=HONESTY,
+        reportable=not reasons, reasons=list(reasons), methods=methods_text(fits, sections),
+        bibliography=bibliography(used_references(fits, sections)), pinned=pinned,
+        protocol_hash=str(hashes.get("protocol", ""))[:12], data_hash=str(hashes.get("data", "not a file"))[:12],
+        checklists=checklists(parts, reasons, hashes=dict(hashes), seed=seed), authors=stated.get("authors", []),
+        question=stated.get("question", ""), note=stated.get("note", ""),
+    )  # fmt: skip
+
+
+def summary_rows(parts: Sequence[Part]) -> list[dict[str, str]]:
+    """The summary of findings, one row per outcome, every cell a text; certainty is left empty for the panel."""
+    rows = []
+    for part in parts:
+        view = _view(part, (), ())
+        people = f" ({view['participants']})" if view["participants"] else ""
+        failed = view["failed"]
+        chances = {} if failed else view["chances"]
+        rows.append(
+            {
+                "Outcome": f"{view['label']} ({view['measure_words']}"
+                + (f"; {view['better']} is better)" if view["better"] else ")"),
+                "Trials (participants)": f"{view['trials']}{people}",
+                "Certainty (panel)": "",
+                "Effect (95 % credible interval)": "a check failed" if failed else view["effect"],
+                "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"],
+                "Threshold": "" if failed else view["threshold_text"],
+                "P(important benefit), mean": chances.get("mu.important", ""),
+                "P(important benefit), new setting": chances.get("theta_new.important", ""),
+                "P(important harm), mean": chances.get("mu.harm", ""),
+                "Plain statement": "" if failed else view["sentence"],
+            }
+        )
+    return rows
