@@ -102,10 +102,13 @@ def test_the_table_s_indices_of_estimates_are_metainc_s() -> None:
 
 def test_extreme_shares() -> None:
     eye = np.eye(3)
-    assert decision_index(eye[[0, 0, 0]]) == 0.0 and across_trials_index(eye[[0, 0, 0]]) == 0.0
-    assert decision_index(eye) == pytest.approx(100, abs=EXACT) and across_trials_index(eye) == pytest.approx(100)
+    assert decision_index(eye[[0, 0, 0]]) == 0.0
+    assert across_trials_index(eye[[0, 0, 0]]) == 0.0
+    assert decision_index(eye) == pytest.approx(100, abs=EXACT)
+    assert across_trials_index(eye) == pytest.approx(100)
     third = np.full((4, 3), 1 / 3)
-    assert decision_index(third) == pytest.approx(100) and across_trials_index(third) == pytest.approx(0, abs=1e-6)
+    assert decision_index(third) == pytest.approx(100)
+    assert across_trials_index(third) == pytest.approx(0, abs=1e-6)
     # two of three categories, all trials sure: V over all categories is sqrt(1/2), as metainc rescales it
     assert across_trials_index(eye[[0, 0, 2, 2]]) == pytest.approx(100 * math.sqrt(0.5))
     assert decision_index(eye[[0, 0, 2, 2]]) == pytest.approx(50)
@@ -174,9 +177,11 @@ def test_shares_of_true_effects_are_mixtures_of_normals(better: str, sign: int) 
     shares = np.column_stack([harm, 1 - benefit - harm, benefit])
     assert table["di"] == pytest.approx(decision_index(shares), abs=1e-4)
     assert table["asi"] == pytest.approx(across_trials_index(shares), abs=1e-4)
-    assert table["sure_benefit"] == (benefit >= 0.95).sum() and table["sure_harm"] == (harm >= 0.95).sum()
+    assert table["sure_benefit"] == (benefit >= 0.95).sum()
+    assert table["sure_harm"] == (harm >= 0.95).sum()
     y = sign * Y
-    assert table["estimates_benefit"] == (y >= 0.3).mean() and table["estimates_harm"] == (y <= -0.2).mean()
+    assert table["estimates_benefit"] == (y >= 0.3).mean()
+    assert table["estimates_harm"] == (y <= -0.2).mean()
     assert table[["estimates_benefit", "estimates_trivial", "estimates_harm"]].sum() == pytest.approx(1)
 
 
@@ -235,7 +240,8 @@ def test_several_thresholds_have_a_line_together() -> None:
     assert table.loc[2, "di_estimates"] == pytest.approx(decision_index(shares), abs=1e-9)
     assert table.loc[2, "asi_estimates"] == pytest.approx(across_trials_index(shares), abs=1e-9)
     single = ["benefit", "estimates_benefit", "theta_benefit", "sure_benefit", "tau_units", "new_lower", "new_crosses"]
-    assert table.loc[2, single].isna().all() and table.loc[:1, single].notna().all(axis=None)
+    assert table.loc[2, single].isna().all()
+    assert table.loc[:1, single].notna().all(axis=None)
 
 
 def test_ranges_and_distributions_are_passed_over() -> None:
@@ -253,7 +259,8 @@ def test_a_ratio_measure_counts_in_logarithms() -> None:
     item = bm.threshold(0.75, worse=1.25, measure_name="HR", better="lower")
     table = inconsistency_table(bm.fit(effects, bm.Model(bm.Normal(0, 2), bm.HalfNormal(0.5))), [item]).loc[0]
     assert table[["estimates_benefit", "estimates_trivial", "estimates_harm"]].tolist() == [1 / 3] * 3
-    assert table["benefit"] == pytest.approx(-math.log(0.75)) and table["worse"] == pytest.approx(math.log(1.25))
+    assert table["benefit"] == pytest.approx(-math.log(0.75))
+    assert table["worse"] == pytest.approx(math.log(1.25))
 
 
 # ------------------------------------------------------------------------------------------------------- degenerate
@@ -272,14 +279,18 @@ def test_a_common_effect_puts_every_trial_in_one_place() -> None:
 
 def test_one_trial_has_no_inconsistency_across_trials() -> None:
     table = inconsistency_table(bm.fit(make(Y[:1], SE[:1]), MODEL), [limit()]).loc[0]
-    assert math.isnan(table["asi"]) and math.isnan(table["asi_estimates"]) and math.isnan(table["overlap"])
+    assert math.isnan(table["asi"])
+    assert math.isnan(table["asi_estimates"])
+    assert math.isnan(table["overlap"])
     assert 0 <= table["di"] <= 100
 
 
 def test_equal_estimates_and_a_tiny_standard_error() -> None:
     table = inconsistency_table(bm.fit(make([-0.6] * 4, [1e-4, 0.1, 0.1, 0.1]), MODEL), [limit()]).loc[0]
-    assert table["estimates_benefit"] == 1.0 and table["overlap"] == 1.0
-    assert table["sure_benefit"] == 4 and table["di"] < 5
+    assert table["estimates_benefit"] == 1.0
+    assert table["overlap"] == 1.0
+    assert table["sure_benefit"] == 4
+    assert table["di"] < 5
 
 
 def test_sides_are_named_from_95_percent_on() -> None:
@@ -307,4 +318,5 @@ def test_columns() -> None:
         "tau_units_lower", "tau_units_upper", "new_lower", "new_upper", "new_crosses", "overlap", "level",
     }  # fmt: skip
     assert set(table.columns) == documented
-    assert table["level"].tolist() == [0.95] and table["k"].tolist() == [6]
+    assert table["level"].tolist() == [0.95]
+    assert table["k"].tolist() == [6]

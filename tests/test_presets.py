@@ -106,11 +106,13 @@ def test_the_prediction_interval_of_r_meta_keeps_the_classic_standard_error() ->
     pinned = SETS["furukawa_three"]["presets"]["iqwig6"]
     effects = Effects("ABC", pinned["yi"], np.sqrt(pinned["vi"]), measure="SMD")
     fit = pool(effects, method="PM", ci="hksj")
-    assert fit.tau2 == 0.0 and pinned["narrower"] is False
+    assert fit.tau2 == 0.0
+    assert pinned["narrower"] is False
     found = apply_preset(effects, preset("iqwig6"))
     half = special.stdtrit(2, 0.975) / math.sqrt((effects.se**-2).sum())
     assert found.pi_upper == pytest.approx(fit.estimate + half, rel=RTOL)
-    assert fit.pi["t_km1"] is not None and abs(fit.pi["t_km1"][1] - float(found.pi_upper or 0)) > 0.01
+    assert fit.pi["t_km1"] is not None
+    assert abs(fit.pi["t_km1"][1] - float(found.pi_upper or 0)) > 0.01
 
 
 # --------------------------------------------------------------------------------------------------------- i2 rule
@@ -131,7 +133,8 @@ def test_the_i2_rule_takes_the_right_branch(i2: float, method: str) -> None:
         f"I2 = {i2:.1f} % {'<=' if method == 'EE' else '>'} 50 %: the rule took "
         f"{'a common effect' if method == 'EE' else 'random effects'}",
     )
-    assert found.pi_lower is None and found.pi_upper is None
+    assert found.pi_lower is None
+    assert found.pi_upper is None
 
 
 def test_a_rule_at_zero_percent_is_a_rule() -> None:
@@ -155,7 +158,8 @@ def test_the_walk_begins_with_ours_and_ends_with_theirs(name: str, key: str) -> 
             preset_table(effects, item)
         return
     table = preset_table(effects, item, lambda options: effects_with(name, options))
-    assert table["choice"].iloc[0] == "bayesmeta" and table["choice"].iloc[-1] == item.label
+    assert table["choice"].iloc[0] == "bayesmeta"
+    assert table["choice"].iloc[-1] == item.label
     for line, of in ((0, OURS.name), (-1, key)):
         for column, expected in numbers(name, of).items():
             floor = 1e-5 if column in ("tau", "i2") else FLOOR
@@ -164,7 +168,8 @@ def test_the_walk_begins_with_ours_and_ends_with_theirs(name: str, key: str) -> 
     ours, theirs = preset_choices(OURS, effects.measure), preset_choices(item, effects.measure)
     middle = table.iloc[1:-1]
     assert middle["choice"].tolist() == list(ours) == list(theirs)
-    assert middle["ours"].tolist() == list(ours.values()) and middle["theirs"].tolist() == list(theirs.values())
+    assert middle["ours"].tolist() == list(ours.values())
+    assert middle["theirs"].tolist() == list(theirs.values())
     for row in range(1, len(table) - 1):
         if table["same"].iloc[row]:
             pd.testing.assert_series_equal(
@@ -176,7 +181,8 @@ def test_the_walk_begins_with_ours_and_ends_with_theirs(name: str, key: str) -> 
     assert table["shift_se"].iloc[1:].sum() == pytest.approx(gap / unit, abs=SAME)
     width = table["upper"] - table["lower"]
     assert table["width_ratio"].iloc[1:].prod() == pytest.approx(width.iloc[-1] / width.iloc[0], rel=1e-10)
-    assert (table["level"] == 0.95).all() and table["note"].map(type).eq(str).all()
+    assert (table["level"] == 0.95).all()
+    assert table["note"].map(type).eq(str).all()
 
 
 def test_choices_are_exchanged_one_at_a_time() -> None:
@@ -247,7 +253,8 @@ def test_equal_estimates_leave_hartung_knapp_without_a_width() -> None:
     effects = Effects("ABCDE", [0.3] * 5, [0.1, 0.2, 0.3, 0.2, 0.1], measure="SMD")
     classic = 1 / math.sqrt((effects.se**-2).sum())
     found = apply_preset(effects, preset("iqwig6"))
-    assert found.notes and "ad hoc" in found.notes[0]
+    assert found.notes
+    assert "ad hoc" in found.notes[0]
     assert found.fit.upper == pytest.approx(0.3 + special.stdtrit(4, 0.975) * classic, rel=1e-12)
     table = preset_table(effects, preset("iqwig6"))
     assert table["shift_se"].isna().all()
@@ -286,7 +293,9 @@ def test_unknown_names_are_answered_with_the_list() -> None:
 
 @pytest.mark.parametrize("item", [OURS, *PRESETS.values()], ids=lambda item: item.name)
 def test_every_preset_has_words_and_a_source(item: Preset) -> None:
-    assert item.source and item.label
+    assert item.source
+    assert item.label
     for measure, extra in (("SMD", 2), ("OR", 1), ("HR", 0)):
         choices = preset_choices(item, measure)
-        assert len(choices) == 5 + extra and all(choices.values())
+        assert len(choices) == 5 + extra
+        assert all(choices.values())
