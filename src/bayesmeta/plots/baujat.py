@@ -236,8 +236,16 @@ def _points(
     ticks(axes.xaxis, measure("generic"), *ends[0], panel.length)
     ticks(axes.yaxis, measure("generic"), *ends[1], panel.height)
     names = [str(table["label"].iloc[i]) for i in order]
-    name_points(panel, x[order], y[order], names, others=(x, y),
-                radius=radius[order] * np.where(flagged[order], 1.3, 1.0))  # fmt: skip
+    # names keep off the lines too
+    grid = np.linspace(*ends[0], 80)
+    across_lines = [] if band is None else [0.0, -band, band]
+    others = [np.concatenate([values, *extra]) for values, extra in (
+        (x, [grid] * len(across_lines)), (y, [np.full(grid.size, level) for level in across_lines])
+    )]  # fmt: skip
+    sizes = radius * np.where(flagged, 1.3, 1.0)
+    around = np.concatenate([sizes + 0.2, np.full(grid.size * len(across_lines), 0.3)])
+    name_points(panel, x[order], y[order], names, others=(others[0], others[1]), other_radius=around,
+                radius=sizes[order])  # fmt: skip
 
 
 def _flags(table: pd.DataFrame, level: float) -> list[str]:

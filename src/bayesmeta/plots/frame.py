@@ -46,18 +46,24 @@ def pooled_only(fit: Fit, what: str) -> None:
 
 
 def shorten(text: str, width: float) -> str:
-    """Cut a text to a width in millimetres, with an ellipsis where something is missing.
+    """Cut a text to a width in millimetres, with an ellipsis where something is missing; an arm in brackets stays.
 
     Examples
     --------
     >>> shorten("a trial", 30.0), shorten("a trial with a very long name", 15.0)
     ('a trial', 'a trial wit\u2026')
+    >>> shorten("a trial with a very long name [yoga]", 25.0)
+    'a trial wit\u2026 [yoga]'
     """
     if text_width(text) <= width:
         return text
-    while text and text_width(f"{text}\u2026") > width:
+    text, bracket, arm = text.rpartition(" [") if text.endswith("]") else (text, "", "")
+    end = f"\u2026{bracket}{arm}"
+    if text_width(end) > 0.7 * width:
+        text, end = f"{text}{bracket}{arm}", "\u2026"
+    while text and text_width(f"{text}{end}") > width:
         text = text[:-1].rstrip(" ,;")
-    return f"{text}\u2026"
+    return f"{text}{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ def name_points(
     names: Sequence[str],
     *,
     others: tuple[ArrayLike, ArrayLike] | None = None,
+    other_radius: ArrayLike = 0.5,
     radius: ArrayLike = 1.0,
     avoid: Sequence[Box] = (),
 ) -> list[str]:
@@ -150,6 +157,8 @@ def name_points(
     names : sequence of str, length m
     others : pair of arrays, optional
         Every point drawn, which names avoid where they can.
+    other_radius : float or array
+        Of those, in millimetres.
     radius : float or array of shape (m,)
         Of the points in millimetres.
     avoid : sequence of (left, top, right, bottom)
@@ -163,10 +172,11 @@ def name_points(
     across, down = panel.place(x, y)
     radius = np.broadcast_to(np.asarray(radius, float), across.shape)
     dots = np.column_stack(panel.place(*(others or (x, y))))
+    sizes = np.broadcast_to(np.asarray(other_radius, float), dots.shape[:1])
     taken = list(avoid)
     missing: list[str] = []
     for i, name in enumerate(names):
-        text = signed(shorten(name, 0.5 * panel.length))
+        text = signed(shorten(name, 0.55 * panel.length))
         wide, high = text_width(text), 0.85 * LINE
         best: tuple[float, Box, float] | None = None
         for distance in (0.9, 2.0, 4.0, 7.0, 11.0, 16.0, 24.0):
@@ -178,11 +188,14 @@ def name_points(
                     float(down[i]) + reach * math.sin(angle) + 0.5 * high * math.sin(angle),
                 )
                 box = (middle[0] - wide / 2, middle[1] - high / 2, middle[0] + wide / 2, middle[1] + high / 2)
-                if not _fits(panel, box, taken):
+                centre = (float(across[i]), float(down[i]))
+                if not _fits(panel, box, taken) or _distance(centre, box) < float(radius[i]) + 0.4:
                     continue
-                covered = _near(dots, box, 0.5)
+                covered = _near(dots, box, sizes)
                 # a name over a point is worse than one far away, and one beside another point could be that one's
-                cost = 12.0 * covered + 3.0 * max(_near(dots, box, 1.8) - 1, 0) + distance + 0.3 * (turn % 8 != 0)
+                cost = (
+                    12.0 * covered + 3.0 * max(_near(dots, box, sizes + 1.3) - 1, 0) + distance + 0.3 * (turn % 8 != 0)
+                )
                 if best is None or cost < best[0]:
                     best = (cost, box, distance)
         if best is None:
@@ -199,8 +212,14 @@ def name_points(
     return missing
 
 
-def _near(dots: FloatArray, box: Box, room: float) -> int:
-    return int(((dots > np.array(box[:2]) - room) & (dots < np.array(box[2:]) + room)).all(axis=1).sum())
+def _near(dots: FloatArray, box: Box, room: FloatArray) -> int:
+    inside = (dots > np.array(box[:2]) - room[:, None]) & (dots < np.array(box[2:]) + room[:, None])
+    return int(inside.all(axis=1).sum())
+
+
+def _distance(point: tuple[float, float], box: Box) -> float:
+    """From a point to a box, zero inside."""
+    return math.hypot(*(max(box[i] - point[i], 0.0, point[i] - box[i + 2]) for i in (0, 1)))
 
 
 def _fits(panel: Panel, box: Box, taken: list[Box]) -> bool:

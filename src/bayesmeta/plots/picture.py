@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -24,8 +25,10 @@ __all__ = ["FORMATS", "Plot", "PlotFormat", "drawing", "plot_bytes", "save_plot"
 PlotFormat = Literal["png", "svg", "pdf"]
 FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
 
+FAMILY = "Bayesmeta Sans"
 _SETTINGS: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
+    # DejaVu Sans with the letters that pictures need (tools/make_fonts.py); what it lacks comes from DejaVu itself
+    "font.family": [FAMILY, "DejaVu Sans"],
     "font.size": 7.0,
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
@@ -41,6 +44,13 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+def _know_fonts() -> None:
+    """Tell Matplotlib of the shipped fonts, once in a process."""
+    if not any(entry.name == FAMILY for entry in font_manager.fontManager.ttflist):
+        for path in sorted(Path(__file__).with_name("fonts").glob("*.ttf")):
+            font_manager.fontManager.addfont(path)
+
+
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
     """Draw under these settings whatever the user's own are, and leave the user's as they were.
@@ -53,6 +63,7 @@ def drawing() -> Iterator[None]:
     >>> inside, mpl.rcParams["font.size"] == before
     (7.0, True)
     """
+    _know_fonts()
     with mpl.rc_context():
         mpl.rcdefaults()
         for key, value in _SETTINGS.items():

@@ -179,9 +179,11 @@ def _draw(
     axes = panel.axes
     axes.set_xlim(*limits[0])
     axes.set_ylim(*limits[1])
-    groups = [(~inside & shown, _WITHOUT, BAYES, "without"), (inside & shown, _WITH, CLASSICAL, "with")]
+    groups = [(~inside & shown, _WITHOUT, BAYES, "without")]
+    if chosen is not None:
+        groups.append((inside & shown, _WITH, CLASSICAL, "with"))
     if cells:
-        _cells(axes, x, y, [group for group, *_ in groups], limits)
+        _cells(axes, x, y, [~inside & shown, inside & shown], limits)
     else:
         for group, _, color, name in groups:
             marker, size = "D" if name == "with" else "o", 2.2 if len(x) > _FEW else 4.0
