@@ -41,7 +41,6 @@ def main() -> None:
             if record.nameID in (1, 4, 6, 16):
                 text = f"BayesmetaSans-{style}" if record.nameID == 6 else FAMILY
                 font["name"].setName(text, record.nameID, record.platformID, record.platEncID, record.langID)
-        font["head"].created = font["head"].modified = 0
         font.recalcTimestamp = False
         font.save(TARGET / f"BayesmetaSans-{style}.ttf")
     shutil.copy(SOURCE / "LICENSE_DEJAVU", TARGET / "LICENSE")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copyreg
 import io
+import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,19 +26,41 @@ if TYPE_CHECKING:
 
 #: Fewer outcomes than this are not worth starting other processes for.
 FEW = 3
-Made = tuple["Part", "list[Drawn]", "dict[str, str]", "list[str]"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """One outcome of the report, finished: what the page and `results.json` hold of it, and its files."""
+
+    part: Part
+    view: dict[str, Any]
+    live: str
+    record: str
+    scale: str | None
+    files: dict[str, bytes]
+    told: list[str]
 
 
 def _share_views() -> None:
     """Let read-only views of mappings travel between processes, as the mappings they show."""
-    copyreg.pickle(MappingProxyType, lambda view: (MappingProxyType, (dict(view),)))  # type: ignore[arg-type,return-value]
+    copyreg.pickle(MappingProxyType, lambda view: (read_only, (dict(view),)))  # type: ignore[arg-type,return-value]
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    count = getattr(os, "process_cpu_count", os.cpu_count)()
+    return int(count or 1)
+
+
+def read_only(content: dict[Any, Any]) -> Mapping[Any, Any]:
+    """Make a read-only view again; the type itself has no name that a pickle could look up."""
+    return MappingProxyType(content)
 
 
 def make_part(path: Path, key: str, engine: str | None) -> Made:
-    """Run everything for one outcome: fits, declared analyses, the bench, forensics, pictures."""
+    """Run everything for one outcome: fits, declared analyses, the bench, forensics, pictures, tables."""
     from bayesmeta.bench import sensitivity_bench
     from bayesmeta.forensics import examine_reading
-    from bayesmeta.report.files import draw_part
     from bayesmeta.report.gather import Part
 
     _share_views()
@@ -45,20 +70,50 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
         reading = readings(protocol, [key])[key][0]
         item: Analysis = from_protocol(protocol, [key], engine=engine)[0]
         declared, not_done, priors_only = variations(protocol, item)
-        outcome = protocol.outcomes[key]
-        bench = sensitivity_bench(item.pooled, recompute=recompute_of(protocol, key), options=outcome.measure_options)
+        options = protocol.outcomes[key].measure_options
+        bench = sensitivity_bench(item.pooled, recompute=recompute_of(protocol, key), options=options)
         findings = (*reading.findings, *examine_reading(reading))
         part = Part(
             key, item.label, item.pooled, item.moderated, item.reason, declared, tuple(priors_only), not_done, bench,
             reading, findings, item.warnings, item.notes, item.sources,
         )  # fmt: skip
-        drawn, not_drawn = draw_part(part)
-    return part, drawn, not_drawn, told
+        return _finished(part, told)
+
+
+def _finished(part: Part, told: list[str]) -> Made:
+    """Put one outcome into words, records and files."""
+    from bayesmeta.records import scale_name
+    from bayesmeta.report.files import draw_part, tables_of
+    from bayesmeta.report.gather import outcome_record
+    from bayesmeta.report.page import live_text, view_of
+
+    key = part.key
+    drawn, not_drawn = draw_part(part)
+    files: dict[str, bytes] = {}
+    for picture in drawn:
+        files[f"figures/{key}.{picture.name}.svg"] = picture.svg
+        files[f"figures/{key}.{picture.name}.pdf"] = picture.pdf
+    for name, frame in tables_of(part).items():
+        buffer = io.StringIO()
+        frame.to_csv(buffer, index=False, lineterminator="\n")
+        files[f"tables/{key}.{name}.csv"] = buffer.getvalue().encode("utf-8")
+    for fit, name in zip(part.fits, (key, f"{key}.moderated"), strict=False):
+        files[f"fits/{name}.nc"] = _netcdf(fit)
+    record = outcome_record(part, _figures(key, drawn, not_drawn), {})
+    view = view_of(part, [picture.in_page(key) for picture in drawn if picture.png is not None], ())
+    text = json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    live = live_text(part) if view["live"] else ""
+    return Made(part, view, live, text, scale_name(part.pooled.effects.measure), files, told)
+
+
+def _netcdf(fit: bm.Fit) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return fit.save(Path(folder) / "fit.nc").read_bytes()
 
 
 def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]:
     """Run the outcomes, several at once where there are several processors."""
-    workers = min(len(keys), os.process_cpu_count() or 1)
+    workers = min(len(keys), processors())
     if workers < 2 or len(keys) < FEW:
         yield from (make_part(path, key, engine) for key in track(keys, "outcomes"))
         return
@@ -82,59 +137,49 @@ def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]
 def report(path: Path, names: Sequence[str], output: Path, engine: str | None) -> int:
     """Write the report of a protocol; return the exit code."""
     from bayesmeta.records import dumps, head, unreportable
-    from bayesmeta.report.files import tables_of, word_file
-    from bayesmeta.report.gather import outcome_record
+    from bayesmeta.report.files import word_file
     from bayesmeta.report.methods import bibliography, methods_text, used_references
-    from bayesmeta.report.page import render_page, summary_rows
+    from bayesmeta.report.page import render_page, summary_row
 
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     keys = chosen(protocol, names)
     # faults of every outcome are told before anything is run
-    readings(protocol, keys, variations=True)
+    readings(protocol, keys)
     made = list(_made(path, keys, engine))
-    for _, _, _, told in made:
-        for text in told:
+    for item in made:
+        for text in item.told:
             say(f"warning: {text}")
-    parts = [part for part, *_ in made]
+    parts = [item.part for item in made]
     fits = [fit for part in parts for fit in part.fits]
     reasons = unreportable(fits)
     sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
     hashes = hashes_of(protocol, parts[0].pooled.hashes.get("data"))
-    seed = parts[0].pooled.seed
-    pinned = protocol.data.sha256 is not None
-    pictures = {part.key: [picture.in_page(part.key) for picture in drawn] for part, drawn, *_ in made}
+    about: dict[str, Any] = {"seed": parts[0].pooled.seed, "pinned": protocol.data.sha256 is not None}
     page = render_page(
-        parts, title=protocol.title, hashes=hashes, pinned=pinned, seed=seed, pictures=pictures,
-        report=protocol.report, reasons=reasons,
+        parts, [item.view for item in made], {item.part.key: item.live for item in made if item.live},
+        title=protocol.title, hashes=hashes, report=protocol.report, reasons=reasons, **about,
     )  # fmt: skip
+    cited = used_references(fits, sections)
     record: dict[str, Any] = {
-        **head(None), "title": protocol.title, "protocol_sha256": hashes["protocol"],
-        "data_sha256": hashes.get("data"), "data_pinned": pinned, "seed": seed, "reportable": not reasons,
-        "reasons": reasons, "methods": methods_text(fits, sections), "references": used_references(fits, sections),
-        "outcomes": {part.key: outcome_record(part, _figures(part.key, drawn, not_drawn), {})
-                     for part, drawn, not_drawn, _ in made},
+        **head(None), "scale": _one(item.scale for item in made), "title": protocol.title,
+        "protocol_sha256": hashes["protocol"], "data_sha256": hashes.get("data"), "data_pinned": about["pinned"],
+        "seed": about["seed"], "reportable": not reasons, "reasons": reasons, "methods": methods_text(fits, sections),
+        "references": cited,
     }  # fmt: skip
-    record["scale"] = _one(item["scale"] for item in record["outcomes"].values())
+    outcomes = ",\n".join(f"    {json.dumps(item.part.key)}: {item.record}" for item in made)
+    whole = dumps(record).rstrip().removesuffix("}").rstrip() + ',\n  "outcomes": {\n' + outcomes + "\n  }\n}\n"
     with staged_tree(output) as place:
-        (place / "index.html").write_text(page, encoding="utf-8")
-        (place / "results.json").write_text(dumps(record) + "\n", encoding="utf-8")
-        (place / "references.bib").write_text(bibliography(used_references(fits, sections)), encoding="utf-8")
-        rows = summary_rows(parts)
+        for item in made:
+            for name, content in item.files.items():
+                target = place / name
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(content)
+        (place / "results.json").write_text(whole, encoding="utf-8")
+        (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
+        rows = [summary_row(item.view) for item in made]
         (place / "summary-of-findings.docx").write_bytes(word_file(protocol.title, rows))
-        for folder in ("figures", "tables", "fits"):
-            (place / folder).mkdir()
-        for part, drawn, _, _ in track(made, "writing"):
-            for picture in drawn:
-                (place / "figures" / f"{part.key}.{picture.name}.svg").write_bytes(picture.svg)
-                (place / "figures" / f"{part.key}.{picture.name}.pdf").write_bytes(picture.pdf)
-            for name, frame in tables_of(part).items():
-                buffer = io.StringIO()
-                frame.to_csv(buffer, index=False, lineterminator="\n")
-                (place / "tables" / f"{part.key}.{name}.csv").write_text(buffer.getvalue(), encoding="utf-8")
-            part.pooled.save(place / "fits" / f"{part.key}.nc")
-            if part.moderated is not None:
-                part.moderated.save(place / "fits" / f"{part.key}.moderated.nc")
+        (place / "index.html").write_text(page, encoding="utf-8")
     print(output / "index.html")
     for reason in reasons:
         say(f"not reportable: {reason}")

@@ -15,9 +15,9 @@ __all__ = ["shipped_form", "shipped_probability"]
 
 FloatArray = NDArray[np.float64]
 #: Nodes are left out from the lightest on while what is lost stays below this; printed probabilities have three digits.
-LOST = 1e-9
+LOST = 1e-8
 #: Digits of shipped numbers: the page prints four at most.
-DIGITS = 11
+DIGITS = 9
 #: Points of a distribution without a closed form; between them the page takes a cubic.
 POINTS = 801
 

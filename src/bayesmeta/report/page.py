@@ -23,7 +23,7 @@ from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.sections import read_section
 from bayesmeta.sensitivity import variation_table
 
-__all__ = ["Picture", "picture_source", "render_page", "summary_rows"]
+__all__ = ["Picture", "live_text", "picture_source", "render_page", "summary_row", "view_of"]
 
 Picture = Mapping[str, Any]
 _GROUPS = {"main": "As stated", "prior": "Declared: other priors", "declared": "Declared: other models or data",
@@ -141,8 +141,17 @@ def _counts(part: Part) -> str:
     return f"{effects.k} estimates of {effects.n_trials} trials{people}. {words}{unit}{better}."
 
 
-def _view(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One outcome in words and cells."""
+def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put one outcome into words and cells.
+
+    Parameters
+    ----------
+    part : Part
+    pictures : sequence of mapping
+        ``src title alt width height svg pdf``.
+    blocks : sequence of mapping
+        Further tables: ``title heads rows caption texts note``.
+    """
     effects = part.pooled.effects
     kind = measure(effects.measure)
     reasons = _failed(part)
@@ -189,6 +198,13 @@ def _view(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[str,
     }  # fmt: skip
 
 
+def live_text(part: Part) -> str:
+    """Write what the page computes from as JSON that may stand inside a script."""
+    text = json.dumps(live_record(part), allow_nan=False, separators=(",", ":"))
+    # a closing tag inside the data would end the script that holds them
+    return text.replace("<", "\\u003c")
+
+
 def picture_source(png: bytes) -> str:
     """Make an image that stands inside the page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
@@ -196,13 +212,13 @@ def picture_source(png: bytes) -> str:
 
 def render_page(
     parts: Sequence[Part],
+    views: Sequence[Mapping[str, Any]],
+    lives: Mapping[str, str],
     *,
     title: str,
     hashes: Mapping[str, str],
     pinned: bool,
     seed: int,
-    pictures: Mapping[str, Sequence[Picture]] | None = None,
-    blocks: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     report: Mapping[str, Any] | None = None,
     reasons: Sequence[str] = (),
 ) -> str:
@@ -211,15 +227,15 @@ def render_page(
     Parameters
     ----------
     parts : sequence of Part
+    views : sequence of mapping
+        From `view_of`, in the same order.
+    lives : mapping of str to str
+        By outcome, what the page computes from, as JSON (`live_text`).
     title : str
     hashes : mapping
         SHA-256 of ``protocol`` and ``data``.
     pinned : bool
     seed : int
-    pictures : mapping of str to sequence of mapping
-        By outcome: ``src title alt width height svg pdf``.
-    blocks : mapping of str to sequence of mapping
-        By outcome, further tables: ``title heads rows caption texts note``.
     report : mapping, optional
         The protocol's ``[report]``: ``authors question note``.
     reasons : sequence of str
@@ -238,12 +254,9 @@ def render_page(
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     stated = dict(report or {})
-    views = [_view(part, (pictures or {}).get(part.key, ()), (blocks or {}).get(part.key, ())) for part in parts]
     fits = [fit for part in parts for fit in part.fits]
     sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
-    live = {"outcomes": {part.key: live_record(part) for part, view in zip(parts, views, strict=True) if view["live"]}}
-    # a closing tag inside the data would end the script that holds them
-    text = json.dumps(live, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = '{"outcomes":{' + ",".join(f"{json.dumps(key)}:{live}" for key, live in lives.items()) + "}}"
     folder = resources.files("bayesmeta.report").joinpath("templates")
     return environment.get_template("page.html").render(
         title=title, version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
@@ -256,27 +269,21 @@ def render_page(
     )  # fmt: skip
 
 
-def summary_rows(parts: Sequence[Part]) -> list[dict[str, str]]:
-    """The summary of findings, one row per outcome, every cell a text; certainty is left empty for the panel."""
-    rows = []
-    for part in parts:
-        view = _view(part, (), ())
-        people = f" ({view['participants']})" if view["participants"] else ""
-        failed = view["failed"]
-        chances = {} if failed else view["chances"]
-        rows.append(
-            {
-                "Outcome": f"{view['label']} ({view['measure_words']}"
-                + (f"; {view['better']} is better)" if view["better"] else ")"),
-                "Trials (participants)": f"{view['trials']}{people}",
-                "Certainty (panel)": "",
-                "Effect (95 % credible interval)": "a check failed" if failed else view["effect"],
-                "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"],
-                "Threshold": "" if failed else view["threshold_text"],
-                "P(important benefit), mean": chances.get("mu.important", ""),
-                "P(important benefit), new setting": chances.get("theta_new.important", ""),
-                "P(important harm), mean": chances.get("mu.harm", ""),
-                "Plain statement": "" if failed else view["sentence"],
-            }
-        )
-    return rows
+def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
+    """One row of the summary of findings, every cell a text; certainty is left empty for the panel."""
+    people = f" ({view['participants']})" if view["participants"] else ""
+    failed = view["failed"]
+    chances = {} if failed else view["chances"]
+    better = f"; {view['better']} is better" if view["better"] else ""
+    return {
+        "Outcome": f"{view['label']} ({view['measure_words']}{better})",
+        "Trials (participants)": f"{view['trials']}{people}",
+        "Certainty (panel)": "",
+        "Effect (95 % credible interval)": "a check failed" if failed else view["effect"],
+        "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"],
+        "Threshold": "" if failed else view["threshold_text"],
+        "P(important benefit), mean": chances.get("mu.important", ""),
+        "P(important benefit), new setting": chances.get("theta_new.important", ""),
+        "P(important harm), mean": chances.get("mu.harm", ""),
+        "Plain statement": "" if failed else view["sentence"],
+    }
