@@ -41,8 +41,9 @@ def named_priors(measure: str, *, ref_sd: float | None = None) -> tuple[tuple[Na
     """List the priors of mu and of tau that a reviewer may ask about, for one effect measure.
 
     SMD: half-normal 0.25, 0.5 and 1, half-Cauchy 0.5, Rhodes 2015 (general; other areas; cancer), Cochrane (all; pain,
-    palliative and supportive care). Log ratios: half-normal 0.5 and 1, half-Cauchy 0.5, Turner 2015 (OR), Cochrane. On
-    scales that have no unit of their own, half-normal and half-Cauchy in units of ``ref_sd``.
+    palliative and supportive care). Log ratios: the same half-normals and half-Cauchy, Turner 2015 (OR), Cochrane. On
+    scales that have no unit of their own, half-normal and half-Cauchy in units of ``ref_sd``. Mu: flat, a wide
+    normal (SD 1 for an SMD, else 2, in units of ``ref_sd``), one a fifth as wide, and Cochrane's effects.
 
     Parameters
     ----------
@@ -115,7 +116,6 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
     Parameters
     ----------
     prior : Prior
-        Proper.
     data : Fit
         With a flat prior of the quantity.
     name : {"mu", "tau"}
@@ -123,6 +123,7 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
     Returns
     -------
     float
+        Not a number under an improper prior, which says nothing that could clash.
 
     References
     ----------
@@ -148,7 +149,7 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
         below = float(weights @ (1 - np.asarray(kernel.cdf(form.quantile(p)))))
     else:
         below = float(weights @ form.cdf(np.asarray(kernel.ppf(p), float)))
-    return min(1.0, 2 * min(below, 1 - below))
+    return min(1.0, max(0.0, 2 * min(below, 1 - below)))
 
 
 def prior_bench_table(
@@ -182,12 +183,14 @@ def prior_bench_table(
         ``prior_p_important`` is what the priors said before any trial; ``conflict_*`` are the p-values of `conflict`;
         ``log_bayes_factor`` is the log evidence less that of the stated priors; ``change`` the shift of the median of
         mu from the main analysis in its posterior SDs. A pair under which the posterior is improper says so in
-        ``note``.
+        ``note``. Without a direction or a threshold the probabilities are left out. ``conflict_*`` is not a number for
+        an improper prior, and where the data alone say too little (``conflict_tau`` of one trial), ``log_bayes_factor``
+        under an improper prior.
 
     Raises
     ------
     ModelError
-        For a fit by draws, or one without heterogeneity.
+        For a fit by draws, one without heterogeneity, and a measure without general priors where none are given.
 
     Examples
     --------

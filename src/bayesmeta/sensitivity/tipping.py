@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta import chebyshev
+from bayesmeta.coverage import location
 from bayesmeta.decision import direction
 from bayesmeta.errors import ModelError
 from bayesmeta.inference import fit as fit_model
 from bayesmeta.model import Model
 from bayesmeta.outcome import Threshold
 from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Flat, HalfNormal, Normal
+from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal
 from bayesmeta.quantities import distribution, marginal
 from bayesmeta.result import Fit
 
@@ -32,6 +33,8 @@ _POINTS, _DECADES = 17, 2.0
 #: A crossing is followed until the probability is this close to the cut-off.
 _CLOSE = 1e-7
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+_COLUMNS = ["question", "target", "benefit", "cut", "probability", "main_prior_probability", "moved", "value", "prior",
+            "prior_probability", "tipped", "note"]  # fmt: skip
 
 
 def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
@@ -56,7 +59,7 @@ def prior_probability(model: Model, name: str, distance: float, sign: int) -> fl
     Returns
     -------
     float
-        Not a number under an improper prior.
+        Good to 1e-8, to 1e-6 under a truncated or uniform prior of mu; not a number under an improper prior.
 
     Examples
     --------
@@ -73,20 +76,29 @@ def prior_probability(model: Model, name: str, distance: float, sign: int) -> fl
     p, weights = probit_rule()
     variance = np.zeros(1)
     share = np.ones(1)
-    for item in deviations:
+    quantiles = [np.asarray(item.ppf(p)) for item in deviations]
+    mean, scale, df, cut, _ = location(mu)
+    normal = cut is None and math.isfinite(scale)
+    if normal and math.isfinite(df):
+        # Student's t is normal given a scale of its own: one deviation more, in which the integrand stays smooth
+        quantiles.append(scale * np.sqrt(InverseGamma(df / 2, df / 2).ppf(p)))
+    elif normal:
+        variance = variance + scale**2
+    for quantile in quantiles:
         # the far quantiles of a prior with polynomial tails are beyond what can be squared
-        deviation = np.minimum(np.asarray(item.ppf(p)), 1e150)
+        deviation = np.minimum(quantile, 1e150)
         variance = (variance[:, None] + np.square(deviation)).ravel()
         share = (share[:, None] * weights).ravel()
         keep = share > 1e-14
         variance, share = variance[keep], share[keep]
-    if isinstance(mu, Normal):
-        return float(share @ special.ndtr((sign * mu.mean - distance) / np.sqrt(mu.sd**2 + variance)))
-    means = np.asarray(mu.ppf(p))
-    spread = np.sqrt(variance)
+    spread = np.maximum(np.sqrt(variance), 1e-300)
+    if normal:
+        return float(share @ special.ndtr((sign * mean - distance) / spread))
+    # a small tau makes steps of the quantiles of mu, for which many are needed
+    p, weights = probit_rule(8193)
     total = 0.0
-    for weight, mean in zip(weights, means, strict=True):
-        total += weight * float(share @ special.ndtr((sign * mean - distance) / np.maximum(spread, 1e-300)))
+    for weight, middle in zip(weights, np.asarray(mu.ppf(p)), strict=True):
+        total += weight * float(share @ special.ndtr((sign * middle - distance) / spread))
     return total
 
 
@@ -167,7 +179,7 @@ def tipping_table(
     cut : float
         The probability that the panel wants.
     thresholds : sequence of float, optional
-        Distances of benefit in place of zero and the threshold's.
+        Distances of benefit in place of zero and the threshold's; a negative one asks for a harm smaller than that.
 
     Returns
     -------
@@ -181,7 +193,7 @@ def tipping_table(
     Raises
     ------
     ModelError
-        For a fit by draws, one without direction, and a cut-off outside 0 to 1.
+        For a fit by draws, one without direction, a cut-off outside 0 to 1, and thresholds that are not numbers.
 
     Examples
     --------
@@ -212,12 +224,14 @@ def tipping_table(
                 if not fit.model.beta else math.nan, "moved": knob.name,
             }  # fmt: skip
             rows.append(row | _crossing(fit, knob, q, sign, cut, points, values[:, number], main))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _questions(fit: Fit, threshold: Threshold | None, thresholds: Sequence[float] | None) -> list[_Question]:
     distances = [("any benefit", 0.0)]
     if thresholds is not None:
+        if not len(thresholds) or not np.isfinite(thresholds).all():
+            raise ModelError(f"thresholds = {list(thresholds)}: give one or more finite distances, such as 0.2.")
         distances = [(f"benefit beyond {x:g}", float(x)) for x in thresholds]
     else:
         chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
