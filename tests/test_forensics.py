@@ -287,7 +287,7 @@ def test_variance_against_participants():
     assert rules(frame) == {}
     frame.loc[5, "se"] = frame.loc[5, "se"] ** 2
     assert "row 5 " in rules(frame)["variance v participants"][0]
-    odds = frame.assign(measure="OR", se=0.1)
+    odds = frame.assign(measure="OR", estimate=0.7, se=0.1)
     assert (
         len([f for f in examine_table(odds) if f.rule == "variance v participants" and f.severity == "error"]) == TRIALS
     )
@@ -415,6 +415,29 @@ def test_the_cancer_table_shows_its_known_traps():
     assert {f.severity for f in found if f.rule == "arm used twice"} == {"info"}
     assert not [f for f in found if f.severity == "error"]
     assert not [f for f in found if f.rule in ("coding v sign", "means of opposite sign")]
+
+
+def test_readings_of_ratios_on_either_scale(tmp_path):
+    natural = pd.DataFrame({"study": list("ABC"), "estimate": 2.0, "ci_low": 1.25, "ci_high": 3.2})
+    logs = natural.assign(**{name: np.log(natural[name]).round(4) for name in ("estimate", "ci_low", "ci_high")})
+    protocol = """
+schema = 1
+title = "ratios"
+[data]
+path = "trials.csv"
+[outcome.death]
+label = "Death"
+measure = "OR"
+better = "lower"
+measure_options = { scale = "SCALE" }
+[outcome.death.priors]
+mu = { dist = "normal", mean = 0, sd = 1, source = "a test" }
+tau = { dist = "halfnormal", scale = 0.5, source = "a test" }
+"""
+    for frame, scale in ((natural, "natural"), (logs, "log")):
+        frame.to_csv(tmp_path / "trials.csv", index=False)
+        (tmp_path / "p.toml").write_text(protocol.replace("SCALE", scale))
+        assert examine_reading(read_outcome(tmp_path / "p.toml", "death")) == ()
 
 
 def test_a_reading_is_examined_in_its_own_direction():

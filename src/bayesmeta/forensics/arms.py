@@ -191,6 +191,9 @@ def grimmer_consistent(mean: float, sd: float, n: float, grain: float, mean_unit
     """
     slack = 1e-7
     low_total, high_total = ((mean + sign * mean_unit / 2) * n / grain for sign in (-1, 1))
+    # sums of squares beyond whole floats, and means too coarse to say anything
+    if max(abs(low_total), abs(high_total), n * (sd + sd_unit) / grain) > 1e7 or high_total - low_total > 100:
+        return True
     low_sd, high_sd = max(0.0, (sd - sd_unit / 2) / grain), (sd + sd_unit / 2) / grain
     for total in range(math.ceil(low_total - slack), math.floor(high_total + slack) + 1):
         low = (n - 1) * low_sd**2 + total**2 / n

@@ -93,11 +93,13 @@ def run_rules(rules: Iterable[Rule], subject: Any) -> tuple[Finding, ...]:
     >>> run_rules([], None)
     ()
     """
-    return tuple(
-        Finding(rule.name, hit.severity or rule.severity, hit.evidence, hit.remedy or rule.remedy)
-        for rule in rules
-        for hit in rule.check(subject)
-    )
+    # impossible cells are what is looked for: what they overflow to is compared like any number
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
+        return tuple(
+            Finding(rule.name, hit.severity or rule.severity, hit.evidence, hit.remedy or rule.remedy)
+            for rule in rules
+            for hit in rule.check(subject)
+        )
 
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:

@@ -40,7 +40,10 @@ def _groups(table: StudyTable) -> Iterator[EffectRows]:
         made = effect_rows(arms.reset_index(drop=True), "SMD")
         y[usable], se[usable] = made.y, made.se
     given = stated & ~usable & np.isin(measure, ["SMD", "OR"])
-    y[given], se[given] = numbers_of(frame, "estimate")[given], numbers_of(frame, "se")[given]
+    estimate = table.number("estimate")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimate = np.where(measure == "OR", np.log(np.where(estimate > 0, estimate, np.nan)), estimate)
+    y[given], se[given] = estimate[given], table.number("se")[given]
     kind = np.where(usable, "SMD", np.where(given, measure, ""))
     y = np.where(coded == "higher", -y, y)
     # the instrument may differ within an outcome: a standardised difference compares across instruments
@@ -135,8 +138,9 @@ def examine_reading(reading: Reading) -> tuple[Finding, ...]:
     if reading.turned and "coded_better" in frame.columns:
         # the means were turned, so the column says the other direction now
         frame = frame.drop(columns="coded_better")
-    if "measure" not in frame.columns:
-        frame = frame.assign(measure=effects.measure)
+    # a given ratio may be a logarithm already: then its estimate is the effect
+    as_it_is = np.isclose(np.abs(numbers_of(frame, "estimate")), np.abs(effects.y))
+    frame = frame.assign(measure=np.where(as_it_is, "analysis scale", effects.measure))
     table = StudyTable(frame, reading.source)
     found = [*run_rules((*ARM_RULES, *ESTIMATE_RULES), table)]
     given = np.isfinite(table.number("estimate"))
