@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import CI_METHODS, PI_FORMULAS, CiMethod, Tau2Method, defined_methods, pool_table
-from bayesmeta.decision import benefit_probabilities
+from bayesmeta.decision import benefit_probabilities, direction
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.inference import fit as fit_model
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, summarize
-from bayesmeta.priors import Flat
+from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import Flat, Prior
+from bayesmeta.quantities import distribution
 from bayesmeta.result import Fit
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
 
@@ -32,10 +34,13 @@ _EMPTY = "-"
 
 
 class Variant(NamedTuple):
-    """The same trials with effects computed another way: what was chosen, in words, and the effects."""
+    """The same trials with effects computed another way: what was chosen, in words, and the effects.
+
+    Where they cannot be computed so, the reason stands in place of the effects.
+    """
 
     choices: Mapping[str, str]
-    effects: Effects
+    effects: Effects | str
 
 
 def data_choices(effects: Effects, options: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -88,7 +93,17 @@ def _has_zero(effects: Effects) -> bool:
 def variants_of(
     effects: Effects, options: Mapping[str, Any], recompute: Callable[[Mapping[str, Any]], Effects] | None
 ) -> list[Variant]:
-    """Compute the effects in every way of `data_choices`; only as they stand where nothing can be computed again."""
+    """Compute the effects in every way of `data_choices`; only as they stand where nothing can be computed again.
+
+    A way in which these rows cannot be computed (such as one that needs SDs where a row reports none) keeps its place,
+    with the reason.
+
+    Examples
+    --------
+    >>> trials = Effects(["A"], [0.1], [0.1], measure="SMD")
+    >>> [item.choices["vtype"] for item in variants_of(trials, {}, lambda options: trials)]
+    ['LS', 'LS2', 'UB', 'AV', 'RevMan']
+    """
     listed = data_choices(effects, options)
     if recompute is None or len(listed) < 2:
         return [Variant({}, effects)]
@@ -97,10 +112,15 @@ def variants_of(
     others = [key for key in names if key != "j"]
     if len({tuple(str(item[key]) for key in others) for item in listed}) == len(listed):
         names = others
-    return [
-        Variant({key: str(item[key]) for key in names}, effects if i == 0 else recompute(item))
-        for i, item in enumerate(listed)
-    ]
+    found = []
+    for i, item in enumerate(listed):
+        computed: Effects | str
+        try:
+            computed = effects if i == 0 else recompute(item)
+        except BayesmetaError as error:
+            computed = str(error)
+        found.append(Variant({key: str(item[key]) for key in names}, computed))
+    return found
 
 
 def multiverse_table(
@@ -117,6 +137,8 @@ def multiverse_table(
 
     Classical universes cross estimators of tau2, intervals and formulas of the prediction interval; Bayesian ones
     priors of tau with the stated and a flat prior of mu; both are crossed with the ways in which effects were computed.
+    What is the same by its formula stands once: EB solves the equation of PM, the prediction intervals beside Wald and
+    t intervals have one standard error, and some have theirs whatever the interval.
 
     Parameters
     ----------
@@ -127,7 +149,7 @@ def multiverse_table(
     threshold : Threshold, optional
         Default: the primary one of the fit's outcome.
     methods, cis
-        Default: all that are defined.
+        Default: all that are defined and differ.
     tau : sequence of NamedPrior, optional
         Default: `named_priors` of the measure; the stated prior is always the first.
     level : float
@@ -139,8 +161,10 @@ def multiverse_table(
         data, ``tau2_method interval prediction tau_prior mu_prior estimate lower upper tau p_any_benefit
         p_important_benefit verdict stated level``. ``stated`` marks the main Bayesian analysis. ``verdict`` sets the
         interval against no effect and the threshold: ``important benefit``, ``benefit, perhaps important``, ``benefit,
-        not important``, ``not clear``, ``harm``. ``attrs["left_out"]`` holds combinations that are not defined, with
-        the reason.
+        not important``, ``not clear``, ``harm``; ``benefit`` without a threshold that is a number, and ``above zero``,
+        ``below zero``, ``not clear`` without a direction. Probabilities are those of Bayesian lines; in others, without
+        a direction, or without a threshold, they are not numbers. A choice that does not concern a line is ``-``.
+        ``attrs["left_out"]`` holds combinations that are not defined, with the reason.
 
     References
     ----------
@@ -163,6 +187,9 @@ def multiverse_table(
     left_out: dict[str, str] = {}
     rows: list[dict[str, object]] = []
     for number, variant in enumerate(data):
+        if isinstance(variant.effects, str):
+            left_out[", ".join(f"{key} = {value}" for key, value in variant.choices.items())] = variant.effects
+            continue
         rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
         rows += _bayesian(variant, fit, chosen, tau, level, number == 0, left_out)
     sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
@@ -183,11 +210,14 @@ def _classical(
     variant: Variant, methods: Sequence[Tau2Method] | None, cis: Sequence[CiMethod], rho: float, level: float,
     left_out: dict[str, str],
 ) -> Iterator[dict[str, object]]:  # fmt: skip
-    """Every estimator, interval and prediction formula; a formula that ignores the interval stands once."""
+    """Every estimator, interval and prediction formula; what the formulas make equal stands once."""
     effects = variant.effects
+    assert not isinstance(effects, str)
+    if methods is None:
+        methods = [method for method in defined_methods(effects) if method != "EB"]
     head: dict[str, object] = {"engine": "classical", **variant.choices, "tau_prior": _EMPTY, "mu_prior": _EMPTY,
                                "stated": False}  # fmt: skip
-    for method in defined_methods(effects) if methods is None else methods:
+    for method in methods:
         for place, ci in enumerate(cis):
             try:
                 found = pool_table(effects, (method,), (ci,), level=level, rho=rho)[0]
@@ -200,7 +230,8 @@ def _classical(
             for formula in PI_FORMULAS:
                 limits = found.pi[formula]
                 own = formula in ("normal", "t_km1")
-                if limits is None or (not own and place > 0):
+                repeated = {"wald": "t", "t": "wald"}.get(ci) in cis[:place]
+                if limits is None or (repeated if own else place > 0):
                     continue
                 yield {**line, "interval": ci if own else _EMPTY, "target": "new setting", "prediction": formula,
                        "lower": limits[0], "upper": limits[1]}  # fmt: skip
@@ -210,41 +241,52 @@ def _bayesian(
     variant: Variant, fit: Fit, threshold: Threshold | None, tau: Sequence[NamedPrior] | None, level: float, main: bool,
     left_out: dict[str, str],
 ) -> Iterator[dict[str, object]]:  # fmt: skip
-    stated = fit.model.tau
-    if stated is None:
-        taus: list[NamedPrior] = []
-    else:
+    effects, stated = variant.effects, fit.model.tau
+    assert not isinstance(effects, str)
+    taus: list[tuple[str, Prior | None]] = [(_EMPTY if stated is None else repr(stated), stated)]
+    if stated is not None:
         if tau is None:
             try:
                 tau = named_priors(fit.effects.measure)[1]
             except ModelError as error:
                 tau = ()
                 left_out["named priors of tau"] = str(error)
-        taus = [NamedPrior(repr(stated), stated, "stated"), *(item for item in tau if item.prior != stated)]
-    for prior, flat in product(taus, (False, True)):
+        taus += [(item.name, item.prior) for item in tau if resolve(item.prior) != resolve(stated)]
+    for (place, (prior_name, prior)), flat in product(enumerate(taus), (False, True)):
         mu = Flat() if flat else fit.model.mu
         if flat and fit.model.mu == mu:
             continue
-        first = main and not flat and prior.prior == stated
+        first = main and not flat and place == 0
         try:
-            model = dataclasses.replace(fit.model, mu=mu, tau=prior.prior)
-            item = fit if first else fit_model(variant.effects, model, outcome=fit.outcome)
+            model = dataclasses.replace(fit.model, mu=mu, tau=prior)
+            item = fit if first else fit_model(effects, model, outcome=fit.outcome)
         except ModelError as error:
-            left_out[f"{mu!r}, {prior.name}"] = str(error)
+            left_out[f"{mu!r}, {prior_name}"] = str(error)
             continue
         table = summarize(item, level=level)
-        chances: dict[str, float] = {}
-        if threshold is not None and item.effects.better is not None:
-            chances = benefit_probabilities(item, threshold)
+        chances = _chances(item, threshold)
         for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new")):
             yield {
                 "engine": "Bayesian", **variant.choices, "tau2_method": _EMPTY, "interval": _EMPTY,
-                "prediction": _EMPTY, "tau_prior": prior.name, "mu_prior": repr(mu), "stated": first, "target": target,
+                "prediction": _EMPTY, "tau_prior": prior_name, "mu_prior": repr(mu), "stated": first, "target": target,
                 "estimate": table.loc[name, "median"], "lower": table.loc[name, "lower"],
-                "upper": table.loc[name, "upper"], "tau": table.loc["tau", "median"],
+                "upper": table.loc[name, "upper"], "tau": table.loc["tau", "median"] if prior is not None else 0.0,
                 "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
                 "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
             }  # fmt: skip
+
+
+def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, float]:
+    """Probabilities of benefit, as far as a direction and a threshold are stated."""
+    if fit.effects.better is None:
+        return {}
+    if threshold is not None:
+        return benefit_probabilities(fit, threshold)
+    upper = direction(fit) > 0
+    return {
+        f"p_any_benefit{end}": float(distribution(fit, name, [0.0], upper=upper)[0])
+        for name, end in (("mu", ""), ("theta_new", "_new"))
+    }
 
 
 def _verdict(lower: float, upper: float, sign: int, distance: float | None) -> str:
@@ -302,7 +344,8 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
             same = np.ones(len(part), bool)
             for other in columns[1:]:
                 if other != choice:
-                    same &= (part[other] == first[other]).to_numpy()
+                    # a choice that does not concern a line cannot differ there
+                    same &= part[other].isin([first[other], _EMPTY]).to_numpy()
             means = part.groupby(choice)["estimate"].mean()
             choices.append(
                 {
