@@ -100,7 +100,7 @@ def _finished(part: Part, told: list[str]) -> Made:
     for fit, name in zip(part.fits, (key, f"{key}.moderated"), strict=False):
         files[f"fits/{name}.nc"] = _netcdf(fit)
     record = outcome_record(part, _figures(key, drawn, not_drawn), {})
-    view = view_of(part, [picture.in_page(key) for picture in drawn if picture.png is not None], ())
+    view = view_of(part, [picture.in_page(key) for picture in drawn if picture.inline is not None], ())
     text = json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     live = live_text(part) if view["live"] else ""
     return Made(part, view, live, text, scale_name(part.pooled.effects.measure), files, told)
@@ -120,6 +120,9 @@ def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_all_start_methods, get_context
 
+    # one thread each: the matrices are small, and threads of several processes would wait for each other
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
     context = get_context(method)
     if method == "forkserver":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import xml.sax.saxutils
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,15 +14,12 @@ import pandas as pd
 from bayesmeta.decision import HONESTY
 from bayesmeta.errors import ModelError
 from bayesmeta.report.gather import Part
-from bayesmeta.report.page import picture_source
 
 if TYPE_CHECKING:
     from bayesmeta.plots import Plot
 
 __all__ = ["Drawn", "draw_part", "tables_of", "word_file"]
 
-#: Dots per inch of pictures inside the page, and colours of their palette: sharp on a screen, small in the file.
-DPI, COLOURS = 115, 48
 #: Trials from which a funnel says something: Cochrane Handbook 13.3.5.4.
 FUNNEL = 10
 #: Of the pictures those that the page shows; its curve of benefit is drawn live.
@@ -29,36 +28,56 @@ IN_PAGE = ("forest", "heterogeneity", "funnel")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture as files and as it stands in the page."""
+    """A picture as files and, where the page shows it, as it stands there."""
 
     name: str
     title: str
     alt: str
     svg: bytes
     pdf: bytes
-    png: bytes | None
-    width: int
-    height: int
+    inline: str | None
 
     def in_page(self, key: str) -> dict[str, Any]:
         """What the page needs of it."""
-        assert self.png is not None
-        return {"src": picture_source(self.png), "title": self.title, "alt": self.alt, "width": self.width,
-                "height": self.height, "svg": f"figures/{key}.{self.name}.svg",
+        return {"markup": self.inline, "title": self.title, "svg": f"figures/{key}.{self.name}.svg",
                 "pdf": f"figures/{key}.{self.name}.pdf"}  # fmt: skip
 
 
-def _small_png(picture: Plot) -> tuple[bytes, int, int]:
-    """Render for the page with a palette: line drawings lose nothing that an eye sees."""
-    from PIL import Image
+_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
+_IDS = re.compile(r'(\bid="|url\(#|href="#)')
 
-    from bayesmeta.plots import plot_bytes
 
-    image = Image.open(io.BytesIO(plot_bytes(picture, "png", dpi=DPI))).convert("RGB")
+def inline_svg(picture: Plot, prefix: str) -> str:
+    """Make a picture that stands inside the page: its text is text, in the font that the page carries.
+
+    Parameters
+    ----------
+    picture : Plot
+    prefix : str
+        Of every id, so that no two pictures of a page share one.
+    """
+    import matplotlib as mpl
+
+    from bayesmeta.plots.picture import drawing
+
     buffer = io.BytesIO()
-    flat = image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    flat.save(buffer, "PNG", compress_level=9)
-    return buffer.getvalue(), image.width, image.height
+    with drawing():
+        mpl.rcParams["svg.fonttype"] = "none"
+        picture.figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue().decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", text, flags=re.DOTALL)
+    # a tenth of a point is finer than a screen shows
+    text = _DECIMALS.sub(lambda match: f"{float(match.group()):.1f}", text)
+    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
+    text = _IDS.sub(lambda match: f"{match.group(1)}{prefix}-", text)
+    head, _, rest = text.partition(">")
+    size = re.search(r'width="([\d.]+)pt"', head)
+    assert size is not None
+    wide = round(float(size.group(1)) * 4 / 3)
+    head = re.sub(r' (?:width|height)="[\d.]+pt"', "", head)
+    label = xml.sax.saxutils.quoteattr(picture.alt)
+    return f'{head} role="img" aria-label={label} style="width:min(100%,{wide}px)">{rest}'
 
 
 def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
@@ -86,10 +105,10 @@ def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
         except ModelError as error:
             not_drawn[name] = str(error)
             continue
-        png, width, height = _small_png(picture) if name in IN_PAGE else (None, 0, 0)
+        inline = inline_svg(picture, f"{part.key}-{name}") if name in IN_PAGE else None
         found.append(
             Drawn(name, picture.title, picture.alt, plots.plot_bytes(picture, "svg"), plots.plot_bytes(picture, "pdf"),
-                  png, width, height)
+                  inline)
         )  # fmt: skip
     return found, not_drawn
 

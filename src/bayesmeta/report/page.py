@@ -23,7 +23,7 @@ from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.sections import read_section
 from bayesmeta.sensitivity import variation_table
 
-__all__ = ["Picture", "live_text", "picture_source", "render_page", "summary_row", "view_of"]
+__all__ = ["Picture", "live_text", "render_page", "summary_row", "view_of"]
 
 Picture = Mapping[str, Any]
 _GROUPS = {"main": "As stated", "prior": "Declared: other priors", "declared": "Declared: other models or data",
@@ -148,7 +148,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     ----------
     part : Part
     pictures : sequence of mapping
-        ``src title alt width height svg pdf``.
+        ``markup title svg pdf``; the markup is SVG that stands in the page.
     blocks : sequence of mapping
         Further tables: ``title heads rows caption texts note``.
     """
@@ -164,7 +164,8 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     grade, why = grade_of(part)
     view: dict[str, Any] = {
         "key": part.key, "label": part.label, "trials": effects.n_trials, "participants": people,
-        "measure_words": kind.label, "better": effects.better, "failed": bool(reasons), "reasons": reasons,
+        "measure_words": kind.label,
+        "measure": effects.measure, "better": effects.better, "failed": bool(reasons), "reasons": reasons,
         "counts": _counts(part),
         "small_k": small_k_note(effects.n_trials), "live": live, "ledger": rows, "row_notes": notes, "source": source,
         "findings": [dict(zip(("rule", "severity", "evidence", "remedy"),
@@ -176,7 +177,10 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     table: Any = summarize(part.pooled)
     effect = _written(part, [float(table.loc["mu", column]) for column in ("median", "lower", "upper")])
     estimates = _estimates(part)
-    hksj = next((row for row in estimates["rows"] if row[0] == "REML + HKSJ"), None)
+    methods: Any = compare_table(effects, part.pooled).set_index("method")
+    hksj = None
+    if "REML + HKSJ" in methods.index and not pd.isna(methods.loc["REML + HKSJ", "estimate"]):
+        hksj = _written(part, [float(methods.loc["REML + HKSJ", column]) for column in ("estimate", "lower", "upper")])
     groups: dict[str, list[dict[str, str]]] = {}
     for entry in posteriors(part):
         groups.setdefault(_GROUPS[entry.kind], []).append({"id": entry.id, "label": entry.label})
@@ -185,7 +189,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     return view | {
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
-        "classical_effect": f"{hksj[1]} ({hksj[2]} to {hksj[3]})" if hksj else "not defined",
+        "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",
         "threshold": "" if threshold is None else f"{threshold:g}",
         "threshold_text": (f"{threshold:g}" if threshold is not None else "a range" if item is not None else "none"),
         "unit_words": effects.unit or kind.label, "slider": slider or (0, 1, 0.01),
@@ -205,9 +209,17 @@ def live_text(part: Part) -> str:
     return text.replace("<", "\\u003c")
 
 
-def picture_source(png: bytes) -> str:
-    """Make an image that stands inside the page."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _fonts() -> str:
+    """The letters of the pictures, so that they are read everywhere with the widths they were laid out with."""
+    folder = resources.files("bayesmeta.plots").joinpath("fonts")
+    faces = []
+    for style, weight in (("Regular", "400"), ("Bold", "700")):
+        data = base64.b64encode(folder.joinpath(f"BayesmetaSans-{style}.ttf").read_bytes()).decode("ascii")
+        faces.append(
+            f'@font-face{{font-family:"Bayesmeta Sans";font-weight:{weight};'
+            f'src:url(data:font/ttf;base64,{data}) format("truetype")}}'
+        )
+    return "".join(faces)
 
 
 def render_page(
@@ -259,7 +271,8 @@ def render_page(
     text = '{"outcomes":{' + ",".join(f"{json.dumps(key)}:{live}" for key, live in lives.items()) + "}}"
     folder = resources.files("bayesmeta.report").joinpath("templates")
     return environment.get_template("page.html").render(
-        title=title, version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
+        fonts=Markup(_fonts()), title=title,
+        version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
         js=Markup(folder.joinpath("page.js").read_text("utf-8")), live=Markup(text), outcomes=views, honesty=HONESTY,
         reportable=not reasons, reasons=list(reasons), methods=methods_text(fits, sections),
         bibliography=bibliography(used_references(fits, sections)), pinned=pinned,
