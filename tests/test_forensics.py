@@ -71,7 +71,7 @@ def rules(frame: pd.DataFrame, **options) -> dict[str, list[str]]:
 
 
 def test_rules_have_names_questions_and_remedies():
-    assert len({rule.name for rule in RULES}) == len(RULES) == 21
+    assert len({rule.name for rule in RULES}) == len(RULES) == 23
     assert all(rule.question.endswith("?") and rule.remedy.endswith(".") for rule in RULES)
 
 
@@ -270,6 +270,19 @@ def test_participants_grow():
 )
 def test_estimates_that_contradict_each_other(cells, rule, word):
     fires(rule, put(5, **cells), word, given=True)
+
+
+def test_estimates_against_their_arms():
+    fires(
+        "estimate v arms",
+        lambda f: put(5, estimate=6.0, mean_t=30.0, mean_c=36.0, ci_low=2.0)(f),
+        "30 and 36",
+        given=True,
+    )
+    arms = clean(6).assign(ci_low_t=lambda f: f["mean_t"] - 2, ci_high_t=lambda f: f["mean_t"] + 2)
+    assert "interval v arm mean" not in rules(arms)
+    arms.loc[5, "ci_low_t"] = arms.loc[5, "mean_t"] + 1
+    assert "row 5 " in rules(arms)["interval v arm mean"][0]
 
 
 def test_ratios_are_centred_on_the_log_scale():

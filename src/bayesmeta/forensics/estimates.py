@@ -117,6 +117,26 @@ def _interval(table: StudyTable) -> Iterator[Hit]:
                 )
 
 
+def _arm_intervals(table: StudyTable) -> Iterator[Hit]:
+    for arm in "tc":
+        mean, low, high = (table.number(f"{stem}_{arm}") for stem in ("mean", "ci_low", "ci_high"))
+        with np.errstate(invalid="ignore"):
+            outside = (mean < low) | (mean > high)
+        for i in np.flatnonzero(outside & np.isfinite(mean + low + high)).tolist():
+            yield Hit(f"{table.place(i)}: mean_{arm} {mean[i]:g} is outside its interval {low[i]:g} to {high[i]:g}")
+
+
+def _difference(table: StudyTable) -> Iterator[Hit]:
+    estimate, low, high, ratio = _columns(table)
+    mean_t, mean_c = table.number("mean_t"), table.number("mean_c")
+    with np.errstate(invalid="ignore"):
+        half = np.where(np.isfinite(high - low), (high - low) / 2, Z95 * table.number("se"))
+        arms = mean_t - mean_c
+        opposite = (estimate * arms < 0) & (np.abs(estimate) > half / 2) & ~np.array(ratio, bool)
+    for i in np.flatnonzero(opposite).tolist():
+        yield Hit(f"{table.place(i)}: the estimate is {estimate[i]:g}, the arms {mean_t[i]:g} and {mean_c[i]:g}")
+
+
 def _statistics(table: StudyTable) -> Iterator[Hit]:
     estimate, low, high, ratio = _columns(table)
     n = table.number("n_t") + table.number("n_c")
@@ -162,6 +182,14 @@ def _range(z: tuple[float, float]) -> str:
 
 
 ESTIMATE_RULES = (
+    Rule(
+        "interval v arm mean", "error", "Does each arm's mean stand in its own interval?",
+        "Check the cells of the arm for a lost minus sign.", _arm_intervals,
+    ),
+    Rule(
+        "estimate v arms", "warning", "Does the estimate point where the arms' means point?",
+        "Check which arm is which, and whether the estimate is treated minus control.", _difference,
+    ),
     Rule("interval v estimate", "warning", "Does the estimate stand in the middle of its interval?",
          "Check for a swapped digit or sign, a ratio taken for a difference, or another number's interval.", _interval),
     Rule("statistics contradict", "warning", "Do SE, interval, t and p say the same?",
