@@ -62,7 +62,7 @@ def numbers(name: str, key: str) -> dict[str, float]:
 
 def test_the_reference_covers_every_preset() -> None:
     assert {key for _, key in CASES} == {OURS.name, *PRESETS}
-    assert len(CASES) == 10 * 9
+    assert len(CASES) == 13 * 9
     # each branch of each rule occurs
     assert {SETS[name]["presets"]["i2_rule"]["common"] for name in SETS} == {True, False}
     assert {SETS[name]["presets"]["iqwig6"]["narrower"] for name in SETS} == {True, False}
@@ -73,6 +73,9 @@ def test_the_reference_covers_every_preset() -> None:
 def test_effect_sizes_are_the_program_s(name: str, key: str) -> None:
     pinned = SETS[name]["presets"][key]
     effects = effects_with(name, preset(key).options)
+    if name in ("empty", "empty_rr") and preset(key).empty == "left_out":
+        # the last two tables hold no event, and nothing but events; escalc(drop00 = TRUE) drops them
+        effects = effects.subset(range(6))
     np.testing.assert_allclose(effects.y, pinned["yi"], rtol=CLOSED, atol=CLOSED)
     np.testing.assert_allclose(effects.se**2, pinned["vi"], rtol=CLOSED)
 
@@ -207,6 +210,25 @@ def test_choices_are_exchanged_one_at_a_time() -> None:
     assert lines["pi_lower"].notna().tolist() == [True] * 6 + [False] * 3
 
 
+def test_trials_that_say_nothing_are_left_out_by_name() -> None:
+    """RevMan, R meta: not in odds and risk ratios, but in risk differences; metafor keeps them with 1/2 added."""
+    effects = effects_with("empty", OURS.options)
+    found = apply_preset(effects, preset("revman5"))
+    assert found.fit.k == 6
+    assert found.notes[0].endswith("no events or nothing but events: trial 7, trial 8")
+    assert apply_preset(effects, preset("metafor")).fit.k == 8
+    assert apply_preset(effects_with("empty_rd", OURS.options), preset("revman5")).fit.k == 8
+    table = preset_table(effects, preset("revman5")).set_index("choice")
+    assert "trial 7, trial 8" in str(table.loc["trials without events", "note"])
+    assert table.loc["zero cells", "estimate"] == table.loc["bayesmeta", "estimate"]
+    assert table.loc["trials without events", "estimate"] != table.loc["bayesmeta", "estimate"]
+    # the fewest trials are counted among those that stay
+    with pytest.raises(ModelError, match="analysis of 1 trials; it takes 2"):
+        apply_preset(effects.subset([0, 6, 7]), preset("revman5"))
+    with pytest.raises(ModelError, match="analysis of 0 trials"):
+        preset_table(effects.subset([6, 7]), preset("revman5"))
+
+
 def test_effect_sizes_that_cannot_be_computed_again_say_so() -> None:
     effects = effects_with("gibson", OURS.options)
     table = preset_table(effects, preset("revman5")).set_index("choice")
@@ -295,7 +317,7 @@ def test_unknown_names_are_answered_with_the_list() -> None:
 def test_every_preset_has_words_and_a_source(item: Preset) -> None:
     assert item.source
     assert item.label
-    for measure, extra in (("SMD", 2), ("OR", 1), ("HR", 0)):
+    for measure, extra in (("SMD", 2), ("OR", 2), ("RD", 1), ("HR", 0)):
         choices = preset_choices(item, measure)
         assert len(choices) == 5 + extra
         assert all(choices.values())

@@ -1,6 +1,6 @@
 # What other programs print, rebuilt from metafor, base R and the formulas of their manuals, for tests/test_presets.py.
 #   Rscript tests/reference/presets_metafor.R tests/reference/presets_metafor.json
-# Arm data are read from the pinned references beside this file; `zero` and `few` are made up.
+# Arm data are read from the pinned references beside this file; `zero` and `empty` are made up.
 suppressMessages({library(metafor); library(jsonlite)})
 args <- commandArgs(trailingOnly = TRUE)
 folder <- dirname(args[1])
@@ -11,6 +11,7 @@ raw <- function(name, rows = NULL) {
 }
 zero <- data.frame(events_t = c(0, 3, 5, 9, 2, 14), n_t = c(30, 41, 38, 60, 25, 90),
   events_c = c(4, 7, 0, 15, 6, 20), n_c = c(31, 40, 39, 58, 27, 88))
+empty <- rbind(zero, data.frame(events_t = c(0, 12), n_t = c(20, 12), events_c = c(0, 15), n_c = c(24, 15)))
 sets <- list(
   normand = list(measure = "SMD", raw = raw("normand_smd")),
   furukawa = list(measure = "SMD", raw = raw("furukawa_smd")),
@@ -21,13 +22,20 @@ sets <- list(
   hine = list(measure = "OR", raw = raw("hine_or")),
   crins = list(measure = "OR", raw = raw("crins_or")),
   zero = list(measure = "OR", raw = zero),
-  zero_rd = list(measure = "RD", raw = zero))
+  zero_rd = list(measure = "RD", raw = zero),
+  empty = list(measure = "OR", raw = empty),
+  empty_rr = list(measure = "RR", raw = empty),
+  empty_rd = list(measure = "RD", raw = empty))
 
 # effect sizes as each program makes them: yi and vi
 sizes <- function(set, preset) {
   d <- set$raw
   if (set$measure != "SMD") {
-    e <- escalc(measure = set$measure, ai = d$events_t, n1i = d$n_t, ci = d$events_c, n2i = d$n_c, add = 1/2, to = "only0")
+    # RevMan and R meta leave out trials without events, and with nothing else, from odds and risk ratios
+    keeps <- preset %in% c("bayesmeta", "metafor", "stata") || set$measure == "RD"
+    e <- escalc(measure = set$measure, ai = d$events_t, n1i = d$n_t, ci = d$events_c, n2i = d$n_c, add = 1/2, to = "only0",
+      drop00 = !keeps)
+    e <- e[!is.na(e$yi), ]
     return(list(yi = as.vector(e$yi), vi = as.vector(e$vi)))
   }
   if (preset %in% c("metafor", "bayesmeta", "iqwig6", "iqwig8", "meta")) {

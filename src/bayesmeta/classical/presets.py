@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bayesmeta.classical.intervals import CiMethod
 from bayesmeta.classical.pooling import ClassicalFit, pool_table
@@ -50,6 +52,7 @@ _VARIANCES = {
 _J = {"exact": "exact (gamma functions)", "approx": "1 - 3/(4 df - 1)"}
 _ZEROS = {"half": "1/2 added to all cells of tables with a zero", "half_all": "1/2 added to every table",
           "treatment_arm": "by the size of the other arm", "none": "nothing added"}  # fmt: skip
+_EMPTY = {"kept": "kept, corrected like other zero cells", "left_out": "left out"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Preset:
         Variance and small-sample factor of standardised mean differences.
     zero : str
         What is done about zero cells.
+    empty : {"kept", "left_out"}
+        Trials without events in both arms, or with nothing but events, where the measure is an odds or a risk ratio.
     common_up_to_i2 : float or None
         A rule that chooses the model by the data: a common effect where I2 is at most this, in percent.
     fewest : int
@@ -93,6 +98,7 @@ class Preset:
     vtype: str = "LS"
     j: str = "exact"
     zero: str = "half"
+    empty: Literal["kept", "left_out"] = "kept"
     common_up_to_i2: float | None = None
     fewest: int = 2
     source: str = ""
@@ -122,7 +128,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         item.name: item
         for item in (
             Preset(
-                "revman5", "Review Manager 5", "DL", "wald", None, "q", "RevMan", "approx", "half",
+                "revman5", "Review Manager 5", "DL", "wald", None, "q", "RevMan", "approx", "half", "left_out",
                 source="R package meta, settings.meta(\"RevMan5\"); Deeks & Higgins, Statistical algorithms in "
                 "RevMan 5",
                 remark="For counts RevMan 5 centres Q at the Mantel-Haenszel estimate; here Q is the inverse-variance "
@@ -130,6 +136,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
             Preset(
                 "revman2025", "RevMan (2025)", "REML", "hksj", "t_km1", "tau2", "RevMan", "approx", "half",
+                "left_out",
                 source="Cochrane, Random-effects meta-analysis methods for intervention reviews (May 2024 and January "
                 "2025 updates)",
                 unverified=("degrees of freedom of the prediction interval",),
@@ -139,16 +146,17 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 "stata", "Stata meta", "REML", "wald", "hts_t_km2", "tau2", "LS", "approx", "half",
                 source="Stata manual, [META] meta esize and meta summarize; Higgins 2009, "
                 "doi:10.1111/j.1467-985X.2008.00552.x",
-                unverified=("small-sample factor and variance of Hedges' g",),
+                unverified=("small-sample factor and variance of Hedges' g", "trials without events in both arms"),
                 remark="The prediction interval is printed on request.",
             ),
             Preset(
-                "iqwig6", "IQWiG, General Methods 6", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half",
+                "iqwig6", "IQWiG, General Methods 6", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half", "left_out",
                 source="R package meta, settings.meta(\"IQWiG6\")",
                 unverified=("variance of Hedges' g: that of R meta",),
             ),
             Preset(
-                "iqwig8", "IQWiG, General Methods 8", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half", fewest=5,
+                "iqwig8", "IQWiG, General Methods 8", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half", "left_out",
+                fewest=5,
                 source="Lilienthal 2024, doi:10.1002/jrsm.1685; summary of the Methods, version 8.0",
                 unverified=("numbers of the empirical priors of tau", "that five or more trials are treated as in "
                             "version 6"),
@@ -160,14 +168,16 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 source="metafor 5.1.12, rma() and escalc() with their defaults; doi:10.18637/jss.v036.i03",
             ),
             Preset(
-                "meta", "R meta", "REML", "wald", "v_t_km1", "q", "UB", "exact", "half",
+                "meta", "R meta", "REML", "wald", "v_t_km1", "q", "UB", "exact", "half", "left_out",
                 source="R package meta, settings.meta(\"print\"): method.tau REML, method.random.ci classic, "
                 "method.predict V, method.I2 Q, exact.smd TRUE; Balduzzi 2019, doi:10.1136/ebmental-2019-300117",
                 unverified=("variance of Hedges' g: White & Thomas 2005, the unbiased form",),
+                remark="In risk ratios R meta adds 1/2, not 1, to the size of an arm of a table with a zero, unless "
+                "RR.Cochrane is set; here it is 1.",
             ),
             Preset(
                 "i2_rule", "fixed effect if I2 <= 50 %, else random effects", "DL", "wald", None, "q", "RevMan",
-                "approx", "half", common_up_to_i2=50.0,
+                "approx", "half", "left_out", common_up_to_i2=50.0,
                 source="a rule of many published reviews; discouraged by the Cochrane Handbook, section 10.10.4.1",
                 remark=_RULE,
             ),
@@ -211,6 +221,8 @@ def preset_choices(item: Preset, measure: str) -> dict[str, str]:
         found["variance of g"] = _VARIANCES[item.vtype]
     if measure in ("OR", "RR", "RD"):
         found["zero cells"] = _ZEROS[item.zero]
+    if measure in ("OR", "RR"):
+        found["trials without events"] = _EMPTY[item.empty]
     found["heterogeneity variance"] = _METHODS[item.method]
     found["model"] = (
         "random effects" if item.common_up_to_i2 is None else
@@ -267,12 +279,17 @@ def apply_preset(effects: Effects, item: Preset, *, level: float = 0.95, rho: fl
     >>> apply_preset(trials, preset("i2_rule")).notes
     ('I2 = 37.9 % <= 50 %: the rule took a common effect',)
     """
-    if effects.n_trials < item.fewest:
-        raise ModelError(
-            f"{item.label}: no random-effects analysis of {effects.n_trials} trials; it takes {item.fewest}. "
-            f"{item.remark}"
-        )
     notes: list[str] = []
+    kept = _informative(effects) if item.empty == "left_out" else np.ones(effects.k, bool)
+    trials = len({effects.study[row] for row in np.flatnonzero(kept)})
+    if trials < item.fewest:
+        raise ModelError(
+            f"{item.label}: no random-effects analysis of {trials} trials; it takes {item.fewest}. {item.remark}"
+        )
+    if not kept.all():
+        names = ", ".join(effects.label[row] for row in np.flatnonzero(~kept))
+        notes.append(f"left out, because both arms have no events or nothing but events: {names}")
+        effects = effects.subset(kept)
     wanted: CiMethod = item.ci if item.ci != "iqwig6" else "hksj"
     found = pool_table(effects, (item.method,), (wanted,), level=level, rho=rho)[0]
     if item.ci == "iqwig6":
@@ -296,6 +313,15 @@ def apply_preset(effects: Effects, item: Preset, *, level: float = 0.95, rho: fl
         limits = found.pi[item.pi]
     lower, upper = (None, None) if limits is None else limits
     return PresetFit(found, i2, lower, upper, tuple(notes))
+
+
+def _informative(effects: Effects) -> NDArray[np.bool_]:
+    """Rows that say something of an odds or a risk ratio: all but those without events, or without anything else."""
+    if effects.counts is None or effects.measure not in ("OR", "RR"):
+        return np.ones(effects.k, bool)
+    events, n = effects.counts[:, [0, 2]], effects.counts[:, [1, 3]]
+    found: NDArray[np.bool_] = ~((events == 0).all(axis=1) | (events == n).all(axis=1))
+    return found
 
 
 def preset_table(
@@ -349,6 +375,7 @@ def preset_table(
     }
     steps: dict[str, dict[str, Any]] = {
         **sizes,
+        "trials without events": {"empty": item.empty},
         "heterogeneity variance": {"method": item.method},
         "model": {"common_up_to_i2": item.common_up_to_i2, "i2": now.i2 if item.common_up_to_i2 is None else "q"},
         "interval": {"ci": item.ci},
