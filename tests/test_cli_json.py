@@ -34,6 +34,7 @@ SCHEMAS = [
     "columns",
     "compare",
     "fit",
+    "forensics",
     "joint",
     "plot",
     "pool",

@@ -279,7 +279,10 @@ def check(path: Path | None, pinned: bool, schema: bool, measure: str | None, co
     if pinned:
         say(f"pinned: sha256 = {pin(path)}")
     protocol = bm.read_protocol(path)
-    found = readings(protocol, chosen(protocol, []), variations=True)
+    from bayesmeta_cli.forensics import examined
+
+    read = readings(protocol, chosen(protocol, []), variations=True)
+    found = {key: (examined(reading), told) for key, (reading, told) in read.items()}
     moderated = {key: moderated_model(protocol.outcomes[key], reading.effects)[1]
                  for key, (reading, _) in found.items()}  # fmt: skip
     labels = {key: protocol.outcomes[key].label for key in found}
@@ -312,8 +315,11 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
             return
         effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), name=path.stem)
     from bayesmeta.studies import Reading
+    from bayesmeta_cli.forensics import examined
 
-    reading = Reading(effects, path.name, frame.attrs["sha256"], tuple(int(row) for row in frame.index), frame)
+    reading = examined(
+        Reading(effects, path.name, frame.attrs["sha256"], tuple(int(row) for row in frame.index), frame)
+    )
     key = path.stem
     _show_checks({key: (reading, tuple(told))}, {key: key}, {key: ""}, rows, "", json, csv)
 

@@ -303,6 +303,24 @@ def multiverse(
 
 
 @app.command()
+def forensics(
+    path: Annotated[Path | None, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")] = None,
+    column: Columns = None,
+    grain: Annotated[
+        str | None, typer.Option("--grain", metavar="X", help="Smallest step of one participant's score, for GRIM.")
+    ] = None,
+    bounds: Annotated[str | None, typer.Option("--bounds", metavar="LOW,HIGH", help="Ends of the scale.")] = None,
+    rules: Annotated[bool, typer.Option("--rules", help="List the rules and exit.")] = False,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """What is improbable or impossible in a table: standard errors as SDs, flipped signs, arms used twice, and more."""
+    from bayesmeta_cli import forensics as commands
+
+    commands.forensics(path, column or [], grain, bounds, rules, json, csv)
+
+
+@app.command()
 def forest(
     path: Source,
     output: Output,

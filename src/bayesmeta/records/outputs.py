@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayesmeta.agreement import agreement_table
 from bayesmeta.decision import HONESTY, benefit_sentence, benefit_table
+from bayesmeta.errors import Finding
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, comparable, compare_coefficients, compare_table, contrast_table, study_table
 from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
@@ -36,7 +37,9 @@ __all__ = [
     "benefit_record",
     "check_record",
     "compare_record",
+    "finding_rows",
     "fit_record",
+    "forensics_record",
     "joint_record",
     "pool_record",
     "ppc_record",
@@ -320,6 +323,27 @@ def profiles_record(
     }
 
 
+def finding_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings of rules as plain rows."""
+    return [
+        {"rule": item.rule, "severity": item.severity, "evidence": item.evidence, "remedy": item.remedy}
+        for item in findings
+    ]
+
+
+def forensics_record(
+    source: str, sha256: str, rows: int, findings: Sequence[Finding], *, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What rules found in a table."""
+    return {
+        **head(None, warnings=warnings),
+        "source": source,
+        "data_sha256": sha256,
+        "rows": rows,
+        "findings": finding_rows(findings),
+    }
+
+
 def check_record(
     reading: Reading, name: str, *, label: str | None = None, moderated: str = "", warnings: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -357,8 +381,5 @@ def check_record(
             kind: [{"row": item.row, "study": item.study, "reason": item.reason} for item in getattr(reading, kind)]
             for kind in ("excluded", "assumed", "turned")
         },
-        "findings": [
-            {"rule": item.rule, "severity": item.severity, "evidence": item.evidence, "remedy": item.remedy}
-            for item in reading.findings
-        ],
+        "findings": finding_rows(reading.findings),
     }

@@ -15,7 +15,7 @@ from bayesmeta.grade import grade_table
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import summarize
-from bayesmeta.records import bench_record, check_record, fit_record, plain, scale_name, table_records
+from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
 from bayesmeta.report.forms import shipped_form
 from bayesmeta.sensitivity import variation_table
 
@@ -176,8 +176,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
         "sections": bench_record(part.pooled, part.key, part.bench)["sections"],
         "grade": [] if grade is None else table_records(grade),
         "grade_not_done": why,
-        "findings": [plain({"rule": f.rule, "severity": f.severity, "evidence": f.evidence, "remedy": f.remedy})
-                     for f in part.findings],
+        "findings": finding_rows(part.findings),
         "ledger": [] if checked is None else checked["rows"],
         **extra,
         "posteriors": live_record(part)["analyses"],

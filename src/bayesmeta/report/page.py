@@ -15,7 +15,7 @@ from bayesmeta.decision import HONESTY, benefit_sentence, percent
 from bayesmeta.digits import number, ratios, together
 from bayesmeta.measures import measure
 from bayesmeta.posterior import compare_table, summarize
-from bayesmeta.records import small_k_note, unreportable
+from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import shipped_form, shipped_probability
 from bayesmeta.report.gather import MAIN, Part, grade_of, live_record, natural_range, posteriors, stated_threshold
@@ -168,8 +168,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
         "measure": effects.measure, "better": effects.better, "failed": bool(reasons), "reasons": reasons,
         "counts": _counts(part),
         "small_k": small_k_note(effects.n_trials), "live": live, "ledger": rows, "row_notes": notes, "source": source,
-        "findings": [dict(zip(("rule", "severity", "evidence", "remedy"),
-                              (f.rule, f.severity, f.evidence, f.remedy), strict=True)) for f in part.findings],
+        "findings": finding_rows(part.findings),
         "grade": [] if grade is None else grade.to_dict("records"), "grade_not_done": why,
     }  # fmt: skip
     if reasons:
