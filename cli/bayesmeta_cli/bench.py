@@ -262,9 +262,20 @@ def presets(path: Path, names: Sequence[str], asked: str, json: bool, csv: bool)
     not_done: dict[str, str] = {}
     for analysis in analyses:
         try:
-            tables[analysis.key] = bm.classical.preset_table(
-                analysis.pooled.effects, item, recompute_of(protocol, analysis.key), rho=analysis.pooled.model.rho
-            )
+            stated = protocol.outcomes[analysis.key].measure_options
+            again = recompute_of(protocol, analysis.key)
+
+            def recompute(
+                options: Mapping[str, Any], stated: Mapping[str, Any] = stated, again: Recompute = again
+            ) -> bm.Effects:
+                return again({**stated, **options})
+
+            ours = bm.classical.OURS.options
+            effects = analysis.pooled.effects
+            # the first line is ours, whatever effect sizes the protocol asks for
+            if any(stated.get(name, value) != value for name, value in ours.items()):
+                effects = recompute(ours)
+            tables[analysis.key] = bm.classical.preset_table(effects, item, recompute, rho=analysis.pooled.model.rho)
         except bm.ModelError as error:
             not_done[analysis.key] = str(error)
     if not tables:
