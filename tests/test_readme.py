@@ -1,4 +1,4 @@
-"""The README's commands and its Python session, run as they stand there."""
+"""The commands and the Python session of the README, and the commands of docs, run as they stand there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 from references import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", TEXT, flags=re.DOTALL)
+DOCS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sensitivity.md",)]
+CONSOLE = [
+    block for text in (TEXT, *DOCS) for block in re.findall(r"```console\n\$ (.*?)\n(.*?)```", text, flags=re.DOTALL)
+]
 SESSIONS = re.findall(r"```pycon\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
