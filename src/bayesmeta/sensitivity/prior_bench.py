@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
 
 from bayesmeta.decision import benefit_probabilities, direction
 from bayesmeta.errors import ModelError
 from bayesmeta.inference import fit as fit_model
+from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, summarize
@@ -21,6 +26,8 @@ from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Pri
 from bayesmeta.quantities import marginal
 from bayesmeta.result import Fit
 from bayesmeta.sensitivity.tipping import prior_probability, probit_rule
+
+FloatArray = NDArray[np.float64]
 
 __all__ = ["NamedPrior", "conflict", "named_priors", "prior_bench_table"]
 
@@ -138,15 +145,39 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
     >>> round(conflict(Normal(0, 1), data, "mu"), 4)
     0.05
     """
-    kernel = resolve(prior)
+    return _clash(resolve(prior), _Said(marginal(data, name)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What the data say of a quantity, with its quantiles, which every prior is held against, found once."""
+
+    form: Marginal
+
+    @cached_property
+    def quantiles(self) -> FloatArray:
+        return np.asarray(self.form.quantile(probit_rule(129)[0]), float)
+
+    @cached_property
+    def middle(self) -> float:
+        return float(np.ptp(self.form.quantile(_MIDDLE)))
+
+
+_MIDDLE = np.array([0.25, 0.75])
+
+
+def _clash(kernel: Prior, said: _Said) -> float:
     if not kernel.proper:
         return math.nan
-    form = marginal(data, name)
+    form = said.form
+    if isinstance(kernel, Normal) and isinstance(form, NormalMixture):
+        z = (kernel.mean - form.means) / np.sqrt(kernel.sd**2 + form.sds**2)
+        below = float(form.weights @ special.ndtr(z))
+        return min(1.0, max(0.0, 2 * min(below, 1 - below)))
     p, weights = probit_rule(129)
-    middle = np.array([0.25, 0.75])
     # the narrower of the two is integrated over, by its quantiles, so that the other's distribution function is smooth
-    if float(np.ptp(form.quantile(middle))) < float(np.ptp(np.asarray(kernel.ppf(middle)))):
-        below = float(weights @ (1 - np.asarray(kernel.cdf(form.quantile(p)))))
+    if said.middle < float(np.ptp(np.asarray(kernel.ppf(_MIDDLE)))):
+        below = float(weights @ (1 - np.asarray(kernel.cdf(said.quantiles))))
     else:
         below = float(weights @ form.cdf(np.asarray(kernel.ppf(p), float)))
     return min(1.0, max(0.0, 2 * min(below, 1 - below)))
@@ -213,10 +244,12 @@ def prior_bench_table(
     taus = _with_stated(fit.model.tau, tau)
     main: Any = summarize(fit, level=level).loc["mu"]
     without_tau = _flat_tau(fit)
+    said_of_tau = None if without_tau is None else _Said(marginal(without_tau, "tau"))
     rows = []
     for spread in taus:
-        clash_tau = math.nan if without_tau is None else conflict(spread.prior, without_tau, "tau")
+        clash_tau = math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
         flat_mu = _refit(fit, Flat(), spread.prior)
+        said_of_mu = None if isinstance(flat_mu, str) else _Said(marginal(flat_mu, "mu"))
         for centre in mus:
             stated = centre.prior == fit.model.mu and spread.prior == fit.model.tau
             row: dict[str, object] = {
@@ -229,7 +262,7 @@ def prior_bench_table(
                 continue
             row |= _answers(item, fit, chosen, level, float(main["median"]), float(main["sd"]))
             row |= {
-                "conflict_mu": math.nan if isinstance(flat_mu, str) else conflict(centre.prior, flat_mu, "mu"),
+                "conflict_mu": math.nan if said_of_mu is None else _clash(resolve(centre.prior), said_of_mu),
                 "conflict_tau": clash_tau,
                 "note": "",
             }
