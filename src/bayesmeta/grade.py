@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from bayesmeta.classical import pool
 from bayesmeta.decision import benefit_probabilities, direction, percent
@@ -22,6 +21,7 @@ from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, summarize
 from bayesmeta.sensitivity import inconsistency_table
+from bayesmeta.units import information_size
 
 if TYPE_CHECKING:
     from bayesmeta.result import Fit
@@ -33,34 +33,6 @@ GRADE_COLUMNS = ("domain", "item", "value", "rule", "rationale", "suggestion", "
 ENOUGH = 10
 #: Words of a risk-of-bias column that count as high.
 HIGH = ("high", "high risk", "critical", "serious")
-
-
-def information_size(delta: float, *, alpha: float = 0.05, power: float = 0.80) -> float:
-    """Participants of two equal arms that detect a standardised difference: the optimal information size.
-
-    ``N = 4 (z_{1 - alpha/2} + z_power)^2 / delta^2``.
-
-    Parameters
-    ----------
-    delta : float
-        The difference in standard deviations.
-    alpha, power : float
-        Two-sided error and power.
-
-    References
-    ----------
-    Guyatt GH et al. GRADE guidelines 6. J Clin Epidemiol 2011;64:1283-1293. doi:10.1016/j.jclinepi.2011.01.012
-
-    Examples
-    --------
-    >>> round(information_size(0.2))
-    785
-    """
-    if not (delta > 0 and 0 < alpha < 1 and 0 < power < 1):
-        raise ModelError(f"information size: delta = {delta}, alpha = {alpha}, power = {power}; all are positive, and "
-                         "the last two below 1.")  # fmt: skip
-    z = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
-    return 4 * z * z / (delta * delta)
 
 
 def grade_table(

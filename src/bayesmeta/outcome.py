@@ -32,6 +32,7 @@ from bayesmeta.model import (
     Term,
 )
 from bayesmeta.priors import HalfNormal, Normal, Prior
+from bayesmeta.thresholds import Amount, BaselineRisk, BetaRisk, Better, NaturalUnit, PointsThreshold, Threshold
 
 __all__ = [
     "CATEGORICAL_PRIOR",
@@ -43,13 +44,16 @@ __all__ = [
     "Amount",
     "Assumption",
     "BaselineRisk",
+    "BetaRisk",
     "Better",
+    "Borrow",
     "DataSource",
     "Exclusion",
     "Joint",
     "Moderator",
     "NaturalUnit",
     "Outcome",
+    "PointsThreshold",
     "Protocol",
     "Sampling",
     "Sensitivity",
@@ -58,9 +62,6 @@ __all__ = [
     "coefficient_priors",
     "vary",
 ]
-
-Better = Literal["higher", "lower"]
-Amount = float | tuple[float, float] | Prior
 
 #: Prior of a contrast between two levels of a categorical moderator, on SMD and log-ratio scales.
 CATEGORICAL_PRIOR = Normal(0, 0.5)
@@ -76,43 +77,6 @@ DEFAULT_COEFFICIENT_SOURCE = (
     "default of bayesmeta on SMD and log-ratio scales, a judgement: a contrast between levels normal(0, 0.5), "
     "a slope per stated unit normal(0, 0.25)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The smallest effect that matters, in the direction of benefit and in that of harm.
-
-    Parameters
-    ----------
-    name : str
-        What the threshold is called in tables.
-    benefit, worse : float, (float, float) or Prior
-        As the protocol states them: a positive distance from no effect in the outcome's own direction; for ratio
-        measures the ratio itself (0.75 where lower is better). A pair is a range of threshold values, a prior a
-        distribution over them (of the distance on the analysis scale).
-    benefit_distance, worse_distance : float, (float, float) or Prior
-        The same as a positive distance on the analysis scale (the absolute log ratio for ratio measures).
-    source : str
-        Where the number comes from.
-    kind : {"anchor", "distribution", "convention", "panel"}
-        How it was found.
-    primary : bool
-        Whether it is the one of the headline.
-
-    Examples
-    --------
-    >>> Threshold("MID", 0.5, 0.5, 0.5, 0.5, "Norman 2003", "convention", True).benefit_distance
-    0.5
-    """
-
-    name: str
-    benefit: Amount
-    worse: Amount
-    benefit_distance: Amount
-    worse_distance: Amount
-    source: str
-    kind: Literal["anchor", "distribution", "convention", "panel"]
-    primary: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +116,32 @@ class Moderator:
 
 
 @dataclass(frozen=True, slots=True)
-class NaturalUnit:
-    """A familiar instrument, in whose points a standardised effect is told: ``sd`` is its standard deviation."""
+class Borrow:
+    """Where an outcome with few trials may borrow strength from.
 
-    name: str
-    sd: float
-    sd_source: str
+    Parameters
+    ----------
+    path : Path
+        The protocol whose outcome ``outcome`` is the source.
+    outcome : str
+        Its key there.
+    weight : float
+        Prior probability that the source says nothing about the target.
+    sd : float or None
+        What divides an effect in points to standardise it, where the source is standardised and the target is not.
+    sd_source, reason : str
+        Where ``sd`` comes from; why it is reasonable to borrow.
+    vague : Normal or None
+        What is believed where the source says nothing, on the source's scale; None: unit information.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class BaselineRisk:
-    """A risk without treatment, to which a relative effect is applied."""
-
-    name: str
-    risk: float
-    source: str
+    path: Path
+    outcome: str
+    weight: float = 0.2
+    sd: float | None = None
+    sd_source: str = ""
+    vague: Normal | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +326,7 @@ class Protocol:
     joint: Joint | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     schema: int = 1
+    borrow: Mapping[str, Borrow] = field(default_factory=dict)
 
     def outcome(self, key: str) -> Outcome:
         """Return one outcome by its key.

@@ -28,7 +28,16 @@ from bayesmeta.model import (
     Spline,
     StudentEffects,
 )
-from bayesmeta.outcome import BaselineRisk, Exclusion, Moderator, NaturalUnit, Outcome, Threshold
+from bayesmeta.outcome import (
+    BaselineRisk,
+    BetaRisk,
+    Exclusion,
+    Moderator,
+    NaturalUnit,
+    Outcome,
+    PointsThreshold,
+    Threshold,
+)
 from bayesmeta.priors import Prior, parse
 
 if TYPE_CHECKING:
@@ -40,6 +49,7 @@ _TYPES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         BaselineRisk,
+        BetaRisk,
         Check,
         Coefficient,
         Derivation,
@@ -55,6 +65,7 @@ _TYPES: dict[str, type] = {
         NaturalUnit,
         OutlierEffects,
         Outcome,
+        PointsThreshold,
         Spline,
         Spreads,
         StudentEffects,

@@ -9,12 +9,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from bayesmeta.measures import MEASURES
 from bayesmeta.protocol.values import (
     amount_value,
+    borrowed_prior_value,
     cells_value,
     knots_value,
     measure_value,
     named_value,
     prior_value,
     random_value,
+    risk_value,
     risks_value,
     shift_value,
     where_value,
@@ -41,6 +43,22 @@ _AMOUNT_SCHEMA = {
     ]
 }
 
+_RISK_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        {
+            "type": "object",
+            "required": ["dist", "a", "b"],
+            "additionalProperties": False,
+            "properties": {
+                "dist": {"const": "beta"},
+                "a": {"type": "number", "exclusiveMinimum": 0},
+                "b": {"type": "number", "exclusiveMinimum": 0},
+            },
+        },
+        *_AMOUNT_SCHEMA["anyOf"][1:],
+    ]
+}
 _RANDOM_SCHEMA = {
     "description": "How true effects vary around their mean.",
     "anyOf": [
@@ -74,6 +92,8 @@ _SHIFT_SCHEMA = {
 
 _PriorKey = Annotated[Any, PlainValidator(prior_value), WithJsonSchema(_PRIOR_SCHEMA)]
 _AmountKey = Annotated[Any, PlainValidator(amount_value), WithJsonSchema(_AMOUNT_SCHEMA)]
+_RiskKey = Annotated[Any, PlainValidator(risk_value), WithJsonSchema(_RISK_SCHEMA)]
+_VagueKey = Annotated[Any, PlainValidator(borrowed_prior_value), WithJsonSchema(_PRIOR_SCHEMA)]
 _WhereKey = Annotated[Any, PlainValidator(where_value), WithJsonSchema(_ANY_TABLE)]
 _CellsKey = Annotated[Any, PlainValidator(cells_value), WithJsonSchema(_ANY_TABLE)]
 _RandomKey = Annotated[Any, PlainValidator(random_value), WithJsonSchema(_RANDOM_SCHEMA)]
@@ -193,19 +213,33 @@ class OptionKeys(_Keys):
     form: Literal["pairwise", "pooled"] | None = Field(None, description="how SMDs that share an arm were standardised")
 
 
+class PointsKeys(_Keys):
+    """The smallest difference that matters in the points of an instrument."""
+
+    benefit: _AmountKey
+    worse: _AmountKey = Field(None, description="as benefit, unless stated")
+    source: _Text
+    kind: Literal["anchor", "distribution", "convention", "panel"]
+
+
 class NaturalUnitKeys(_Keys):
     """A familiar instrument."""
 
     name: _Text
-    sd: _Positive
+    sd: _AmountKey = Field(description="a number, a range or a distribution")
     sd_source: _Text
+    sd_se: _Positive | None = Field(None, description="standard error of an sd that is a number")
+    better: Literal["higher", "lower"] | None = Field(
+        None, description="which scores are better, if not as the outcome"
+    )
+    mid: PointsKeys | None = None
 
 
 class RiskKeys(_Keys):
     """A risk without treatment."""
 
     name: _Text
-    risk: Annotated[float, Field(gt=0, lt=1)]
+    risk: _RiskKey
     source: str = ""
 
 
@@ -296,6 +330,20 @@ class BiasKeys(_Keys):
     ensemble: _Text | None = None
 
 
+class BorrowKeys(_Keys):
+    """Where an outcome with few trials may borrow strength from."""
+
+    from_: _Text | None = Field(None, alias="from", description="a protocol, relative to this file")
+    outcome: _Text | None = Field(None, description="the key of its outcome there")
+    weight: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="prior probability that the source says nothing about this outcome"
+    )
+    sd: _Positive | None = Field(None, description="divides an effect in points, where the source is standardised")
+    sd_source: _Text | None = None
+    vague: _VagueKey = Field(None, description="normal, on the source's scale; default unit information")
+    reason: str = ""
+
+
 class ReportKeys(_Keys):
     """What the report prints beside the results."""
 
@@ -321,11 +369,12 @@ class FileKeys(TopKeys):
     classical: ClassicalKeys = ClassicalKeys()
     bias: BiasKeys = BiasKeys()
     joint: JointKeys = JointKeys()
+    borrow: dict[str, BorrowKeys] = Field({}, description="outcome = where it may borrow strength from")
     report: ReportKeys = ReportKeys()
     sampling: SamplingKeys = SamplingKeys()
 
 
-SECTIONS = ("data", "defaults", "outcome", "sensitivity", "classical", "bias", "joint", "report", "sampling")
+SECTIONS = ("data", "defaults", "outcome", "sensitivity", "classical", "bias", "joint", "borrow", "report", "sampling")
 
 
 def protocol_schema() -> dict[str, Any]:
@@ -348,7 +397,12 @@ def protocol_schema() -> dict[str, Any]:
     schema["required"] = ["schema", "title", "data", "outcome"]
     schema["properties"]["schema"] = {"const": SCHEMA, "description": "version of the keys"}
     schema["properties"]["outcome"]["propertyNames"] = {"pattern": "^[a-z][a-z0-9_]*$"}
-    for name, required in {"DataKeys": ["path"], "SensitivityKeys": ["name"], "OutcomeKeys": ["label"]}.items():
+    for name, required in {
+        "DataKeys": ["path"],
+        "SensitivityKeys": ["name"],
+        "OutcomeKeys": ["label"],
+        "BorrowKeys": ["from", "outcome"],
+    }.items():
         schema["$defs"][name]["required"] = required
     moderator = schema["$defs"]["ModeratorKeys"]
     schema["$defs"]["ModeratorKeys"] = {"anyOf": [{"type": "string", "minLength": 1}, moderator]}

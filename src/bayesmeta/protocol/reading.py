@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError
-from bayesmeta.outcome import Assumption, DataSource, Joint, Outcome, Protocol, Sampling, Sensitivity
+from bayesmeta.measures import MEASURES
+from bayesmeta.outcome import Assumption, Borrow, DataSource, Joint, Outcome, Protocol, Sampling, Sensitivity
 from bayesmeta.protocol.faults import Faults, check_section, pick
 from bayesmeta.protocol.keys import (
     SCHEMA,
     SECTIONS,
     AnalysisKeys,
     BiasKeys,
+    BorrowKeys,
     ClassicalKeys,
     DataKeys,
     DefaultKeys,
@@ -135,6 +137,7 @@ def read_protocol(path: str | Path) -> Protocol:
     stated_joint = raw.get("joint")
     joint = None if stated_joint is None else _joint(stated_joint, "joint", merged, faults)
     sensitivities = _sensitivities(raw.get("sensitivity", []), merged, stated_joint, faults)
+    borrow = _borrow(raw.get("borrow", {}), merged, path, faults)
     plain = {
         name: check_section(model, raw.get(name, {}), name, faults)[0].model_dump(exclude_none=True)
         for name, model in (
@@ -165,15 +168,15 @@ def read_protocol(path: str | Path) -> Protocol:
         bias=plain["bias"],
         joint=joint,
         report=plain["report"],
+        borrow=borrow,
     )
 
 
 def _warn_of_unused(raw: Mapping[str, Any], outcomes: Mapping[str, Outcome], path: Path) -> None:
     """Name the keys that are part of the protocol's language but that nothing in this version reads."""
     unused = [f"[{name}]" for name in ("classical", "bias", "report") if raw.get(name)]
-    for name in ("natural_unit", "baseline_risk", "subgroups"):
-        if any(getattr(outcome, name) for outcome in outcomes.values()):
-            unused.append(name)
+    if any(outcome.subgroups for outcome in outcomes.values()):
+        unused.append("subgroups")
     if unused:
         warnings.warn(
             f"{path.name}: {', '.join(unused)}: read and checked, but this version computes nothing from it.",
@@ -241,6 +244,83 @@ def _joint(raw: Any, place: str, merged: Mapping[str, tuple[dict[str, Any], set[
             f"Give a correlation above {least:.3g}.",
         )
     return None if broken else Joint(tuple(names), correlation, 2.0 if keys.eta is None else keys.eta)
+
+
+def _borrow(
+    stated: Any, merged: Mapping[str, tuple[dict[str, Any], set[str]]], path: Path, faults: Faults
+) -> dict[str, Borrow]:
+    """Check where outcomes may borrow strength from: files and outcomes that exist, on a scale that can be matched."""
+    if not isinstance(stated, dict):
+        faults.add("borrow", "it is not a table", "Write [borrow.OUTCOME] and its keys below it.")
+        return {}
+    made: dict[str, Borrow] = {}
+    for key, table in stated.items():
+        place = f"borrow.{key}"
+        keys, _, broken = check_section(BorrowKeys, table, place, faults)
+        before = len(faults.found)
+        if key not in merged:
+            faults.add(place, f"{key!r} is not an outcome", pick(key, merged))
+        for name, value, remedy in (
+            ("from", keys.from_, "Name a protocol, relative to this file."),
+            ("outcome", keys.outcome, "Name the outcome of that protocol to borrow from."),
+        ):
+            if value is None and name not in broken:
+                faults.add(f"{place}.{name}", "the key is missing", remedy)
+        if (keys.sd is None) != (keys.sd_source is None) and not {"sd", "sd_source"} & broken:
+            lacking = "sd" if keys.sd is None else "sd_source"
+            faults.add(f"{place}.{lacking}", "the key is missing", "sd and sd_source go together.")
+        if keys.from_ is not None and keys.outcome is not None and key in merged:
+            _check_source(keys, merged[key][0], place, path, faults)
+        if len(faults.found) == before and not broken:
+            assert keys.from_ is not None
+            assert keys.outcome is not None
+            source = (path.parent / keys.from_).resolve()
+            made[key] = Borrow(
+                source, keys.outcome, keys.weight, keys.sd, keys.sd_source or "", keys.vague, keys.reason
+            )  # fmt: skip
+    return made
+
+
+def _check_source(keys: BorrowKeys, target: Mapping[str, Any], place: str, path: Path, faults: Faults) -> None:
+    """Check the source's file, outcome, measure and direction; its own faults are told when it is read whole."""
+    assert keys.from_ is not None
+    file, root = (path.parent / keys.from_).resolve(), _root(path.parent)
+    if file.suffix.lower() != ".toml" or not file.is_relative_to(root) or not file.is_file():
+        faults.add(
+            f"{place}.from",
+            f"{keys.from_!r} is no protocol inside the project ({root.name})",
+            "Name a file that ends in .toml, relative to this one.",
+        )
+        return
+    raw = _tables(file.read_bytes(), file.name)
+    defaults, outcomes = raw.get("defaults", {}), raw.get("outcome", {})
+    if keys.outcome not in outcomes:
+        faults.add(
+            f"{place}.outcome", f"{keys.outcome!r} is not an outcome of {file.name}", pick(str(keys.outcome), outcomes)
+        )
+        return
+    source = {**defaults, **outcomes[keys.outcome]}
+    ours, theirs = target.get("measure"), source.get("measure")
+    if ours in MEASURES and theirs in MEASURES and ours != theirs:
+        if not (ours == "MD" and theirs in ("SMD", "SMDH")):
+            faults.add(
+                f"{place}.outcome",
+                f"the source is {theirs} and this outcome {ours}",
+                "Borrow between one measure, or from SMD to MD with sd.",
+            )
+        elif keys.sd is None and keys.sd_source is None:
+            faults.add(
+                f"{place}.sd",
+                f"the key is missing: the source is {theirs} and this outcome {ours}",
+                "State the SD that divides an effect in points, with sd_source.",
+            )
+    elif ours == theirs and keys.sd is not None:
+        faults.add(f"{place}.sd", f"source and outcome are both {ours}: nothing is divided", "Remove sd and sd_source.")
+    for side, table in (("this outcome", target), ("the source", source)):
+        if table.get("better") is None:
+            faults.add(
+                place, f"{side} does not say which direction is better", 'Add better = "lower" or "higher" to it.'
+            )
 
 
 _DESCRIPTIVE = ("name", "outcomes", "source", "reason")

@@ -11,10 +11,19 @@ import numpy as np
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import Model
-from bayesmeta.outcome import Amount, BaselineRisk, Exclusion, NaturalUnit, Outcome, Threshold, analysis_model
+from bayesmeta.outcome import (
+    Amount,
+    BaselineRisk,
+    Exclusion,
+    NaturalUnit,
+    Outcome,
+    PointsThreshold,
+    Threshold,
+    analysis_model,
+)
 from bayesmeta.priors import Prior
 from bayesmeta.protocol.faults import Faults, pick
-from bayesmeta.protocol.keys import ExclusionKeys, OutcomeKeys, ThresholdKeys
+from bayesmeta.protocol.keys import ExclusionKeys, NaturalUnitKeys, OutcomeKeys, ThresholdKeys
 from bayesmeta.protocol.parts import (
     At,
     check_parts,
@@ -109,6 +118,15 @@ def _thresholds(
     return tuple(made)
 
 
+def _natural_unit(keys: NaturalUnitKeys | None) -> NaturalUnit | None:
+    if keys is None:
+        return None
+    mid = None
+    if keys.mid is not None:
+        mid = PointsThreshold(keys.mid.benefit, keys.mid.source, keys.mid.kind, keys.mid.worse)
+    return NaturalUnit(keys.name, keys.sd, keys.sd_source, keys.sd_se, keys.better, mid)
+
+
 def exclusions(stated: list[ExclusionKeys]) -> tuple[Exclusion, ...]:
     """Make the nouns of a list of exclusions."""
     return tuple(Exclusion(item.where, item.reason) for item in stated)
@@ -165,6 +183,11 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
     check_parts(keys, broken, at, faults)
     if keys.natural_unit and keys.measure and keys.measure not in _STANDARDISED:
         faults.add(at("natural_unit"), f"a natural unit translates SMD and SMDH, not {keys.measure}", "Remove it.")
+    if keys.natural_unit and keys.natural_unit.sd_se is not None and not isinstance(keys.natural_unit.sd, float):
+        faults.add(
+            f"{at('natural_unit')}.sd_se", "sd is a range or a distribution, which says itself how uncertain it is",
+            "Remove sd_se, or make sd a number.",
+        )  # fmt: skip
     if keys.baseline_risk and keys.measure and keys.measure not in _RISK_MEASURES:
         faults.add(
             at("baseline_risk"),
@@ -214,8 +237,8 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         thresholds=thresholds,
         measure_options=keys.measure_options.model_dump(exclude_none=True),
         exclude=exclusions(keys.exclude),
-        natural_unit=NaturalUnit(**keys.natural_unit.model_dump()) if keys.natural_unit else None,
-        baseline_risk=tuple(BaselineRisk(**item.model_dump()) for item in keys.baseline_risk or ()),
+        natural_unit=_natural_unit(keys.natural_unit),
+        baseline_risk=tuple(BaselineRisk(item.name, item.risk, item.source) for item in keys.baseline_risk or ()),
         engine=keys.engine or "auto",
     )
     if len(faults.found) > before:

@@ -11,13 +11,14 @@ from bayesmeta import priors
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import OutlierEffects, StudentEffects
-from bayesmeta.outcome import Amount
+from bayesmeta.outcome import Amount, BetaRisk
 from bayesmeta.priors import Prior
 
 __all__ = [
     "BrokenRuleError",
     "Stated",
     "amount_value",
+    "borrowed_prior_value",
     "cells_value",
     "is_number",
     "knots_value",
@@ -25,6 +26,7 @@ __all__ = [
     "named_value",
     "prior_value",
     "random_value",
+    "risk_value",
     "risks_value",
     "shift_value",
     "where_value",
@@ -138,6 +140,37 @@ def measure_value(value: Any) -> str:
 def named_value(value: Any) -> Any:
     """Turn a bare name into a table with a name."""
     return {"name": value} if isinstance(value, str) else value
+
+
+_WRITE_A_RISK = (
+    'Write 0.2, { low = 0.1, high = 0.3 }, { dist = "beta", a = 20, b = 80 } (20 events, 80 without), or a prior '
+    "between 0 and 1 such as uniform(0.1, 0.3)."
+)
+
+
+def risk_value(value: Any) -> Amount | BetaRisk:
+    """Read a risk without treatment: a number, a range or a distribution between 0 and 1."""
+    if isinstance(value, dict) and value.get("dist") == "beta":
+        if set(value) != {"dist", "a", "b"} or not all(is_number(value[key]) and value[key] > 0 for key in ("a", "b")):
+            raise BrokenRuleError(f"{value!r} is not a beta distribution with a > 0 and b > 0", _WRITE_A_RISK)
+        return BetaRisk(float(value["a"]), float(value["b"]))
+    try:
+        amount = amount_value(value)
+    except BrokenRuleError as error:
+        raise BrokenRuleError(error.what, _WRITE_A_RISK) from error
+    ends = amount.support if isinstance(amount, Prior) else amount if isinstance(amount, tuple) else (amount, amount)
+    inside = ends[1] <= 1 if isinstance(amount, Prior) else ends[1] < 1
+    if not inside:
+        raise BrokenRuleError(f"{value!r} is not between 0 and 1", _WRITE_A_RISK)
+    return amount
+
+
+def borrowed_prior_value(value: Any) -> Any:
+    """Read what is believed where the source of borrowing says nothing: a normal."""
+    prior = prior_value(value).prior
+    if not isinstance(prior, priors.Normal):
+        raise BrokenRuleError(f"{prior!r} is not a normal", "Write a normal on the source's scale: normal(0, 2).")
+    return prior
 
 
 def risks_value(value: Any) -> Any:
