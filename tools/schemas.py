@@ -15,6 +15,7 @@ import pandas as pd
 
 import bayesmeta as bm
 from bayesmeta.bench import SECTIONS, sensitivity_bench
+from bayesmeta.grade import GRADE_COLUMNS
 from bayesmeta.outcome import analysis_model
 from bayesmeta.records import bench_record, output_schema, preset_record
 
@@ -71,6 +72,66 @@ def rows_schema(rows: list[dict[str, Any]]) -> dict[str, Any]:
     always = [column for column in columns if all(column in row for row in rows)]
     properties = {c: {"type": kinds([row[c] for row in rows if c in row])} for c in columns}
     return {"type": "object", "additionalProperties": False, "required": always, "properties": properties}
+
+
+def _write_report(parts: dict[str, Any], defs: dict[str, Any]) -> None:
+    """Schema of the report's results.json: each outcome is what `fit` prints, with everything the page adds."""
+    fit = output_schema("fit")
+    check = output_schema("check")
+    one = fit["$defs"]["analysis"]
+    text, rows = {"type": "string"}, {"type": "array", "items": {"type": "object"}}
+    numbers = {"type": "array", "items": {"type": "number"}}
+    grid = {"type": "object", "additionalProperties": False, "required": ["x", "cdf", "density"],
+            "properties": dict.fromkeys(("x", "cdf", "density"), numbers)}  # fmt: skip
+    forms = [
+        {"type": "object", "additionalProperties": False, "required": ["form", *keys],
+         "properties": {"form": {"const": form}, **keys}}
+        for form, keys in (("mixture", dict.fromkeys("wmst", numbers)), ("grid", {"mu": grid, "theta_new": grid}),
+                           ("draws", {"mu": numbers, "theta_new": numbers}))
+    ]  # fmt: skip
+    extra = {
+        "declared": rows,
+        "priors_only": {"type": "array", "items": text},
+        "not_done": {"type": "object", "additionalProperties": text},
+        "sections": {"type": "object", "additionalProperties": False, "properties": parts},
+        "grade": {"type": "array", "items": {"type": "object", "additionalProperties": False,
+                                             "required": list(GRADE_COLUMNS),
+                                             "properties": dict.fromkeys(GRADE_COLUMNS, text)}},
+        "grade_not_done": text,
+        "findings": {"type": "array", "items": output_schema("forensics")["$defs"]["finding"]},
+        "ledger": check["$defs"]["analysis"]["properties"]["rows"],
+        "natural_units": rows,
+        "absolute_risks": rows,
+        "next_trial": rows,
+        "posteriors": {"type": "array", "items": {
+            "type": "object", "additionalProperties": False, "required": ["id", "label", "kind", "posterior"],
+            "properties": {"id": text, "label": text,
+                           "kind": {"enum": ["main", "prior", "declared", "level", "engine"]},
+                           "posterior": {"anyOf": forms}}}},
+        "figures": {"type": "object", "additionalProperties": {
+            "type": "object", "additionalProperties": False, "required": ["title", "alt", "svg", "pdf", "not_drawn"],
+            "properties": {key: {"type": ["string", "null"]} for key in ("title", "alt", "svg", "pdf", "not_drawn")}}},
+    }  # fmt: skip
+    outcome = {**one, "required": [*one["required"], *extra], "properties": {**one["properties"], **extra}}
+    heads = {key: one["properties"][key]
+             for key in ("schema_version", "bayesmeta", "level", "interval", "scale", "warnings")}  # fmt: skip
+    hashes = {"type": ["string", "null"]}
+    whole = {
+        **heads, "title": text, "protocol_sha256": text, "data_sha256": hashes, "data_pinned": {"type": "boolean"},
+        "seed": {"type": "integer"}, "reportable": {"type": "boolean"}, "reasons": {"type": "array", "items": text},
+        "methods": text, "references": {"type": "array", "items": text},
+        "outcomes": {"type": "object", "additionalProperties": {"$ref": "#/$defs/outcome"}},
+    }  # fmt: skip
+    others = {**{k: v for k, v in check["$defs"].items() if k != "analysis"},
+              **{k: v for k, v in fit["$defs"].items() if k != "analysis"}}  # fmt: skip
+    assert not set(others) & set(defs), set(others) & set(defs)
+    schema = {
+        "$schema": fit["$schema"], "title": "bayesmeta report: results.json",
+        "description": "Everything that the report shows, at full precision, on the scale of the analysis.",
+        "type": "object", "additionalProperties": False, "required": list(whole), "properties": whole,
+        "$defs": {"outcome": outcome, **others, **defs},
+    }  # fmt: skip
+    (FOLDER / "report.json").write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -147,6 +208,7 @@ def main() -> None:
         {"preset": about, "rows": {"type": "array", "items": {"$ref": "#/$defs/row"}}, "not_done": {"type": "string"}},
         {"row": rows_schema(presets)},
     )  # fmt: skip
+    _write_report(parts, defs)
     sensitivity = output_schema("sensitivity")
     analysis = sensitivity["$defs"]["analysis"]
     keep = {name: part for name, part in parts.items() if name not in ("leave-one-out", "cumulative")}

@@ -162,7 +162,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
     figures : mapping
         By name: files and alt text.
     extra : mapping
-        Further tables by key, each a list of rows.
+        Rows of ``natural_units``, ``absolute_risks`` and ``next_trial``, where there are any.
     """
     grade, why = grade_of(part)
     checked = None if part.reading is None else check_record(part.reading, part.key)
@@ -178,7 +178,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
         "grade_not_done": why,
         "findings": finding_rows(part.findings),
         "ledger": [] if checked is None else checked["rows"],
-        **extra,
+        **{key: extra.get(key, []) for key in ("natural_units", "absolute_risks", "next_trial")},
         "posteriors": live_record(part)["analyses"],
         "figures": plain(figures),
     }  # fmt: skip
