@@ -28,7 +28,7 @@ from bayesmeta.errors import ModelError
 from bayesmeta.outcome import BaselineRisk, NaturalUnit, PointsThreshold
 from bayesmeta.posterior import LEVEL, predict
 from bayesmeta.priors import LogNormal
-from bayesmeta.quantities import distribution
+from bayesmeta.quantities import distribution, marginal
 from bayesmeta.result import Fit
 from bayesmeta.thresholds import Amount
 
@@ -339,16 +339,22 @@ def _points(
     if factor.size == 1:
         return effect * factor[0]
 
+    form = marginal(fit, name)
+
     def below(x: FloatArray) -> FloatArray:
-        return distribution(fit, name, (x[:, None] / factor).ravel()).reshape(x.size, -1) @ weights
+        return form.cdf(x[:, None] / factor) @ weights
 
     # the interval of the effect times the extremes of the factor, widened until it holds the quantiles
     reach = np.abs(effect).max() + np.ptp(effect)
-    centre = factor[int(np.argmax(weights))]
-    high = reach * centre
+    high = reach * factor[int(np.argmax(weights))]
     while not (below(np.array([-high]))[0] < p[0] and below(np.array([high]))[0] > p[-1]):
         high *= 2
-    return invert(below, p, -high, high)
+    x = invert(below, p, -high, high)
+    if not fit.exact:
+        return x
+    # the nodes of the fit are as many as its own summary needed; one step with the settled probability ends it
+    settled = distribution(fit, name, (x[:, None] / factor).ravel()).reshape(x.size, -1) @ weights
+    return x - (settled - p) / (form.density(x[:, None] / factor) @ (weights / factor))
 
 
 def _against(
