@@ -144,8 +144,10 @@
     else { digits = Math.min(2 - Math.floor(Math.log10(largest)), 8); }
     return values.map(function (x) { var text = x.toFixed(digits); return parseFloat(text) === 0 ? text.replace("-", "") : text; });
   }
+  // The lines of declared analyses hold their own numbers: what is put into a section goes past them.
   function put(root, name, text) {
-    root.querySelectorAll('[data-live="' + name + '"]').forEach(function (node) { node.textContent = text; });
+    var inside = root.tagName === "TR" ? "" : ":not(tr[data-analysis] *)";
+    root.querySelectorAll('[data-live="' + name + '"]' + inside).forEach(function (node) { node.textContent = text; });
   }
 
   var SHARES = [0.025, 0.5, 0.975];
@@ -169,7 +171,7 @@
     draw(section, outcome, form, d);
     outcome.analyses.forEach(function (item) {
       var other = chances(outcome, item.posterior, d);
-      var row = section.querySelector('tr[data-analysis="' + item.id + '"]');
+      var row = item.id && section.querySelector('tr[data-analysis="' + item.id + '"]');
       if (row) {
         put(row, "mu.important", percent(other.mu.important));
         put(row, "theta_new.important", percent(other.theta_new.important));

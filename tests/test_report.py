@@ -1,0 +1,316 @@
+"""The guideline report: its files, its numbers, its page.
+
+Authorities: the library, whose numbers must come through bit for bit; the committed schema; HTML's own rules (unique
+ids, one header per column); `bayesmeta benefit --threshold X`, whose printed digits the page must compute by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import html.parser
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesmeta as bm
+from bayesmeta.bench import sensitivity_bench
+from bayesmeta.outcome import analysis_model
+from bayesmeta.records import output_schema
+from bayesmeta.report.forms import shipped_form, shipped_probability
+from bayesmeta.report.gather import MAIN, Part
+from bayesmeta.report.methods import bibliography, methods_text, used_references
+from bayesmeta.report.page import live_text, render_page, summary_row, view_of
+from bayesmeta_cli.main import main
+from references import ROOT
+
+CANCER = ROOT / "models" / "cancer_exercise.toml"
+OUTCOMES = ("fatigue_short", "anxiety_long")
+# a shipped posterior is pruned below 1e-8 and rounded to nine digits
+SHIPPED = 5e-8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("report")
+    arguments = ["report", str(CANCER), "-o", str(place)]
+    for name in OUTCOMES:
+        arguments += ["--outcome", name]
+    assert main(arguments) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads((folder / "results.json").read_text("utf-8"), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "index.html").read_text("utf-8")
+
+
+def fit_of(key: str) -> bm.Fit:
+    protocol = bm.read_protocol(CANCER)
+    outcome = protocol.outcomes[key]
+    return bm.fit(bm.read_effects(protocol, key), analysis_model(outcome), outcome=outcome, seed=protocol.sampling.seed)
+
+
+def part_of(key: str = "anxiety_long", **changes) -> Part:
+    fit = fit_of(key)
+    bench = sensitivity_bench(fit, ["concordance", "small-study"])
+    part = Part(key, fit.outcome.label, fit, None, "no moderators", {MAIN: fit}, (MAIN,), {}, bench)
+    return dataclasses.replace(part, **changes)
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def test_every_file_is_there(folder):
+    assert {item.name for item in folder.iterdir()} == {
+        "index.html", "results.json", "references.bib", "summary-of-findings.docx", "figures", "tables", "fits",
+    }  # fmt: skip
+    for name in OUTCOMES:
+        for kind in ("forest", "heterogeneity", "benefit"):
+            assert (folder / "figures" / f"{name}.{kind}.svg").read_bytes().startswith(b"<?xml")
+            assert (folder / "figures" / f"{name}.{kind}.pdf").read_bytes().startswith(b"%PDF")
+        assert bm.load(folder / "fits" / f"{name}.nc").effects.k == fit_of(name).effects.k
+        assert len(pd.read_csv(folder / "tables" / f"{name}.trials.csv")) == fit_of(name).effects.k
+    # a funnel of three trials says nothing, and is not drawn
+    assert (folder / "figures" / "fatigue_short.funnel.svg").exists()
+    assert not (folder / "figures" / "anxiety_long.funnel.svg").exists()
+
+
+def test_results_keep_to_their_schema(results):
+    validator = jsonschema.Draft202012Validator(output_schema("report"))
+    assert [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(results)] == []
+    assert results["reportable"] is True
+    assert list(results["outcomes"]) == [name for name in bm.read_protocol(CANCER).outcomes if name in OUTCOMES]
+
+
+def test_results_are_the_librarys(results):
+    for name in OUTCOMES:
+        fit, found = fit_of(name), results["outcomes"][name]
+        summary = bm.summarize(fit)
+        for quantity in ("mu", "tau", "theta_new"):
+            for column in ("median", "lower", "upper", "sd"):
+                assert found["bayes"][quantity][column] == summary.loc[quantity, column]
+        assert found["sections"]["concordance"]["rows"][-1]["estimate"] == summary.loc["mu", "median"]
+        assert [row["y"] for row in found["ledger"]] == fit.effects.y.tolist()
+        assert all(row["formula"] for row in found["ledger"])
+        declared = {item.name for item in bm.read_protocol(CANCER).sensitivities_of(name)}
+        assert {row["analysis"] for row in found["declared"]} | set(found["not_done"]) >= declared | {MAIN}
+        assert all(row["panel"] == "" for row in found["grade"])
+
+
+def test_a_shipped_posterior_gives_the_librarys_probabilities(results):
+    for name in OUTCOMES:
+        fit = fit_of(name)
+        form = next(item for item in results["outcomes"][name]["posteriors"] if item["id"] == "main")["posterior"]
+        assert form == shipped_form(fit)
+        for x in np.linspace(-1.2, 0.8, 41):
+            for quantity in ("mu", "theta_new"):
+                expected = bm.probability(fit, quantity, below=float(x))
+                assert shipped_probability(form, quantity, float(x), upper=False) == pytest.approx(
+                    expected, abs=SHIPPED
+                )
+
+
+def test_a_truncated_mean_is_shipped_as_a_grid():
+    effects = bm.Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    fit = bm.fit(effects, bm.Model(bm.Truncated(bm.Normal(0, 1), -10, 0), bm.HalfNormal(0.5)))
+    form = shipped_form(fit)
+    assert form["form"] == "grid"
+    for x in (-0.6, -0.31, -0.2, -0.05, 0.0, 0.3):
+        for quantity in ("mu", "theta_new"):
+            expected = bm.probability(fit, quantity, below=x)
+            # a cubic between 801 points of a smooth distribution; mu has a kink at its bound
+            assert shipped_probability(form, quantity, x, upper=False) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_word_file_has_one_row_per_outcome_and_an_empty_column_for_the_panel(folder):
+    import docx
+
+    document = docx.Document(folder / "summary-of-findings.docx")
+    rows = [[cell.text for cell in row.cells] for row in document.tables[0].rows]
+    assert len(rows) == 1 + len(OUTCOMES)
+    place = rows[0].index("Certainty (panel)")
+    assert [row[place] for row in rows[1:]] == [""] * len(OUTCOMES)
+    assert bm.HONESTY in [paragraph.text for paragraph in document.paragraphs]
+    with zipfile.ZipFile(folder / "summary-of-findings.docx") as archive:
+        assert b"w:tblHeader" in archive.read("word/document.xml")
+    summary = bm.summarize(fit_of("fatigue_short")).loc["mu"]
+    line = next(row for row in rows if row[0].startswith("Fatigue"))
+    assert f"{summary['median']:.3f}" in line[rows[0].index("Effect (95 % credible interval)")]
+
+
+def test_references_follow_from_what_was_run(folder, results):
+    text = (folder / "references.bib").read_text("utf-8")
+    assert set(re.findall(r"^@\w+\{(\w+),", text, flags=re.MULTILINE)) == set(results["references"])
+    # Rhodes 2015 is a declared prior only, and cited where it is the stated one
+    fit = fit_of("anxiety_long")
+    assert "rhodes2015" not in used_references([fit])
+    rhodes = bm.fit(fit.effects, bm.Model(bm.Normal(0, 1), bm.Rhodes2015()))
+    assert "rhodes2015" in used_references([rhodes])
+    assert "rhodes2015" in bibliography(used_references([rhodes]))
+    assert "halfnormal(0.5)" in methods_text([fit])
+    assert "nothing was simulated" in methods_text([fit])
+
+
+# ----------------------------------------------------------------------------------------------------------------- page
+
+
+class Outline(html.parser.HTMLParser):
+    """Tags with their attributes, in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def test_the_page_needs_nothing_else(page):
+    outline = Outline(page)
+    assert not outline.all("link")
+    assert not outline.all("iframe")
+    assert [item for item in outline.all("script") if "src" in item] == []
+    for item in outline.all("img"):
+        assert str(item["src"]).startswith("data:")
+    # links lead to a place in the page or to a file beside it
+    for item in outline.all("a"):
+        assert str(item["href"]).startswith(("#", "figures/"))
+    policy = next(item for item in outline.all("meta") if item.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy["content"])
+    assert "url(http" not in page
+
+
+def test_the_page_is_a_sound_and_accessible_document(page):
+    outline = Outline(page)
+    ids = [item["id"] for _, item in outline.tags if item.get("id")]
+    assert len(ids) == len(set(ids))
+    for item in outline.all("a"):
+        if str(item["href"]).startswith("#"):
+            assert str(item["href"])[1:] in ids
+    assert outline.all("html")[0]["lang"] == "en"
+    assert len(outline.all("h1")) == 1
+    for item in outline.all("th"):
+        assert item.get("scope") in ("col", "row")
+    for item in outline.all("svg"):
+        assert item.get("role") == "img"
+        assert item.get("aria-label") or item.get("aria-labelledby")
+    for name in ("input", "textarea", "select"):
+        for item in outline.all(name):
+            # each is inside a label or names itself
+            assert item.get("aria-label") or item.get("class") in ("threshold", "analysis")
+    assert "@media print" in page
+    assert 'name="viewport"' in page
+
+
+def test_the_page_never_claims_certainty(page):
+    text = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", " ", text)
+    assert re.findall(r"(?<![\d.])(?:100|0)(?:\.0+)? %", text) == []
+    assert re.findall(r"\bnan\b|\bNaN\b|\bNone\b|\bundefined\b", text) == []
+    assert bm.HONESTY.split(".")[0] in text
+
+
+def test_text_from_data_cannot_become_markup():
+    part = part_of(label='<script>alert("x")</script> & Co', notes=("<b>bold</b>",))
+    text = render_page(
+        [part],
+        [view_of(part, (), ())],
+        {part.key: live_text(part)},
+        title="</script><i>",
+        hashes={},
+        pinned=False,
+        seed=1,
+    )
+    assert "<script>alert" not in text
+    assert "<b>bold" not in text
+    assert "</script><i>" not in text
+
+
+def test_a_fit_that_failed_a_check_shows_no_number():
+    fit = fit_of("anxiety_long")
+    failed = dataclasses.replace(fit, checks=(bm.Check("quadrature error", False, 1.0, 1e-8, "Use a smoother prior."),))
+    part = part_of(pooled=failed, declared={MAIN: failed})
+    view = view_of(part, (), ())
+    assert view["failed"]
+    assert not view["live"]
+    row = summary_row(view)
+    assert row["Effect (95 % credible interval)"] == "a check failed"
+    assert row["P(important benefit), mean"] == ""
+    text = render_page([part], [view], {}, title="t", hashes={}, pinned=False, seed=1, reasons=view["reasons"])
+    assert "Not reportable" in text
+    assert f"{bm.summarize(fit).loc['mu', 'median']:.3f}" not in text
+
+
+def test_a_run_that_is_not_reportable_ends_with_five(tmp_path, monkeypatch, capsys):
+    import bayesmeta.inference as inference
+
+    # nothing settles to a limit of zero, so that every check of the exact engine fails
+    monkeypatch.setattr(inference, "TOLERANCE", -1.0)
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    (tmp_path / "models").mkdir()
+    shutil.copy(CANCER, tmp_path / "models")
+    code = main(
+        ["report", str(tmp_path / "models" / CANCER.name), "--outcome", "anxiety_long", "-o", str(tmp_path / "r")]
+    )
+    assert code == 5
+    assert "not reportable: anxiety_long" in capsys.readouterr().err
+    found = json.loads((tmp_path / "r" / "results.json").read_text("utf-8"))
+    assert found["reportable"] is False
+    assert found["reasons"]
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in sorted(folder.rglob("*")) if p.is_file()}  # fmt: skip
+
+
+def test_a_fault_leaves_the_previous_report_untouched(folder, tmp_path, capsys):
+    place = tmp_path / "report"
+    shutil.copytree(folder, place)
+    before = digest(place)
+    broken = tmp_path / "models" / "broken.toml"
+    broken.parent.mkdir()
+    shutil.copytree(ROOT / "data", tmp_path / "data")
+    broken.write_text(CANCER.read_text("utf-8").replace('measure = "SMD"', 'measure = "SMDX"'), "utf-8")
+    assert main(["report", str(broken), "-o", str(place)]) == 3
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines
+    assert all(line.startswith("error: ") for line in lines)
+    assert digest(place) == before
+    assert [item.name for item in place.iterdir() if item.name.startswith(".")] == []
+
+
+def test_a_second_report_takes_the_place_of_the_first(folder, tmp_path):
+    place = tmp_path / "report"
+    shutil.copytree(folder, place)
+    assert main(["report", str(CANCER), "--outcome", "anxiety_long", "-o", str(place)]) == 0
+    names = {path.name.split(".")[0] for path in (place / "fits").iterdir()}
+    assert names == {"anxiety_long"}
+
+
+def test_cite_prints_a_paragraph_and_references(capsys):
+    assert main(["cite", str(CANCER), "--outcome", "anxiety_long"]) == 0
+    out = capsys.readouterr().out
+    assert "Hartung-Knapp" in out
+    assert "@article{roever2020," in out
+    assert max(len(line) for line in out.split("@")[0].splitlines()) <= 80
