@@ -111,6 +111,7 @@ def test_results_are_the_librarys(results):
         declared = {item.name for item in bm.read_protocol(CANCER).sensitivities_of(name)}
         assert {row["analysis"] for row in found["declared"]} | set(found["not_done"]) >= declared | {MAIN}
         assert all(row["panel"] == "" for row in found["grade"])
+        assert {row["size"] for row in found["next_trial"]} == {50, 200, 1000}
 
 
 def test_a_shipped_posterior_gives_the_librarys_probabilities(results):

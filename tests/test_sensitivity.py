@@ -104,7 +104,7 @@ def test_log_predictive_is_a_ratio_of_evidences(rho: float) -> None:
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
 def test_the_p_value_of_a_trial_with_two_rows_is_that_of_their_weighted_mean(rho: float) -> None:
-    """Dense matrices and QUADPACK over tau: weights from the rows' sampling covariance alone, so that they are fixed."""
+    """Dense matrices and QUADPACK over tau; weights are fixed, from the rows' sampling covariance alone."""
     effects, model = three_arms(rho)
     out = np.array([name == "star" for name in effects.study])
     left, rest = effects.subset(out), effects.subset(~out)

@@ -21,6 +21,8 @@ from bayesmeta_cli.files import existing, staged_tree
 from bayesmeta_cli.messages import noted, say, track
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesmeta.report.files import Drawn
     from bayesmeta.report.gather import Part
 
@@ -82,7 +84,8 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
 
 def _finished(part: Part, told: list[str]) -> Made:
     """Put one outcome into words, records and files."""
-    from bayesmeta.records import scale_name
+    from bayesmeta.records import scale_name, table_records
+    from bayesmeta.report.blocks import block_views, extra_tables
     from bayesmeta.report.files import draw_part, tables_of
     from bayesmeta.report.gather import outcome_record
     from bayesmeta.report.page import live_text, view_of
@@ -94,16 +97,25 @@ def _finished(part: Part, told: list[str]) -> Made:
         files[f"figures/{key}.{picture.name}.svg"] = picture.svg
         files[f"figures/{key}.{picture.name}.pdf"] = picture.pdf
     for name, frame in tables_of(part).items():
-        buffer = io.StringIO()
-        frame.to_csv(buffer, index=False, lineterminator="\n")
-        files[f"tables/{key}.{name}.csv"] = buffer.getvalue().encode("utf-8")
+        files[f"tables/{key}.{name}.csv"] = _csv(frame)
     for fit, name in zip(part.fits, (key, f"{key}.moderated"), strict=False):
         files[f"fits/{name}.nc"] = _netcdf(fit)
-    record = outcome_record(part, _figures(key, drawn, not_drawn), {})
-    view = view_of(part, [picture.in_page(key) for picture in drawn if picture.inline is not None], ())
+    extra = extra_tables(part)
+    for name, frame in extra.items():
+        files[f"tables/{key}.{name.replace('_', '-')}.csv"] = _csv(frame)
+    rows = {name: table_records(frame) for name, frame in extra.items()}
+    record = outcome_record(part, _figures(key, drawn, not_drawn), rows)
+    pictures = [picture.in_page(key) for picture in drawn if picture.inline is not None]
+    view = view_of(part, pictures, block_views(extra))
     text = json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     live = live_text(part) if view["live"] else ""
     return Made(part, view, live, text, scale_name(part.pooled.effects.measure), files, told)
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    buffer = io.StringIO()
+    frame.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue().encode("utf-8")
 
 
 def _netcdf(fit: bm.Fit) -> bytes:

@@ -1,0 +1,116 @@
+"""Further tables of an outcome: points of an instrument, absolute risks, and what the next trial would have to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.decision import percent
+from bayesmeta.digits import number
+from bayesmeta.errors import ModelError
+from bayesmeta.nexttrial import next_trial_table
+from bayesmeta.report.gather import Part
+from bayesmeta.units import natural_table, risk_table
+
+__all__ = ["block_views", "extra_tables"]
+
+#: Participants per arm of the planned trials that the report asks about.
+SIZES = (50, 200, 1000)
+_NONE = "no plausible result changes it"
+
+
+def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
+    """Make the tables that these data and this protocol allow, by their key in `results.json`."""
+    outcome = part.pooled.outcome
+    found: dict[str, pd.DataFrame] = {}
+    if outcome is None:
+        return found
+    try:
+        if outcome.natural_unit is not None:
+            found["natural_units"] = natural_table(part.pooled)
+        if outcome.baseline_risk:
+            found["absolute_risks"] = risk_table(part.pooled)
+    except ModelError as error:
+        found["natural_units"] = pd.DataFrame([{"note": str(error)}])
+    if part.pooled.exact and part.pooled.effects.better is not None:
+        found["next_trial"] = next_trial_table(part.pooled, sizes=SIZES)
+    return found
+
+
+def block_views(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Put these tables into cells for the page."""
+    makers = {"natural_units": _natural, "absolute_risks": _risks, "next_trial": _next}
+    return [makers[key](frame) for key, frame in tables.items() if len(frame)]
+
+
+def _texts(values: pd.Series[Any]) -> list[str]:
+    return ["" if pd.isna(value) else str(value) for value in values]
+
+
+def _numbers(frame: pd.DataFrame, *columns: str, decimals: int | None = None) -> list[list[str]]:
+    return [["" if pd.isna(value) else number(float(value), decimals) for value in frame[column]] for column in columns]
+
+
+def _percents(frame: pd.DataFrame, *columns: str) -> list[list[str]]:
+    return [["" if pd.isna(value) else percent(float(value)) for value in frame[column]] for column in columns]
+
+
+def _notes(frame: pd.DataFrame) -> str:
+    return " ".join(dict.fromkeys(f"{text.rstrip('.')}." for text in _texts(frame["note"]) if text))
+
+
+def _intervals(frame: pd.DataFrame, name: str, low: str, high: str) -> list[str]:
+    columns = _numbers(frame, name, low, high)
+    return [f"{m} ({a} to {b})" if m else "" for m, a, b in zip(*columns, strict=True)]
+
+
+def _natural(frame: pd.DataFrame) -> dict[str, Any]:
+    heads = ("target", "SD of the instrument", "points", "MID", "important benefit", "important harm", "MID units")
+    names = [f"{target}, {form}" if form else target
+             for target, form in zip(_texts(frame["target"]), _texts(frame["sd_form"]), strict=True)]  # fmt: skip
+    columns = [
+        names, *_numbers(frame, "sd"), _intervals(frame, "median", "lower", "upper"), *_numbers(frame, "mid"),
+        *_percents(frame, "p_important_benefit", "p_important_harm"),
+        _intervals(frame, "mid_units", "mid_units_lower", "mid_units_upper"),
+    ]  # fmt: skip
+    unit = next(iter(_texts(frame["unit"])), "")
+    sources = "; ".join(dict.fromkeys(text for text in _texts(frame["source"]) if text))
+    return {"title": f"In points of {unit}", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
+            "caption": "The standardised effect times the instrument's SD, with what is not known of it", "texts": (),
+            "note": f"{sources}. {_notes(frame)}".strip()}  # fmt: skip
+
+
+def _risks(frame: pd.DataFrame) -> dict[str, Any]:
+    per = int(frame["per"].iloc[0])
+    heads = ("baseline", "target", f"without, per {per}", "with treatment", "difference", "number needed")
+    names = [f"{name}, {form}" if form else name
+             for name, form in zip(_texts(frame["baseline"]), _texts(frame["form"]), strict=True)]  # fmt: skip
+    columns = [
+        names, _texts(frame["target"]), _intervals(frame, "without", "without_lower", "without_upper"),
+        _intervals(frame, "with_treatment", "with_lower", "with_upper"),
+        _intervals(frame, "difference", "difference_lower", "difference_upper"), _texts(frame["nnt"]),
+    ]  # fmt: skip
+    return {"title": "Absolute risks", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
+            "caption": f"Per {per} people: medians with 95 % intervals", "texts": ("target", "number needed"),
+            "note": _notes(frame)}  # fmt: skip
+
+
+def _next(frame: pd.DataFrame) -> dict[str, Any]:
+    cut = percent(float(frame["cut"].iloc[0]), 0) if pd.notna(frame["cut"].iloc[0]) else ""
+    heads = ("participants per arm", "question", "target", "probability now", "has to show",
+             "chance that it changes the conclusion")  # fmt: skip
+    shown = [
+        _NONE if pd.isna(estimate) or "one in a million" in str(note) else number(float(estimate), 2)
+        for estimate, note in zip(frame["natural"], frame["note"], strict=True)
+    ]  # fmt: skip
+    sizes = ["" if pd.isna(value) else f"{float(value):.0f}" for value in frame["size"]]
+    columns = [sizes, _texts(frame["question"]), _texts(frame["target"]), *_percents(frame, "probability"), shown,
+               *_percents(frame, "p_change")]  # fmt: skip
+    several = np.array(["more than once" in text for text in _texts(frame["note"])])
+    more = " Where a result far beyond would bring it back, the first crossing is shown." if several.any() else ""
+    return {"title": "What the next trial would have to show", "heads": heads,
+            "rows": [list(row) for row in zip(*columns, strict=True)], "texts": ("question", "target", "has to show"),
+            "caption": f"The estimate at which the probability crosses {cut}, confirmed by exact refits; and the "
+            "chance of such a result, predicted from what is known now", "note": f"Two arms of equal size.{more}"}  # fmt: skip
