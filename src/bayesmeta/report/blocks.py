@@ -110,7 +110,15 @@ def _next(frame: pd.DataFrame) -> dict[str, Any]:
                *_percents(frame, "p_change")]  # fmt: skip
     several = np.array(["more than once" in text for text in _texts(frame["note"])])
     more = " Where a result far beyond would bring it back, the first crossing is shown." if several.any() else ""
-    return {"title": "What the next trial would have to show", "heads": heads,
-            "rows": [list(row) for row in zip(*columns, strict=True)], "texts": ("question", "target", "has to show"),
-            "caption": f"The estimate at which the probability crosses {cut}, confirmed by exact refits; and the "
-            "chance of such a result, predicted from what is known now", "note": f"Two arms of equal size.{more}"}  # fmt: skip
+    caption = (
+        f"The estimate at which the probability crosses {cut}, confirmed by exact refits; and the chance of such a "
+        "result, predicted from what is known now"
+    )
+    return {
+        "title": "What the next trial would have to show",
+        "heads": heads,
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "texts": ("question", "target", "has to show"),
+        "caption": caption,
+        "note": f"Two arms of equal size.{more}",
+    }
