@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,12 @@ def read_only(content: dict[Any, Any]) -> Mapping[Any, Any]:
     return MappingProxyType(content)
 
 
+@cache
+def _protocol(path: Path) -> bm.Protocol:
+    """Read a protocol once in a process that makes several outcomes of it."""
+    return bm.read_protocol(path)
+
+
 def make_part(path: Path, key: str, engine: str | None) -> Made:
     """Run everything for one outcome: fits, declared analyses, the bench, forensics, pictures, tables."""
     from bayesmeta.bench import sensitivity_bench
@@ -68,7 +75,7 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
     _share_views()
     told: list[str] = []
     with noted(told):
-        protocol = bm.read_protocol(path)
+        protocol = _protocol(path)
         reading = readings(protocol, [key])[key][0]
         item: Analysis = from_protocol(protocol, [key], engine=engine)[0]
         declared, not_done, priors_only = variations(protocol, item)

@@ -37,6 +37,7 @@ __all__ = [
     "compare_table",
     "contrast_table",
     "heterogeneity_table",
+    "main_quantiles",
     "marginal",
     "predict",
     "probability",
@@ -118,6 +119,29 @@ def summarize(
     frame.insert(5, "level", level)
     frame.insert(6, "interval", interval)
     return _back(frame, [name for name in names if name.startswith(("mu", "theta", "beta"))], fit.effects, scale)
+
+
+def main_quantiles(fit: Fit, *, level: float = LEVEL) -> dict[str, tuple[float, float, float]]:
+    """Lower end, median and upper end of the mean effect, a new setting and tau: what `summarize` says, and no more.
+
+    For tables of hundreds of refits, where moments and frames would take most of the time. The keys are ``mu``,
+    ``theta_new`` and, where there is heterogeneity, ``tau``.
+
+    Examples
+    --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import Flat
+    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
+    >>> round(main_quantiles(fit(effects, Model(mu=Flat(), tau=None)))["mu"][1], 6)
+    -0.16
+    """
+    p = _probabilities(level)
+    found = linear_summary(fit, np.array([fit.design.profile()] * 2), [None, "theta_new"], p).quantiles
+    parts = {name: tuple(float(v) for v in found[i]) for i, name in enumerate(("mu", "theta_new"))}
+    if fit.model.tau is not None:
+        parts["tau"] = tuple(float(v) for v in marginal(fit, "tau").quantile(p))
+    return parts  # type: ignore[return-value]
 
 
 def _summarised(fit: Fit) -> tuple[list[str], FloatArray, list[str | None], list[str]]:

@@ -17,7 +17,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.inference import fit as fit_model
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.posterior import LEVEL, main_quantiles
 from bayesmeta.prior_tables import resolve
 from bayesmeta.priors import Flat, Prior
 from bayesmeta.quantities import distribution
@@ -263,14 +263,14 @@ def _bayesian(
         except ModelError as error:
             left_out[f"{mu!r}, {prior_name}"] = str(error)
             continue
-        table = summarize(item, level=level)
+        table = main_quantiles(item, level=level)
         chances = _chances(item, threshold)
         for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new")):
             yield {
                 "engine": "Bayesian", **variant.choices, "tau2_method": _EMPTY, "interval": _EMPTY,
                 "prediction": _EMPTY, "tau_prior": prior_name, "mu_prior": repr(mu), "stated": first, "target": target,
-                "estimate": table.loc[name, "median"], "lower": table.loc[name, "lower"],
-                "upper": table.loc[name, "upper"], "tau": table.loc["tau", "median"] if prior is not None else 0.0,
+                "estimate": table[name][1], "lower": table[name][0], "upper": table[name][2],
+                "tau": table["tau"][1] if prior is not None else 0.0,
                 "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
                 "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
             }  # fmt: skip

@@ -20,7 +20,7 @@ from bayesmeta.inference import fit as fit_model
 from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.posterior import LEVEL, main_quantiles, summarize
 from bayesmeta.prior_tables import resolve
 from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015
 from bayesmeta.quantities import marginal
@@ -297,12 +297,11 @@ def _flat_tau(fit: Fit) -> Fit | None:
 def _answers(
     item: Fit, main: Fit, threshold: Threshold | None, level: float, centre: float, spread: float
 ) -> dict[str, object]:
-    table: Any = summarize(item, level=level)
+    table = main_quantiles(item, level=level)
     row: dict[str, object] = {
-        "mu": table.loc["mu", "median"], "lower": table.loc["mu", "lower"], "upper": table.loc["mu", "upper"],
-        "tau": table.loc["tau", "median"], "tau_lower": table.loc["tau", "lower"],
-        "tau_upper": table.loc["tau", "upper"], "new_lower": table.loc["theta_new", "lower"],
-        "new_upper": table.loc["theta_new", "upper"],
+        "mu": table["mu"][1], "lower": table["mu"][0], "upper": table["mu"][2], "tau": table["tau"][1],
+        "tau_lower": table["tau"][0], "tau_upper": table["tau"][2], "new_lower": table["theta_new"][0],
+        "new_upper": table["theta_new"][2],
     }  # fmt: skip
     if threshold is not None and item.effects.better is not None:
         row |= benefit_probabilities(item, threshold)
@@ -312,5 +311,5 @@ def _answers(
             row["prior_p_important_new"] = prior_probability(item.model, "theta_new", distance, sign)
     ours, theirs = main.log_evidence, item.log_evidence
     row["log_bayes_factor"] = math.nan if ours is None or theirs is None else theirs - ours
-    row["change"] = (float(table.loc["mu", "median"]) - centre) / spread if math.isfinite(spread) else math.nan
+    row["change"] = (table["mu"][1] - centre) / spread if math.isfinite(spread) else math.nan
     return row
