@@ -25,6 +25,7 @@ RECEIVED = {
     "cancer_exercise_trials": ("1bce16f2e827e54f5eecfb4ca81cad0aac7f13b82aceb52d9ac47d5ba5f2a38c", 152, 44),
     "exercise_depression_10_trials": ("5f8410d3a50935a2ac732469e81696745457692bf9c75dd254af4beff9343a16", 10, 10),
     "hiit_trials": ("c0cf0996c838c174176f9b01d02725e9b1e12994cb73239b66fc85a4f0a539b9", 391, 56),
+    "metastatic_trials": ("c80a6fcae63131e48de9b4d721abc8ca4df42a31ad4f7edef253e3e43e6c9031", 3, 1),
     # printed results of reviews, for audits; the last number counts reviews where a row is a result
     "cipn_published": ("6917d6ce285391df2f6ccb9aa520cf7c601e9ea3bddc8d82e8bc2e3578356e22", 19, 1),
     "cipn_published_trials": ("18e29d8beaf43b43a9c65bdd9d2c03e9fd8ace9c1607e0b3ccbe72837cf9a8c2", 15, 15),

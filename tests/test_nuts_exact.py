@@ -92,6 +92,7 @@ ASKED = [
     ("depression_dose", "moderated", 2, False),
     ("cipn", "pooled", 4, False),
     ("cipn", "moderated", 2, False),
+    ("metastatic", "pooled", 3, False),
 ]
 
 
