@@ -197,7 +197,7 @@ def _standard_error(
         if result.p is None or not 0 < result.p < 1 or y == 0:
             raise ModelError("no interval is printed, and no p value that a standard error follows from.")
         assumptions.append(f"no interval is printed: the standard error is that of p = {result.p:g}, normal")
-        return float(se_from_p(y, result.p)), None
+        return float(se_from_p(y, result.p)[0]), None
     half = (upper - lower) / 2
     bounds = None
     slack = 0.0
@@ -254,6 +254,8 @@ def _spread(
     if share == 0:
         assumptions.append(f"I2 of 0 says that Q was not above {k - 1}, and no more")
         return _Spread(math.sqrt(s2), float(k - 1), True, 0.0)
+    if model == "fixed":
+        unknown.append("the mean that equal weights would give: a fixed effect leans towards the large trials")
     assumptions.append(f"I2 of {result.i2:g} % is an estimate from {k} trials: Q = {(k - 1) / (1 - share):.3g}")
     return _Spread(math.sqrt(s2), (k - 1) / (1 - share), False, math.sqrt(tau2))
 
