@@ -28,6 +28,7 @@ HIIT = ROOT / "models" / "hiit.toml"
 DEPRESSION_CSV = ROOT / "data" / "exercise_depression_10_trials.csv"
 POOLED = ["pool", DEPRESSION_CSV, "--column", "estimate=smd", "--column", "se=sesmd", "--measure", "SMD"]
 SCHEMAS = [
+    "audit",
     "bench",
     "benefit",
     "check",
@@ -42,6 +43,7 @@ SCHEMAS = [
     "preset",
     "profiles",
     "protocol",
+    "reanalyse",
     "run",
     "sensitivity",
 ]

@@ -32,9 +32,11 @@ from bayesmeta.records.outputs import (
     run_record,
 )
 from bayesmeta.records.parts import classical_record, data_notes, unreportable
+from bayesmeta.records.published import audit_record, reanalyse_record
 
 __all__ = [
     "SCHEMA_VERSION",
+    "audit_record",
     "bench_record",
     "benefit_record",
     "check_record",
@@ -55,6 +57,7 @@ __all__ = [
     "ppc_record",
     "preset_record",
     "profiles_record",
+    "reanalyse_record",
     "run_record",
     "scale_name",
     "sensitivity_record",
