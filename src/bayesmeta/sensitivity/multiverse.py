@@ -6,10 +6,11 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bayesmeta.classical import CI_METHODS, PI_FORMULAS, CiMethod, Tau2Method, defined_methods, pool_table
 from bayesmeta.decision import benefit_probabilities, direction
@@ -325,45 +326,56 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
         and how many verdicts occur over its levels with everything else as in the first universe of the engine.
     """
     spread, choices = [], []
-    columns = ["engine", *table.attrs.get("data_choices", ()), *CHOICES[1:]]
-    for (target, engine), part in table.groupby(["target", "engine"], sort=False):
-        for verdict, some in [("all", part), *part.groupby("verdict", sort=False)]:
+    names = [*table.attrs.get("data_choices", ()), *CHOICES[1:]]
+    # whole numbers instead of labels: tables of many universes are grouped dozens of times
+    coded = {name: pd.factorize(table[name]) for name in names}
+    empty = {name: np.flatnonzero(np.asarray(levels) == _EMPTY) for name, (_, levels) in coded.items()}
+    numbers = {name: table[name].to_numpy(float) for name in ("estimate", "lower", "upper")}
+    verdicts, labels = pd.factorize(table["verdict"])
+    verdict_names = [str(label) for label in labels]
+    stated = table["stated"].to_numpy(bool)
+    for key, rows in table.groupby(["target", "engine"], sort=False).indices.items():
+        target, engine = cast("tuple[str, str]", key)
+        estimate, lower, upper = (numbers[name][rows] for name in ("estimate", "lower", "upper"))
+        verdict = verdicts[rows]
+        groups = [("all", np.ones(len(rows), bool)), *((verdict_names[v], verdict == v) for v in pd.unique(verdict))]
+        for name, some in groups:
             spread.append(
                 {
-                    "target": target, "engine": engine, "verdict": verdict, "universes": len(some),
-                    "share": len(some) / len(part), "estimate_min": some["estimate"].min(),
-                    "estimate_median": some["estimate"].median(), "estimate_max": some["estimate"].max(),
-                    "lower_min": some["lower"].min(), "upper_max": some["upper"].max(),
+                    "target": target, "engine": engine, "verdict": name, "universes": int(some.sum()),
+                    "share": float(some.mean()), "estimate_min": float(estimate[some].min()),
+                    "estimate_median": float(np.median(estimate[some])), "estimate_max": float(estimate[some].max()),
+                    "lower_min": float(lower[some].min()), "upper_max": float(upper[some].max()),
                 }
             )  # fmt: skip
-        first = part[part["stated"]].iloc[0] if part["stated"].any() else part.iloc[0]
-        width = (part["upper"] - part["lower"]).clip(lower=1e-300).map(math.log)
-        for choice in columns[1:]:
-            if part[choice].nunique() < 2:
+        first = int(np.argmax(stated[rows]))
+        # a choice that does not concern a line cannot differ there
+        alike = {
+            name: (codes[rows] == codes[rows[first]]) | np.isin(codes[rows], empty[name])
+            for name, (codes, _) in coded.items()
+        }
+        width = np.log(np.maximum(upper - lower, 1e-300))
+        for choice, (codes, _) in coded.items():
+            levels, group = np.unique(codes[rows], return_inverse=True)
+            if len(levels) < 2:
                 continue
-            same = np.ones(len(part), bool)
-            for other in columns[1:]:
-                if other != choice:
-                    # a choice that does not concern a line cannot differ there
-                    same &= part[other].isin([first[other], _EMPTY]).to_numpy()
-            means = part.groupby(choice)["estimate"].mean()
+            same = np.logical_and.reduce([alike[other] for other in names if other != choice])
+            means = np.bincount(group, estimate) / np.bincount(group)
             choices.append(
                 {
-                    "target": target, "engine": engine, "choice": choice, "levels": part[choice].nunique(),
-                    "estimate_share": _eta_squared(part["estimate"], part[choice]),
-                    "width_share": _eta_squared(width, part[choice]),
+                    "target": target, "engine": engine, "choice": choice, "levels": len(levels),
+                    "estimate_share": _eta_squared(estimate, group), "width_share": _eta_squared(width, group),
                     "estimate_range": float(means.max() - means.min()),
-                    "verdicts": part.loc[same, "verdict"].nunique(),
+                    "verdicts": len(np.unique(verdict[same])),
                 }
             )  # fmt: skip
     return pd.DataFrame(spread), pd.DataFrame(choices)
 
 
-def _eta_squared(values: pd.Series[Any], groups: pd.Series[Any]) -> float:
+def _eta_squared(x: NDArray[np.float64], group: NDArray[np.intp]) -> float:
     """Share of the sum of squares that lies between groups; 0 where nothing varies."""
-    x = values.to_numpy(float)
     total = float(np.square(x - x.mean()).sum())
     if not total > 1e-24 * max(1.0, float(np.square(x).sum())):
         return 0.0
-    means = values.groupby(groups.to_numpy()).transform("mean").to_numpy(float)
+    means = (np.bincount(group, x) / np.bincount(group))[group]
     return float(np.square(means - x.mean()).sum() / total)
