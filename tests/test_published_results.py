@@ -17,6 +17,7 @@ from scipy import stats
 
 import bayesmeta as bm
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.plots.published import published_plot
 from bayesmeta.published import (
     TARGETS,
     NotAnalysed,
@@ -494,7 +495,7 @@ def test_moments_that_do_not_exist_are_infinite():
      ("pain score for adults", "generic"), ("", "generic")],
 )  # fmt: skip
 def test_measures_are_found_in_the_words_of_reviews(words, name):
-    found = published_results(pd.DataFrame({"outcome": ["x"], "measure": [words]}))[0]
+    found = published_results(pd.DataFrame({"outcome": ["x"], "measure": [words], "estimate": [0.3]}))[0]
     assert found.measure == name
     assert bool(found.notes) == (name == "generic")
 
@@ -571,3 +572,41 @@ def test_the_real_tables_say_what_each_row_allows():
     whole = next(item for item in other if item.result.label == "fatigue, supervised aerobic")
     assert whole.mu is None
     assert any("whole review" in text for text in whole.rebuilt.notes)
+
+
+# -- the picture -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [180.0, 90.0])
+def test_the_picture_shows_the_numbers_of_the_table(width):
+    results = directed(published_results(read_table(ROOT / "data" / "cipn_published.csv")), "lower")
+    items = reanalyse_all(results, threshold=0.2)
+    picture = published_plot(items, width_mm=width)
+    done = [item for item in items if isinstance(item, Reanalysis)]
+    pd.testing.assert_frame_equal(picture.table, reanalysis_table(items))
+    axes = next(axes for axes in picture.figure.axes if axes.get_label() == "published")
+    lines = {line.get_label(): line for line in axes.lines}
+    low, high = axes.get_xlim()
+    for i, item in enumerate(done):
+        assert lines[f"estimate: {i}"].get_xdata()[0] == item.rebuilt.y
+        assert lines[f"median: {i}"].get_xdata()[0] == pytest.approx(float(item.mu.quantile(0.5)), rel=CLOSED)
+        for name, ends in (
+            ("printed", (item.result.lower, item.result.upper)),
+            ("mean", item.mu.interval()),
+            ("new setting", item.theta_new.interval()),
+        ):
+            assert lines[f"{name}: {i}"].get_xdata() == pytest.approx(ends, rel=CLOSED), name
+        assert low < item.result.lower < item.result.upper < high
+    written = " ".join(text.get_text() for text in picture.figure.texts)
+    assert "quality of life, social" in written
+    assert all(item.result.label in picture.alt for item in done)
+
+
+def test_a_picture_needs_one_measure_and_something_to_draw():
+    smd = PublishedResult("a", "SMD", 0.3, 0.1, 0.5, k=3, i2=0.0)
+    ratio = PublishedResult("b", "RR", 0.8, 0.6, 1.1, k=3, i2=0.0)
+    with pytest.raises(ModelError, match="several measures"):
+        published_plot(reanalyse_all([smd, ratio]))
+    with pytest.raises(ModelError, match="nothing is drawn"):
+        published_plot(reanalyse_all([PublishedResult("c", "SMD")]))
+    assert "0.80 (0.60 to 1.10)" in published_plot(reanalyse_all([ratio])).alt

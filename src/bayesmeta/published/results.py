@@ -255,6 +255,9 @@ def _result(text: dict[str, str], value: dict[str, float], place: str) -> Publis
     if text["scope"] == "review" and k is not None:
         notes.append(f"k = {k:g} is that of the whole review: how many trials are in this result is not printed")
         k = None
+    if number["estimate"] is None:
+        # where there is no effect there is nothing to say of its measure and trials
+        notes = []
     i2 = number["i2"]
     if i2 is not None and not 0 <= i2 < 100:
         notes.append(f"I2 of {i2:g} % cannot be, and is not used")
