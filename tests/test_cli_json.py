@@ -31,6 +31,7 @@ SCHEMAS = [
     "audit",
     "bench",
     "benefit",
+    "borrow",
     "check",
     "columns",
     "compare",
@@ -44,9 +45,11 @@ SCHEMAS = [
     "profiles",
     "protocol",
     "reanalyse",
+    "report",
     "run",
     "sensitivity",
 ]
+METASTATIC = ROOT / "models" / "metastatic.toml"
 HORIZONS, CIPN = ROOT / "models" / "cancer_horizons.toml", ROOT / "models" / "cipn.toml"
 HEAD = ["schema_version", "bayesmeta", "level", "interval", "scale", "warnings"]
 # metafor iterates REML and PM to 1e-10 in tau2, and its closed forms carry 15 digits
@@ -131,6 +134,8 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("bench", ["multiverse", HIIT, "--outcome", "hba1c"]),
         ("preset", ["compare", CANCER, "--preset", "iqwig8"]),
         ("joint", ["joint", CANCER]),
+        ("borrow", ["borrow", METASTATIC]),
+        ("borrow", ["borrow", METASTATIC, "--outcome", "qol", "--weight", "0.5"]),
         ("ppc", ["ppc", DEPRESSION]),
         ("ppc", ["ppc", CIPN, "--outcome", "symptoms_by_duration", "--moderated"]),
         ("profiles", ["profiles", CANCER, "--outcome", "fatigue_short", "--outcome", "qol_short"]),

@@ -57,9 +57,10 @@ def test_shipped_protocols_are_valid_and_fit_the_schema(path):
     assert pickle.loads(pickle.dumps(protocol)) == protocol
 
 
-def test_seven_protocols_ship():
+def test_eight_protocols_ship():
     assert {path.stem for path in MODELS} == {
         "cancer_exercise", "cancer_horizons", "cancer_robust", "cipn", "depression_dose", "exercise_depression", "hiit",
+        "metastatic",
     }  # fmt: skip
 
 

@@ -323,9 +323,14 @@ def _borrow(
         ess_source=effective_size(told, reference),
         ess_prior=effective_size(prior, reference),
         ess_gained=reference**2 * (1 / posterior.sd**2 - 1 / alone.sd**2),
-        conflict_p=2 * float(min(predictive.cdf(y), predictive.sf(y))),
+        conflict_p=_capped(2 * min(predictive.cdf(y), predictive.sf(y))),
         kept_lower=lower, kept_upper=upper, better=better, notes=notes,
     )  # fmt: skip
+
+
+def _capped(p: Any) -> float:
+    """A probability whose sum was rounded above one."""
+    return min(float(p), 1.0)
 
 
 def _log_odds(told: NormalMixture, y: FloatArray, se: float, weight: float, vague: Normal) -> FloatArray:
@@ -405,11 +410,11 @@ def borrowing_probabilities(
     sign, form = (1 if found.better == "higher" else -1), form or found.posterior
     beyond = form.sf if sign > 0 else form.cdf
     worse = form.cdf if sign > 0 else form.sf
-    answer = {"p_any_benefit": float(beyond(0.0)), "p_important_benefit": math.nan, "p_important_harm": math.nan}
+    answer = {"p_any_benefit": _capped(beyond(0.0)), "p_important_benefit": math.nan, "p_important_harm": math.nan}
     if threshold is not None:
         benefit, harm = parts_of(threshold.benefit_distance)[0], parts_of(threshold.worse_distance)[0]
-        answer["p_important_benefit"] = float(benefit.weights @ beyond(sign * benefit.values))
-        answer["p_important_harm"] = float(harm.weights @ worse(-sign * harm.values))
+        answer["p_important_benefit"] = _capped(benefit.weights @ beyond(sign * benefit.values))
+        answer["p_important_harm"] = _capped(harm.weights @ worse(-sign * harm.values))
     return answer
 
 
@@ -511,7 +516,7 @@ def conflict_table(
         rows.append(
             {
                 "y": point, "vague_weight": float(posterior.weights[-1]),
-                "conflict_p": 2 * float(min(predictive.cdf(point), predictive.sf(point))),
+                "conflict_p": _capped(2 * min(predictive.cdf(point), predictive.sf(point))),
                 **_summary(found, posterior, threshold, level),
             }
         )  # fmt: skip

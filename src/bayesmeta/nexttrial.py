@@ -92,7 +92,9 @@ def _updated(nodes: _Nodes, y: FloatArray, se: float, name: str, edge: float, si
     mean = nodes.mean + gain * shift
     # (1 - gain) var without the subtraction
     var = nodes.var * (nodes.spread + se * se) / total + (nodes.spread if name == "theta_new" else 0.0)
-    return np.asarray((weights * special.ndtr((sign * mean - edge) / np.sqrt(var))).sum(axis=1))
+    chances = (weights * special.ndtr((sign * mean - edge) / np.sqrt(var))).sum(axis=1)
+    # the sum of many weights may be rounded above one
+    return np.asarray(np.minimum(chances, 1.0))
 
 
 def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 0.0, target: str = "mu") -> FloatArray:
@@ -332,9 +334,9 @@ def _crossing(q: _Question, now: float) -> dict[str, Any]:
     mass = np.diff(q.predictive.cdf(edges))
     # the sign alternates between roots
     above = (gaps[0] >= 0) ^ (np.arange(mass.size) % 2 == 1)
-    reaches = float(mass[above].sum())
+    reaches = min(float(mass[above].sum()), 1.0)
     found: dict[str, Any] = {"estimate": math.nan, "confirmed": math.nan, "note": "", "p_reaches": reaches,
-                             "p_change": reaches if now < q.cut else float(mass[~above].sum())}  # fmt: skip
+                             "p_change": reaches if now < q.cut else min(float(mass[~above].sum()), 1.0)}  # fmt: skip
     notes = []
     if roots.size == 0:
         best = q.cut + (gaps.max() if now < q.cut else gaps.min())

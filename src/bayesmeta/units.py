@@ -302,7 +302,8 @@ def natural_table(
                 row |= {
                     "unit": chosen.name, "sd": sd.mean, "sd_form": sd.form, "mid_form": "", "target": target,
                     "median": median, "lower": lower, "upper": upper, "level": level, "source": chosen.sd_source,
-                    "p_any_benefit": float(distribution(fit, name, np.zeros(1), upper=sign > 0)[0]), "note": "",
+                    "p_any_benefit": min(float(distribution(fit, name, np.zeros(1), upper=sign > 0)[0]), 1.0),
+                    "note": "",
                 }  # fmt: skip
                 if mid is None or worse is None:
                     row["note"] = "no smallest important difference in points is stated"
@@ -364,14 +365,14 @@ def _against(
     if sd.values.size > 1 and mid.values.size > 1:
         sd, mid, worse = (thinned(part) for part in (sd, mid, worse))
     edges, weights = ratio(mid, sd)
-    important = weights @ distribution(fit, name, sign * edges, upper=sign > 0)
+    important = min(float(weights @ distribution(fit, name, sign * edges, upper=sign > 0)), 1.0)
     harm_edges, harm_weights = ratio(worse, sd)
-    harm = harm_weights @ distribution(fit, name, -sign * harm_edges, upper=sign < 0)
+    harm = min(float(harm_weights @ distribution(fit, name, -sign * harm_edges, upper=sign < 0)), 1.0)
     factor, shares = ratio(sd, mid)
     lower, median, upper = np.sort(sign * _points(fit, name, table, factor, shares, p))
     return {
-        "mid": mid.mean, "mid_form": mid.form, "p_important_benefit": float(important),
-        "p_important_harm": float(harm), "p_trivial": max(0.0, 1.0 - float(important) - float(harm)),
+        "mid": mid.mean, "mid_form": mid.form, "p_important_benefit": important,
+        "p_important_harm": harm, "p_trivial": max(0.0, 1.0 - important - harm),
         "mid_units": median, "mid_units_lower": lower, "mid_units_upper": upper,
     }  # fmt: skip
 
@@ -556,7 +557,7 @@ def _p_difference(fit: Fit, name: str, kind: str, part: Part, sign: int, distanc
     """Probability that the risk difference is at least a distance in the direction of benefit."""
     edge = _effect_at(kind, part.values, part.values + sign * distance)
     edge = np.nan_to_num(edge, posinf=1e9, neginf=-1e9)
-    return float(part.weights @ distribution(fit, name, edge, upper=sign > 0))
+    return min(float(part.weights @ distribution(fit, name, edge, upper=sign > 0)), 1.0)
 
 
 def _number_needed(benefit: FloatArray) -> str:
