@@ -251,6 +251,24 @@ def benefit(
 
 
 @app.command()
+def borrow(
+    path: ProtocolFile,
+    weight: Annotated[
+        str | None,
+        typer.Option("--weight", metavar="W", help="Prior probability that the review says nothing; the protocol's."),
+    ] = None,
+    figure: Figure = None,
+    outcome: OutcomeNames = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """One trial with the prior that a review gives it: alone, together, and when the review is discarded."""
+    from bayesmeta_cli import borrow as commands
+
+    commands.borrow(path, outcome or [], weight, figure, json, csv)
+
+
+@app.command()
 def sensitivity(
     path: ProtocolFile,
     section: Sections = None,
