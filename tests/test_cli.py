@@ -48,6 +48,8 @@ COMMANDS = {
     "influence": ["PROTOCOL|FIT", "--gosh", "--figure", "--outcome", "--fits", "--json", "--csv"],
     "multiverse": ["PROTOCOL", "--figure", "--outcome", "--json", "--csv"],
     "forensics": ["PROTOCOL|CSV", "--column", "--grain", "--bounds", "--rules", "--json", "--csv"],
+    "reanalyse": ["CSV", "--mu", "--tau", "--threshold", "--better", "--outcome", "--figure", "--json", "--csv"],
+    "audit": ["PUBLISHED", "TRIALS", "--strict", "--rules", "--json", "--csv"],
     "report": ["PROTOCOL", "-o", "--outcome", "--engine"],
     "cite": ["PROTOCOL|FIT", "--bibtex", "--outcome", "--fits"],
     "forest": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--subgroup"],

@@ -339,6 +339,48 @@ def forensics(
 
 
 @app.command()
+def reanalyse(
+    path: Annotated[Path, typer.Argument(metavar="CSV", help="Published pooled results, one per row.")],
+    mu: Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help="Of the mean effect, normal.")] = None,
+    tau: Annotated[str | None, typer.Option("--tau", metavar="PRIOR", help="Of tau, proper.")] = None,
+    ref_sd: Annotated[str | None, typer.Option("--ref-sd", metavar="S", help="As in `pool`.")] = None,
+    threshold: Thresholds = None,
+    better: Annotated[
+        list[str] | None,
+        typer.Option("--better", metavar="[OUTCOME=]higher|lower", help="Which direction is benefit; repeatable."),
+    ] = None,
+    outcome: OutcomeNames = None,
+    measure: Measure = None,
+    model: Annotated[str, typer.Option("--model", metavar="random|fixed", help="Where none is stated.")] = "random",
+    column: Columns = None,
+    figure: Figure = None,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Published pooled results again: what estimate, I2 and k leave possible for the mean and for a new setting."""
+    from bayesmeta_cli import published as commands
+
+    commands.reanalyse(path, column or [], mu, tau, ref_sd, threshold, better or [], outcome or [], measure, model,
+                       figure, json, csv)  # fmt: skip
+
+
+@app.command()
+def audit(
+    path: Annotated[Path | None, typer.Argument(metavar="PUBLISHED", help="Published results (.csv).")] = None,
+    trials: Annotated[Path | None, typer.Argument(metavar="TRIALS", help="The review's list of trials (.csv).")] = None,
+    column: Columns = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 where a finding is an error.")] = False,
+    rules: Annotated[bool, typer.Option("--rules", help="List the rules and exit.")] = False,
+    json: Json = False,
+    csv: Csv = False,
+) -> None:
+    """Can these published results be? Intervals, I2, directions, trials and patients counted twice, and more."""
+    from bayesmeta_cli import published as commands
+
+    raise typer.Exit(commands.audit(path, trials, column or [], strict, rules, json, csv))
+
+
+@app.command()
 def forest(
     path: Source,
     output: Output,

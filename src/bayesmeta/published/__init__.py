@@ -1,6 +1,7 @@
 """Published pooled results: read as printed, rebuilt as far as the numbers allow, and analysed again."""
 
 from bayesmeta.published.answers import (
+    NO_THRESHOLD,
     TARGETS,
     NotAnalysed,
     Reanalysis,
@@ -13,6 +14,7 @@ from bayesmeta.published.rebuilding import Reconstruction, reconstruct
 from bayesmeta.published.results import PublishedResult, directed, measures_of, published_results
 
 __all__ = [
+    "NO_THRESHOLD",
     "TARGETS",
     "NotAnalysed",
     "PublishedResult",

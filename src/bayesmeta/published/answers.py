@@ -20,9 +20,11 @@ from bayesmeta.published.rebuilding import Reconstruction, reconstruct
 from bayesmeta.published.results import PooledModel, PublishedResult
 from bayesmeta.thresholds import Better, Threshold
 
-__all__ = ["TARGETS", "NotAnalysed", "Reanalysis", "reanalyse", "reanalyse_all", "reanalysis_table"]
+__all__ = ["NO_THRESHOLD", "TARGETS", "NotAnalysed", "Reanalysis", "reanalyse", "reanalyse_all", "reanalysis_table"]
 
 STATED = "stated"
+_NO_DIRECTION = "which direction is benefit is not stated"
+NO_THRESHOLD = "no threshold is stated"
 #: What is told of every result, in this order.
 TARGETS = ("mean effect, as published", "mean effect", "new setting", "tau")
 _CHANCES = ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm")
@@ -109,16 +111,13 @@ class Reanalysis:
             return "a heterogeneity has no direction"
         if self.better is None:
             return self.result.contradiction or _NO_DIRECTION
-        return "" if self.threshold is not None else "no threshold is stated"
+        return "" if self.threshold is not None else NO_THRESHOLD
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """What cannot be known from what is printed."""
         lacking = () if self.better is not None else (f"benefit: {self.result.contradiction or _NO_DIRECTION}",)
         return (*lacking, *self.rebuilt.unknown)
-
-
-_NO_DIRECTION = "which direction is benefit is not stated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,304 @@
+"""The commands `reanalyse` and `audit`: what published pooled results say, and whether they can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+import bayesmeta as bm
+from bayesmeta.published import (
+    NO_THRESHOLD,
+    TARGETS,
+    NotAnalysed,
+    PublishedResult,
+    Reanalysis,
+    Reconstruction,
+    directed,
+    measures_of,
+    published_results,
+    reanalyse_all,
+    reanalysis_table,
+)
+from bayesmeta_cli.analyses import pairs
+from bayesmeta_cli.commands import show
+from bayesmeta_cli.files import existing, plot_paths
+from bayesmeta_cli.forensics import SEVERITIES, finding_lines
+from bayesmeta_cli.messages import noted, say
+from bayesmeta_cli.render import amount, ratios, table, title, together, wrapped
+
+UNREPORTABLE = 5
+SHOWN = 12
+_ROWS = dict(zip(TARGETS, ("mean, SE as printed", "mean effect", "new setting", "tau"), strict=True))
+_CHANCES = ("p_any_benefit", "p_important_benefit", "p_important_harm")
+_HEADS = ["", "median", "lower", "upper", "any benefit", "important benefit", "important harm"]
+
+
+def _number(text: str | None, option: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: not a number.") from None
+
+
+def _chosen(results: Sequence[PublishedResult], names: Sequence[str], measure: str | None) -> list[PublishedResult]:
+    """Keep the rows of some outcomes, and those of one measure with the rows that have no effect."""
+    known = {name.casefold() for item in results for name in (item.outcome, item.label)}
+    for name in names:
+        if name.casefold() not in known:
+            outcomes = list(dict.fromkeys(item.outcome for item in results))
+            listed = ", ".join(outcomes[:SHOWN]) + (" ..." if len(outcomes) > SHOWN else "")
+            raise bm.DataError(f"there is no outcome {name!r}. Outcomes: {listed}.")
+    wanted = {name.casefold() for name in names}
+    kept = [item for item in results if not wanted or wanted & {item.outcome.casefold(), item.label.casefold()}]
+    if measure is not None:
+        kind = bm.measures.measure(measure).name
+        if kind not in measures_of(kept):
+            raise bm.DataError(f"no effect is a {kind}. Measures: {', '.join(measures_of(kept)) or 'none'}.")
+        kept = [item for item in kept if item.measure == kind]
+    return kept
+
+
+def _turned(results: Sequence[PublishedResult], stated: Sequence[str]) -> tuple[PublishedResult, ...]:
+    """Directions of the command line: one for all, or OUTCOME=higher."""
+    found = tuple(results)
+    for text in sorted(stated, key=lambda item: "=" in item):
+        name, sign, value = text.rpartition("=")
+        if value not in ("higher", "lower") or (sign and not name.strip()):
+            raise typer.BadParameter(f"--better {text}: write higher or lower, or OUTCOME=higher.")
+        way = cast(Any, value)
+        found = directed(found, {name.strip(): way} if sign else way)
+    return found
+
+
+def reanalyse(
+    path: Path, columns: Sequence[str], mu: str | None, tau: str | None, ref_sd: str | None, threshold: str | None,
+    better: Sequence[str], outcomes: Sequence[str], measure: str | None, model: str, figure: Path | None, json: bool,
+    csv: bool,
+) -> None:  # fmt: skip
+    """Analyse published pooled results again and print what they say."""
+    from bayesmeta.records import reanalyse_record
+    from bayesmeta.studies import read_table
+
+    existing(path, ("table",))
+    if model not in ("fixed", "random"):
+        raise typer.BadParameter(f"--model {model}: write fixed or random.")
+    told: list[str] = []
+    with noted(told):
+        frame = read_table(path, columns=pairs(columns, "--column"))
+        results = _turned(_chosen(published_results(frame), outcomes, measure), better)
+    kinds = measures_of(results)
+    given = [name for name, text in (("--mu", mu), ("--tau", tau), ("--ref-sd", ref_sd), ("--threshold", threshold))
+             if text is not None]  # fmt: skip
+    if given and len(kinds) > 1:
+        raise typer.BadParameter(
+            f"{' and '.join(given)}: on one scale, but the results are of several measures ({', '.join(kinds)}). "
+            "Choose one with --measure or --outcome."
+        )
+    items = reanalyse_all(
+        results, None if mu is None else bm.priors.parse(mu), None if tau is None else bm.priors.parse(tau),
+        threshold=_number(threshold, "--threshold"), model=cast(Any, model), ref_sd=_number(ref_sd, "--ref-sd"),
+    )  # fmt: skip
+    if figure is not None:
+        _draw(items, kinds, figure)
+    sha = str(frame.attrs["sha256"])
+    show(
+        json, csv,
+        lambda: [reanalyse_record(item, source=path.name, sha256=sha, warnings=told) for item in items],
+        lambda: reanalysis_table(items), lambda: "\n".join(_text(path.name, items)),
+    )  # fmt: skip
+
+
+def _draw(items: Sequence[Reanalysis | NotAnalysed], kinds: Sequence[str], figure: Path) -> None:
+    """One picture per measure in which something could be analysed."""
+    from bayesmeta.plots import save_plot
+    from bayesmeta.plots.published import published_plot
+
+    found = [kind for kind in kinds if any(isinstance(i, Reanalysis) and i.result.measure == kind for i in items)]
+    if not found:
+        say("not drawn: no result could be analysed")
+        return
+    for kind, path in zip(found, plot_paths(figure, found, "published"), strict=True):
+        # rows without an effect have no measure of their own
+        part = [item for item in items if item.result.measure == kind or item.result.estimate is None]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_plot(published_plot(part), path)
+        say(f"wrote {path}")
+
+
+def _text(source: str, items: Sequence[Reanalysis | NotAnalysed]) -> list[str]:
+    done = [item for item in items if isinstance(item, Reanalysis)]
+    reviews = list(dict.fromkeys(item.result.review for item in items))
+    lines = [title(source)]
+    if len(reviews) == 1 and reviews[0]:
+        lines.append(wrapped(f"{reviews[0]}."))
+    lines += [wrapped(f"{len(done)} of {len(items)} published results could be analysed."), ""]
+    for item in items:
+        lines += [*_block(item, several=len(reviews) > 1), ""]
+    priors = dict.fromkeys(
+        f"Prior of {role}, {item.result.measure}: {prior!r} ({source})."
+        for item in done
+        for role, prior, source in (("mu", item.mu_prior, item.mu_source), ("tau", item.tau_prior, item.tau_source))
+    )
+    lines += [wrapped(text) for text in priors]
+    lines.append(wrapped("Mean effect: with the heterogeneity that I2 and the number of trials leave possible."))
+    for name, words in (("assumptions", "Assumed"), ("unknown", "Cannot be known")):
+        if listed := _listed(items, name):
+            lines += ["", f"{words} (of {len(items)} results):", *listed]
+    return lines
+
+
+# what stands in the lines of each result already
+_IN_LINES = ("I2 of ", "the standard error beyond", "benefit: ")
+
+
+def _listed(items: Sequence[Reanalysis | NotAnalysed], name: str) -> list[str]:
+    """Sentences of all results, each once with its count."""
+    found: dict[str, int] = {}
+    for item in items:
+        for text in _sentences(item, name):
+            if not text.startswith(_IN_LINES):
+                found[text] = found.get(text, 0) + 1
+    return ["- " + wrapped(f"{text} ({count})", "  ")[2:] for text, count in found.items()]
+
+
+def _sentences(item: Reanalysis | NotAnalysed, name: str) -> tuple[str, ...]:
+    of = item if isinstance(item, Reanalysis) and name == "unknown" else item.rebuilt
+    return () if of is None else tuple(getattr(of, name))
+
+
+def _block(item: Reanalysis | NotAnalysed, *, several: bool) -> list[str]:
+    """One result: as printed, as read, analysed again, and what is particular to it."""
+    result, rebuilt = item.result, item.rebuilt
+    review = f" [{result.review}]" if several and result.review else ""
+    lines = [wrapped(f"{result.label}{review} ({result.place.rpartition('.csv ')[2]})")]
+    if result.estimate is not None:
+        lines.append(wrapped(f"Printed: {_printed(result)}.", "  "))
+    if rebuilt is not None:
+        lines.append(wrapped(f"Read: {_read(rebuilt)}.", "  "))
+    notes = list(result.notes if rebuilt is None else rebuilt.notes)
+    if isinstance(item, Reanalysis):
+        lines += _numbers(item)
+        known = dict.fromkeys(item.note(target) for target in TARGETS[:3])
+        notes = [text for text in known if text and text != NO_THRESHOLD] + notes
+    else:
+        lines.append(wrapped(f"Not analysed: {item.reason}", "  "))
+    return lines + [wrapped(f"Note: {text}.", "  ") for text in notes]
+
+
+def _printed(result: PublishedResult) -> str:
+    decimals = None if result.unit is None else max(0, round(-math.log10(result.unit)))
+
+    def text(value: float) -> str:
+        return f"{value:g}" if decimals is None else f"{value:.{decimals}f}"
+
+    parts = [f"{result.measure} {text(cast(float, result.estimate))}"]
+    if result.lower is not None and result.upper is not None:
+        parts[0] += f" [{text(result.lower)}, {text(result.upper)}]"
+    if result.lower is None and result.p is not None:
+        parts[0] += f", p = {result.p:g}"
+    parts.append("k not printed" if result.k is None else f"k = {result.k}")
+    parts.append("I2 not printed" if result.i2 is None else f"I2 {result.i2:g} %")
+    if result.pi_lower is not None and result.pi_upper is not None:
+        parts.append(f"prediction interval {text(result.pi_lower)} to {text(result.pi_upper)}")
+    parts.append({"random": "random effects", "fixed": "fixed effect", None: "model not stated"}[result.model])
+    return ", ".join(parts)
+
+
+def _read(rebuilt: Reconstruction) -> str:
+    parts = [f"SE {rebuilt.se:.3g}"]
+    if rebuilt.se_low is not None and rebuilt.se_high is not None:
+        parts[0] += f" (rounding: {rebuilt.se_low:.3g} to {rebuilt.se_high:.3g})"
+    if rebuilt.s is not None and rebuilt.k != 1:
+        parts.append(f"SE of one trial {rebuilt.s:.2g}")
+    if rebuilt.q is not None:
+        parts.append(f"Q {'at most' if rebuilt.at_most else '='} {rebuilt.q:.3g}")
+    if rebuilt.tau is not None:
+        parts.append(f"tau {rebuilt.tau:.2g}")
+    return ", ".join(parts)
+
+
+def _numbers(item: Reanalysis) -> list[str]:
+    kind = bm.measures.measure(item.result.measure)
+    frame = reanalysis_table([item])
+    rows = [row for row in frame.to_dict("records") if not math.isnan(row["median"])]
+    effects = [row for row in rows if row["target"] != "tau"]
+    columns = [[float(kind.back(row[name])) for row in effects] for name in ("median", "lower", "upper")]
+    written = ratios(columns) if kind.log else together(columns)
+    others = [row for row in rows if row["target"] == "tau"]
+    more = together([[row[name] for row in others] for name in ("median", "lower", "upper")])
+    chances: tuple[str, ...] = ()
+    if item.better is not None:
+        chances = _CHANCES if item.threshold is not None else _CHANCES[:1]
+    cells = []
+    for i, row in enumerate(effects):
+        told = [bm.decision.percent(row[name]) for name in chances]
+        cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in written), *told])
+    for i, row in enumerate(others):
+        cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in more), *("" for _ in chances)])
+    heads = _HEADS[: 4 + len(chances)]
+    lines = table(heads, cells).splitlines()
+    if item.threshold is not None and item.better is not None:
+        lines.append(wrapped(f"Important: {amount(cast(float, item.threshold.benefit))} or beyond; {item.better} is "
+                             "better.", "  "))  # fmt: skip
+    elif item.better is not None:
+        lines.append(f"  {item.better} is better.")
+    return lines
+
+
+# -- audit -------------------------------------------------------------------------------------------------------------
+
+
+def audit(
+    path: Path | None, trials: Path | None, columns: Sequence[str], strict: bool, rules: bool, json: bool, csv: bool
+) -> int:
+    """Ask every rule of published results and their list of trials; return the exit code."""
+    import pandas as pd
+
+    from bayesmeta.forensics import AUDIT_RULES, findings_table
+    from bayesmeta.forensics import audit as asked
+    from bayesmeta.records import audit_record
+    from bayesmeta.studies import read_table
+
+    if rules:
+        frame = pd.DataFrame([{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy}
+                              for r in AUDIT_RULES])  # fmt: skip
+        listed = [f"{r.name} ({r.severity})\n{wrapped(r.question, '  ')}" for r in AUDIT_RULES]
+        show(json, csv, lambda: [{"rules": frame.to_dict("records")}], lambda: frame, lambda: "\n".join(listed),
+             honesty=False)  # fmt: skip
+        return 0
+    if path is None:
+        raise typer.BadParameter("give a table of published results.")
+    told: list[str] = []
+    with noted(told):
+        published = read_table(existing(path, ("table",)), columns=pairs(columns, "--column"))
+        listed_trials = None if trials is None else read_table(existing(trials, ("table",)))
+    found = asked(published, listed_trials)
+    named = None if listed_trials is None or trials is None else (
+        trials.name, str(listed_trials.attrs["sha256"]), len(listed_trials))  # fmt: skip
+
+    def text() -> str:
+        counts = ", ".join(
+            f"{sum(item.severity == name for item in found)} {name}{'' if name == 'info' else 's'}"
+            for name in SEVERITIES
+        )
+        size = f"{len(published)} results" + ("" if named is None else f", {named[2]} trials in {named[0]}")
+        heading = [title(path.name), wrapped(f"{size}, {len(AUDIT_RULES)} rules: {counts}."), ""]
+        return "\n".join([*heading, *finding_lines(found)])
+
+    sha = str(published.attrs["sha256"])
+    show(
+        json, csv,
+        lambda: [audit_record(path.name, sha, len(published), found, trials=named, warnings=told)],
+        lambda: findings_table(found), text, honesty=False,
+    )  # fmt: skip
+    errors = sum(item.severity == "error" for item in found)
+    if strict and errors:
+        say(f"not reportable: {errors} finding{'' if errors == 1 else 's'} of severity error (--strict)")
+        return UNREPORTABLE
+    return 0
