@@ -42,6 +42,7 @@ COMMANDS = {
     "ppc": ["PROTOCOL|FIT", "--section", "--moderated", "--figure", "--outcome", "--fits", "--json", "--csv"],
     "profiles": ["PROTOCOL|FIT", "--moderator", "--figure", "--outcome", "--fits", "--json", "--csv"],
     "joint": ["PROTOCOL", "-o", "--sensitivity", "--json", "--csv"],
+    "borrow": ["PROTOCOL", "--weight", "--figure", "--outcome", "--json", "--csv"],
     "compare": ["PROTOCOL|FIT", "--preset", "--outcome", "--fits", "--json", "--csv"],
     "benefit": ["PROTOCOL|FIT", "--threshold", "--outcome", "--fits", "--json", "--csv"],
     "sensitivity": ["PROTOCOL", "--section", "--outcome", "--cut", "--order", "-o", "--json", "--csv"],
