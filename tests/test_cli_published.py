@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 
 import jsonschema
 import pandas as pd
@@ -230,3 +232,26 @@ def test_audit_lists_its_rules(record, cli):
     found = record("audit", "audit", "--rules")
     assert [item["rule"] for item in found["rules"]] == [rule.name for rule in AUDIT_RULES]
     assert max(map(len, cli("audit", "--rules")[1].splitlines())) <= 80
+
+
+# -- the document ------------------------------------------------------------------------------------------------------
+
+BLOCKS = re.findall(
+    r"```console\n\$ bayesmeta (.*?)\n(.*?)```", (ROOT / "docs" / "published.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+
+def test_the_document_has_commands():
+    assert len(BLOCKS) == 2
+
+
+@pytest.mark.parametrize(("command", "expected"), BLOCKS)
+def test_commands_print_what_the_document_shows(cli, monkeypatch, command, expected):
+    monkeypatch.chdir(ROOT)
+    code, out, _ = cli(*shlex.split(command))
+    assert code == 0
+    position = 0
+    for part in expected.split("...\n"):
+        found = out.find(part.strip("\n"), position)
+        assert found >= 0, part
+        position = found + len(part)

@@ -225,20 +225,23 @@ def test_the_mean_as_published_is_the_normal_formula():
 STATED = {"REML": (0.08, 0.08, 0.17, 0.04), "DL": (0.10, 0.30, 0.30, 0.08), "EE": (1.6, 0.40, 0.40, 0.15)}
 
 
+def again_and_whole(name, method):
+    """One of metafor's data sets: its pooled result analysed again, and its trials."""
+    data, effects = reference(name), effects_of(name)
+    pooled = data["classical"][method]
+    i2 = 100 * max(0.0, 1 - (data["k"] - 1) / pooled["Q"])
+    row = PublishedResult(name, "generic", pooled["estimate"], pooled["ci_low"], pooled["ci_high"], i2=i2,
+                          k=data["k"], model="fixed" if method == "EE" else "random")  # fmt: skip
+    size = 2 * float(np.median(effects.se))
+    priors = bm.Normal(0, 4 * size), bm.HalfNormal(size)
+    return reanalyse(row, *priors), bm.fit(effects, bm.Model(*priors))
+
+
 @pytest.mark.parametrize("method", STATED)
 def test_metafors_pooled_results_give_nearly_what_the_trials_give(method):
     seen = 0
     for name in R_SETS:
-        data = reference(name)
-        pooled = data["classical"][method]
-        effects = effects_of(name)
-        i2 = 100 * max(0.0, 1 - (data["k"] - 1) / pooled["Q"])
-        row = PublishedResult(name, "generic", pooled["estimate"], pooled["ci_low"], pooled["ci_high"], i2=i2,
-                              k=data["k"], model="fixed" if method == "EE" else "random")  # fmt: skip
-        size = 2 * float(np.median(effects.se))
-        priors = bm.Normal(0, 4 * size), bm.HalfNormal(size)
-        found = reanalyse(row, *priors)
-        whole = bm.fit(effects, bm.Model(*priors))
+        found, whole = again_and_whole(name, method)
         mu, new = (marginal(whole, item) for item in ("mu", "theta_new"))
         shift, narrower, heterogeneity, chance = STATED[method]
         assert abs(found.mu.mean - mu.mean) < shift * mu.sd, name
@@ -610,3 +613,50 @@ def test_a_picture_needs_one_measure_and_something_to_draw():
     with pytest.raises(ModelError, match="nothing is drawn"):
         published_plot(reanalyse_all([PublishedResult("c", "SMD")]))
     assert "0.80 (0.60 to 1.10)" in published_plot(reanalyse_all([ratio])).alt
+
+
+# -- the document ------------------------------------------------------------------------------------------------------
+
+
+def holds(line):
+    document = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
+    assert line in document, f"docs/published.md lacks\n{line}"
+
+
+def test_the_document_has_the_numbers_of_the_simulation(simulated):
+    def covered(ends, truths):
+        return f"{np.mean([low <= truth <= high for (low, high), truth in zip(ends, truths, strict=True)]):.1%}"
+
+    for name, words in (("mu", "mean effect"), ("theta_new", "new setting"), ("tau", "tau")):
+        truths = [truth[name] for _, _, truth in simulated]
+        again = covered([getattr(found, name).interval() for found, _, _ in simulated], truths)
+        trials = covered([marginal(whole, name).interval() for _, whole, _ in simulated], truths)
+        holds(f"| {words} | {again} | {trials} |")
+    fixed = [case for case in simulated if case[0].result.model == "fixed"]
+    truths = [truth["mu"] for _, _, truth in fixed]
+    as_printed = covered([(found.result.lower, found.result.upper) for found, _, _ in fixed], truths)
+    again = covered([found.mu.interval() for found, _, _ in fixed], truths)
+    holds(f"Of the {len(fixed)} fixed-effect results the printed interval held the mean effect in {as_printed}, the")
+    holds(f"re-analysis in {again}.")
+    shift = [
+        abs(found.mu.mean - marginal(whole, "mu").mean) / marginal(whole, "mu").sd for found, whole, _ in simulated
+    ]
+    ratio = [found.mu.sd / marginal(whole, "mu").sd for found, whole, _ in simulated]
+    usual, worst = np.quantile(shift, [0.5, 0.95])
+    holds(f"The mean effect moves by {usual:.2f} posterior SDs in the median and {worst:.2f} in the worst twentieth;")
+    low, middle, high = np.quantile(ratio, [0.05, 0.5, 0.95])
+    holds(f"its SD is {middle:.2f} times that of the trials in the median, {low:.2f} to {high:.2f} in nine of ten.")
+
+
+def test_the_document_has_the_numbers_of_metafors_data_sets():
+    for method, words in (("REML", "REML"), ("DL", "DerSimonian-Laird"), ("EE", "fixed effect")):
+        shifts, means, news, chances = [], [], [], []
+        for name in R_SETS:
+            found, whole = again_and_whole(name, method)
+            mu, new = (marginal(whole, item) for item in ("mu", "theta_new"))
+            shifts.append(abs(found.mu.mean - mu.mean) / mu.sd)
+            means.append(found.mu.sd / mu.sd)
+            news.append(found.theta_new.sd / new.sd)
+            chances.append(abs(float(found.theta_new.cdf(0.0) - new.cdf(0.0))))
+        holds(f"| {words} | {np.median(shifts):.2f} ({max(shifts):.2f}) | {min(means):.2f} to {max(means):.2f} | "
+              f"{min(news):.2f} to {max(news):.2f} | {np.median(chances):.3f} ({max(chances):.3f}) |")  # fmt: skip
