@@ -315,3 +315,54 @@ def test_cite_prints_a_paragraph_and_references(capsys):
     assert "Hartung-Knapp" in out
     assert "@article{roever2020," in out
     assert max(len(line) for line in out.split("@")[0].splitlines()) <= 80
+
+
+# ------------------------------------------------------------------------------------------------------------ subgroups
+
+
+@pytest.fixture(scope="module")
+def with_subgroups(tmp_path_factory):
+    """The cancer protocol, with subgroups declared."""
+    place = tmp_path_factory.mktemp("subgroups")
+    for name in ("data", "models"):
+        (place / name).mkdir()
+    shutil.copy(ROOT / "data" / "cancer_exercise_trials.csv", place / "data")
+    text = CANCER.read_text("utf-8")
+    stated = 'moderators = ["exercise", "timing"]'
+    assert stated in text
+    path = place / "models" / "review.toml"
+    path.write_text(text.replace(stated, f'{stated}\nsubgroups = ["timing"]'), "utf-8")
+    return path
+
+
+def test_declared_subgroups_are_fitted_alone(with_subgroups, tmp_path, capsys):
+    assert main(["report", str(with_subgroups), "-o", str(tmp_path / "out"), "--outcome", "anxiety_short"]) == 0
+    assert "computes nothing" not in capsys.readouterr().err
+    found = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))
+    assert [
+        error.message for error in jsonschema.Draft202012Validator(output_schema("report")).iter_errors(found)
+    ] == []
+    found = found["outcomes"]["anxiety_short"]
+    whole = fit_of("anxiety_short")
+    offered = {item["label"]: item for item in found["posteriors"] if item["kind"] == "subgroup"}
+    rows = {row["analysis"]: row for row in found["declared"]}
+    assert set(offered) == {"subgroup: timing = during", "subgroup: timing = after"}
+    for level in ("during", "after"):
+        label = f"subgroup: timing = {level}"
+        alone = bm.fit(whole.effects.subset(whole.effects.moderators["timing"] == level), whole.model)
+        assert rows[label]["k"] == alone.effects.k
+        assert rows[label]["mu"] == pytest.approx(bm.summarize(alone).loc["mu", "median"], abs=1e-8)
+        assert shipped_probability(offered[label]["posterior"], "mu", -0.2, upper=False) == pytest.approx(
+            bm.probability(alone, "mu", below=-0.2), abs=SHIPPED
+        )
+
+
+def test_ranges_do_not_count_subgroups(with_subgroups, capsys):
+    arguments = ["--outcome", "anxiety_short", "--section", "declared", "--json"]
+    assert main(["sensitivity", str(with_subgroups), *arguments]) == 0
+    varied = json.loads(capsys.readouterr().out)
+    assert main(["sensitivity", str(CANCER), *arguments]) == 0
+    plain = json.loads(capsys.readouterr().out)
+
+    assert varied["range"] == plain["range"]
+    assert len(varied["analyses_run"]) == len(plain["analyses_run"]) + 2

@@ -106,7 +106,7 @@ def _write_report(parts: dict[str, Any], defs: dict[str, Any]) -> None:
         "posteriors": {"type": "array", "items": {
             "type": "object", "additionalProperties": False, "required": ["id", "label", "kind", "posterior"],
             "properties": {"id": text, "label": text,
-                           "kind": {"enum": ["main", "prior", "declared", "level", "engine"]},
+                           "kind": {"enum": ["main", "prior", "declared", "subgroup", "level", "engine"]},
                            "posterior": {"anyOf": forms}}}},
         "figures": {"type": "object", "additionalProperties": {
             "type": "object", "additionalProperties": False, "required": ["title", "alt", "svg", "pdf", "not_drawn"],

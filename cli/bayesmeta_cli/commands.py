@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import typer
 
 import bayesmeta as bm
@@ -379,7 +380,37 @@ def variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
         fits[declared.name] = found
         if all(change.startswith("priors.") for change in declared.changes):
             priors_only.append(declared.name)
-    return fits, not_done, priors_only
+    found_alone, reasons = _subgroups(protocol, item)
+    return fits | found_alone, not_done | reasons, priors_only
+
+
+def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str]]:
+    """Fit each level of each declared subgroup alone, under the model as stated."""
+    from bayesmeta.outcome import analysis_model
+    from bayesmeta.sensitivity import SUBGROUP
+
+    outcome, effects = protocol.outcomes[item.key], item.pooled.effects
+    fits: dict[str, bm.Fit] = {}
+    not_done: dict[str, str] = {}
+    for name in outcome.subgroups:
+        values = np.asarray(effects.moderators[name])
+        if values.dtype.kind == "f":
+            not_done[f"{SUBGROUP}{name}"] = f"{name} is a number; make groups of it in a column of text."
+            continue
+        for level in dict.fromkeys(str(value) for value in values):
+            label = f"{SUBGROUP}{name} = {level}"
+            told: list[str] = []
+            try:
+                alone = effects.subset(values.astype(str) == level)
+                fit = fitted(alone, analysis_model(outcome), item.key, outcome.engine, told, outcome=outcome,
+                             hashes=dict(item.pooled.hashes), seed=item.pooled.seed,
+                             settings=settings_of(protocol))  # fmt: skip
+            except bm.ModelError as error:
+                not_done[label] = str(error)
+                continue
+            require_sound([(f"{item.key}, {label}", fit)])
+            fits[label] = fit
+    return fits, not_done
 
 
 def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> bm.Fit | str:

@@ -155,7 +155,7 @@ def read_protocol(path: str | Path) -> Protocol:
     faults.raise_if_any()
     if data is None or named.title is None:
         raise AssertionError("a missing key raises above")
-    _warn_of_unused(raw, outcomes, path)
+    _warn_of_unused(raw, path)
     return Protocol(
         title=named.title,
         path=path,
@@ -172,11 +172,9 @@ def read_protocol(path: str | Path) -> Protocol:
     )
 
 
-def _warn_of_unused(raw: Mapping[str, Any], outcomes: Mapping[str, Outcome], path: Path) -> None:
+def _warn_of_unused(raw: Mapping[str, Any], path: Path) -> None:
     """Name the keys that are part of the protocol's language but that nothing in this version reads."""
-    unused = [f"[{name}]" for name in ("classical", "bias", "report") if raw.get(name)]
-    if any(outcome.subgroups for outcome in outcomes.values()):
-        unused.append("subgroups")
+    unused = [f"[{name}]" for name in ("classical", "bias") if raw.get(name)]
     if unused:
         warnings.warn(
             f"{path.name}: {', '.join(unused)}: read and checked, but this version computes nothing from it.",

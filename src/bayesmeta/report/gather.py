@@ -17,7 +17,7 @@ from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import summarize
 from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
 from bayesmeta.report.forms import shipped_form
-from bayesmeta.sensitivity import variation_table
+from bayesmeta.sensitivity import SUBGROUP, variation_table
 
 if TYPE_CHECKING:
     from bayesmeta.bench import Bench
@@ -106,7 +106,7 @@ def posteriors(part: Part) -> list[Posterior]:
         if name == MAIN or fit.analysis != "pooled":
             continue
         number += 1
-        kind = "prior" if name in part.priors_only else "declared"
+        kind = "prior" if name in part.priors_only else "subgroup" if name.startswith(SUBGROUP) else "declared"
         found.append(Posterior(f"declared-{number}", name, kind, fit))
     if part.moderated is not None:
         for factor_name, factor in part.moderated.design.factors.items():

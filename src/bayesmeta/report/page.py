@@ -26,8 +26,14 @@ from bayesmeta.sensitivity import variation_table
 __all__ = ["Picture", "live_text", "render_page", "summary_row", "view_of"]
 
 Picture = Mapping[str, Any]
-_GROUPS = {"main": "As stated", "prior": "Declared: other priors", "declared": "Declared: other models or data",
-           "level": "Subgroups (moderated analysis)", "engine": "Other engine"}  # fmt: skip
+_GROUPS = {
+    "main": "As stated",
+    "prior": "Declared: other priors",
+    "declared": "Declared: other models or data",
+    "subgroup": "Subgroups, each alone",
+    "level": "Subgroups (moderated analysis)",
+    "engine": "Other engine",
+}
 
 
 def _written(part: Part, values: Sequence[float]) -> list[str]:

@@ -12,9 +12,10 @@ from bayesmeta.sensitivity.multiverse import (
 from bayesmeta.sensitivity.prior_bench import NamedPrior, conflict, named_priors, prior_bench_table
 from bayesmeta.sensitivity.tipping import prior_probability, tipping_table
 from bayesmeta.sensitivity.trials import cumulative_table, leave_one_out
-from bayesmeta.sensitivity.variations import contrast_variations, prior_range, variation_table
+from bayesmeta.sensitivity.variations import SUBGROUP, contrast_variations, prior_range, variation_table
 
 __all__ = [
+    "SUBGROUP",
     "NamedPrior",
     "Variant",
     "across_trials_index",

@@ -14,7 +14,10 @@ from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, contrast_table, summarize
 from bayesmeta.result import Fit
 
-__all__ = ["contrast_variations", "mean_and_tau", "prior_range", "variation_table"]
+__all__ = ["SUBGROUP", "contrast_variations", "mean_and_tau", "prior_range", "variation_table"]
+
+#: How the name of an analysis of one subgroup alone begins: it asks another question, so no range counts it.
+SUBGROUP = "subgroup: "
 
 
 def mean_and_tau(table: pd.DataFrame) -> dict[str, object]:
@@ -101,7 +104,7 @@ def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.
     Parameters
     ----------
     table : pandas.DataFrame
-        From `variation_table`; the first line is the main analysis.
+        From `variation_table`; the first line is the main analysis. Subgroups are not counted.
     cuts : sequence of float
         Boundaries between categories of probability; a probability whose category differs between lines is flagged.
 
@@ -117,6 +120,7 @@ def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.
     [0.94, 0.96]
     """
     rows = []
+    table = table[~table["analysis"].str.startswith(SUBGROUP)]
     for column in (name for name in table.columns if name.startswith("p_")):
         values = table[column].to_numpy(float)
         values = values[np.isfinite(values)]
