@@ -39,7 +39,7 @@ def test_fit_writes_what_was_sampled_and_says_how(sampled: Path, capsys: pytest.
     assert main(["fit", str(CIPN), *DURATION]) == 0
     out = capsys.readouterr().out
     assert "Sampled by NUTS: 4 x 1000 draws" in out
-    # the three trials without a duration in data/cipn_trials.csv
+    # the three trials without a duration in data/cipn_effects.csv
     for trial in ("Kleckner 2018", "MI-Walk 2021", "Bland 2019"):
         assert f"duration: {trial}" in out
 

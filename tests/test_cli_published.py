@@ -22,7 +22,7 @@ from bayesmeta_cli.main import main
 from references import ROOT
 
 CIPN = ROOT / "data" / "cipn_published.csv"
-TRIALS = ROOT / "data" / "cipn_published_trials.csv"
+TRIALS = ROOT / "data" / "cipn_trials.csv"
 OTHER = ROOT / "data" / "published_other.csv"
 
 
@@ -221,7 +221,7 @@ def test_audit_json_and_csv(record, cli):
     found = record("audit", "audit", CIPN, TRIALS)
     asked = audit(read_table(CIPN), read_table(TRIALS))
     assert [item["evidence"] for item in found["findings"]] == [item.evidence for item in asked]
-    assert (found["rows"], found["trials"], found["trials_source"]) == (19, 15, "cipn_published_trials.csv")
+    assert (found["rows"], found["trials"], found["trials_source"]) == (19, 15, "cipn_trials.csv")
     alone = record("audit", "audit", OTHER)
     assert alone["trials"] is None
     _, out, _ = cli("audit", CIPN, TRIALS, "--csv")

@@ -21,14 +21,14 @@ DATA = ROOT / "data"
 RECEIVED = {
     "cipn_characteristics": ("7a4defe9f153a2e5dd759cd2a359e08fe8ab72c2fd3cdac76a164d513c622d1c", 5, 5),
     "cipn_extracted": ("7a1b227f4355b6cf41e8aaf2676e9f380a61e02becb9165758b7454dadf2b4ff", 18, 14),
-    "cipn_trials": ("17197e8ccfdbf50c69e2ef8c315ff05fcb7e3111a97f7479e5961c8e66b22797", 5, 5),
+    "cipn_effects": ("17197e8ccfdbf50c69e2ef8c315ff05fcb7e3111a97f7479e5961c8e66b22797", 5, 5),
     "cancer_exercise_trials": ("1bce16f2e827e54f5eecfb4ca81cad0aac7f13b82aceb52d9ac47d5ba5f2a38c", 152, 44),
     "exercise_depression_10_trials": ("5f8410d3a50935a2ac732469e81696745457692bf9c75dd254af4beff9343a16", 10, 10),
     "hiit_trials": ("c0cf0996c838c174176f9b01d02725e9b1e12994cb73239b66fc85a4f0a539b9", 391, 56),
     "metastatic_trials": ("c80a6fcae63131e48de9b4d721abc8ca4df42a31ad4f7edef253e3e43e6c9031", 3, 1),
     # printed results of reviews, for audits; the last number counts reviews where a row is a result
     "cipn_published": ("6917d6ce285391df2f6ccb9aa520cf7c601e9ea3bddc8d82e8bc2e3578356e22", 19, 1),
-    "cipn_published_trials": ("18e29d8beaf43b43a9c65bdd9d2c03e9fd8ace9c1607e0b3ccbe72837cf9a8c2", 15, 15),
+    "cipn_trials": ("18e29d8beaf43b43a9c65bdd9d2c03e9fd8ace9c1607e0b3ccbe72837cf9a8c2", 15, 15),
     "published_other": ("6612a8ec3cb5ee1128220fc28b43607c2ee74b2494c0017c94744c1ed9a7e279", 27, 12),
 }
 STANDINGS = {"read", "inferred", "computed", "doubtful"}
@@ -111,7 +111,7 @@ def test_the_neuropathy_table_is_built_from_what_was_extracted():
     spec = importlib.util.spec_from_file_location("build_cipn", ROOT / "tools" / "build_cipn.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    assert tool.table().encode() == (DATA / "cipn_trials.csv").read_bytes()
+    assert tool.table().encode() == (DATA / "cipn_effects.csv").read_bytes()
 
 
 def test_the_neuropathy_effects_are_the_closed_forms():
@@ -130,7 +130,7 @@ def test_the_neuropathy_effects_are_the_closed_forms():
         "Bland 2019": hedges(math.log((1 / 10) / (7 / 7)) * math.sqrt(3) / math.pi, 11, 14)
         / math.sqrt(1 / 11 + 1 / 14),
     }
-    rows = {row["study"]: row for row in table("cipn_trials")}
+    rows = {row["study"]: row for row in table("cipn_effects")}
     assert set(rows) == set(expected)
     for study, g in expected.items():
         assert abs(float(rows[study]["g"]) - g) < 1e-6, study
@@ -143,7 +143,7 @@ def test_the_neuropathy_effects_are_the_closed_forms():
 
 def test_a_duration_is_stored_only_where_its_unit_is_established():
     units = {row["study"]: row["duration_unit"] for row in table("cipn_characteristics")}
-    durations = {row["study"]: row["duration"] for row in table("cipn_trials")}
+    durations = {row["study"]: row["duration"] for row in table("cipn_effects")}
     assert {study for study, unit in units.items() if unit} == {study for study, text in durations.items() if text}
     assert float(durations["Cao 2023 (WALC)"]) == pytest.approx(1.7 * 12)
     # Luo 2018, eq. 7: w (low + high)/2 + (1 - w) median, w = 4/(4 + n^0.75)
@@ -159,7 +159,7 @@ def test_every_extracted_result_is_used_or_left_out_with_a_reason():
     assert all(row["reason"] for row in rows)
     used = [row["study"] for row in rows if row["use"] == "yes"]
     assert len(used) == len(set(used))
-    assert used == [row["study"] for row in table("cipn_trials")]
+    assert used == [row["study"] for row in table("cipn_effects")]
 
 
 def test_files_are_marked_so_that_line_ends_do_not_change():

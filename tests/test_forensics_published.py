@@ -76,7 +76,7 @@ def rules(published: pd.DataFrame, trials: pd.DataFrame | None = None) -> dict[s
 
 @pytest.fixture(scope="module")
 def review():
-    published, trials = (read_table(f"data/{name}.csv") for name in ("cipn_published", "cipn_published_trials"))
+    published, trials = (read_table(f"data/{name}.csv") for name in ("cipn_published", "cipn_trials"))
     return rules(published, trials)
 
 
@@ -133,7 +133,7 @@ def test_citations(review):
 
 
 def test_a_number_in_the_text_that_differs_from_the_list_is_known_by_name():
-    published, trials = (read_table(f"data/{name}.csv") for name in ("cipn_published", "cipn_published_trials"))
+    published, trials = (read_table(f"data/{name}.csv") for name in ("cipn_published", "cipn_trials"))
     infos = [f.evidence for f in audit(published, trials) if f.severity == "info" and f.rule == "cited, not listed"]
     assert len(infos) == 1
     assert "Streckmann et al. as 14 (and 1 more results), the list has 34" in infos[0]
@@ -149,7 +149,7 @@ def test_copied_numbers(review):
 
 
 def test_trials_left_out_after_their_heterogeneity_was_seen():
-    published, trials = (read_table(f"data/{name}.csv") for name in ("cipn_published", "cipn_published_trials"))
+    published, trials = (read_table(f"data/{name}.csv") for name in ("cipn_published", "cipn_trials"))
     (text,) = [f.evidence for f in audit(published, trials) if f.rule == "heterogeneity removed"]
     assert "I2 71.6 % becomes 0 % without 20, 22" in text
     # the subgroups of an outcome are no such thing

@@ -1,4 +1,4 @@
-"""Build data/cipn_trials.csv from what was extracted of each trial, by the library's own formulas.
+"""Build data/cipn_effects.csv from what was extracted of each trial, by the library's own formulas.
 
 Run: python3 -m uv run python tools/build_cipn.py
 
@@ -132,4 +132,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    (DATA / "cipn_trials.csv").write_text(table(), encoding="utf-8", newline="")
+    (DATA / "cipn_effects.csv").write_text(table(), encoding="utf-8", newline="")
