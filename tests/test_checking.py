@@ -252,6 +252,16 @@ def test_importance_sampling_agrees_with_exact_refits() -> None:
         np.testing.assert_allclose(both["change"], both["exact_change"], atol=0.012)
 
 
+def test_a_constant_density_is_not_sensitive_to_its_power() -> None:
+    """A uniform prior to any power is the same prior."""
+    effects = bm.Effects(list("ABCDE"), [-0.4, -0.1, 0.2, -0.3, -0.2], [0.2] * 5, measure="SMD")
+    table = power_scaling_table(bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.Uniform(0, 1))))
+    found = table[table["component"] == "tau"]
+    assert set(found["quantity"]) >= {"mu", "tau", "theta_new"}
+    assert (found["psense"].dropna() == 0).all()
+    assert (found["change"] == 0).all()
+
+
 def test_levels_with_a_shared_scale_are_not_refitted_with_the_wrong_family() -> None:
     model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), {"exercise": bm.StudentT(0, 0.5, 4)})
     table = power_scaling_table(bm.fit(fatigue().effects, model))

@@ -43,6 +43,8 @@ FloatArray = NDArray[np.float64]
 LIMIT = 0.05
 ALPHAS = (0.99, 1.01)
 LIKELIHOOD = "likelihood"
+#: Range of a log density over the draws below which it is constant: far above rounding, far below any effect.
+FLAT = 1e-9
 
 
 def powered(prior: Prior, alpha: float) -> Prior | None:
@@ -207,7 +209,8 @@ def power_scaling_table(
             log = tree["log_likelihood"].to_dataset()["y"].sum("study").values
         else:
             log = log_prior[component].values
-        found = _psense(fit, quantities, component)
+        # a constant density stays what it is under every power; Pareto smoothing has no tail to fit there
+        found = dict.fromkeys(quantities, 0.0) if np.ptp(log) < FLAT else _psense(fit, quantities, component)
         others = _refits(fit, component) if exact and fit.exact and component != LIKELIHOOD else {}
         for name in quantities:
             values = posterior[name].values
