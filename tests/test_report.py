@@ -366,3 +366,20 @@ def test_ranges_do_not_count_subgroups(with_subgroups, capsys):
 
     assert varied["range"] == plain["range"]
     assert len(varied["analyses_run"]) == len(plain["analyses_run"]) + 2
+
+
+# ------------------------------------------------------------------------------------------------------------ borrowing
+
+
+def test_a_trial_is_shown_with_its_review(tmp_path, capsys):
+    protocol = ROOT / "models" / "metastatic.toml"
+    assert main(["borrow", str(protocol), "--outcome", "fatigue", "--json"]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert main(["report", str(protocol), "--outcome", "fatigue", "-o", str(tmp_path / "out")]) == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text("utf-8"))["outcomes"]["fatigue"]["borrowing"]
+    by_weight = {row["weight"]: row for row in rows}
+    for row in asked["weights"]:
+        for column in ("median", "lower", "upper", "p_important_benefit", "vague_weight", "ess_gained"):
+            assert by_weight[row["weight"]][column] == pytest.approx(row[column], rel=1e-9), column
+    assert "With what a review says about it" in (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert (tmp_path / "out" / "tables" / "fatigue.borrowing.csv").exists()

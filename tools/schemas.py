@@ -102,7 +102,7 @@ def _write_report(parts: dict[str, Any], defs: dict[str, Any]) -> None:
         "ledger": check["$defs"]["analysis"]["properties"]["rows"],
         "natural_units": rows,
         "absolute_risks": rows,
-        "next_trial": rows,
+        "borrowing": rows, "next_trial": rows,
         "posteriors": {"type": "array", "items": {
             "type": "object", "additionalProperties": False, "required": ["id", "label", "kind", "posterior"],
             "properties": {"id": text, "label": text,

@@ -40,7 +40,7 @@ def borrow(
     from bayesmeta.records.borrow import borrow_record
 
     existing(path, ("protocol",))
-    found = _found(bm.read_protocol(path), path, names, _weight(weight))
+    found = borrowed(bm.read_protocol(path), path, names, _weight(weight))
     if figure is not None:
         _draw(found, figure)
     show(
@@ -79,7 +79,8 @@ def _weight(text: str | None) -> float | None:
     return value
 
 
-def _found(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: float | None) -> list[Found]:
+def borrowed(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: float | None = None) -> list[Found]:
+    """Fit every trial and its review, and put them together."""
     from bayesmeta.borrowing import robust_map
 
     for name in names:

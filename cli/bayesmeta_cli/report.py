@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import bayesmeta as bm
 from bayesmeta_cli.analyses import Analysis, chosen, from_protocol, hashes_of, readings
 from bayesmeta_cli.bench import recompute_of
+from bayesmeta_cli.borrow import borrowed
 from bayesmeta_cli.commands import UNREPORTABLE, variations
 from bayesmeta_cli.files import existing, staged_tree
 from bayesmeta_cli.messages import noted, say, track
@@ -85,6 +86,7 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
         part = Part(
             key, item.label, item.pooled, item.moderated, item.reason, declared, tuple(priors_only), not_done, bench,
             reading, findings, item.warnings, item.notes, item.sources,
+            borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
         )  # fmt: skip
         return _finished(part, told)
 

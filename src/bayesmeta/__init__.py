@@ -98,12 +98,25 @@ _HOMES = {
     "study_table": "posterior",
     "summarize": "posterior",
     "threshold": "decision",
+    "Borrowing": "borrowing",
+    "grade_table": "grade",
+    "information_table": "units",
+    "natural_table": "units",
+    "next_trial_table": "nexttrial",
+    "published_results": "published",
+    "PublishedResult": "published",
+    "reanalyse": "published",
+    "reanalyse_all": "published",
+    "reanalysis_table": "published",
+    "risk_table": "units",
+    "robust_map": "borrowing",
 }
 _MODULES = ("bench", "classical", "measures", "plots", "priors", "sensitivity")
 
 if TYPE_CHECKING:
     from bayesmeta import bench, classical, measures, plots, priors, sensitivity
     from bayesmeta.agreement import agreement_table
+    from bayesmeta.borrowing import Borrowing, robust_map
     from bayesmeta.checking import (
         loo_table,
         overlap_table,
@@ -137,6 +150,7 @@ if TYPE_CHECKING:
         ModelError,
         ProtocolError,
     )
+    from bayesmeta.grade import grade_table
     from bayesmeta.inference import fit
     from bayesmeta.joint import JointModel, fit_joint
     from bayesmeta.model import (
@@ -151,6 +165,7 @@ if TYPE_CHECKING:
         Spline,
         StudentEffects,
     )
+    from bayesmeta.nexttrial import next_trial_table
     from bayesmeta.nuts import Settings
     from bayesmeta.outcome import Outcome, Protocol, Threshold
     from bayesmeta.posterior import (
@@ -185,9 +200,17 @@ if TYPE_CHECKING:
     )
     from bayesmeta.profiles import compare_types_table, curve_table, imputed_table, outlier_table, profile_table
     from bayesmeta.protocol import read_protocol
+    from bayesmeta.published import (
+        PublishedResult,
+        published_results,
+        reanalyse,
+        reanalyse_all,
+        reanalysis_table,
+    )
     from bayesmeta.quantities import marginal
     from bayesmeta.result import Fit, load
     from bayesmeta.studies import effect_sizes, read_effects
+    from bayesmeta.units import information_table, natural_table, risk_table
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

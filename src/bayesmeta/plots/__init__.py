@@ -2,6 +2,7 @@
 
 from bayesmeta.plots.baujat import baujat_plot, influence_plot
 from bayesmeta.plots.benefit import benefit_plot
+from bayesmeta.plots.borrow import borrow_plot
 from bayesmeta.plots.bubble import bubble_plot
 from bayesmeta.plots.checks import ppc_plot, prior_posterior_plot
 from bayesmeta.plots.curve import curve_plot
@@ -15,6 +16,7 @@ from bayesmeta.plots.ladder import ladder_plot, ladder_table
 from bayesmeta.plots.outliers import outlier_plot
 from bayesmeta.plots.picture import FORMATS, Plot, PlotFormat, plot_bytes, save_plot
 from bayesmeta.plots.profile import profile_plot
+from bayesmeta.plots.published import published_plot
 from bayesmeta.plots.radial import radial_plot, radial_table
 from bayesmeta.plots.specification import specification_plot
 from bayesmeta.plots.subsets import gosh_plot
@@ -27,6 +29,7 @@ __all__ = [
     "PlotFormat",
     "baujat_plot",
     "benefit_plot",
+    "borrow_plot",
     "bubble_plot",
     "bubble_table",
     "cumulative_plot",
@@ -50,6 +53,7 @@ __all__ = [
     "ppc_plot",
     "prior_posterior_plot",
     "profile_plot",
+    "published_plot",
     "radial_plot",
     "radial_table",
     "save_plot",

@@ -1,4 +1,4 @@
-"""Further tables of an outcome: points of an instrument, absolute risks, and what the next trial would have to show."""
+"""Further tables of an outcome: points of an instrument, absolute risks, a trial with its review, the next trial."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesmeta.borrowing import WEIGHTS, borrowing_table
 from bayesmeta.decision import percent
 from bayesmeta.digits import number
 from bayesmeta.errors import ModelError
@@ -34,6 +35,9 @@ def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
             found["absolute_risks"] = risk_table(part.pooled)
     except ModelError as error:
         found["natural_units"] = pd.DataFrame([{"note": str(error)}])
+    if part.borrowing is not None:
+        weights = sorted({*WEIGHTS, part.borrowing.weight})
+        found["borrowing"] = borrowing_table(part.borrowing, part.primary, weights=weights)
     if part.pooled.exact and part.pooled.effects.better is not None:
         found["next_trial"] = next_trial_table(part.pooled, sizes=SIZES)
     return found
@@ -41,7 +45,7 @@ def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
 
 def block_views(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """Put these tables into cells for the page."""
-    makers = {"natural_units": _natural, "absolute_risks": _risks, "next_trial": _next}
+    makers = {"natural_units": _natural, "absolute_risks": _risks, "borrowing": _borrowing, "next_trial": _next}
     return [makers[key](frame) for key, frame in tables.items() if len(frame)]
 
 
@@ -95,6 +99,26 @@ def _risks(frame: pd.DataFrame) -> dict[str, Any]:
     return {"title": "Absolute risks", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
             "caption": f"Per {per} people: medians with 95 % intervals", "texts": ("target", "number needed"),
             "note": _notes(frame)}  # fmt: skip
+
+
+def _borrowing(frame: pd.DataFrame) -> dict[str, Any]:
+    heads = ("weight", "analysis", "effect", "any benefit", "important benefit", "important harm",
+             "participants' worth gained", "review discarded")  # fmt: skip
+    columns = [
+        *_numbers(frame, "weight", decimals=1), _texts(frame["analysis"]),
+        _intervals(frame, "median", "lower", "upper"),
+        *_percents(frame, "p_any_benefit", "p_important_benefit", "p_important_harm"),
+        *_numbers(frame, "ess_gained", decimals=0), *_percents(frame, "vague_weight"),
+    ]  # fmt: skip
+    return {
+        "title": "With what a review says about it",
+        "heads": heads,
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "texts": ("analysis",),
+        "caption": "This trial alone and with the robust meta-analytic-predictive prior of a review, by the prior "
+        "probability (weight) that the review says nothing about it",
+        "note": f"Discarded: that probability after the trial. `bayesmeta borrow` names the review. {_notes(frame)}",
+    }
 
 
 def _next(frame: pd.DataFrame) -> dict[str, Any]:

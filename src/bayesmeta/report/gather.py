@@ -21,6 +21,7 @@ from bayesmeta.sensitivity import SUBGROUP, variation_table
 
 if TYPE_CHECKING:
     from bayesmeta.bench import Bench
+    from bayesmeta.borrowing import Borrowing
     from bayesmeta.result import Fit
     from bayesmeta.studies import Reading
 
@@ -53,6 +54,8 @@ class Part:
     warnings, notes : tuple of str
     sources : mapping
         Where the priors come from.
+    borrowing : Borrowing or None
+        One trial with the prior that a review gives it, where the protocol says so.
     """
 
     key: str
@@ -69,6 +72,7 @@ class Part:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    borrowing: Borrowing | None = None
 
     @property
     def fits(self) -> tuple[Fit, ...]:
@@ -162,7 +166,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
     figures : mapping
         By name: files and alt text.
     extra : mapping
-        Rows of ``natural_units``, ``absolute_risks`` and ``next_trial``, where there are any.
+        Rows of ``natural_units``, ``absolute_risks``, ``borrowing`` and ``next_trial``, where there are any.
     """
     grade, why = grade_of(part)
     checked = None if part.reading is None else check_record(part.reading, part.key)
@@ -178,7 +182,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
         "grade_not_done": why,
         "findings": finding_rows(part.findings),
         "ledger": [] if checked is None else checked["rows"],
-        **{key: extra.get(key, []) for key in ("natural_units", "absolute_risks", "next_trial")},
+        **{key: extra.get(key, []) for key in ("natural_units", "absolute_risks", "borrowing", "next_trial")},
         "posteriors": live_record(part)["analyses"],
         "figures": plain(figures),
     }  # fmt: skip
