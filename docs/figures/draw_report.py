@@ -1,4 +1,4 @@
-"""Take the picture of the report's top again: ``python docs/figures/draw_report.py`` (needs chromium and chromedriver)."""
+"""Take the picture of the report again: ``python docs/figures/draw_report.py`` (needs chromium and its driver)."""
 
 from __future__ import annotations
 
