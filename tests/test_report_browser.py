@@ -6,6 +6,7 @@ library on their own fits. Chromium with its own driver, nothing looked up on a 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -157,6 +158,32 @@ def test_another_declared_analysis_is_that_of_its_own_fit(page):
     assert part.find_element("css selector", "select.analysis").get_attribute("value") == "main"
     interaction = "exercise type differs between during and after treatment"
     assert all(interaction not in text for text in choices)
+
+
+def test_the_first_table_follows_and_the_page_says_what_does_not(page):
+    part = section(page, "fatigue_short")
+    row = page.find_element("css selector", 'tr[data-summary="fatigue_short"]')
+    stale = part.find_element("css selector", ".stale")
+    before = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
+    assert not stale.is_displayed()
+    select = part.find_element("css selector", "select.analysis")
+    flat = next(node for node in select.find_elements("css selector", "option")
+                if node.get_attribute("textContent") == "mu sceptical normal(0, 0.2)")  # fmt: skip
+    set_value(page, select, flat.get_attribute("value"), "change")
+    protocol = bm.read_protocol(CANCER)
+    effects, outcome = bm.read_effects(protocol, "fatigue_short"), protocol.outcomes["fatigue_short"]
+    model = dataclasses.replace(analysis_model(outcome), mu=bm.Normal(0, 0.2))
+    table = bm.summarize(bm.fit(effects, model, outcome=outcome)).loc["mu"]
+    effect = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
+    assert effect == f"{table['median']:.3f} ({table['lower']:.3f} to {table['upper']:.3f})"
+    assert "mu sceptical" in row.find_element("css selector", "th").get_attribute("textContent")
+    assert stale.is_displayed()
+    press(page, part.find_element("css selector", "button.reset"))
+    after = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
+    assert after.split() == before.split()
+    assert not stale.is_displayed()
+    set_value(page, part.find_element("css selector", "input.threshold"), "0.3")
+    assert stale.is_displayed()
 
 
 def test_a_subgroup_is_the_moderated_fit_at_its_level(page):

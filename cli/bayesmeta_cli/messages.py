@@ -49,11 +49,20 @@ def one_line_warnings() -> Iterator[None]:
         yield
 
 
-def track[T](items: Sequence[T], what: str) -> Iterable[T]:
-    """Go through items, with a progress bar where stderr is a terminal."""
+def track[T](items: Sequence[T], what: str, names: Sequence[str] = ()) -> Iterable[T]:
+    """Go through items, with a progress bar where stderr is a terminal; it names the one under way."""
     if len(items) < 2 or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return items
-    from rich.console import Console
-    from rich.progress import track as bar
+    return _bar(items, what, names or [item if isinstance(item, str) else "" for item in items])
 
-    return bar(items, description=what, console=Console(stderr=True), transient=True)
+
+def _bar[T](items: Sequence[T], what: str, names: Sequence[str]) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=len(items))
+        for item, name in zip(items, names, strict=True):
+            progress.update(task, description=f"{what} {name}".rstrip())
+            yield item
+            progress.advance(task)

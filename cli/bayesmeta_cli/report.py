@@ -136,7 +136,7 @@ def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]
     """Run the outcomes, several at once where there are several processors."""
     workers = min(len(keys), processors())
     if workers < 2 or len(keys) < FEW:
-        yield from (make_part(path, key, engine) for key in track(keys, "outcomes"))
+        yield from (make_part(path, key, engine) for key in track(keys, "running"))
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_all_start_methods, get_context
@@ -152,7 +152,7 @@ def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         jobs = [pool.submit(make_part, path, key, engine) for key in keys]
         try:
-            yield from (job.result() for job in track(jobs, "outcomes"))
+            yield from (job.result() for job in track(jobs, "running", keys))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -158,12 +158,15 @@
     box.setAttribute("aria-invalid", d ? "false" : "true");
     section.querySelector(".refused").hidden = !!d;
     if (!d) { return; }
-    var found = chances(outcome, form, d), sign = outcome.better === "higher" ? 1 : -1;
+    var effect = "", found = chances(outcome, form, d), sign = outcome.better === "higher" ? 1 : -1;
     ["mu", "theta_new"].forEach(function (name) {
       Object.keys(found[name]).forEach(function (what) { put(section, name + "." + what, percent(found[name][what])); });
       var numbers = [0.5, 0.025, 0.975].map(function (p) { return back(outcome, quantile(form, name, p)); });
-      together(outcome, numbers).forEach(function (text, i) { put(section, name + "." + ["median", "lower", "upper"][i], text); });
+      var texts = together(outcome, numbers);
+      texts.forEach(function (text, i) { put(section, name + "." + ["median", "lower", "upper"][i], text); });
+      if (name === "mu") { effect = texts[0] + " (" + texts[1] + " to " + texts[2] + ")"; }
     });
+    section.querySelector(".stale").hidden = chosen === "main" && parseFloat(box.value) === parseFloat(box.defaultValue);
     var shares = SHARES.map(function (p) { return share(form, sign, d.benefit, p); });
     put(section, "share", isNaN(shares[1]) ? "not defined" : percent(shares[1]) + " (" + percent(shares[0]) + " to " + percent(shares[2]) + ")");
     put(section, "threshold", box.value);
@@ -185,6 +188,8 @@
       put(line, "theta_new.important", percent(found.theta_new.important));
       put(line, "mu.harm", percent(found.mu.harm));
       put(line, "threshold", box.value);
+      put(line, "effect", effect);
+      put(line, "other", chosen === "main" ? "" : " [" + analysis.label + "]");
     }
   }
 
