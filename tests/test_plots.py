@@ -21,9 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
-from matplotlib.text import Text
 from PIL import Image
 
 import bayesmeta as bm
@@ -44,10 +42,10 @@ from bayesmeta.plots import (
     plot_bytes,
     save_plot,
 )
-from bayesmeta.plots.picture import drawing
 from bayesmeta.plots.sheet import text_width, tick_positions
 from bayesmeta.posterior import typical_variance
 from bayesmeta.quantities import marginal
+from pictures import axes_of, line, texts
 
 ROOT = Path(__file__).parents[1]
 # the same number stored in an artist and computed again
@@ -154,44 +152,10 @@ EACH = pytest.mark.parametrize("name", PICTURES)
 BOTH_WIDTHS = pytest.mark.parametrize("width", [180.0, 90.0])
 
 
-def texts(plot: Plot) -> list[tuple[Text, object]]:
-    """Every visible text with its box in millimetres, at the resolution of print."""
-    figure = plot.figure
-    with drawing():
-        figure.set_dpi(300)
-        figure.draw_without_rendering()
-        renderer = figure.canvas.get_renderer()
-        found = []
-        for text in figure.findobj(Text):
-            if text.get_visible() and text.get_text().strip():
-                ax = text.axes
-                if ax is not None and not ax.axison:
-                    continue
-                found.append((text, text.get_window_extent(renderer)))
-    hidden = {
-        id(label)
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        if not axis.get_visible()
-        for label in [*axis.get_ticklabels(), axis.get_label(), axis.get_offset_text()]
-    }
-    return [(text, box) for text, box in found if id(text) not in hidden]
-
-
-def line(axes: Axes, label: str) -> Line2D:
-    (found,) = [item for item in axes.lines if item.get_label() == label]
-    return found
-
-
 def polygon(axes: Axes, label: str) -> np.ndarray:
     (found,) = [item for item in axes.patches if item.get_label() == label]
     assert isinstance(found, Polygon)
     return np.asarray(found.get_xy())
-
-
-def axes_of(plot: Plot, label: str) -> Axes:
-    (found,) = [axes for axes in plot.figure.axes if axes.get_label() == label]
-    return found
 
 
 # -- nothing overlaps, nothing is cut off ------------------------------------------------------------------------------

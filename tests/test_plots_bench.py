@@ -21,8 +21,6 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
@@ -47,11 +45,11 @@ from bayesmeta.plots import (
     radial_table,
     specification_plot,
 )
-from bayesmeta.plots.picture import drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL
 from bayesmeta.posterior import summarize
 from bayesmeta.quantities import marginal
 from bayesmeta.sensitivity import NamedPrior, leave_one_out, multiverse_table, prior_bench_table
+from pictures import axes_of, line, texts
 from references import ROOT, effects_of, reference
 
 # the same number stored in an artist and computed again
@@ -153,35 +151,6 @@ PICTURES: dict[str, Callable[[float], Plot]] = {
 @cache
 def picture(name: str, width: float = 180.0) -> Plot:
     return PICTURES[name](width)
-
-
-def texts(plot: Plot) -> list[tuple[Text, object]]:
-    """Every visible text with its box, at the resolution of print."""
-    figure = plot.figure
-    with drawing():
-        figure.set_dpi(300)
-        figure.draw_without_rendering()
-        renderer = figure.canvas.get_renderer()
-        found = [(text, text.get_window_extent(renderer)) for text in figure.findobj(Text)
-                 if text.get_visible() and text.get_text().strip()]  # fmt: skip
-    hidden = {
-        id(label)
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        if not (axis.get_visible() and axes.axison)
-        for label in [*axis.get_ticklabels(), axis.get_label(), axis.get_offset_text()]
-    }
-    return [(text, box) for text, box in found if id(text) not in hidden]
-
-
-def axes_of(plot: Plot, label: str) -> Axes:
-    (found,) = [axes for axes in plot.figure.axes if axes.get_label() == label]
-    return found
-
-
-def line(axes: Axes, label: str) -> Line2D:
-    (found,) = [item for item in axes.lines if item.get_label() == label]
-    return found
 
 
 def scattered(axes: Axes, label: str) -> np.ndarray:

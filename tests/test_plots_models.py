@@ -16,10 +16,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
 import bayesmeta as bm
 from bayesmeta.checking import overlap_table, ppc_table, predictive_table
@@ -36,8 +33,8 @@ from bayesmeta.plots import (
     prior_posterior_plot,
     profile_plot,
 )
-from bayesmeta.plots.picture import drawing
 from bayesmeta.profiles import NEW_TYPE
+from pictures import axes_of, line, texts
 
 ROOT = Path(__file__).parents[1]
 # the same number stored in an artist and computed again
@@ -115,34 +112,6 @@ PICTURES: dict[str, Callable[[float], Plot]] = {
 @cache
 def picture(name: str, width: float) -> Plot:
     return PICTURES[name](width)
-
-
-def texts(plot: Plot) -> list[tuple[Text, object]]:
-    figure = plot.figure
-    with drawing():
-        figure.set_dpi(300)
-        figure.draw_without_rendering()
-        renderer = figure.canvas.get_renderer()
-        found = [(text, text.get_window_extent(renderer)) for text in figure.findobj(Text)
-                 if text.get_visible() and text.get_text().strip()]  # fmt: skip
-    hidden = {
-        id(label)
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        if not (axis.get_visible() and axes.axison)
-        for label in [*axis.get_ticklabels(), axis.get_label(), axis.get_offset_text()]
-    }
-    return [(text, box) for text, box in found if id(text) not in hidden]
-
-
-def axes_of(plot: Plot, label: str) -> Axes:
-    (found,) = [axes for axes in plot.figure.axes if axes.get_label() == label]
-    return found
-
-
-def line(axes: Axes, label: str) -> Line2D:
-    (found,) = [item for item in axes.lines if item.get_label() == label]
-    return found
 
 
 @pytest.mark.parametrize("name", PICTURES)

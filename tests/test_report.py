@@ -14,6 +14,7 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -28,6 +29,7 @@ from bayesmeta.report.forms import shipped_form, shipped_probability
 from bayesmeta.report.gather import MAIN, Part
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.page import live_text, render_page, summary_row, view_of
+from bayesmeta_cli.commands import variations
 from bayesmeta_cli.main import main
 from references import ROOT
 
@@ -355,6 +357,18 @@ def test_declared_subgroups_are_fitted_alone(with_subgroups, tmp_path, capsys):
         assert shipped_probability(offered[label]["posterior"], "mu", -0.2, upper=False) == pytest.approx(
             bm.probability(alone, "mu", below=-0.2), abs=SHIPPED
         )
+
+
+def test_a_number_makes_no_subgroups():
+    protocol = bm.read_protocol(CANCER)
+    outcome = dataclasses.replace(protocol.outcomes["anxiety_short"], subgroups=("year",))
+    protocol = dataclasses.replace(protocol, outcomes={"anxiety_short": outcome})
+    effects = bm.Effects(["A", "B"], [0.1, 0.2], [0.1, 0.1], moderators={"year": [2019.0, 2020.0]}, measure="SMD")
+    item = SimpleNamespace(key="anxiety_short", pooled=bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))))
+    fits, not_done, _ = variations(dataclasses.replace(protocol, sensitivities=()), item)
+    assert list(fits) == [MAIN]
+    assert list(not_done) == ["subgroup: year"]
+    assert "make groups of it" in not_done["subgroup: year"]
 
 
 def test_ranges_do_not_count_subgroups(with_subgroups, capsys):

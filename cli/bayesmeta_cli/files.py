@@ -103,14 +103,14 @@ def plot_paths(output: Path, keys: Sequence[str], name: str) -> list[Path]:
         paths = [output / f"{key}.{name}.png" for key in keys]
     elif suffix in PLOT_SUFFIXES:
         raise typer.BadParameter(
-            f"{len(keys)} outcomes, one file: -o {output}. Give a folder, put {{outcome}} in the name, or choose one "
+            f"{len(keys)} outcomes, one file: {output}. Give a folder, put {{outcome}} in the name, or choose one "
             "with --outcome."
         )
     else:
         paths = [output]
     for path in paths:
         if path.suffix.lower() not in PLOT_SUFFIXES:
-            raise typer.BadParameter(f"-o {path}: the suffix chooses the format. Allowed: {', '.join(PLOT_SUFFIXES)}.")
+            raise typer.BadParameter(f"{path}: the suffix chooses the format. Allowed: {', '.join(PLOT_SUFFIXES)}.")
     return paths
 
 

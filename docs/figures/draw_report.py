@@ -29,10 +29,10 @@ def main() -> None:
         options.add_argument("--no-sandbox")
     with tempfile.TemporaryDirectory() as folder:
         protocol = HERE.parents[1] / "models" / "cancer_exercise.toml"
-        command = ["bayesmeta", "report", str(protocol), "-o", folder + "/out"]
+        command = [sys.executable, "-m", "bayesmeta_cli.main", "report", str(protocol), "-o", f"{folder}/out"]
         for name in ("fatigue_short", "qol_short"):
             command += ["--outcome", name]
-        subprocess.run([sys.executable, "-m", "bayesmeta_cli.main", *command[1:]], check=True)
+        subprocess.run(command, check=True)
         page = webdriver.Chrome(options=options, service=Service(driver))
         try:
             size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}

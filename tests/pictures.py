@@ -1,0 +1,39 @@
+"""What tests of pictures ask of them: their visible texts, and axes and lines by label."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from bayesmeta.plots import Plot
+from bayesmeta.plots.picture import drawing
+
+
+def texts(plot: Plot) -> list[tuple[Text, object]]:
+    """Every visible text with its box, at the resolution of print."""
+    figure = plot.figure
+    with drawing():
+        figure.set_dpi(300)
+        figure.draw_without_rendering()
+        renderer = figure.canvas.get_renderer()
+        found = [(text, text.get_window_extent(renderer)) for text in figure.findobj(Text)
+                 if text.get_visible() and text.get_text().strip()]  # fmt: skip
+    hidden = {
+        id(label)
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if not (axis.get_visible() and axes.axison)
+        for label in [*axis.get_ticklabels(), axis.get_label(), axis.get_offset_text()]
+    }
+    return [(text, box) for text, box in found if id(text) not in hidden]
+
+
+def axes_of(plot: Plot, label: str) -> Axes:
+    (found,) = [axes for axes in plot.figure.axes if axes.get_label() == label]
+    return found
+
+
+def line(axes: Axes, label: str) -> Line2D:
+    (found,) = [item for item in axes.lines if item.get_label() == label]
+    return found
