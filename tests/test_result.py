@@ -461,14 +461,15 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     assert fit.tree is not None
 
     def interrupted(error: BaseException) -> Callable[..., None]:
-        def to_netcdf(self: xr.DataTree, path: str, **options: Any) -> None:
-            Path(path).write_bytes(b"half of a file")
+        def write_bytes(self: Path, content: bytes) -> None:
+            with self.open("wb") as file:
+                file.write(content[: len(content) // 2])
             raise error
 
-        return to_netcdf
+        return write_bytes
 
     for error in (OSError("disk full"), KeyboardInterrupt()):
-        monkeypatch.setattr(xr.DataTree, "to_netcdf", interrupted(error))
+        monkeypatch.setattr(Path, "write_bytes", interrupted(error))
         with pytest.raises(type(error)):
             fit.save(tmp_path / "new.nc")
         assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@ import copyreg
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -128,8 +127,9 @@ def _csv(frame: pd.DataFrame) -> bytes:
 
 
 def _netcdf(fit: bm.Fit) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        return fit.save(Path(folder) / "fit.nc").read_bytes()
+    from bayesmeta.netcdf import netcdf_bytes
+
+    return netcdf_bytes(fit.tree)
 
 
 def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]:

@@ -145,13 +145,16 @@ def write_tree(tree: xr.DataTree, path: str | Path) -> Path:
     path : str or Path
         Ends in ``.nc``.
     """
+    # brings in h5py, which a fit that is never saved does not need
+    from bayesmeta.netcdf import netcdf_bytes
+
     path = Path(path)
     if path.suffix != ".nc":
         raise ModelError(f"{path}: a fit is saved as netCDF; give a name that ends in .nc.")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)
     try:
-        tree.to_netcdf(name, engine="h5netcdf")
+        Path(name).write_bytes(netcdf_bytes(tree))
         Path(name).chmod(0o644)
         os.replace(name, path)
     finally:
