@@ -6,6 +6,7 @@ ids, one header per column); `bayesmeta benefit --threshold X`, whose printed di
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import html.parser
@@ -25,7 +26,7 @@ import bayesmeta as bm
 from bayesmeta.bench import sensitivity_bench
 from bayesmeta.outcome import analysis_model
 from bayesmeta.records import output_schema
-from bayesmeta.report.forms import shipped_form, shipped_probability
+from bayesmeta.report.forms import packed_form, shipped_form, shipped_probability
 from bayesmeta.report.gather import MAIN, Part
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.page import live_text, render_page, summary_row, view_of
@@ -127,6 +128,41 @@ def test_a_shipped_posterior_gives_the_librarys_probabilities(results):
                 assert shipped_probability(form, quantity, float(x), upper=False) == pytest.approx(
                     expected, abs=SHIPPED
                 )
+
+
+def unpacked(form: dict) -> dict:
+    """Undo `packed_form`, as the page does."""
+    nodes = np.frombuffer(base64.b64decode(form["nodes"]), "<f4").astype(float).reshape(4, -1)
+    return {"form": "mixture", "w": nodes[0], "m": form["centre"] + nodes[1], "s": nodes[2], "t": nodes[3]}
+
+
+def test_the_pages_fewer_nodes_give_the_same_probabilities():
+    for name in OUTCOMES:
+        fit = fit_of(name)
+        heavy_tailed = bm.fit(fit.effects, dataclasses.replace(fit.model, mu=bm.StudentT(0, 0.5, 3)))
+        for item in (fit, heavy_tailed):
+            whole, thin = shipped_form(item), shipped_form(item, thin=True)
+            assert len(thin["w"]) < 0.6 * len(whole["w"])
+            small = unpacked(packed_form(thin))
+            for x in np.linspace(-1.2, 0.8, 41):
+                for quantity in ("mu", "theta_new"):
+                    expected = bm.probability(item, quantity, below=float(x))
+                    found = shipped_probability(thin, quantity, float(x), upper=False)
+                    assert found == pytest.approx(expected, abs=SHIPPED)
+                    # single precision
+                    assert shipped_probability(small, quantity, float(x), upper=False) == pytest.approx(
+                        expected, abs=1e-7
+                    )
+
+
+def test_a_threshold_with_a_side_that_is_a_range_is_not_moved():
+    fit = fit_of("anxiety_long")
+    item = dataclasses.replace(fit.outcome.primary, worse=(0.4, 0.6), worse_distance=(0.4, 0.6))
+    outcome = dataclasses.replace(fit.outcome, thresholds=(item,))
+    view = view_of(part_of(pooled=dataclasses.replace(fit, outcome=outcome)), (), ())
+    assert not view["live"]
+    assert view["threshold_text"] == "a range"
+    assert view["chances"]["mu.harm"] == bm.percent(bm.probability(fit, "mu", above=0.4))
 
 
 def test_a_truncated_mean_is_shipped_as_a_grid():

@@ -13,10 +13,21 @@ import shutil
 from pathlib import Path
 
 import pytest
+from scipy import special
 
 import bayesmeta as bm
+from bayesmeta.bench import sensitivity_bench
+from bayesmeta.borrowing import WEIGHTS, borrowing_table
+from bayesmeta.decision import threshold
+from bayesmeta.digits import number
+from bayesmeta.grade import grade_table
 from bayesmeta.outcome import analysis_model, vary
+from bayesmeta.report.forms import packed_form, shipped_form
+from bayesmeta.sections import read_section
+from bayesmeta.sensitivity import inconsistency_table
 from bayesmeta.studies import read_outcome
+from bayesmeta_cli.bench import recompute_of
+from bayesmeta_cli.borrow import borrowed
 from bayesmeta_cli.main import main
 from references import ROOT
 
@@ -75,6 +86,19 @@ def set_value(page, element, value: str, event: str = "input") -> None:
         "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event(arguments[2], {bubbles: true}));",
         element, value, event,
     )  # fmt: skip
+
+
+def move(page, part, value: str) -> None:
+    """Move the threshold of one outcome."""
+    set_value(page, part.find_element("css selector", "input.threshold"), value)
+
+
+def choose(page, part, label: str) -> None:
+    """Choose an analysis by its label."""
+    select = part.find_element("css selector", "select.analysis")
+    options = {node.get_attribute("textContent"): node.get_attribute("value")
+               for node in select.find_elements("css selector", "option")}  # fmt: skip
+    set_value(page, select, options[label], "change")
 
 
 def press(page, element) -> None:
@@ -160,16 +184,11 @@ def test_another_declared_analysis_is_that_of_its_own_fit(page):
     assert all(interaction not in text for text in choices)
 
 
-def test_the_first_table_follows_and_the_page_says_what_does_not(page):
+def test_the_first_table_follows_the_analysis(page):
     part = section(page, "fatigue_short")
     row = page.find_element("css selector", 'tr[data-summary="fatigue_short"]')
-    stale = part.find_element("css selector", ".stale")
     before = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
-    assert not stale.is_displayed()
-    select = part.find_element("css selector", "select.analysis")
-    flat = next(node for node in select.find_elements("css selector", "option")
-                if node.get_attribute("textContent") == "mu sceptical normal(0, 0.2)")  # fmt: skip
-    set_value(page, select, flat.get_attribute("value"), "change")
+    choose(page, part, "mu sceptical normal(0, 0.2)")
     protocol = bm.read_protocol(CANCER)
     effects, outcome = bm.read_effects(protocol, "fatigue_short"), protocol.outcomes["fatigue_short"]
     model = dataclasses.replace(analysis_model(outcome), mu=bm.Normal(0, 0.2))
@@ -177,13 +196,190 @@ def test_the_first_table_follows_and_the_page_says_what_does_not(page):
     effect = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
     assert effect == f"{table['median']:.3f} ({table['lower']:.3f} to {table['upper']:.3f})"
     assert "mu sceptical" in row.find_element("css selector", "th").get_attribute("textContent")
-    assert stale.is_displayed()
     press(page, part.find_element("css selector", "button.reset"))
     after = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
     assert after.split() == before.split()
-    assert not stale.is_displayed()
-    set_value(page, part.find_element("css selector", "input.threshold"), "0.3")
-    assert stale.is_displayed()
+
+
+def marks(part, kind: str) -> dict[str, str]:
+    """What says that it stays: by the table or figure, the words."""
+    found = {}
+    for node in part.find_elements("css selector", f'[data-stays="{kind}"]'):
+        if node.get_attribute("hidden") is None:
+            owner = node.find_element("xpath", "ancestor::*[self::table or self::figure][1]")
+            name = owner.get_attribute("data-table") or owner.get_attribute("textContent")
+            found[name] = node.get_attribute("textContent")
+    return found
+
+
+def test_what_cannot_follow_says_so_where_it_stands(page):
+    part = section(page, "fatigue_short")
+    assert not marks(part, "threshold")
+    assert not marks(part, "analysis")
+    move(page, part, "0.3")
+    found = marks(part, "threshold")
+    assert {"tipping", "scaling", "next_trial"} <= set(found)
+    assert set(found.values()) == {"At the stated threshold of 0.5."}
+    assert not {"inconsistency", "multiverse", "leave-one-out"} & set(found)
+    assert sum("SVG" in name for name in found) == 2
+    assert not marks(part, "analysis")
+    press(page, part.find_element("css selector", "button.reset"))
+    assert not marks(part, "threshold")
+    choose(page, part, "mu flat")
+    found = marks(part, "analysis")
+    assert {"estimates", "priors", "tipping", "leave-one-out", "inconsistency", "multiverse"} <= set(found)
+    assert not {"small-study", "influence", "heterogeneity"} & set(found)
+    assert not marks(part, "threshold")
+
+
+def fitted(key: str, path: Path = CANCER) -> bm.Fit:
+    protocol = bm.read_protocol(path)
+    outcome = protocol.outcomes[key]
+    return bm.fit(bm.read_effects(protocol, key), analysis_model(outcome), outcome=outcome)
+
+
+def moved_to(fit: bm.Fit, text: str, name: str = "") -> bm.Threshold:
+    """What `bayesmeta benefit --threshold` makes of a number."""
+    return threshold(float(text), measure_name=fit.effects.measure, better=fit.effects.better, name=name)
+
+
+def answers(page, key: str) -> list[str]:
+    """The plain answer, on top and in its own section."""
+    places = f'[data-sentence="{key}"] [data-live="sentence"], [data-outcome="{key}"] [data-live="sentence"]'
+    return [node.get_attribute("textContent") for node in page.find_elements("css selector", places)]
+
+
+@pytest.mark.parametrize("key", OUTCOMES)
+def test_the_plain_answer_follows_word_for_word(page, key):
+    part, fit = section(page, key), fitted(key)
+    assert answers(page, key) == 2 * [bm.benefit_sentence(fit, fit.outcome.primary)]
+    for text in ("0.2", "0.137", "1", "0.01", "0.1234567", "0.00001", "1234567"):
+        move(page, part, text)
+        assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, text))]
+
+
+def test_the_plain_answer_is_of_the_chosen_analysis(page):
+    key = "fatigue_short"
+    part = section(page, key)
+    move(page, part, "0.25")
+    choose(page, part, "mu flat")
+    main = fitted(key)
+    fit = bm.fit(main.effects, dataclasses.replace(main.model, mu=bm.Flat()), outcome=main.outcome)
+    assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, "0.25"))]
+    for place in page.find_elements("css selector", f'[data-sentence="{key}"], [data-outcome="{key}"] .answer'):
+        assert place.get_attribute("textContent").endswith("new setting. [mu flat]")
+    protocol = bm.read_protocol(CANCER)
+    model = analysis_model(protocol.outcomes[key], main.effects.moderators)
+    fit = bm.fit(main.effects, model, outcome=main.outcome)
+    choose(page, part, "timing: during (21 rows)")
+    assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, "0.25"), at={"timing": "during"})]
+
+
+def test_an_analysis_that_cannot_be_chosen_follows_the_threshold(page):
+    key, name = "fatigue_short", "exercise type differs between during and after treatment"
+    part = section(page, key)
+    changed = vary(bm.read_protocol(CANCER), name)
+    outcome = changed.outcomes[key]
+    effects = read_outcome(changed, key).effects
+    fit = bm.fit(effects, analysis_model(outcome, effects.moderators), outcome=outcome)
+    move(page, part, "0.2")
+    table = bm.benefit_table(fit, [moved_to(fit, "0.2")]).set_index("target")
+    row = part.find_element("xpath", f".//tr[@data-analysis][th='{name}']")
+    assert shown(row)["mu.important"] == bm.percent(float(table.loc["mean effect", "p_important_benefit"]))
+    assert shown(row)["theta_new.important"] == bm.percent(float(table.loc["new setting", "p_important_benefit"]))
+
+
+def cells_of(part, name: str) -> list[list[str]]:
+    rows = part.find_elements("css selector", f'[data-table="{name}"] tbody tr')
+    return [[cell.get_attribute("textContent") for cell in row.find_elements("css selector", "th, td")] for row in rows]
+
+
+@pytest.mark.parametrize("key", OUTCOMES)
+def test_grade_support_follows(page, key):
+    part, fit = section(page, key), fitted(key)
+    bench = sensitivity_bench(fit, ["small-study"])
+    for text in ("0.2", "0.35", "0.8", "0.05"):
+        move(page, part, text)
+        table = grade_table(fit, moved_to(fit, text), tables=bench.tables)
+        rows = part.find_elements("css selector", "tr[data-grade]")
+        found = {row.get_attribute("data-grade"): {cell.get_attribute("data-col"): cell.get_attribute("textContent")
+                 for cell in row.find_elements("css selector", "[data-col]")} for row in rows}  # fmt: skip
+        assert found == {row["item"]: {name: row[name] for name in ("value", "rationale", "suggestion")}
+                         for row in table.to_dict("records")}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", OUTCOMES)
+def test_the_table_of_inconsistency_follows(page, key):
+    part, fit = section(page, key), fitted(key)
+    small = next(item for item in fit.outcome.thresholds if not item.primary)
+    for text in ("0.2", "0.3", "0.45"):
+        move(page, part, text)
+        frame = inconsistency_table(fit, [moved_to(fit, text, f"important, moved to {text}"), small])
+        # a share that is neither none nor all is not said to be 0 or 100 %
+        expected = [[{"0 %": "<1 %", "100 %": ">99 %"}.get(cell, cell) for cell in row]
+                    for row in read_section("inconsistency", frame, fit).cells]  # fmt: skip
+        assert cells_of(part, "inconsistency") == expected
+
+
+def test_the_multiverse_follows(page):
+    key = "anxiety_long"
+    part, fit, protocol = section(page, key), fitted(key), bm.read_protocol(CANCER)
+    for text in ("0.05", "0.3"):
+        move(page, part, text)
+        bench = sensitivity_bench(fit, ["multiverse"], threshold=moved_to(fit, text),
+                                  recompute=recompute_of(protocol, key))  # fmt: skip
+        assert cells_of(part, "multiverse") == read_section("multiverse", bench.tables["multiverse"], fit).cells
+
+
+def test_a_trial_with_its_review_follows(browser, tmp_path):
+    path = ROOT / "models" / "metastatic.toml"
+    assert main(["report", str(path), "--outcome", "fatigue", "-o", str(tmp_path / "r")]) == 0
+    browser.get((tmp_path / "r" / "index.html").as_uri())
+    part, fit = section(browser, "fatigue"), fitted("fatigue", path)
+    told = borrowed(bm.read_protocol(path), path, ["fatigue"])[0].borrowing
+    for text in ("5", "2", "8.5"):
+        move(browser, part, text)
+        table = borrowing_table(told, moved_to(fit, text), weights=sorted({*WEIGHTS, told.weight}))
+        for column in ("p_important_benefit", "p_important_harm"):
+            cells = part.find_elements("css selector", f'[data-table="borrowing"] [data-col="{column}"]')
+            assert [cell.get_attribute("textContent") for cell in cells] == [bm.percent(p) for p in table[column]]
+
+
+def test_refits_are_computed_from_packed_nodes(page):
+    """Lines as the bench will send them: a posterior, a classical mean with t or normal, and none."""
+    fit = fitted("qol_medium")
+    forms = [packed_form(shipped_form(fit, thin=True)), None,
+             {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
+             {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 4},
+             {"form": "classical", "estimate": 0.31, "se": 0.12, "df": None}]  # fmt: skip
+    script = """const b = window.bayesmeta, lines = arguments[0].map(x => x && b.unpack(x));
+        return b.tables.refits({better: "higher"}, lines, {benefit: arguments[1]});"""
+    for x in (0.05, 0.2, 0.5, 0.9):
+        found = page.execute_script(script, forms, x)
+        p = [bm.probability(fit, name, above=x) for name in ("mu", "theta_new")]
+        assert found[0] == {"p_important_benefit": bm.percent(p[0]), "p_important_benefit_new": bm.percent(p[1])}
+        z = (0.31 - x) / 0.12
+        assert [line.get("p_important_benefit") for line in found[1:]] == [
+            None, *(bm.percent(float(q)) for q in (special.stdtr(7, z), special.stdtr(4, z), special.ndtr(z)))
+        ]  # fmt: skip
+    # whole degrees of freedom from one on, both tails
+    ours = page.execute_script("return arguments[0].map(([x, df]) => window.bayesmeta.studentBelow(x, df));",
+                               [[x, df] for df in (1, 2, 3, 10, 31, 200) for x in (-6.0, -0.3, 0.0, 2.2)])  # fmt: skip
+    theirs = [special.stdtr(df, x) for df in (1, 2, 3, 10, 31, 200) for x in (-6.0, -0.3, 0.0, 2.2)]
+    assert ours == pytest.approx(theirs, abs=1e-14)
+
+
+def test_numbers_are_written_as_the_command_line_writes_them(page):
+    """Halves go to the even digit: probabilities by draws are fractions, which lie half way often enough."""
+    values = [k / 40 for k in range(4000)] + [0.5, 1.5, 2.5, 0.125, 0.375, -0.125, -0.04, 1e-9, 12.35, 0.285, 99.95]
+    for digits in (0, 1, 2, 3):
+        ours = page.execute_script(
+            "return arguments[0].map(x => window.bayesmeta.fixed(x, arguments[1]));", values, digits
+        )
+        assert ours == [number(x, digits) for x in values]
+    values = [0.5, 1 / 0.75, 1e-5, 0.0001, 123456.0, 1234567.0, 0.1 + 0.2, 100.0, 999999.5, 2.5e-7, 1e22]
+    ours = page.execute_script("return arguments[0].map(window.bayesmeta.general);", values)
+    assert ours == [f"{x:g}" for x in values]
 
 
 def test_a_subgroup_is_the_moderated_fit_at_its_level(page):
@@ -243,12 +439,20 @@ def test_ratios_are_computed_on_the_log_scale(browser, tmp_path, capsys):
     )
     assert main(["report", str(path), "-o", str(tmp_path / "r")]) == 0
     browser.get((tmp_path / "r" / "index.html").as_uri())
-    part = section(browser, "tuberculosis")
-    for threshold in ("0.8", "0.6", "0.95"):
-        set_value(browser, part.find_element("css selector", "input.threshold"), threshold)
+    part, fit = section(browser, "tuberculosis"), fitted("tuberculosis", path)
+    stated = bm.benefit_table(fit, [fit.outcome.primary]).set_index("target")
+    assert shown(part)["mu.harm"] == bm.percent(float(stated.loc["mean effect", "p_important_harm"]))
+    for text in ("0.8", "0.6", "0.95"):
+        set_value(browser, part.find_element("css selector", "input.threshold"), text)
         found = shown(part)
-        for name, text in printed(path, "tuberculosis", threshold, capsys).items():
-            assert found[name] == text, (threshold, name)
+        for name, cell in printed(path, "tuberculosis", text, capsys).items():
+            assert found[name] == cell, (text, name)
+        assert answers(browser, "tuberculosis") == 2 * [bm.benefit_sentence(fit, moved_to(fit, text))]
+        # the other side counts as much when a threshold is moved
+        assert f"{1 / float(text):g} or beyond" in answers(browser, "tuberculosis")[0]
+    press(browser, part.find_element("css selector", "button.reset"))
+    assert answers(browser, "tuberculosis") == 2 * [bm.benefit_sentence(fit, fit.outcome.primary)]
+    assert "1.25 or beyond" in answers(browser, "tuberculosis")[0]
     set_value(browser, part.find_element("css selector", "input.threshold"), "1.2")
     assert part.find_element("css selector", ".refused").is_displayed()
 

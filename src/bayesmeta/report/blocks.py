@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.borrowing import WEIGHTS, borrowing_table
+from bayesmeta.borrowing import WEIGHTS, Borrowing, borrowing_table
 from bayesmeta.decision import percent
 from bayesmeta.digits import number
 from bayesmeta.errors import ModelError
@@ -15,7 +15,7 @@ from bayesmeta.nexttrial import next_trial_table
 from bayesmeta.report.gather import Part
 from bayesmeta.units import natural_table, risk_table
 
-__all__ = ["block_views", "extra_tables"]
+__all__ = ["block_views", "borrowing_weights", "extra_tables"]
 
 #: Participants per arm of the planned trials that the report asks about.
 SIZES = (50, 200, 1000)
@@ -36,17 +36,22 @@ def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
     except ModelError as error:
         found["natural_units"] = pd.DataFrame([{"note": str(error)}])
     if part.borrowing is not None:
-        weights = sorted({*WEIGHTS, part.borrowing.weight})
+        weights = borrowing_weights(part.borrowing)
         found["borrowing"] = borrowing_table(part.borrowing, part.primary, weights=weights)
     if part.pooled.exact and part.pooled.effects.better is not None:
         found["next_trial"] = next_trial_table(part.pooled, sizes=SIZES)
     return found
 
 
+def borrowing_weights(told: Borrowing) -> list[float]:
+    """Prior weights of the lines of a trial with its review, in order."""
+    return sorted({*WEIGHTS, told.weight})
+
+
 def block_views(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
     """Put these tables into cells for the page."""
     makers = {"natural_units": _natural, "absolute_risks": _risks, "borrowing": _borrowing, "next_trial": _next}
-    return [makers[key](frame) for key, frame in tables.items() if len(frame)]
+    return [{"table": key, "columns": {}} | makers[key](frame) for key, frame in tables.items() if len(frame)]
 
 
 def _texts(values: pd.Series[Any]) -> list[str]:
@@ -83,6 +88,7 @@ def _natural(frame: pd.DataFrame) -> dict[str, Any]:
     sources = "; ".join(dict.fromkeys(text for text in _texts(frame["source"]) if text))
     return {"title": f"In points of {unit}", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
             "caption": "The standardised effect times the instrument's SD, with what is not known of it", "texts": (),
+            "stays": ("analysis", "points") if frame["mid"].notna().any() else ("analysis",),
             "note": f"{sources}. {_notes(frame)}".strip()}  # fmt: skip
 
 
@@ -98,6 +104,7 @@ def _risks(frame: pd.DataFrame) -> dict[str, Any]:
     ]  # fmt: skip
     return {"title": "Absolute risks", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
             "caption": f"Per {per} people: medians with 95 % intervals", "texts": ("target", "number needed"),
+            "stays": ("analysis",),
             "note": _notes(frame)}  # fmt: skip
 
 
@@ -115,6 +122,8 @@ def _borrowing(frame: pd.DataFrame) -> dict[str, Any]:
         "heads": heads,
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "texts": ("analysis",),
+        "columns": {"important benefit": "p_important_benefit", "important harm": "p_important_harm"},
+        "stays": ("threshold",),
         "caption": "This trial alone and with the robust meta-analytic-predictive prior of a review, by the prior "
         "probability (weight) that the review says nothing about it",
         "note": f"Discarded: that probability after the trial. `bayesmeta borrow` names the review. {_notes(frame)}",
@@ -143,6 +152,7 @@ def _next(frame: pd.DataFrame) -> dict[str, Any]:
         "heads": heads,
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "texts": ("question", "target", "has to show"),
+        "stays": ("threshold", "analysis"),
         "caption": caption,
         "note": f"Two arms of equal size.{more}",
     }

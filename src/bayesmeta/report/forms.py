@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
+from bayesmeta.problem import Quadrature
 from bayesmeta.quantities import functional_of, marginal
 from bayesmeta.result import Fit
 
-__all__ = ["shipped_form", "shipped_probability"]
+__all__ = ["heavy", "kept_nodes", "packed", "packed_form", "rule_gap", "shipped_form", "shipped_probability"]
 
 FloatArray = NDArray[np.float64]
 #: Nodes are left out from the lightest on while what is lost stays below this; printed probabilities have three digits.
@@ -26,7 +29,7 @@ def _rounded(values: FloatArray) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
-def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = False) -> dict[str, Any]:
     """Give the joint form of the mean effect and the effect in a new setting, ready for JSON.
 
     Parameters
@@ -34,6 +37,8 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None) -> dict[str, Any
     fit : Fit
     at : mapping, optional
         A moderator profile.
+    thin : bool
+        Leave out every second node of an axis where probabilities agree without them (`kept_nodes`).
 
     Returns
     -------
@@ -58,16 +63,89 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None) -> dict[str, Any
         return {"form": "grid", **{name: _grid(fit, name, at) for name in _NAMES}}
     mean_, row = functional_of(quadrature, fit, "mu", at)
     new, _ = functional_of(quadrature, fit, "theta_new", at)
-    weights = quadrature.weights
-    order = np.argsort(weights)
-    kept = np.sort(order[np.cumsum(weights[order]) > LOST])
+    m, s, t = mean_.mean[row], np.sqrt(mean_.var[row]), np.sqrt(new.var[row])
+    kept, weights = kept_nodes(quadrature, np.array([m, m]), np.array([s, t]), thin=thin)
     return {
-        "form": "mixture",
-        "w": _rounded(weights[kept]),
-        "m": _rounded(mean_.mean[row][kept]),
-        "s": _rounded(np.sqrt(mean_.var[row][kept])),
-        "t": _rounded(np.sqrt(new.var[row][kept])),
-    }
+        "form": "mixture", "w": _rounded(weights), "m": _rounded(m[kept]), "s": _rounded(s[kept]),
+        "t": _rounded(t[kept]),
+    }  # fmt: skip
+
+
+def kept_nodes(
+    quadrature: Quadrature, means: FloatArray, sds: FloatArray, *, thin: bool = True
+) -> tuple[NDArray[np.intp], FloatArray]:
+    """Choose the nodes that are worth shipping, and their weights.
+
+    The rules of the exact engine are nested: the coarse one lives on every second node of an axis. Where it gives the
+    same distribution functions, it is shipped; of either rule the lightest nodes are left out.
+
+    Parameters
+    ----------
+    quadrature : Quadrature
+    means, sds : array of shape (quantities, nodes)
+        Of the quantities that are shipped.
+    thin : bool
+        Whether the coarse rule may be taken.
+
+    Returns
+    -------
+    array of int, array of float
+        The nodes in their order, and the weights.
+    """
+    weights = quadrature.weights
+    if thin and not rule_gap(quadrature, means, sds) > LOST:
+        weights = quadrature.coarse
+    kept = heavy(weights)
+    return kept, weights[kept]
+
+
+def heavy(weights: FloatArray) -> NDArray[np.intp]:
+    """Choose the nodes without the lightest ones, which together weigh less than `LOST`."""
+    order = np.argsort(np.abs(weights))
+    return np.sort(order[np.cumsum(np.abs(weights[order])) > LOST])
+
+
+def rule_gap(quadrature: Quadrature, means: FloatArray, sds: FloatArray) -> float:
+    """Give the largest difference between distribution functions by the fine and by the coarse rule."""
+    worst = 0.0
+    for mean, sd in zip(means, sds, strict=True):
+        centre = float(mean @ quadrature.weights)
+        spread = float(np.sqrt((sd**2 + (mean - centre) ** 2) @ quadrature.weights))
+        if not (np.isfinite(spread) and spread > 0):
+            return float("inf")
+        x = centre + spread * _PLACES
+        with np.errstate(divide="ignore", invalid="ignore"):
+            below = special.ndtr((x[:, None] - mean) / sd)
+        worst = max(worst, float(np.abs(below @ (quadrature.weights - quadrature.coarse)).max()))
+    return worst
+
+
+#: Where distribution functions are compared, in standard deviations from the mean.
+_PLACES = np.array([-4.0, -2.5, -1.6, -1.0, -0.5, -0.1, 0.3, 0.8, 1.3, 2.0, 3.0, 5.0])
+
+
+def packed(values: FloatArray) -> str:
+    """Write numbers in single precision, little-endian, as base64: a fifth of their length as text.
+
+    Examples
+    --------
+    >>> packed(np.array([1.0]))
+    'AACAPw=='
+    """
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode("ascii")
+
+
+def packed_form(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Pack a mixture: its probabilities change by less than 1e-7, because means are counted from their centre.
+
+    Examples
+    --------
+    >>> packed_form({"form": "mixture", "w": [1.0], "m": [0.5], "s": [0.1], "t": [0.2]})["centre"]
+    0.5
+    """
+    w, m, s, t = (np.asarray(form[name], float) for name in "wmst")
+    centre = float(f"{w @ m / w.sum():.6g}")
+    return {"form": "packed", "centre": centre, "nodes": packed(np.concatenate([w, m - centre, s, t]))}
 
 
 _NAMES = ("mu", "theta_new")
@@ -98,8 +176,6 @@ def shipped_probability(form: Mapping[str, Any], name: str, x: float, *, upper: 
     upper : bool
         Probability above x, else below.
     """
-    from scipy import special
-
     if form["form"] == "draws":
         values = np.asarray(form[name])
         below = float(np.searchsorted(values, x, side="left")) / values.size

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bayesmeta.result import Fit
     from bayesmeta.studies import Reading
 
-__all__ = ["MAIN", "Part", "Posterior", "grade_of", "outcome_record", "posteriors", "stated_threshold"]
+__all__ = ["MAIN", "Part", "Posterior", "grade_of", "others", "outcome_record", "posteriors", "stated_threshold"]
 
 MAIN = "main analysis"
 
@@ -97,9 +97,11 @@ class Posterior:
 
 
 def stated_threshold(part: Part) -> float | None:
-    """The primary threshold as the protocol states it; None where it is not one number."""
+    """The primary threshold as the protocol states it; None where one of its sides is not a number."""
     item = part.primary
-    return float(item.benefit) if item is not None and isinstance(item.benefit, (int, float)) else None
+    if item is None or not all(isinstance(side, (int, float)) for side in (item.benefit, item.worse)):
+        return None
+    return float(item.benefit)  # type: ignore[arg-type]
 
 
 def posteriors(part: Part) -> list[Posterior]:
@@ -125,6 +127,12 @@ def posteriors(part: Part) -> list[Posterior]:
     return found
 
 
+def others(part: Part) -> list[Posterior]:
+    """List declared analyses that cannot be chosen, because they are of another model than the pooled one."""
+    names = [name for name, fit in part.declared.items() if fit.analysis != "pooled"]
+    return [Posterior(f"other-{i}", name, "other", part.declared[name]) for i, name in enumerate(names, 1)]
+
+
 def grade_of(part: Part) -> tuple[pd.DataFrame | None, str]:
     """GRADE support of one outcome, or the reason why there is none."""
     judged = None
@@ -144,17 +152,18 @@ def _reach(part: Part) -> float:
     return far if math.isfinite(far) and far > 0 else 1.0
 
 
-def live_record(part: Part) -> dict[str, Any]:
-    """What the page needs to compute every probability of one outcome anew."""
+def live_record(part: Part, *, thin: bool = False) -> dict[str, Any]:
+    """The posteriors of one outcome, from which every probability can be computed anew; ``thin`` as for the page."""
     return {
         "better": part.pooled.effects.better,
         "scale": scale_name(part.pooled.effects.measure),
         "reach": _reach(part),
         "analyses": [
-            {"id": item.id, "label": item.label, "kind": item.kind, "posterior": shipped_form(item.fit, item.at)}
+            {"id": item.id, "label": item.label, "kind": item.kind,
+             "posterior": shipped_form(item.fit, item.at, thin=thin)}
             for item in posteriors(part)
         ],
-    }
+    }  # fmt: skip
 
 
 def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from bayesmeta.posterior import compare_table, summarize
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import shipped_form, shipped_probability
-from bayesmeta.report.gather import MAIN, Part, grade_of, live_record, natural_range, posteriors, stated_threshold
+from bayesmeta.report.gather import MAIN, Part, grade_of, natural_range, others, posteriors, stated_threshold
+from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.sections import read_section
 from bayesmeta.sensitivity import variation_table
@@ -26,6 +27,15 @@ from bayesmeta.sensitivity import variation_table
 __all__ = ["Picture", "live_text", "render_page", "summary_row", "view_of"]
 
 Picture = Mapping[str, Any]
+#: Scripts of the page, in the order in which they stand: arithmetic, tables, the page itself.
+SCRIPTS = ("numbers.js", "tables.js", "page.js")
+#: What a section of the bench or a picture depends on that is moved or chosen above it.
+_STAYS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("concordance", "priors", "tipping", "scaling", "inconsistency", "multiverse"),
+                    ("threshold", "analysis")),
+    **dict.fromkeys(("picture.forest", "picture.heterogeneity"), ("threshold", "analysis")),
+    **dict.fromkeys(("leave-one-out", "cumulative", "picture.funnel"), ("analysis",)),
+}  # fmt: skip
 _GROUPS = {
     "main": "As stated",
     "prior": "Declared: other priors",
@@ -106,7 +116,7 @@ def _cells(part: Part, column: pd.Series[Any]) -> list[str]:
 
 def _declared(part: Part) -> list[dict[str, Any]]:
     table = variation_table(part.declared)
-    ids = {item.label: item.id for item in posteriors(part)}
+    ids = {item.label: item.id for item in (*posteriors(part), *others(part))}
     means = [_cells(part, table[column]) for column in ("mu", "lower", "upper")]
     rows = []
     for i, row in enumerate(table.to_dict("records")):
@@ -174,7 +184,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
         "measure": effects.measure, "better": effects.better, "failed": bool(reasons), "reasons": reasons,
         "counts": _counts(part),
         "small_k": small_k_note(effects.n_trials), "live": live, "ledger": rows, "row_notes": notes, "source": source,
-        "findings": finding_rows(part.findings),
+        "findings": finding_rows(part.findings), "follows": followed(part) if live else frozenset(),
         "grade": [] if grade is None else grade.to_dict("records"), "grade_not_done": why,
     }  # fmt: skip
     if reasons:
@@ -203,13 +213,13 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
         "estimates": estimates, "analyses": _declared(part) if len(part.declared) > 1 else [],
         "not_declared": dict(part.not_done), "pictures": pictures, "blocks": blocks,
         "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.bench.tables.items()},
-        "sections_not_done": dict(part.bench.not_done),
+        "sections_not_done": dict(part.bench.not_done), "stays": _STAYS,
     }  # fmt: skip
 
 
 def live_text(part: Part) -> str:
     """Write what the page computes from as JSON that may stand inside a script."""
-    text = json.dumps(live_record(part), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(live_outcome(part), allow_nan=False, separators=(",", ":"))
     # a closing tag inside the data would end the script that holds them
     return text.replace("<", "\\u003c")
 
@@ -278,7 +288,8 @@ def render_page(
     return environment.get_template("page.html").render(
         fonts=Markup(_fonts()), title=title,
         version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
-        js=Markup(folder.joinpath("page.js").read_text("utf-8")), live=Markup(text), outcomes=views, honesty=HONESTY,
+        js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
+        live=Markup(text), outcomes=views, honesty=HONESTY,
         reportable=not reasons, reasons=list(reasons), methods=methods_text(fits, sections),
         bibliography=bibliography(used_references(fits, sections)), pinned=pinned,
         protocol_hash=str(hashes.get("protocol", ""))[:12], data_hash=str(hashes.get("data", "not a file"))[:12],

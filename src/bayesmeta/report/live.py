@@ -1,0 +1,143 @@
+"""What the page carries of an outcome, so that it follows the threshold: posteriors, words, numbers of its tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.borrowing import mix, update
+from bayesmeta.classical import pool
+from bayesmeta.errors import ModelError
+from bayesmeta.measures import measure
+from bayesmeta.problem import Quadrature, studies
+from bayesmeta.quantities import ask
+from bayesmeta.report.blocks import borrowing_weights
+from bayesmeta.report.forms import heavy, kept_nodes, packed, packed_form, rule_gap, shipped_form
+from bayesmeta.report.gather import Part, live_record, others, stated_threshold
+from bayesmeta.units import information_size
+
+__all__ = ["followed", "live_outcome", "live_tables"]
+
+
+def live_outcome(part: Part) -> dict[str, Any]:
+    """Give what the page needs to compute everything of one outcome anew.
+
+    Parameters
+    ----------
+    part : Part
+        With a direction and a threshold that is a number.
+
+    Returns
+    -------
+    dict
+        ``better scale reach analyses`` of `live_record`; ``label axis stated`` for sentences: the stated threshold as
+        distances of benefit and worsening, and as it is written; ``others``, analyses that have a line but cannot be
+        chosen; ``tables`` of `live_tables`.
+    """
+    fit, item = part.pooled, part.primary
+    assert item is not None
+    kind = measure(fit.effects.measure)
+    return {
+        **live_record(part, thin=True),
+        "label": fit.outcome.label if fit.outcome is not None else (fit.effects.name or kind.label),
+        "axis": kind.axis,
+        "stated": {"benefit": item.benefit_distance, "worse": item.worse_distance,
+                   "texts": [f"{item.benefit:g}", f"{item.worse:g}"]},
+        "others": [{"id": other.id, "posterior": shipped_form(other.fit, thin=True)} for other in others(part)],
+        "tables": live_tables(part),
+    }  # fmt: skip
+
+
+def followed(part: Part) -> frozenset[str]:
+    """Name the tables that follow the threshold; others say that they stay at the stated one."""
+    fit, tables = part.pooled, part.bench.tables
+    if fit.effects.better is None or stated_threshold(part) is None:
+        return frozenset()
+    found = {"multiverse"} & set(tables)
+    if part.borrowing is not None and part.borrowing.better == fit.effects.better:
+        found.add("borrowing")
+    # true effects of the trials are mixtures where the fit is exact and nothing is truncated
+    if fit.exact and fit.quadrature.problem.cut is None:
+        found |= {"inconsistency", "grade"} if "inconsistency" in tables else set()
+    return frozenset(found)
+
+
+def live_tables(part: Part) -> dict[str, Any]:
+    """Give the numbers from which the page computes its tables anew, by table.
+
+    Returns
+    -------
+    dict
+        Of the tables that `followed` names, and ``theta``, the true effects of the trials, where one of them needs it.
+    """
+    names = followed(part)
+    makers = {"multiverse": _multiverse, "borrowing": _borrowing, "inconsistency": _inconsistency, "grade": _grade}
+    found = {name: makers[name](part) for name in makers if name in names}
+    if names & {"inconsistency", "grade"}:
+        found["theta"] = _theta(part)
+    return found
+
+
+def _theta(part: Part) -> dict[str, Any]:
+    """Estimates, and posteriors of the true effects behind them, on nodes that they share."""
+    fit = part.pooled
+
+    def question(quadrature: Quadrature) -> tuple[tuple[Quadrature, Any], float]:
+        form = studies(quadrature)
+        return (quadrature, form), rule_gap(quadrature, form.mean, np.sqrt(form.var))
+
+    quadrature, form = ask(fit, question)
+    sds = np.sqrt(form.var)
+    kept, weights = kept_nodes(quadrature, form.mean, sds)
+    centre = float(f"{fit.effects.y.mean():.6g}")
+    return {"k": fit.effects.k, "y": fit.effects.y.tolist(), "centre": centre, "w": packed(weights),
+            "m": packed(form.mean[:, kept] - centre), "s": packed(sds[:, kept])}  # fmt: skip
+
+
+def _tau(table: pd.DataFrame) -> list[float]:
+    """Lower end, median and upper end of tau, from its multiples of the first threshold."""
+    line: Any = table.iloc[0]
+    return [float(line[name] * line["benefit"]) for name in ("tau_units_lower", "tau_units", "tau_units_upper")]
+
+
+def _inconsistency(part: Part) -> dict[str, Any]:
+    table = part.bench.tables["inconsistency"]
+    stated: Any = table[table["benefit"].notna()]
+    pairs = stated[["benefit", "worse"]].to_numpy(float).tolist()
+    return {"name": str(stated["threshold"].iloc[0]), "tau": _tau(table), "others": pairs[1:]}
+
+
+def _grade(part: Part) -> dict[str, Any]:
+    effects = part.pooled.effects
+    try:
+        found = pool(effects, method="REML", ci="hksj", rho=part.pooled.model.rho)
+        classical = [found.lower, found.upper]
+    except ModelError:
+        classical = None
+    standardised = effects.measure in ("SMD", "SMDH")
+    return {"classical": classical, "people": effects.participants if standardised else None,
+            "needed": information_size(1.0), "tau": _tau(part.bench.tables["inconsistency"])}  # fmt: skip
+
+
+def _multiverse(part: Part) -> list[dict[str, Any]]:
+    """Estimates and intervals of every universe, in the order of their lines."""
+    frame = part.bench.tables["multiverse"]
+    found = []
+    for (target, engine), lines in frame.groupby(["target", "engine"], sort=False):
+        found.append({"asked": f"{target}, {engine}", **{name: packed(lines[name].to_numpy(float))
+                                                         for name in ("estimate", "lower", "upper")}})  # fmt: skip
+    return found
+
+
+def _borrowing(part: Part) -> dict[str, Any]:
+    """What the review and what the trial alone says, and the weight of the latter in each line."""
+    told = part.borrowing
+    assert told is not None
+    review, _ = update(told.source, told.y, told.se)
+    kept = heavy(review.weights)
+    form = {"w": review.weights[kept], "m": review.means[kept], "s": review.sds[kept], "t": review.sds[kept]}
+    vague = [update(mix(told.source, weight, told.vague), told.y, told.se)[0] for weight in borrowing_weights(told)]
+    return {"review": packed_form(form), "alone": [float(told.alone.means[0]), float(told.alone.sds[0])],
+            "vague": [float(item.weights[-1]) for item in vague]}  # fmt: skip
