@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -97,21 +98,23 @@ def build_tree(
     else:
         sample, replicated = posterior, _replicated(h, posterior, rng)
     chains, draws = sample.tau.shape
-    coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    estimate = {"estimate": list(effects.label), "study": ("estimate", list(effects.study))}
+    # coordinates with their indexes, made once for all groups
+    coords = xr.Coordinates({"chain": np.arange(chains), "draw": np.arange(draws)})
+    estimate = xr.Coordinates({"estimate": list(effects.label), "study": ("estimate", list(effects.study))})
+    both = coords.merge(estimate).coords
     groups = {
-        "posterior": xr.Dataset(*_posterior(sample, coords, estimate)),
+        "posterior": xr.Dataset(_posterior(sample), both).assign_coords(_labels(sample)),
         "log_likelihood": xr.Dataset(
             {"y": ((*_SAMPLED, "study"), _last(sample.log_likelihood))}, {**coords, "study": list(sample.units)}
         ),
         "log_prior": xr.Dataset(_log_prior(h, sample), coords),
-        "posterior_predictive": xr.Dataset({"y": _rows(replicated)}, {**coords, **estimate}),
+        "posterior_predictive": xr.Dataset({"y": _rows(replicated)}, both),
         "observed_data": xr.Dataset({"y": ("estimate", effects.y)}, estimate),
         "constant_data": xr.Dataset({"se": ("estimate", effects.se)}, estimate),
         "specification": xr.Dataset(dict(specification)),
     }
     if is_proper(h):
-        groups |= _prior(h, rng, chains, draws, coords, estimate)
+        groups |= _prior(h, rng, coords, both)
     if isinstance(posterior, Quadrature):
         groups["quadrature"] = nodes_dataset(posterior)
         note = "independent draws from the exact posterior; R-hat and ESS do not apply"
@@ -125,13 +128,17 @@ def build_tree(
         **attributes,
         "seed": seed,
         "versions": json.dumps(
-            {name: metadata.version(name) for name in ("bayesmeta", "numpy", "scipy", "xarray")}
-            | {name: sample.settings[name] for name in ("pymc", "nutpie") if name in sample.settings}
+            _versions() | {name: sample.settings[name] for name in ("pymc", "nutpie") if name in sample.settings}
         ),
         "inference_library": "bayesmeta",
         "draws": note,
     }
     return tree
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("bayesmeta", "numpy", "scipy", "xarray")}
 
 
 def _last(values: FloatArray) -> FloatArray:
@@ -143,10 +150,8 @@ def _rows(values: FloatArray) -> tuple[tuple[str, str, str], FloatArray]:
     return (*_SAMPLED, "estimate"), _last(values)
 
 
-def _posterior(
-    sample: Sample, coords: Mapping[str, Any], estimate: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Variables and coordinates of the posterior group."""
+def _posterior(sample: Sample) -> dict[str, Any]:
+    """Variables of the posterior group."""
     mu = sample.coefficients[0]
     variables: dict[str, Any] = {
         "mu": (_SAMPLED, mu),
@@ -154,16 +159,19 @@ def _posterior(
         "theta": _rows(sample.theta),
         **{name: (_SAMPLED, mu + deviation) for name, deviation in sample.deviations.items()},
     }
-    labels: dict[str, Any] = {}
     if sample.design.contrasts:
         weights = np.array([contrast.weights for contrast in sample.design.contrasts])
         variables["beta"] = ((*_SAMPLED, "moderator"), _last(np.tensordot(weights, sample.coefficients, axes=1)))
-        labels["moderator"] = [contrast.name for contrast in sample.design.contrasts]
     if sample.others:
         # names hold brackets and trials; they are labels of one variable
         variables["other"] = ((*_SAMPLED, "quantity"), _last(np.array(list(sample.others.values()))))
-        labels["quantity"] = list(sample.others)
-    return variables, {**coords, **estimate, **labels}
+    return variables
+
+
+def _labels(sample: Sample) -> dict[str, list[str]]:
+    """Coordinates that only the posterior group has."""
+    contrasts = {"moderator": [contrast.name for contrast in sample.design.contrasts]}
+    return (contrasts if sample.design.contrasts else {}) | ({"quantity": list(sample.others)} if sample.others else {})
 
 
 def _log_prior(h: Hierarchy, sample: Sample) -> dict[str, Any]:
@@ -174,12 +182,12 @@ def _log_prior(h: Hierarchy, sample: Sample) -> dict[str, Any]:
 
 
 def _prior(
-    h: Hierarchy, rng: np.random.Generator, chains: int, draws: int, coords: Mapping[str, Any],
-    estimate: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
+    h: Hierarchy, rng: np.random.Generator, coords: xr.Coordinates, both: xr.Coordinates
+) -> dict[str, xr.Dataset]:
     """Draws of parameters and of estimates from the priors."""
     import xarray as xr
 
+    chains, draws = (coords.sizes[dim] for dim in _SAMPLED)
     world = forwards(h, chains * draws, rng)
     mu = world.parameters["coefficients"][0]
     fresh = new_study(h.model, world.parameters, rng)
@@ -188,11 +196,11 @@ def _prior(
     shaped = {name: (_SAMPLED, item.reshape(chains, draws)) for name, item in values.items()}
     return {
         "prior": xr.Dataset(shaped, coords),
-        "prior_predictive": xr.Dataset({"y": _rows(y.reshape(-1, chains, draws))}, {**coords, **estimate}),
+        "prior_predictive": xr.Dataset({"y": _rows(y.reshape(-1, chains, draws))}, both),
     }
 
 
-def _sampled(sample: Sample, coords: Mapping[str, Any]) -> xr.Dataset:
+def _sampled(sample: Sample, coords: xr.Coordinates) -> xr.Dataset:
     """What a sampled fit needs to answer again, beyond what the posterior group shows."""
     import xarray as xr
 
