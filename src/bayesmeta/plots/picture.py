@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import tempfile
 import xml.sax.saxutils
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,13 +21,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bayesmeta.errors import ModelError
+from bayesmeta.plots.letters import FAMILY, font_files
+from bayesmeta.plots.pdf import pdf_file
+from bayesmeta.plots.recording import NotRecordableError, Recording, record
+from bayesmeta.plots.svg import svg_file, svg_inline
 
-__all__ = ["FORMATS", "Plot", "PlotFormat", "drawing", "plot_bytes", "save_plot"]
+__all__ = ["FORMATS", "Plot", "PlotFormat", "Vector", "drawing", "plot_bytes", "save_plot", "vector_forms"]
 
 PlotFormat = Literal["png", "svg", "pdf"]
 FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
 
-FAMILY = "Bayesmeta Sans"
 _SETTINGS: dict[str, Any] = {
     # DejaVu Sans with the letters that pictures need (tools/make_fonts.py); what it lacks comes from DejaVu itself
     "font.family": [FAMILY, "DejaVu Sans"],
@@ -47,13 +52,19 @@ _SETTINGS: dict[str, Any] = {
 def _know_fonts() -> None:
     """Tell Matplotlib of the shipped fonts, once in a process."""
     if not any(entry.name == FAMILY for entry in font_manager.fontManager.ttflist):
-        for path in sorted(Path(__file__).with_name("fonts").glob("*.ttf")):
+        for path in font_files():
             font_manager.fontManager.addfont(path)
+
+
+#: Whether the settings are made already; making them again would take longer than a small picture.
+_inside: ContextVar[bool] = ContextVar("drawing", default=False)
 
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
     """Draw under these settings whatever the user's own are, and leave the user's as they were.
+
+    One inside another costs nothing.
 
     Examples
     --------
@@ -63,12 +74,19 @@ def drawing() -> Iterator[None]:
     >>> inside, mpl.rcParams["font.size"] == before
     (7.0, True)
     """
-    _know_fonts()
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        for key, value in _SETTINGS.items():
-            mpl.rcParams[key] = value  # type: ignore[index]
+    if _inside.get():
         yield
+        return
+    _know_fonts()
+    token = _inside.set(True)
+    try:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            for key, value in _SETTINGS.items():
+                mpl.rcParams[key] = value  # type: ignore[index]
+            yield
+    finally:
+        _inside.reset(token)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +149,66 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300) -> bytes:
         raise ModelError(f"unknown picture format {fmt!r}. Allowed: {', '.join(FORMATS)}.")
     if not dpi > 0:
         raise ModelError(f"dpi = {dpi} is not > 0; 300 is usual for print.")
+    recording = None if fmt == "png" else _recorded(plot)
+    if recording is not None:
+        return (svg_file if fmt == "svg" else pdf_file)(recording, plot.title, plot.alt)
+    content = _matplotlib_bytes(plot, fmt, dpi)
+    return _described(content, plot.alt) if fmt == "svg" else content
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One picture in every form that has no dots.
+
+    Attributes
+    ----------
+    svg, pdf : bytes
+        As of `plot_bytes`.
+    inline : str
+        SVG that stands inside a page, its text as text in the font that the page carries.
+    """
+
+    svg: bytes
+    pdf: bytes
+    inline: str
+
+
+def vector_forms(plot: Plot, prefix: str) -> Vector:
+    """Write a picture as SVG, as PDF and for a page, going through it once.
+
+    Parameters
+    ----------
+    plot : Plot
+    prefix : str
+        Of every id in the page, so that no two pictures of a page share one.
+
+    Examples
+    --------
+    >>> picture = Plot(Figure(figsize=(1, 1)), pd.DataFrame(), "An empty picture.", "Nothing")
+    >>> vector_forms(picture, "a").pdf == plot_bytes(picture, "pdf")
+    True
+    """
+    recording = _recorded(plot)
+    if recording is None:
+        return Vector(plot_bytes(plot, "svg"), plot_bytes(plot, "pdf"), _matplotlib_inline(plot, prefix))
+    return Vector(
+        svg_file(recording, plot.title, plot.alt),
+        pdf_file(recording, plot.title, plot.alt),
+        svg_inline(recording, plot.alt, prefix),
+    )
+
+
+def _recorded(plot: Plot) -> Recording | None:
+    """What is on the page; None where only Matplotlib can write it."""
+    try:
+        with drawing():
+            return record(plot.figure)
+    except NotRecordableError:
+        return None
+
+
+def _matplotlib_bytes(plot: Plot, fmt: PlotFormat, dpi: float, fonttype: str = "path") -> bytes:
+    """Let Matplotlib write a picture."""
     metadata: dict[PlotFormat, dict[str, Any]] = {
         "png": {"Title": plot.title, "Description": plot.alt, "Software": "bayesmeta"},
         "svg": {"Title": plot.title, "Description": plot.alt, "Creator": "bayesmeta", "Date": None},
@@ -145,11 +223,33 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300) -> bytes:
     buffer = io.BytesIO()
     canvas = plot.figure.canvas
     with drawing():
+        mpl.rcParams["svg.fonttype"] = fonttype
         plot.figure.savefig(buffer, format=fmt, dpi=dpi, metadata=metadata[fmt])
     # saving in another format swaps the canvas; a later measurement of text expects the one it had
     plot.figure.set_canvas(canvas if isinstance(canvas, FigureCanvasAgg) else FigureCanvasAgg(plot.figure))
-    content = buffer.getvalue()
-    return _described(content, plot.alt) if fmt == "svg" else content
+    return buffer.getvalue()
+
+
+_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
+_IDS = re.compile(r'(\bid="|url\(#|href="#)')
+
+
+def _matplotlib_inline(plot: Plot, prefix: str) -> str:
+    """Make markup for a page of the SVG that Matplotlib writes."""
+    text = _matplotlib_bytes(plot, "svg", 72, fonttype="none").decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", text, flags=re.DOTALL)
+    # a tenth of a point is finer than a screen shows
+    text = _DECIMALS.sub(lambda match: f"{float(match.group()):.1f}", text)
+    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
+    text = _IDS.sub(lambda match: f"{match.group(1)}{prefix}-", text)
+    head, _, rest = text.partition(">")
+    size = re.search(r'width="([\d.]+)pt"', head)
+    assert size is not None
+    wide = round(float(size.group(1)) * 4 / 3)
+    head = re.sub(r' (?:width|height)="[\d.]+pt"', "", head)
+    label = xml.sax.saxutils.quoteattr(plot.alt)
+    return f'{head} role="img" aria-label={label} style="width:min(100%,{wide}px)">{rest}'
 
 
 def _described(svg: bytes, alt: str) -> bytes:

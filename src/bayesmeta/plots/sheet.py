@@ -5,24 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import Measure
+from bayesmeta.plots.letters import UNITS, face
 
 __all__ = [
     "BAYES",
@@ -98,8 +101,14 @@ def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
     >>> 1.0 < text_width("m") < 3.0
     True
     """
-    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-    return _HINTING * float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72 * MM
+    line = face(bold).line(text)
+    if line is not None:
+        width = (line.right - line.left) * size / UNITS
+    else:
+        # letters that the shipped font lacks come from DejaVu
+        font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+        width = float(text_to_path.get_text_width_height_descent(text, font, False)[0])
+    return _HINTING * width / 72 * MM
 
 
 def wrap(text: str, width: float, size: float = SIZE, *, bold: bool = False) -> list[str]:
@@ -145,17 +154,29 @@ class Sheet:
     width, height : float
         In millimetres.
     overlay : Axes
-        The whole page in millimetres, for rules, arrows and legends.
+        The whole page in millimetres, for what belongs to no axes of its own.
     """
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / MM, height / MM), facecolor="white")
         FigureCanvasAgg(self.figure)
-        self.overlay = self.figure.add_axes((0, 0, 1, 1), label="overlay", zorder=-1)
-        self.overlay.set_xlim(0, width)
-        self.overlay.set_ylim(height, 0)
-        self.overlay.set_axis_off()
+        self._millimetres = Affine2D().scale(1 / width, -1 / height).translate(0, 1) + self.figure.transSubfigure
+
+    @cached_property
+    def overlay(self) -> Axes:  # noqa: D102
+        # axes take long to make, and most pages need none but those of their drawings
+        axes = self.figure.add_axes((0, 0, 1, 1), label="overlay", zorder=-1)
+        axes.set_xlim(0, self.width)
+        axes.set_ylim(self.height, 0)
+        axes.set_axis_off()
+        return axes
+
+    def _add(self, artist: Artist, zorder: float) -> None:
+        """Put an artist on the page, in millimetres, below every axes."""
+        artist.set_transform(self._millimetres)
+        artist.set_zorder(zorder)
+        self.figure.add_artist(artist)
 
     def text(self, x: float, y: float, text: str, **look: Any) -> Text:
         """Write at a point; the baseline's middle unless ``va`` says otherwise."""
@@ -164,7 +185,7 @@ class Sheet:
 
     def rule(self, y: float, left: float, right: float) -> None:
         """Draw a thin horizontal line."""
-        self.overlay.add_line(Line2D([left, right], [y, y], color=INK, linewidth=0.5))
+        self._add(Line2D([left, right], [y, y], color=INK, linewidth=0.5), -1)
 
     def axes(self, left: float, top: float, width: float, height: float, label: str) -> Axes:
         """Axes with their plotting area at these millimetres."""
@@ -202,12 +223,11 @@ class Sheet:
 
     def _handle(self, x: float, y: float, look: Mapping[str, Any]) -> None:
         if "facecolor" in look:
-            patch: Patch = Rectangle((x, y - 1.0), 5.0, 2.0, **look)
-            self.overlay.add_patch(patch)
+            self._add(Rectangle((x, y - 1.0), 5.0, 2.0, **look), -2)
             return
         ends = [x + 2.5] if look.get("linestyle") == "none" else [x, x + 2.5, x + 5.0]
         # a marker stands once, in the middle of its line
-        self.overlay.add_line(Line2D(ends, [y] * len(ends), **{"markevery": [len(ends) // 2], **look}))
+        self._add(Line2D(ends, [y] * len(ends), **{"markevery": [len(ends) // 2], **look}), -1)
 
 
 _HANDLE, _GAP = 6.5, 4.0
@@ -327,4 +347,5 @@ def ticks(axis: Axis, kind: Measure, low: float, high: float, length: float, *, 
             break
     axis.set_major_locator(FixedLocator(places.tolist()))
     axis.set_minor_locator(NullLocator())
-    axis.set_ticklabels(labels, fontsize=SIZE)
+    axis.set_major_formatter(FixedFormatter(labels))
+    axis.set_tick_params(labelsize=SIZE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-import xml.sax.saxutils
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,43 +41,6 @@ class Drawn:
                 "pdf": f"figures/{key}.{self.name}.pdf"}  # fmt: skip
 
 
-_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
-_IDS = re.compile(r'(\bid="|url\(#|href="#)')
-
-
-def inline_svg(picture: Plot, prefix: str) -> str:
-    """Make a picture that stands inside the page: its text is text, in the font that the page carries.
-
-    Parameters
-    ----------
-    picture : Plot
-    prefix : str
-        Of every id, so that no two pictures of a page share one.
-    """
-    import matplotlib as mpl
-
-    from bayesmeta.plots.picture import drawing
-
-    buffer = io.BytesIO()
-    with drawing():
-        mpl.rcParams["svg.fonttype"] = "none"
-        picture.figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue().decode("utf-8")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", text, flags=re.DOTALL)
-    # a tenth of a point is finer than a screen shows
-    text = _DECIMALS.sub(lambda match: f"{float(match.group()):.1f}", text)
-    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
-    text = _IDS.sub(lambda match: f"{match.group(1)}{prefix}-", text)
-    head, _, rest = text.partition(">")
-    size = re.search(r'width="([\d.]+)pt"', head)
-    assert size is not None
-    wide = round(float(size.group(1)) * 4 / 3)
-    head = re.sub(r' (?:width|height)="[\d.]+pt"', "", head)
-    label = xml.sax.saxutils.quoteattr(picture.alt)
-    return f'{head} role="img" aria-label={label} style="width:min(100%,{wide}px)">{rest}'
-
-
 def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
     """Draw the pictures of one outcome.
 
@@ -89,6 +50,7 @@ def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
         The pictures, and why others were not drawn.
     """
     from bayesmeta import plots
+    from bayesmeta.plots.picture import drawing, vector_forms
 
     fit = part.pooled
     makers: dict[str, Callable[[], Plot]] = {
@@ -99,17 +61,16 @@ def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
     if fit.effects.n_trials >= FUNNEL:
         makers["funnel"] = lambda: plots.funnel_plot(fit)
     found, not_drawn = [], {}
-    for name, make in makers.items():
-        try:
-            picture = make()
-        except ModelError as error:
-            not_drawn[name] = str(error)
-            continue
-        inline = inline_svg(picture, f"{part.key}-{name}") if name in IN_PAGE else None
-        found.append(
-            Drawn(name, picture.title, picture.alt, plots.plot_bytes(picture, "svg"), plots.plot_bytes(picture, "pdf"),
-                  inline)
-        )  # fmt: skip
+    with drawing():
+        for name, make in makers.items():
+            try:
+                picture = make()
+            except ModelError as error:
+                not_drawn[name] = str(error)
+                continue
+            forms = vector_forms(picture, f"{part.key}-{name}")
+            inline = forms.inline if name in IN_PAGE else None
+            found.append(Drawn(name, picture.title, picture.alt, forms.svg, forms.pdf, inline))
     return found, not_drawn
 
 
