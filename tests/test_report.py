@@ -26,10 +26,12 @@ import bayesmeta as bm
 from bayesmeta.bench import sensitivity_bench
 from bayesmeta.outcome import analysis_model
 from bayesmeta.records import output_schema
+from bayesmeta.report.blocks import block_views, extra_tables
 from bayesmeta.report.forms import packed_form, shipped_form, shipped_probability
 from bayesmeta.report.gather import MAIN, Part
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.page import live_text, render_page, summary_row, view_of
+from bayesmeta.thresholds import NaturalUnit, PointsThreshold
 from bayesmeta_cli.commands import variations
 from bayesmeta_cli.main import main
 from references import ROOT
@@ -163,6 +165,23 @@ def test_a_threshold_with_a_side_that_is_a_range_is_not_moved():
     assert not view["live"]
     assert view["threshold_text"] == "a range"
     assert view["chances"]["mu.harm"] == bm.percent(bm.probability(fit, "mu", above=0.4))
+
+
+def test_points_of_an_instrument_say_that_their_own_threshold_is_not_moved():
+    fit = fit_of("anxiety_long")
+    mid = PointsThreshold(4.0, "a source", "anchor")
+    unit = NaturalUnit("HADS", 4.0, "a source", mid=mid)
+    for chosen, said in ((unit, 1), (dataclasses.replace(unit, mid=None), 0)):
+        outcome = dataclasses.replace(fit.outcome, natural_unit=chosen)
+        part = part_of(pooled=dataclasses.replace(fit, outcome=outcome))
+        blocks = block_views({"natural_units": extra_tables(part)["natural_units"]})
+        view = view_of(part, (), blocks)
+        text = render_page([part], [view], {part.key: live_text(part)}, title="t", hashes={}, pinned=False, seed=1)
+        found = re.search(r'<table data-table="natural_units"><caption>(.*?)</caption>', text, flags=re.DOTALL)
+        assert found is not None
+        assert found.group(1).count("the instrument's own threshold (MID), which was not moved.") == said
+        assert found.group(1).count("Of the analysis as stated.") == 1
+        assert found.group(1).count(" hidden>") == 1 + said
 
 
 def test_a_truncated_mean_is_shipped_as_a_grid():

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,18 @@ from scipy import special
 import bayesmeta as bm
 from bayesmeta.bench import sensitivity_bench
 from bayesmeta.borrowing import WEIGHTS, borrowing_table
+from bayesmeta.classical import pool
 from bayesmeta.decision import threshold
 from bayesmeta.digits import number
 from bayesmeta.grade import grade_table
 from bayesmeta.outcome import analysis_model, vary
 from bayesmeta.report.forms import packed_form, shipped_form
+from bayesmeta.report.gather import MAIN, Part
+from bayesmeta.report.live import Refits, followed
+from bayesmeta.report.page import live_text, render_page, view_of
 from bayesmeta.sections import read_section
 from bayesmeta.sensitivity import inconsistency_table
+from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
 from bayesmeta.studies import read_outcome
 from bayesmeta_cli.bench import recompute_of
 from bayesmeta_cli.borrow import borrowed
@@ -343,6 +349,37 @@ def test_a_trial_with_its_review_follows(browser, tmp_path):
         for column in ("p_important_benefit", "p_important_harm"):
             cells = part.find_elements("css selector", f'[data-table="borrowing"] [data-col="{column}"]')
             assert [cell.get_attribute("textContent") for cell in cells] == [bm.percent(p) for p in table[column]]
+
+
+def test_tables_of_refits_follow_where_the_refits_were_kept(browser, tmp_path):
+    fit = fitted("anxiety_long")
+    bench = sensitivity_bench(fit, ["priors", "concordance", "tipping", "inconsistency"])
+    refits = Refits(fit)
+    mus, taus = named_priors(fit.effects.measure)
+    for mu, tau in product([NamedPrior(repr(fit.model.mu), fit.model.mu, ""), *mus], taus):
+        item = bm.fit(fit.effects, dataclasses.replace(fit.model, mu=mu.prior, tau=tau.prior))
+        refits.keep("priors", (mu.name, tau.name), item)
+    for step, ci in enumerate(("hksj", "t", "wald")):
+        refits.keep("concordance", step, pool(fit.effects, method="REML", ci=ci, rho=fit.model.rho))
+    for step, (mu, tau) in enumerate([(bm.Flat(), bm.Flat()), (bm.Flat(), fit.model.tau)], 3):
+        refits.keep("concordance", step, bm.fit(fit.effects, dataclasses.replace(fit.model, mu=mu, tau=tau)))
+    refits.keep("concordance", 5, fit)
+    part = Part("anxiety_long", fit.outcome.label, fit, None, "", {MAIN: fit}, (MAIN,), {}, bench, refits=refits.kept)
+    # half of the lines are not enough: the table stays, and says so
+    kept = {"priors": dict(list(refits.kept["priors"].items())[:4]), "concordance": refits.kept["concordance"]}
+    assert not {"priors"} & followed(dataclasses.replace(part, refits=kept))
+    assert {"priors", "concordance"} <= followed(part)
+    text = render_page([part], [view_of(part, (), ())], {part.key: live_text(part)}, title="t", hashes={}, pinned=False,
+                       seed=1)  # fmt: skip
+    (tmp_path / "page.html").write_text(text, "utf-8")
+    browser.get((tmp_path / "page.html").as_uri())
+    place = section(browser, part.key)
+    for value in ("0.5", "0.3", "0.05", "2.5"):
+        move(browser, place, value)
+        moved = sensitivity_bench(fit, ["priors", "concordance"], threshold=moved_to(fit, value)).tables
+        for name, frame in moved.items():
+            assert cells_of(place, name) == read_section(name, frame, fit).cells
+    assert set(marks(place, "threshold")) == {"tipping"}
 
 
 def test_refits_are_computed_from_packed_nodes(page):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayesmeta.borrowing import mix, update
-from bayesmeta.classical import pool
+from bayesmeta.classical import ClassicalFit, pool
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure
 from bayesmeta.problem import Quadrature, studies
@@ -16,9 +17,64 @@ from bayesmeta.quantities import ask
 from bayesmeta.report.blocks import borrowing_weights
 from bayesmeta.report.forms import heavy, kept_nodes, packed, packed_form, rule_gap, shipped_form
 from bayesmeta.report.gather import Part, live_record, others, stated_threshold
+from bayesmeta.result import Fit
 from bayesmeta.units import information_size
 
-__all__ = ["followed", "live_outcome", "live_tables"]
+__all__ = ["Refits", "followed", "live_outcome", "live_tables"]
+
+#: Sections whose lines are refits with probabilities at the threshold.
+REFITTED = ("priors", "concordance")
+
+
+class Refits:
+    """Keep what the page needs of the refits of a bench, packed as they are made, and nothing else of them.
+
+    Parameters
+    ----------
+    main : Fit
+        The analysis that the bench varies.
+
+    Attributes
+    ----------
+    kept : dict
+        By section and line. Lines of ``priors`` are pairs of names (``mu_prior``, ``tau_prior``), those of
+        ``concordance`` are steps.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import Normal
+    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD", better="lower")
+    >>> refits = Refits(fit(effects, Model(Normal(0, 1), None)))
+    >>> refits.keep("concordance", 3, refits.main)
+    >>> refits.kept["concordance"][3]["form"]
+    'packed'
+    """
+
+    def __init__(self, main: Fit) -> None:
+        self.main = main
+        self.kept: dict[str, dict[Any, dict[str, Any]]] = {}
+
+    def keep(self, section: str, line: Any, found: Fit | ClassicalFit) -> None:
+        """Keep one refit.
+
+        One that exchanges both priors is in no line that is printed. Of one whose posterior is no mixture of normals
+        nothing is kept, and its table does not follow.
+        """
+        if section == "priors" and isinstance(found, Fit):
+            ours, theirs = self.main.model, found.model
+            if ours.mu != theirs.mu and ours.tau != theirs.tau:
+                return
+        if isinstance(found, ClassicalFit):
+            form: dict[str, Any] = {"form": "classical", "estimate": found.estimate, "se": found.se, "df": found.df}
+        else:
+            form = shipped_form(found, thin=True)
+            if form["form"] != "mixture":
+                return
+            form = packed_form(form)
+        self.kept.setdefault(section, {})[line] = form
 
 
 def live_outcome(part: Part) -> dict[str, Any]:
@@ -55,7 +111,7 @@ def followed(part: Part) -> frozenset[str]:
     fit, tables = part.pooled, part.bench.tables
     if fit.effects.better is None or stated_threshold(part) is None:
         return frozenset()
-    found = {"multiverse"} & set(tables)
+    found = {"multiverse"} & set(tables) | {name for name in REFITTED if _lines(part, name) is not None}
     if part.borrowing is not None and part.borrowing.better == fit.effects.better:
         found.add("borrowing")
     # true effects of the trials are mixtures where the fit is exact and nothing is truncated
@@ -74,10 +130,34 @@ def live_tables(part: Part) -> dict[str, Any]:
     """
     names = followed(part)
     makers = {"multiverse": _multiverse, "borrowing": _borrowing, "inconsistency": _inconsistency, "grade": _grade}
-    found = {name: makers[name](part) for name in makers if name in names}
+    found: dict[str, Any] = {name: makers[name](part) for name in makers if name in names}
+    found |= {name: _lines(part, name) for name in REFITTED if name in names}
     if names & {"inconsistency", "grade"}:
         found["theta"] = _theta(part)
     return found
+
+
+def _lines(part: Part, section: str) -> list[Mapping[str, Any] | None] | None:
+    """Give the refit behind each line that the page shows of a section; None where one is missing."""
+    frame, kept = part.bench.tables.get(section), part.refits.get(section)
+    if frame is None or kept is None:
+        return None
+    if section == "priors":
+        frame = shown_priors(frame)
+        keys: list[Any] = list(zip(frame["mu_prior"], frame["tau_prior"], strict=True))
+    else:
+        keys = frame["step"].tolist()
+    # a line without a probability has nothing to follow
+    empty = frame["p_important_benefit"].isna().tolist() if "p_important_benefit" in frame else [True] * len(frame)
+    lines = [None if none else kept.get(key) for key, none in zip(keys, empty, strict=True)]
+    complete = all(none or line is not None for line, none in zip(lines, empty, strict=True))
+    return lines if complete and not all(empty) else None
+
+
+def shown_priors(frame: pd.DataFrame) -> pd.DataFrame:
+    """Lines of the prior bench that are printed: those that exchange one prior."""
+    stated: Any = frame[frame["stated"]].iloc[0]
+    return frame[(frame["mu_prior"] == stated["mu_prior"]) | (frame["tau_prior"] == stated["tau_prior"])]
 
 
 def _theta(part: Part) -> dict[str, Any]:
