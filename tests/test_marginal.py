@@ -14,7 +14,8 @@ from scipy import integrate, optimize, stats
 import bayesmeta as bm
 from bayesmeta import chebyshev
 from bayesmeta.errors import InferenceError
-from bayesmeta.marginals import Gridded, NormalMixture, Variable, from_density, mixture_cdf, mixture_quantile
+from bayesmeta.gridded import Gridded, Variable, from_density
+from bayesmeta.marginals import NormalMixture, mixture_cdf, mixture_quantile
 
 FloatArray = NDArray[np.float64]
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.model import Model
+from bayesmeta.nodes import TOLERANCE
 from bayesmeta.outcome import Outcome
-from bayesmeta.problem import build_problem, exact_covers
-from bayesmeta.quadrature import TOLERANCE, solve
+from bayesmeta.problem import Quadrature, build_problem, exact_covers
+from bayesmeta.quadrature import solve, solve_all
 from bayesmeta.result import Fit
 
 if TYPE_CHECKING:
     from bayesmeta.nuts import Settings
 
-__all__ = ["Engine", "fit"]
+__all__ = ["Engine", "fit", "fit_all"]
 
 Engine = Literal["auto", "exact", "nuts", "both"]
 
@@ -87,15 +88,7 @@ def fit(
     if engine == "nuts" or beyond is not None:
         return _sampled(effects, model, seed, settings, described)
     quadrature = solve(effects, model)
-    checks = (
-        Check(
-            "quadrature error",
-            quadrature.error <= TOLERANCE,
-            quadrature.error,
-            TOLERANCE,
-            "Largest relative difference between nested rules. Use a smoother prior if it fails.",
-        ),
-    )
+    checks = _checks(quadrature)
     exact = Fit(effects, model, "exact", checks, seed, quadrature, **described)  # type: ignore[arg-type]
     if engine != "both":
         return exact
@@ -104,6 +97,54 @@ def fit(
     second = _sampled(effects, model, seed, settings, described)
     agreed = agreement_check(exact, second)
     return dataclasses.replace(exact, checks=(*checks, *second.checks, agreed), second=second)
+
+
+def fit_all(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None = None) -> list[Fit | ModelError]:
+    """Fit many models exactly: the fits that `fit` would give one by one, in a fraction of the time.
+
+    Refits that differ in a prior or in a few rows take the same steps, and take them together.
+
+    Parameters
+    ----------
+    tasks : sequence of (Effects, Model)
+    outcome : Outcome, optional
+        What was asked of them all.
+
+    Returns
+    -------
+    list of Fit or ModelError
+        In the order of the tasks; where a posterior is improper, or the model beyond the exact engine, the error that
+        says so stands in its place.
+
+    Raises
+    ------
+    InferenceError
+        Where an integral does not settle to 1e-8.
+
+    Examples
+    --------
+    >>> from bayesmeta.priors import Flat, HalfNormal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD")
+    >>> found = fit_all([(effects, Model(mu=Flat(), tau=prior)) for prior in (HalfNormal(0.5), HalfNormal(1), None)])
+    >>> [round(item.quadrature.error, 6) for item in found]
+    [0.0, 0.0, 0.0]
+    """
+    return [
+        item if isinstance(item, ModelError) else Fit(effects, model, "exact", _checks(item), 1, item, outcome)
+        for (effects, model), item in zip(tasks, solve_all(tasks), strict=True)
+    ]
+
+
+def _checks(quadrature: Quadrature) -> tuple[Check, ...]:
+    return (
+        Check(
+            "quadrature error",
+            quadrature.error <= TOLERANCE,
+            quadrature.error,
+            TOLERANCE,
+            "Largest relative difference between nested rules. Use a smoother prior if it fails.",
+        ),
+    )
 
 
 def _sampled(

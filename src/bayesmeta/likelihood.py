@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "LOG_2PI",
     "Conditional",
     "Reduced",
     "Rotation",
     "combine",
     "condition",
+    "factor",
     "near_estimate",
     "reduce_rows",
     "rotate",
@@ -29,7 +31,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-_LOG_2PI = math.log(2 * math.pi)
+LOG_2PI = math.log(2 * math.pi)
 # standard deviations above this are as good as infinite, and their squares are still numbers
 _LARGEST = 1e140
 
@@ -123,7 +125,7 @@ class Conditional:
     cov: FloatArray
 
 
-def _factor(A: FloatArray) -> tuple[FloatArray, FloatArray]:
+def factor(A: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Inverse Cholesky factor and log determinant of N matrices at once; ``A`` has shape (p, p, N)."""
     p = A.shape[0]
     L = np.zeros_like(A)
@@ -191,7 +193,7 @@ def near_estimate(A: FloatArray, right: FloatArray) -> FloatArray:
     unit = 1.0 / np.sqrt(np.einsum("iin->in", A))
     scaled = A * (unit[:, None] * unit)
     scaled[np.arange(len(A)), np.arange(len(A))] += 1e-8
-    inverse, _ = _factor(scaled)
+    inverse, _ = factor(scaled)
     return unit * np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, unit * right))
 
 
@@ -225,7 +227,7 @@ def combine(
         right = right * scale
     for j in range(B.shape[0]):
         B[j, j] += prior_precision[j]
-    inverse, logdet = _factor(B)
+    inverse, logdet = factor(B)
     right = right + prior_precision * prior_mean[:, None]
     c = np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, right))
     cov = np.einsum("kin,kjn->ijn", inverse, inverse)
@@ -240,7 +242,7 @@ def combine(
     proper = prior_precision > 0
     log_prior = 0.5 * np.log(np.where(proper, prior_precision, 1.0)).sum(axis=0)
     flat = (~proper).sum(axis=0)
-    log_marginal = -0.5 * ((reduced.k - flat) * _LOG_2PI + reduced.logdet[index] + logdet + quadratic)
+    log_marginal = -0.5 * ((reduced.k - flat) * LOG_2PI + reduced.logdet[index] + logdet + quadratic)
     return Conditional(log_marginal + log_prior, mean, cov)
 
 
@@ -285,7 +287,7 @@ def condition(
         for j in range(p):
             A[j, j] += prior_precision[j]
         right = (precision @ (X * y[:, None])).T + prior_precision * prior_mean[:, None]
-        inverse, logdet_A = _factor(A)
+        inverse, logdet_A = factor(A)
         mean = np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, right))
         cov = np.einsum("kin,kjn->ijn", inverse, inverse)
         residual = y - mean.T @ X.T
@@ -294,9 +296,7 @@ def condition(
     proper = prior_precision > 0
     log_prior = 0.5 * np.log(np.where(proper, prior_precision, 1.0)).sum(axis=0)
     flat = (~proper).sum(axis=0)
-    log_marginal = -0.5 * (
-        (k - flat) * _LOG_2PI + np.log(variance).sum(axis=1) + rotation.logdet + logdet_A + quadratic
-    )
+    log_marginal = -0.5 * ((k - flat) * LOG_2PI + np.log(variance).sum(axis=1) + rotation.logdet + logdet_A + quadratic)
     return Conditional(log_marginal + log_prior, mean, cov)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.distributions import HalfNormal, InverseGamma, LogNormal, LogStudentT, Prior, Truncated
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.marginals import Variable
+from bayesmeta.gridded import Variable
 
 __all__ = [
     "Axis",
@@ -37,6 +37,18 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 # exp(-46) = 1e-20: what lies beyond cannot be seen in double precision
 WINDOW = 46.0
+# nested rules differ by this much, relative, before nodes are doubled again
+TOLERANCE = 1e-8
+FIRST_NODES = 65
+MAX_NODES = 16385
+# where the distribution function of mu is compared, in posterior standard deviations
+POINTS = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+# an end of a window at which the integrand is above this share of its maximum cuts something off
+CUT_OFF = 1e-12
+# nodes whose weight is below this share of the largest change no digit
+NEGLIGIBLE = 1e-24
+NOWHERE = "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
+UNDEFINED = "the posterior density is undefined at a node; check the scale of the data and priors."
 # below this share of its typical size the learned SD of coefficients is a linear variable, above it a logarithm
 _SPIKE = 1e-4
 
@@ -116,7 +128,13 @@ def slab_axis(prior: Prior, typical_se: float) -> Axis:
 def tau_log_prior(prior: Prior, z: FloatArray, variable: Variable, a: FloatArray, b: FloatArray) -> FloatArray:
     """Log prior density of tau with respect to ``z``.
 
-    Jeffreys' prior needs the rotated variances ``a + tau**2 b``; the others ignore them.
+    Parameters
+    ----------
+    z : array of shape (n,), or (A, n) for several posteriors
+    variable : Variable
+        For several posteriors its location and scale have the shape (A, 1).
+    a, b : arrays of shape (k,), or (A, 1, k)
+        Jeffreys' prior needs the rotated variances ``a + tau**2 b``; the others ignore them.
     """
     tau = variable.x(z)
     kernel = _kernel(prior)
@@ -129,11 +147,11 @@ def tau_log_prior(prior: Prior, z: FloatArray, variable: Variable, a: FloatArray
     jacobian = variable.log_jacobian(z)
     if prior.name == "jeffreys":
         step = max(1, int(4e6 // a.size))
-        information = np.empty(tau.size)
+        information = np.empty_like(tau)
         with np.errstate(divide="ignore", over="ignore"):
-            for start in range(0, tau.size, step):
-                part = slice(start, start + step)
-                information[part] = np.square(b / (a + np.square(tau[part])[:, None] * b)).sum(axis=1)
+            for start in range(0, tau.shape[-1], step):
+                part = (..., slice(start, start + step))
+                information[part] = np.square(b / (a + np.square(tau[part])[..., None] * b)).sum(axis=-1)
             return np.log(tau) + 0.5 * np.log(information) + jacobian
     low, high = (0.0, math.inf) if prior.name == "flat" else prior.support
     # the map to z and back may leave an end of the support by one unit in the last place
@@ -186,9 +204,7 @@ def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) 
     """
     z, f = scan, log_integrand(scan)
     if not np.any(np.isfinite(f)):
-        raise InferenceError(
-            "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
-        )
+        raise InferenceError(NOWHERE)
     # around the maximum until its neighbours are near its height, and at both ends of the window, in one call a round
     for step in range(5):
         best = int(np.argmax(np.where(np.isnan(f), -np.inf, f)))
@@ -212,6 +228,14 @@ def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) 
     inside = np.flatnonzero(f >= f.max() - WINDOW)
     first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, z.size - 1)
     return float(z[first]), float(z[last])
+
+
+def unsettled(tolerance: float, nodes: int, error: float) -> str:
+    """Say that an integral did not settle, and what to do."""
+    return (
+        f"the integral did not settle to {tolerance:g} with {nodes} nodes (reached {error:.1e}). Check for a standard "
+        "error far below all others, or use a smoother prior."
+    )
 
 
 def _merge(z: FloatArray, f: FloatArray, more_z: FloatArray, more_f: FloatArray) -> tuple[FloatArray, FloatArray]:

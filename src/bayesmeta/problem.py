@@ -24,8 +24,8 @@ from bayesmeta.design import Columns, Design, build_design
 from bayesmeta.distributions import Prior
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.gridded import Gridded
 from bayesmeta.likelihood import Conditional, Rotation, combine, condition, reduce_rows, rotate, study_moments
-from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
 from bayesmeta.nodes import moment_limit, power_count, require_proper
 from bayesmeta.prior_tables import resolve

@@ -7,6 +7,7 @@ nodes, and nodes are doubled until the two agree.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,20 @@ from scipy import ndimage, special
 
 from bayesmeta import chebyshev
 from bayesmeta.effects import Effects
-from bayesmeta.errors import InferenceError
+from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.gridded import Gridded
 from bayesmeta.likelihood import Conditional
-from bayesmeta.marginals import Gridded
+from bayesmeta.lines import is_line, solve_lines
 from bayesmeta.model import Model
 from bayesmeta.nodes import (
+    CUT_OFF,
+    FIRST_NODES,
+    MAX_NODES,
+    NEGLIGIBLE,
+    NOWHERE,
+    POINTS,
+    TOLERANCE,
+    UNDEFINED,
     WINDOW,
     Axis,
     log_scale,
@@ -28,17 +38,14 @@ from bayesmeta.nodes import (
     slab_axis,
     tau_axis,
     tau_log_prior,
+    unsettled,
 )
 from bayesmeta.problem import Problem, Quadrature, StandardDeviation, build_problem
 
-__all__ = ["refined", "solve"]
+__all__ = ["refined", "solve", "solve_all"]
 
 FloatArray = NDArray[np.float64]
 
-# nested rules differ by this much, relative, before nodes are doubled again
-TOLERANCE = 1e-8
-FIRST_NODES = 65
-MAX_NODES = 16385
 MAX_TENSOR_NODES = 2_000_000
 # with several standard deviations most of the box is empty and costs nothing
 MAX_BOX_NODES = 6_000_000
@@ -46,8 +53,6 @@ MAX_BOX_NODES = 6_000_000
 TRIAL_SCALES = np.arange(-3.0, 43.0, 3.0)
 # beyond so many nodes those that hold this share of all weight are left out: every answer costs time per node
 MANY_NODES = 20_000
-# where the distribution function of mu is compared, in posterior standard deviations
-POINTS = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
 # nats below the maximum at which windows of several axes end: 1e-15 is left out, and every nat costs nodes on each axis
 BOX_WINDOW = 34.0
 # nats below the maximum, beyond which a node changes no digit whatever its weight in a rule
@@ -57,10 +62,6 @@ LIGHT = 1e-11
 BOX_POINTS = {1: 161, 2: 41, 3: 21}
 # rounds of that search; each may shrink a box tenfold, and a prior may be 1e12 times narrower than the standard errors
 BOX_ROUNDS = 20
-# an end of a window at which the integrand is above this share of its maximum cuts something off
-CUT_OFF = 1e-12
-# nodes whose weight is below this share of the largest change no digit
-NEGLIGIBLE = 1e-24
 
 
 def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
@@ -68,17 +69,7 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
     if not problem.simple:
         return _boxed_windows(problem, axes)
     if len(axes) == 1:
-
-        def along(z: FloatArray) -> FloatArray:
-            return _log_integrand(problem, axes, [z])[0]
-
-        def with_moment(z: FloatArray) -> FloatArray:
-            return along(z) + _moment_weight(problem, axes[0].variable.x(z))
-
-        low, high = narrow(along, axes[0].scan)
-        if problem.tau is not None and problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0]):
-            high = max(high, narrow(with_moment, axes[0].scan)[1])
-        return [(low, high)]
+        return [narrow(lambda z: _log_integrand(problem, axes, [z])[0], axes[0].scan)]
     trials = [np.exp(-0.5 * TRIAL_SCALES[::-1]) if axis.root else TRIAL_SCALES for axis in axes]
     # mixing scales move the posterior of tau little, so a few of them show where it lies; then each scale in turn
     windows: list[tuple[float, float]] = []
@@ -122,9 +113,7 @@ def _boxed_windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, floa
         grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
         value, sds, _, _ = _log_integrand(problem, axes, grids)
         if not np.any(np.isfinite(value)):
-            raise InferenceError(
-                "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
-            )
+            raise InferenceError(NOWHERE)
         inside = value >= np.nanmax(value) - BOX_WINDOW
         for i in heavy:
             pulled = value + problem.axes[i].moments * np.log1p(sds[i] / problem.typical_se)
@@ -213,6 +202,47 @@ def solve(
         Where the nodes do not settle.
     """
     problem = build_problem(effects, model)
+    if is_line(problem):
+        found = solve_lines([problem], first_nodes=nodes[0] if nodes else first_nodes, tolerance=tolerance)[0]
+        if isinstance(found, InferenceError):
+            raise found
+        return found
+    return _solve(problem, first_nodes, tolerance, nodes)
+
+
+def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[Quadrature | ModelError]:
+    """`solve` for many models, those with tau as their only standard deviation in lock step.
+
+    Parameters
+    ----------
+    tasks : sequence of (Effects, Model)
+
+    Returns
+    -------
+    list of Quadrature or ModelError
+        In the order of the tasks; where the posterior is improper the error that says so stands in its place.
+
+    Raises
+    ------
+    InferenceError
+        Where the nodes do not settle.
+    """
+    found: list[Problem | Quadrature | ModelError] = []
+    for effects, model in tasks:
+        try:
+            found.append(build_problem(effects, model))
+        except ModelError as error:
+            found.append(error)
+    places = [i for i, item in enumerate(found) if isinstance(item, Problem) and is_line(item)]
+    solved = solve_lines([found[i] for i in places])  # type: ignore[misc]
+    for i, item in zip(places, solved, strict=True):
+        if isinstance(item, InferenceError):
+            raise item
+        found[i] = item
+    return [_solve(item, FIRST_NODES, TOLERANCE, None) if isinstance(item, Problem) else item for item in found]
+
+
+def _solve(problem: Problem, first_nodes: int, tolerance: float, nodes: tuple[int, ...] | None) -> Quadrature:
     axes = [_axis(problem, deviation) for deviation in problem.axes]
     axes += [scale_axis(scale.df) for scale in problem.scales]
     if not axes:
@@ -231,10 +261,7 @@ def solve(
             return result
         counts = [n if error <= tolerance else 2 * n - 1 for n, error in zip(counts, errors, strict=True)]
         if max(counts) > MAX_NODES or math.prod(counts) > (MAX_TENSOR_NODES if problem.simple else MAX_BOX_NODES):
-            raise InferenceError(
-                f"the integral did not settle to {tolerance:g} with {max(counts) // 2 + 1} nodes (reached "
-                f"{max(errors):.1e}). Check for a standard error far below all others, or use a smoother prior."
-            )
+            raise InferenceError(unsettled(tolerance, max(counts) // 2 + 1, max(errors)))
 
 
 def _without_axes(problem: Problem) -> Quadrature:
@@ -274,7 +301,7 @@ def _on_nodes(
     used = None if problem.simple or grids[0].size <= MANY_NODES else _within_reach(problem, axes, points)
     value, sds, log_scales, conditional = _log_integrand(problem, axes, [_at(g, used) for g in grids])
     if np.isnan(value).any() or np.isposinf(value).any():
-        raise InferenceError("the posterior density is undefined at a node; check the scale of the data and priors.")
+        raise InferenceError(UNDEFINED)
     peak = float(value.max())
     density = np.exp(value - peak)
     table = density.reshape(counts) if used is None else np.zeros(counts)

@@ -12,7 +12,8 @@ from scipy import special
 
 from bayesmeta.draws import Draws
 from bayesmeta.errors import ModelError
-from bayesmeta.marginals import Marginal, NormalMixture, from_density, mixture_cdf, mixture_quantile
+from bayesmeta.gridded import from_density
+from bayesmeta.marginals import Marginal, NormalMixture, mixture_cdf, mixture_quantile
 from bayesmeta.problem import Functional, Quadrature, linear, log_interval, studies
 from bayesmeta.quadrature import refined
 from bayesmeta.result import Fit

@@ -12,7 +12,8 @@ import pandas as pd
 
 from bayesmeta.decision import threshold as make_threshold
 from bayesmeta.errors import ModelError
-from bayesmeta.marginals import Gridded, Marginal, NormalMixture
+from bayesmeta.gridded import Gridded
+from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.posterior import LEVEL
 from bayesmeta.priors import Prior, suggested
 from bayesmeta.published.integration import mean_and_heterogeneity, mean_posterior

@@ -12,7 +12,8 @@ from scipy import special
 from bayesmeta import chebyshev
 from bayesmeta.distributions import Flat, Normal, Prior
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.marginals import Gridded, NormalMixture
+from bayesmeta.gridded import Gridded
+from bayesmeta.marginals import NormalMixture
 from bayesmeta.nodes import moment_limit, narrow, tau_axis, tau_log_prior
 from bayesmeta.prior_tables import resolve
 

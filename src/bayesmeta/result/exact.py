@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.effects import Effects
-from bayesmeta.marginals import Gridded, Variable
+from bayesmeta.gridded import Gridded, Variable
 from bayesmeta.model import Model
 from bayesmeta.problem import Quadrature, build_problem, log_interval, node_draws
 
