@@ -25,6 +25,7 @@ from bayesmeta.plots.sheet import (
     Entry,
     Sheet,
     check_width,
+    draw_line,
     footer_height,
     head_height,
     signed,
@@ -180,11 +181,13 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
         look = _NULL if item["side"] == "null" else THRESHOLD[item["side"] == "benefit"]
         axes.axvline(item["x"], zorder=1, label=item["words"], **look)
     for target, column, color, style, marker in targets:
-        axes.plot(table["x"], 100 * table[column], color=color, linestyle=style, linewidth=1.4, zorder=3, label=target)
+        draw_line(
+            axes, table["x"], 100 * table[column], color=color, linestyle=style, linewidth=1.4, zorder=3, label=target
+        )
         marked = odds[odds["side"].isin(["null", "benefit"])]
         values = 100 * marked["mean" if column == "p_mean" else "new"].to_numpy(float)
         face = "white" if marker == "s" else color
-        axes.plot(marked["x"], values, linestyle="none", marker=marker, markersize=3.6, markerfacecolor=face,
+        draw_line(axes, marked["x"], values, linestyle="none", marker=marker, markersize=3.6, markerfacecolor=face,
                   markeredgecolor=color, zorder=4, clip_on=False, label=f"{target} at thresholds")  # fmt: skip
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)

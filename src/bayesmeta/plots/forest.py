@@ -27,6 +27,7 @@ from bayesmeta.plots.sheet import (
     Entry,
     Sheet,
     check_width,
+    draw_line,
     footer_height,
     head_height,
     signed,
@@ -325,15 +326,15 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
     if kind == "estimate":
         _whisker(axes, ends, y - _ABOVE, limits, f"quoted whisker: {name}", color=INK, linewidth=0.8)
         side = max(_SQUARE * np.sqrt(max(data["weight"], 0.0) / heaviest), 0.5)
-        axes.plot(
-            [data["estimate"]], [y - _ABOVE], marker="s", markersize=side * _POINT, color=INK, markeredgewidth=0,
+        draw_line(
+            axes, [data["estimate"]], [y - _ABOVE], marker="s", markersize=side * _POINT, color=INK, markeredgewidth=0,
             zorder=4, label=f"quoted: {name}",
         )  # fmt: skip
         shrunken = (data["theta_lower"], data["theta_upper"])
         _whisker(axes, shrunken, y + _BELOW, limits, f"shrunken whisker: {name}", color=BAYES, linewidth=0.8)
-        axes.plot(
-            [data["theta"]], [y + _BELOW], marker="o", markersize=2.6, markerfacecolor="white", markeredgecolor=BAYES,
-            markeredgewidth=0.8, linestyle="none", zorder=5, label=f"shrunken: {name}",
+        draw_line(
+            axes, [data["theta"]], [y + _BELOW], marker="o", markersize=2.6, markerfacecolor="white",
+            markeredgecolor=BAYES, markeredgewidth=0.8, linestyle="none", zorder=5, label=f"shrunken: {name}",
         )  # fmt: skip
     elif kind == "new setting":
         _draw_density(axes, fit, row, limits)
@@ -349,14 +350,16 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
 def _whisker(
     axes: Axes, ends: tuple[float, float], y: float, limits: tuple[float, float], name: str, **look: Any
 ) -> None:
-    axes.plot(list(ends), [y, y], solid_capstyle="butt", dash_capstyle="butt", zorder=3, label=name, **look)
+    draw_line(axes, list(ends), [y, y], solid_capstyle="butt", dash_capstyle="butt", zorder=3, label=name, **look)
     _arrows(axes, ends, y, limits, look["color"])
 
 
 def _arrows(axes: Axes, ends: tuple[float, float], y: float, limits: tuple[float, float], color: str) -> None:
     for beyond, x, marker in ((ends[0] < limits[0], limits[0], "<"), (ends[1] > limits[1], limits[1], ">")):
         if beyond:
-            axes.plot([x], [y], marker=marker, markersize=3.2, color=color, markeredgewidth=0, clip_on=False, zorder=6)
+            draw_line(
+                axes, [x], [y], marker=marker, markersize=3.2, color=color, markeredgewidth=0, clip_on=False, zorder=6
+            )
 
 
 def _diamond(
@@ -391,9 +394,9 @@ def _draw_density(axes: Axes, fit: Fit, row: _Row, limits: tuple[float, float]) 
     )  # fmt: skip
     ends = (row.data["lower"], row.data["upper"])
     _whisker(axes, ends, base + 1.1, limits, row.data["label"], color=BAYES, linewidth=1.8)
-    axes.plot(
-        [row.data["estimate"]], [base + 1.1], marker="|", markersize=4, color=BAYES, markeredgewidth=1.2, zorder=5,
-        label="predictive median",
+    draw_line(
+        axes, [row.data["estimate"]], [base + 1.1], marker="|", markersize=4, color=BAYES, markeredgewidth=1.2,
+        zorder=5, label="predictive median",
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ from bayesmeta.plots.sheet import (
     Entry,
     Sheet,
     check_width,
+    draw_area,
+    draw_line,
     footer_height,
     head_height,
     ticks,
@@ -163,12 +165,12 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, length: float, fit: Fit, lines: 
     floor = -ceiling * _BARS / _PANEL
     axes.set_xlim(*limits)
     axes.set_ylim(floor, ceiling)
-    axes.fill_between(x, 0, y, color=DENSITY, linewidth=0, zorder=2)
+    draw_area(axes, x, y, color=DENSITY, linewidth=0, zorder=2)
     inside = (x >= summary["lower"]) & (x <= summary["upper"])
-    axes.fill_between(x, 0, y, where=inside.tolist(), color="#7FBDE3", linewidth=0, zorder=2)
-    axes.plot(x, y, color=BAYES, linewidth=1.0, zorder=3, label=f"{name}: posterior density")
+    draw_area(axes, x[inside], y[inside], color="#7FBDE3", linewidth=0, zorder=2)
+    draw_line(axes, x, y, color=BAYES, linewidth=1.0, zorder=3, label=f"{name}: posterior density")
     if len(prior):
-        axes.plot(prior["x"], prior["y"], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), zorder=3,
+        draw_line(axes, prior["x"], prior["y"], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), zorder=3,
                   label=f"{name}: prior density")  # fmt: skip
     axes.axhline(0.0, color=INK, linewidth=0.5, zorder=3)
     _draw_bars(axes, part, limits, floor)
@@ -209,14 +211,14 @@ def _draw_bars(axes: Axes, part: pd.DataFrame, limits: tuple[float, float], floo
         upper = np.inf if np.isnan(item["upper"]) and not np.isnan(item["lower"]) else item["upper"]
         if not np.isnan(item["lower"]):
             shown = [item["lower"], min(upper, limits[1] + (limits[1] - limits[0]))]
-            axes.plot(shown, [y, y], color=color, linewidth=1.4, linestyle=style, solid_capstyle="butt", zorder=4,
+            draw_line(axes, shown, [y, y], color=color, linewidth=1.4, linestyle=style, solid_capstyle="butt", zorder=4,
                       label=f"{label} interval")  # fmt: skip
         for beyond, x, arrow in ((item["lower"] < limits[0], limits[0], "<"), (upper > limits[1], limits[1], ">")):
             if beyond:
-                axes.plot([x], [y], marker=arrow, markersize=3.6, color=color, markeredgewidth=0, clip_on=False)
+                draw_line(axes, [x], [y], marker=arrow, markersize=3.6, color=color, markeredgewidth=0, clip_on=False)
         face = "white" if item["kind"] == "classical" else color
         look: dict[str, Any] = {"markersize": 3.4, "markeredgecolor": color, "markeredgewidth": 0.9, "zorder": 5}
-        axes.plot([item["estimate"]], [y], marker=marker, markerfacecolor=face, linestyle="none", clip_on=False,
+        draw_line(axes, [item["estimate"]], [y], marker=marker, markerfacecolor=face, linestyle="none", clip_on=False,
                   label=f"{label} estimate", **look)  # fmt: skip
 
 

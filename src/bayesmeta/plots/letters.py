@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.ft2font import FT2Font, Kerning, LoadFlags
+from matplotlib.ft2font import FT2Font, LoadFlags
 from numpy.typing import NDArray
 
 __all__ = ["FAMILY", "UNITS", "Face", "Line", "face", "font_files"]
@@ -65,7 +65,6 @@ class Face:
         self.name = self._font.postscript_name
         self._numbers: dict[int, int] = dict(self._font.get_charmap())
         self._metrics: dict[int, tuple[int, int, int, int, int]] = {}
-        self._kerns: dict[tuple[int, int], int] = {}
         # of whole lines; the same words stand on many pictures
         self.line = lru_cache(maxsize=8192)(self._line)
         self.outline = cache(self._outline)
@@ -75,20 +74,25 @@ class Face:
         found = self._metrics.get(glyph)
         if found is None:
             loaded = self._font.load_glyph(glyph, flags=LoadFlags.NO_HINTING)
-            found = self._metrics[glyph] = (loaded.horiAdvance, *loaded.bbox)
+            # Matplotlib's older versions stretch all other widths
+            advance = int(loaded.linearHoriAdvance * 64 / 65536 + 0.5)
+            found = self._metrics[glyph] = (advance, *loaded.bbox)
         return found
 
-    def _kern(self, pair: tuple[int, int]) -> int:
-        found = self._kerns.get(pair)
-        if found is None:
-            # halves go up, as in the library that sets lines for Matplotlib
-            units = self._font.get_kerning(*pair, Kerning.UNSCALED)
-            found = self._kerns[pair] = (2 * units * UNITS + self._em) // (2 * self._em)
-        return found
+    @cached_property
+    def _kerns(self) -> dict[tuple[int, int], int]:
+        """How much closer pairs of glyphs stand, in units."""
+        table = self._file["kern"]
+        _, tables, _, _, coverage, count = struct.unpack_from(">6H", table)
+        # the one kind that the shipped fonts hold: pairs in order, for lines across
+        assert (tables, coverage) == (1, 1)
+        pairs = struct.iter_unpack(">HHh", table[18 : 18 + 6 * count])
+        # halves go up, as in the library that sets lines for Matplotlib
+        return {(a, b): (2 * value * UNITS + self._em) // (2 * self._em) for a, b, value in pairs}
 
     def _line(self, text: str) -> Line | None:
         """Set one line; None where the font lacks a letter."""
-        numbers = self._numbers
+        numbers, kerns = self._numbers, self._kerns
         try:
             glyphs = tuple(numbers[ord(letter)] for letter in text)
         except KeyError:
@@ -98,7 +102,7 @@ class Face:
         before = -1
         for glyph in glyphs:
             if before >= 0:
-                pen += self._kern((before, glyph))
+                pen += kerns.get((before, glyph), 0)
             advance, x0, y0, x1, y1 = self._metric(glyph)
             places.append(pen)
             left, low = min(left, pen + x0), min(low, y0)
@@ -124,6 +128,13 @@ class Face:
     def rise(self) -> tuple[int, int]:
         """Ascender and descender in thousandths of an em."""
         return round(1000 * self._font.ascender / self._em), round(1000 * self._font.descender / self._em)
+
+    @cached_property
+    def height(self) -> tuple[float, float, float]:
+        """What every line has at least above and below its baseline, and the gap to the next, per em."""
+        stated = self._font.get_sfnt_table("OS/2")
+        above, below, gap = (stated[f"sTypo{name}"] / self._em for name in ("Ascender", "Descender", "LineGap"))
+        return above, -below, gap
 
     @property
     def _em(self) -> int:

@@ -203,6 +203,14 @@ class _Recorder(RendererBase):
         scale = prop.get_size_in_points() / UNITS
         return (line.right - line.left) * scale, (line.high - line.low) * scale, -line.low * scale
 
+    def _get_font_height_metrics(self, prop: FontProperties) -> tuple[float | None, float | None, float | None]:
+        # from 3.11 on Matplotlib asks renderers that have this, and otherwise looks for the font's file at every text
+        bold = _weight(prop)
+        if bold is None:
+            return None, None, None
+        above, below, gap = (size * prop.get_size_in_points() for size in face(bold).height)
+        return above, below, gap
+
     def draw_path(self, gc: GraphicsContextBase, path: Path, transform: Transform, rgbFace: Any = None) -> None:
         # lines may be cut at the page and thinned, as in Matplotlib's writers; what is filled may not
         thinned = rgbFace is None

@@ -16,12 +16,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Affine2D
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import Measure
@@ -43,6 +43,8 @@ __all__ = [
     "Entry",
     "Sheet",
     "check_width",
+    "draw_area",
+    "draw_line",
     "footer_height",
     "head_height",
     "notes_height",
@@ -228,6 +230,19 @@ class Sheet:
         ends = [x + 2.5] if look.get("linestyle") == "none" else [x, x + 2.5, x + 5.0]
         # a marker stands once, in the middle of its line
         self._add(Line2D(ends, [y] * len(ends), **{"markevery": [len(ends) // 2], **look}), -1)
+
+
+def draw_line(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
+    """Draw a line, or markers, in axes whose limits are set; `Axes.plot` would look for limits each time."""
+    axes.add_artist(Line2D(np.asarray(x, float), np.asarray(y, float), **look))
+
+
+def draw_area(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
+    """Fill from zero up to a curve, in axes whose limits are set."""
+    across, up = np.asarray(x, float), np.asarray(y, float)
+    if across.size:
+        outline = np.column_stack([[across[0], *across, across[-1]], [0.0, *up, 0.0]])
+        axes.add_artist(Polygon(outline, closed=True, **look))
 
 
 _HANDLE, _GAP = 6.5, 4.0

@@ -501,7 +501,17 @@ def threshold_lines(fit: Fit, thresholds: Sequence[Threshold]) -> list[tuple[str
         return []
     sign, numbers = direction(fit), numbers_of(fit.effects)
     lines: list[tuple[str, float, bool]] = []
-    for item in benefit_table(fit, thresholds).drop_duplicates("threshold").to_dict("records"):
+    distances = [distance for item in thresholds for distance in (item.benefit_distance, item.worse_distance)]
+    if all(isinstance(distance, float) for distance in distances):
+        # their probabilities take longer than all else here, and single numbers stand where they are stated
+        table = pd.DataFrame({
+            "threshold": [item.name for item in thresholds],
+            "benefit": [item.benefit_distance for item in thresholds],
+            "worse": [item.worse_distance for item in thresholds],
+        })  # fmt: skip
+    else:
+        table = benefit_table(fit, thresholds)
+    for item in table.drop_duplicates("threshold").to_dict("records"):
         for column, side, word in (("benefit", 1, "benefit"), ("worse", -1, "worsening")):
             x = sign * side * float(item[column])
             lines.append((f"Threshold of {word}, {item['threshold']} ({numbers.value(x)})", x, side > 0))
