@@ -13,10 +13,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon, Rectangle
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
@@ -242,7 +243,7 @@ def draw_area(axes: Axes, x: ArrayLike, y: ArrayLike, **look: Any) -> None:
     across, up = np.asarray(x, float), np.asarray(y, float)
     if across.size:
         outline = np.column_stack([[across[0], *across, across[-1]], [0.0, *up, 0.0]])
-        axes.add_artist(Polygon(outline, closed=True, **look))
+        axes.add_artist(PolyCollection([outline], **look))
 
 
 _HANDLE, _GAP = 6.5, 4.0
