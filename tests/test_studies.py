@@ -8,6 +8,7 @@ table, as printed; Higgins and Thompson 2004 for the ten trials of depression.
 import csv
 import dataclasses
 import math
+import os
 import time
 import warnings
 from pathlib import Path
@@ -349,6 +350,69 @@ priors.tau = "halfnormal(0.5)"
         DataError, match=r"row 2, column coded_better: the cell holds 'lower'; an assumption fills empty"
     ):
         read_outcome(path, "x")
+
+
+REMEMBERED = """schema = 1
+title = "T"
+[data]
+path = "t.csv"
+{assume}
+[outcome.x]
+label = "X"
+measure = "SMD"
+priors.mu = "normal(0, 1)"
+priors.tau = "halfnormal(0.5)"
+"""
+
+
+def test_a_file_that_changes_between_two_readings_is_read_anew(tmp_path):
+    """Also where its size and its time stay as they were."""
+    table, path = tmp_path / "t.csv", tmp_path / "p.toml"
+    path.write_text(REMEMBERED.format(assume=""), encoding="utf-8")
+    table.write_bytes(b"study,estimate,se\nA,0.1,0.1\nB,0.2,0.1\n")
+    protocol, stamp = read_protocol(path), table.stat()
+    assert read_outcome(protocol, "x").effects.y.tolist() == [0.1, 0.2]
+    table.write_bytes(b"study,estimate,se\nA,0.1,0.1\nB,0.3,0.1\n")
+    os.utime(table, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert read_outcome(protocol, "x").effects.y.tolist() == [0.1, 0.3]
+
+
+def test_one_file_under_two_protocols_is_read_by_each(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"study,estimate,se,site\nA,0.1,0.1,1\nB,0.2,0.1,\n")
+    path = tmp_path / "p.toml"
+    for cell, kind in (("2", "2.0"), ("3", "3.0")):
+        assume = f'assume = [{{ where = {{ study = "B" }}, set = {{ site = {cell} }}, reason = "told" }}]'
+        path.write_text(REMEMBERED.format(assume=assume), encoding="utf-8")
+        reading = read_outcome(path, "x")
+        assert [str(value) for value in reading.table["site"]] == ["1.0", kind]
+        assert [record.reason for record in reading.assumed] == [f"site = {cell} assumed: told"]
+
+
+def test_what_is_done_to_a_table_that_was_read_does_not_reach_the_next_reading(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text(REMEMBERED.format(assume=""), encoding="utf-8")
+    (tmp_path / "t.csv").write_bytes(b"study,estimate,se\nA,0.1,0.1\nB,0.2,0.1\n")
+    for read in (lambda: read_table(tmp_path / "t.csv"), lambda: read_outcome(path, "x").table):
+        table = read()
+        before, attrs = table.copy(), dict(table.attrs)
+        table.loc[2, "estimate"] = 9.0
+        # past pandas' own copying
+        table["se"].array[0] = 9.0
+        table["study"].array[0] = "Z"
+        table.attrs["sha256"] = "none"
+        again = read()
+        pd.testing.assert_frame_equal(again, before, check_exact=True)
+        assert again.attrs == attrs
+
+
+def test_a_warning_about_a_file_is_given_every_time_it_is_read(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text(REMEMBERED.format(assume=""), encoding="utf-8")
+    (tmp_path / "t.csv").write_bytes("study,estimate,se\nMüller,0.1,0.1\nB,0.2,0.1\n".encode("cp1252"))
+    protocol = read_protocol(path)
+    for _ in range(3):
+        with pytest.warns(BayesmetaWarning, match=r"t.csv is not UTF-8 \(line 2\); it was read as cp1252"):
+            assert read_outcome(protocol, "x").effects.study == ("Müller", "B")
 
 
 # -- files as people save them -----------------------------------------------------------------------------------------

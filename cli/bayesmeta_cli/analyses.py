@@ -186,12 +186,16 @@ def fitted(effects: bm.Effects, model: bm.Model, key: str, engine: str, told: li
 
 
 def from_protocol(
-    protocol: bm.Protocol, names: Sequence[str] = (), *, engine: str | None = None, moderated: bool = True
-) -> list[Analysis]:
-    """Fit the outcomes of a protocol, each pooled and (if asked and estimable) moderated."""
+    protocol: bm.Protocol, names: Sequence[str] = (), *, engine: str | None = None, moderated: bool = True,
+    read: Mapping[str, tuple[Reading, tuple[str, ...]]] | None = None,
+) -> list[Analysis]:  # fmt: skip
+    """Fit the outcomes of a protocol, each pooled and (if asked and estimable) moderated.
+
+    What `readings` gave of these outcomes may be handed over, and is not read again.
+    """
     from bayesmeta.outcome import analysis_model
 
-    read = readings(protocol, chosen(protocol, names))
+    read = readings(protocol, chosen(protocol, names)) if read is None else read
     analyses = []
     for key in track(list(read), "fitting"):
         reading, told = read[key]

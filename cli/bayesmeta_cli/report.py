@@ -76,8 +76,9 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
     told: list[str] = []
     with noted(told):
         protocol = _protocol(path)
-        reading = readings(protocol, [key])[key][0]
-        item: Analysis = from_protocol(protocol, [key], engine=engine)[0]
+        read = readings(protocol, [key])
+        reading = read[key][0]
+        item: Analysis = from_protocol(protocol, [key], engine=engine, read=read)[0]
         declared, not_done, priors_only = variations(protocol, item)
         options = protocol.outcomes[key].measure_options
         bench = sensitivity_bench(item.pooled, recompute=recompute_of(protocol, key), options=options)

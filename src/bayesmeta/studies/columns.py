@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ __all__ = [
     "match_rows",
     "note_row_faults",
     "note_text_cells",
+    "numbers_of",
     "split_table",
 ]
 
@@ -53,8 +55,9 @@ class FrameFaults:
     """Faults of a table, told by the file's own rows and columns."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.source: str = frame.attrs.get("source", "table")
-        self.theirs: Mapping[str, str] = frame.attrs.get("columns", {})
+        self.attrs = dict(frame.attrs)
+        self.source: str = self.attrs.get("source", "table")
+        self.theirs: Mapping[str, str] = self.attrs.get("columns", {})
         self.index = frame.index
         self.found: list[Fault] = []
 
@@ -64,6 +67,12 @@ class FrameFaults:
         if column is not None:
             where += f", column {self.theirs.get(column, column)}"
         self.found.append(Fault(where, what, remedy))
+
+    def copy(self) -> FrameFaults:
+        """The same faults, to which others can be added."""
+        same = copy.copy(self)
+        same.found = list(self.found)
+        return same
 
     def missing_column(self, column: str, frame: pd.DataFrame, remedy: str = "") -> None:
         """Note that a column is not there, with the nearest name."""
@@ -86,6 +95,16 @@ def _remedy_of_text(cell: str, remedy: str) -> str:
     if re.fullmatch(r"[+-]?\d+,\d+", cell):
         return "Write the decimals with a point."
     return remedy
+
+
+def numbers_of(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """Numbers of a column; nan where a cell holds none, and everywhere if there is no such column."""
+    if name not in frame.columns:
+        return np.full(len(frame), np.nan)
+    column = frame[name]
+    if column.dtype == np.float64:
+        return column.to_numpy()
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
 def note_text_cells(frame: pd.DataFrame, faults: FrameFaults) -> None:
@@ -211,7 +230,8 @@ def match_rows(
         column = frame[name]
         passed = np.zeros(len(frame), dtype=bool)
         for value in wanted if isinstance(wanted, (tuple, list)) else (wanted,):
-            same = (column == value).fillna(False).to_numpy(dtype=bool)
+            equal = column == value
+            same = (equal if equal.dtype == bool else equal.fillna(False)).to_numpy(dtype=bool)
             if not same.any():
                 levels = sorted(map(str, column.dropna().unique()))
                 near = difflib.get_close_matches(str(value), levels, n=1)

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,21 @@ def parse_table(
     decimal: str | None = None,
     text_columns: frozenset[str] = TEXT_COLUMNS,
 ) -> pd.DataFrame:
-    """Make a table of the bytes of a CSV file; see `read_table`."""
+    """Make a table of the bytes of a CSV file; see `read_table`.
+
+    Bytes that were just parsed are not parsed again: a protocol's outcomes and variations all read one file. What there
+    is to say of them is said each time, and each table is the caller's own.
+    """
     text = _decode(content, name, encoding)
+    frame = _parsed(text, name, delimiter, decimal, text_columns).copy()
+    frame.attrs = {"source": name, "sha256": hashlib.sha256(content).hexdigest()}
+    return frame
+
+
+@lru_cache(maxsize=4)
+def _parsed(
+    text: str, name: str, delimiter: str | None, decimal: str | None, text_columns: frozenset[str]
+) -> pd.DataFrame:
     offset = 0
     if (line := text.split("\n", 1)[0].strip()).startswith("sep=") and len(line) == 5:
         # Excel's own first line, which says the delimiter
@@ -150,11 +164,9 @@ def parse_table(
     if decimal is None:
         decimal = "." if delimiter == "," else _decimal(rows, header, name)
     index = pd.Index([row for row, _ in rows], name="row")
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {header[i]: _column([record[i] for _, record in rows], index, decimal, header[i] in text_columns) for i in used}
     )
-    frame.attrs = {"source": name, "sha256": hashlib.sha256(content).hexdigest()}
-    return frame
 
 
 def _column(cells: list[str], index: pd.Index, decimal: str, text: bool) -> pd.Series:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,7 @@ from bayesmeta.studies.columns import (
     match_rows,
     note_row_faults,
     note_text_cells,
+    numbers_of,
 )
 from bayesmeta.studies.files import parse_table, read_table
 from bayesmeta.studies.selecting import (
@@ -35,12 +37,13 @@ from bayesmeta.studies.selecting import (
     moderator_columns,
     records_of,
     row_numbers,
+    rows_alike,
 )
 from bayesmeta.studies.sharing import shared_blocks
 from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
 
 if TYPE_CHECKING:
-    from bayesmeta.outcome import Protocol
+    from bayesmeta.outcome import Assumption, DataSource, Protocol
 
 __all__ = [
     "Reading",
@@ -113,17 +116,46 @@ class _Noted(Sequence[Derivation]):
 # -- effects -----------------------------------------------------------------------------------------------------------
 
 
-def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Whole:
+    """A table as every outcome of a protocol finds it, before anything is asked of it.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Its trials named in text, its cells filled as assumed. Its attributes are kept with the faults: pandas would
+        copy them with every column that is looked at.
+    assumed : tuple of RowRecord
+    alike : array of bool
+        Rows that no column tells from all others.
+    faults : FrameFaults
+        Of the assumptions.
+    """
+
+    frame: pd.DataFrame
+    assumed: tuple[RowRecord, ...]
+    alike: NDArray[np.bool_]
+    faults: FrameFaults
+
+
+def _prepare(frame: pd.DataFrame, assume: Sequence[Assumption] = ()) -> _Whole:
+    faults = FrameFaults(frame)
+    frame = frame.copy(deep=False)
+    frame.attrs = {}
+    if "study" not in frame.columns:
+        return _Whole(frame, (), np.zeros(len(frame), dtype=bool), faults)
+    frame, assumed = assume_cells(frame.assign(study=frame["study"].astype("str")), assume, faults)
+    return _Whole(frame, tuple(assumed), rows_alike(frame, faults), faults)
+
+
+def _read(table: _Whole, ask: Ask) -> Reading:
     """Do all of it, in the order that the rules state; faults are raised together at the end of each stage."""
     find_measure(ask.measure)
-    faults = FrameFaults(frame)
-    attrs = dict(frame.attrs)
+    frame, faults = table.frame, table.faults.copy()
     if "study" not in frame.columns:
         faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
         _note_cells(frame, ask, faults)
         faults.raise_if_any()
-    frame = frame.assign(study=frame["study"].astype("str"))
-    frame, assumed = assume_cells(frame, ask, faults)
     left_out = np.zeros(len(frame), dtype=bool)
     excluded: list[tuple[NDArray[np.bool_], str]] = []
     for number, item in enumerate(ask.exclude):
@@ -135,13 +167,14 @@ def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
     records = [r for rows, reason in excluded for r in records_of(frame, rows & chosen, reason)]
     numbers = row_numbers(frame)
     assumed_here = {numbers[i] for i in np.flatnonzero(chosen)}
-    whole = frame[~left_out]
+    whole = frame[~left_out] if left_out.any() else frame
     faults.index = whole.index
-    check_structure(whole, ask, faults)
+    check_structure(whole, ask, faults, table.alike & ~left_out)
     if chosen.any() and not (chosen & ~left_out).any():
         faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
     faults.raise_if_any()
-    part = frame[chosen & ~left_out]
+    # a mask of all rows shares memory with the table, which other outcomes read too
+    part = frame[chosen & ~left_out].copy()
     faults.index = part.index
     moderators, keep, reasons = moderator_columns(part, ask, faults)
     if not keep.all():
@@ -155,9 +188,8 @@ def _read(frame: pd.DataFrame, ask: Ask) -> Reading:
         faults.index = part.index
     raw = part
     part, turned = align_rows(part, ask, faults)
-    part.attrs = attrs
     return _compute(part, raw, ask, faults, moderators, turned, records,
-                    [record for record in assumed if record.row in assumed_here])  # fmt: skip
+                    [record for record in table.assumed if record.row in assumed_here])  # fmt: skip
 
 
 def _note_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
@@ -207,7 +239,7 @@ def _compute(
             for i in np.flatnonzero(part[name].isna().to_numpy()):
                 faults.add("the cell is empty", "Name the arm.", row=int(i), column=name)
         faults.raise_if_any()
-        arms = tuple(zip(part["arm_t"].astype(str), part["arm_c"].astype(str), strict=True))
+        arms = tuple(zip(part["arm_t"].astype(str).tolist(), part["arm_c"].astype(str).tolist(), strict=True))
     elif {"arm_t", "arm_c"} & set(part.columns):
         lacking = ({"arm_t", "arm_c"} - set(part.columns)).pop()
         faults.missing_column(lacking, part, "Name both arms of every row, or neither.")
@@ -245,6 +277,7 @@ def _compute(
         name=ask.name, better=ask.better, unit=ask.unit,
     )  # fmt: skip
     reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
+    part.attrs = {**faults.attrs}
     return Reading(
         effects, faults.source, part.attrs.get("sha256"), tuple(row_numbers(part)), part,
         tuple(excluded), tuple(assumed), tuple(records_of(part, turned, reason)), tuple(findings),
@@ -269,7 +302,7 @@ def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: As
 def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
     if not {"n_t", "n_c"} <= set(part.columns):
         return None
-    return np.column_stack([pd.to_numeric(part[name], errors="coerce").to_numpy(float) for name in ("n_t", "n_c")])
+    return np.column_stack([numbers_of(part, name) for name in ("n_t", "n_c")])
 
 
 def _look_for_extremes(
@@ -404,7 +437,7 @@ def effect_sizes(
     frame = map_columns(frame, columns or {})
     ask = Ask(measure, better, where or {}, moderators=moderators, cluster=cluster, options=options or {},
                working_correlation=working_correlation, name=name, unit=unit)  # fmt: skip
-    return _read(frame, ask).effects
+    return _read(_prepare(frame), ask).effects
 
 
 def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: Any) -> Effects:
@@ -494,15 +527,32 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
         remedy = "Restore the file, or check what changed and run `bayesmeta check --pin`."
         raise DataError([Fault(data.path.name, what, remedy)])
     ask = Ask(
-        asked.measure, asked.better, asked.where, (*data.exclude, *asked.exclude), data.assume, asked.moderators,
-        asked.subgroups, asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
+        asked.measure, asked.better, asked.where, (*data.exclude, *asked.exclude), asked.moderators, asked.subgroups,
+        asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
         asked.unit, asked.impute, asked.derived, asked.missing_sd is not None, asked.likelihood, asked.key,
     )  # fmt: skip
-    reading = _read(map_columns(frame, data.columns, data.constants, data.values), ask)
+    reading = _read(_mapped(_Source(found, repr(data), frame, data)), ask)
     if data.sha256 is None:
         note = Finding("data not pinned", "info", f"{data.path.name}: SHA-256 {found}", "`bayesmeta check --pin`")
         reading = dataclasses.replace(reading, findings=(*reading.findings, note))
     return reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A table and how it is to be read, known by the hash of its bytes and by the words of the protocol."""
+
+    sha256: str
+    words: str
+    frame: pd.DataFrame = field(compare=False)
+    data: DataSource = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _mapped(source: _Source) -> _Whole:
+    """Prepare a table once for all outcomes that read it in the same way."""
+    data = source.data
+    return _prepare(map_columns(source.frame, data.columns, data.constants, data.values), data.assume)
 
 
 def read_effects(protocol: Protocol | str | Path, outcome: str) -> Effects:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.model import MissingLevels, MissingNumeric
-from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows
+from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows, numbers_of
 
 if TYPE_CHECKING:
     from bayesmeta.outcome import Assumption, Exclusion, Moderator
@@ -27,6 +27,7 @@ __all__ = [
     "moderator_columns",
     "records_of",
     "row_numbers",
+    "rows_alike",
 ]
 
 _TURNED_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
@@ -54,7 +55,6 @@ class Ask:
     better: Literal["higher", "lower"] | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     exclude: Sequence[Exclusion] = ()
-    assume: Sequence[Assumption] = ()
     moderators: Sequence[Moderator | str] = ()
     subgroups: Sequence[str] = ()
     cluster: str | None = None
@@ -83,10 +83,12 @@ def records_of(frame: pd.DataFrame, rows: NDArray[np.bool_], reason: str) -> lis
     return [RowRecord(numbers[i], str(studies[i]), reason) for i in np.flatnonzero(rows)]
 
 
-def assume_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> tuple[pd.DataFrame, list[RowRecord]]:
+def assume_cells(
+    frame: pd.DataFrame, assume: Sequence[Assumption], faults: FrameFaults
+) -> tuple[pd.DataFrame, list[RowRecord]]:
     """Fill cells as the protocol says; only empty ones, since a filled one is the file's to correct."""
     records: list[RowRecord] = []
-    for number, item in enumerate(ask.assume):
+    for number, item in enumerate(assume):
         rows = match_rows(frame, item.where, faults, f"assume[{number}]")
         for name, value in item.set.items():
             if name not in frame.columns:
@@ -105,8 +107,14 @@ def assume_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> tuple[pd
     return frame, records
 
 
-def check_structure(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
-    """Look for faults that concern every row, whichever outcome is asked for."""
+def check_structure(frame: pd.DataFrame, ask: Ask, faults: FrameFaults, alike: NDArray[np.bool_]) -> None:
+    """Look for faults that concern every row, whichever outcome is asked for.
+
+    Parameters
+    ----------
+    alike : array of bool
+        Rows that `rows_alike` found in the table or in one of which it is a part.
+    """
     for item in ask.moderators:
         if not isinstance(item, str) and item.reference is not None and item.name in frame.columns:
             match_rows(frame, {item.name: item.reference}, faults, f"reference of moderator {item.name}")
@@ -114,30 +122,40 @@ def check_structure(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
         faults.add("the cell is empty", "Name the trial.", row=int(i), column="study")
     if "coded_better" in frame.columns:
         coded = frame["coded_better"]
-        for i in np.flatnonzero((~coded.isin(["lower", "higher"]) & coded.notna()).to_numpy()):
+        unknown = ~coded.isin(["lower", "higher"]).to_numpy()
+        missing = unknown & coded.isna().to_numpy() if unknown.any() else unknown
+        for i in np.flatnonzero(unknown & ~missing):
             faults.add(
                 f"{coded.iloc[i]!r} is not lower or higher",
                 "Write which direction of the stored numbers is better.",
                 row=int(i),
                 column="coded_better",
             )
-        for i in np.flatnonzero(coded.isna().to_numpy()):
+        for i in np.flatnonzero(missing):
             faults.add(
                 "the cell is empty: the direction of the scale is not known",
                 "State it in the file, or list the row under assume or exclude in [data], with a reason.",
                 row=int(i),
                 column="coded_better",
             )
-    _check_duplicates(frame, faults)
+    if alike.any():
+        _note_duplicates(frame, faults)
 
 
-def _check_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
+def _identifying(frame: pd.DataFrame, faults: FrameFaults) -> list[str]:
+    """Columns that can tell rows apart."""
     numbers = NUMBER_COLUMNS | {faults.theirs[name] for name in NUMBER_COLUMNS if name in faults.theirs}
-    identifying = [name for name in frame.columns if name not in numbers and name != "note"]
-    alike = frame.duplicated(identifying, keep=False).to_numpy()
-    if not alike.any():
-        return
-    candidates = frame[alike]
+    return [name for name in frame.columns if name not in numbers and name != "note"]
+
+
+def rows_alike(frame: pd.DataFrame, faults: FrameFaults) -> NDArray[np.bool_]:
+    """Find rows that no column tells from all others."""
+    return frame.duplicated(_identifying(frame, faults), keep=False).to_numpy()
+
+
+def _note_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
+    identifying = _identifying(frame, faults)
+    candidates = frame[rows_alike(frame, faults)]
     equal = candidates.duplicated(keep=False).to_numpy()
     for part, what, remedy in (
         (candidates[equal], "all their columns are equal", "Remove all but one."),
@@ -199,7 +217,7 @@ def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFa
         faults.missing_column(name, frame)
         return None
     column = frame[name]
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = numbers_of(frame, name)
     filled = column.notna().to_numpy()
     is_number = np.isfinite(numbers)
     if kind != "categorical" and (kind == "numeric" or is_number.any()):

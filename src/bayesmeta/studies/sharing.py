@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Block, component_labels
 from bayesmeta.errors import Finding
 from bayesmeta.measures import shared_control_covariance
-from bayesmeta.studies.columns import FrameFaults
+from bayesmeta.studies.columns import FrameFaults, numbers_of
 
 __all__ = ["shared_blocks"]
 
@@ -49,8 +49,10 @@ def _role(arms_1: tuple[str, str], arms_2: tuple[str, str]) -> tuple[str, str] |
 def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple[list[_Pair], list[_Pair], list[_Pair]]:
     """Return pairs that share one arm, pairs that share all their patients, and pairs that share one at other times."""
     rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, study in enumerate(frame["study"]):
+    for row, study in enumerate(frame["study"].tolist()):
         rows_of[study].append(row)
+    if len(rows_of) == len(frame):
+        return [], [], []
     times = [
         tuple(key) for key in frame[[n for n in ("outcome", "horizon") if n in frame.columns]].astype(str).to_numpy()
     ]
@@ -70,9 +72,8 @@ def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple
 
 
 def _numbers(frame: pd.DataFrame, stem: str, rows: NDArray[np.intp], roles: Sequence[str]) -> FloatArray:
-    both = {arm: pd.to_numeric(frame[f"{stem}_{arm}"], errors="coerce").to_numpy(float)[rows]
-            if f"{stem}_{arm}" in frame.columns else np.full(rows.size, np.nan) for arm in "tc"}  # fmt: skip
-    return np.where(np.array(roles) == "t", both["t"], both["c"])
+    t, c = (numbers_of(frame, f"{stem}_{arm}")[rows] for arm in "tc")
+    return np.where(np.array(roles) == "t", t, c)
 
 
 def _note_differences(

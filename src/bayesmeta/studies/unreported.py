@@ -15,7 +15,7 @@ from bayesmeta.effects import Spreads, Tabulated
 from bayesmeta.errors import BayesmetaWarning, DataError, Finding
 from bayesmeta.measures import EffectRows, arm_moments, effect_rows
 from bayesmeta.priors import Prior
-from bayesmeta.studies.columns import FrameFaults
+from bayesmeta.studies.columns import FrameFaults, numbers_of
 
 __all__ = ["StandIn", "assumed_correlation", "counts_of", "stand_in", "tabulate"]
 
@@ -72,7 +72,9 @@ def tabulate(
 def _moved(part: pd.DataFrame) -> pd.DataFrame:
     """The table with every treated mean a little higher, which moves the mean difference that was observed."""
     names = [name for name in ("mean_change_t", "mean_post_t", "mean_t", "estimate") if name in part.columns]
-    moved = part.assign(**{name: _column(part, name) + 1e-3 * np.abs(_column(part, name)) + 1e-6 for name in names})
+    moved = part.assign(
+        **{name: numbers_of(part, name) + 1e-3 * np.abs(numbers_of(part, name)) + 1e-6 for name in names}
+    )
     moved.attrs = part.attrs
     return moved
 
@@ -102,10 +104,7 @@ def stand_in(
 ) -> StandIn | None:
     """Fill standard deviations that are missing in both arms by the geometric mean of the stated pooled ones."""
     moments = arm_moments(part, ci_level=options.get("ci_level", 0.95))
-    n_t, n_c = (
-        pd.to_numeric(part[name], errors="coerce").to_numpy(float) if name in part else np.full(len(part), np.nan)
-        for name in ("n_t", "n_c")
-    )
+    n_t, n_c = (numbers_of(part, name) for name in ("n_t", "n_c"))
     difference = moments.mean_t - moments.mean_c
     whole = np.isfinite(difference) & (n_t > 0) & (n_c > 0) & (n_t + n_c > 2)
     stated = whole & (moments.sd_t > 0) & (moments.sd_c > 0)
@@ -138,16 +137,10 @@ def stand_in(
         Finding("standard deviation not reported", "warning", f"{what}: {note}", "Look for it in the trial's report.")
     )
     warnings.warn(f"{faults.source}: {what}: {note}.", BayesmetaWarning, stacklevel=5)
-    cells = {f"sd_{arm}": np.where(lacking, constant, _column(part, f"sd_{arm}")) for arm in "tc"}
+    cells = {f"sd_{arm}": np.where(lacking, constant, numbers_of(part, f"sd_{arm}")) for arm in "tc"}
     filled = part.assign(**cells)
     filled.attrs = part.attrs
     return StandIn(filled, lacking, Spreads(difference, pooled), note)
-
-
-def _column(part: pd.DataFrame, name: str) -> FloatArray:
-    if name not in part.columns:
-        return np.full(len(part), np.nan)
-    return pd.to_numeric(part[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
 def _estimable(part: pd.DataFrame, measure: str, options: Mapping[str, Any]) -> NDArray[np.bool_]:
@@ -163,7 +156,7 @@ def _estimable(part: pd.DataFrame, measure: str, options: Mapping[str, Any]) -> 
 
 def counts_of(part: pd.DataFrame, likelihood: str, faults: FrameFaults) -> FloatArray | None:
     """Events and participants of both arms, shape (k, 4); None where a row has none, a fault if they are needed."""
-    table = np.column_stack([_column(part, name) for name in _COUNTS])
+    table = np.column_stack([numbers_of(part, name) for name in _COUNTS])
     whole = np.isfinite(table).all(axis=1)
     if whole.all():
         return table
