@@ -167,7 +167,8 @@ class Sheet:
         self._millimetres = Affine2D().scale(1 / width, -1 / height).translate(0, 1) + self.figure.transSubfigure
 
     @cached_property
-    def overlay(self) -> Axes:  # noqa: D102
+    def overlay(self) -> Axes:
+        """The whole page in millimetres."""
         # axes take long to make, and most pages need none but those of their drawings
         axes = self.figure.add_axes((0, 0, 1, 1), label="overlay", zorder=-1)
         axes.set_xlim(0, self.width)
