@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["antiderivative", "coefficients", "evaluate", "on_nodes", "rule"]
+__all__ = ["antiderivative", "coefficients", "combine", "evaluate", "on_nodes", "polynomials", "rule"]
 
 FloatArray = NDArray[np.float64]
 
@@ -102,8 +102,17 @@ def evaluate(series: FloatArray, t: FloatArray) -> FloatArray:
     >>> float(evaluate(antiderivative(coefficients(np.cos(x))), np.array([1.0]))[0].round(12))
     1.682941969616
     """
-    basis = np.cos(np.arccos(t)[:, None] * np.arange(series.shape[-1]))
-    return basis @ series if series.ndim == 1 else np.einsum("pn,pn->p", basis, series)
+    return combine(polynomials(t, series.shape[-1]), series)
+
+
+def polynomials(t: FloatArray, n: int) -> FloatArray:
+    """Values of the first ``n`` Chebyshev polynomials at points of shape (P,); shape (P, n)."""
+    return np.cos(np.arccos(t)[:, None] * np.arange(n))
+
+
+def combine(values: FloatArray, series: FloatArray) -> FloatArray:
+    """Sum `polynomials` to the values of series, as `evaluate` does; shape (P,)."""
+    return values @ series if series.ndim == 1 else np.einsum("pn,pn->p", values, series)
 
 
 def on_nodes(series: FloatArray) -> FloatArray:

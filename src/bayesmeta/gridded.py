@@ -29,6 +29,8 @@ VariableKind = Literal["identity", "asinh", "log", "logsinh"]
 
 # the distribution function of a tabulated density is a polynomial of high degree, good to about 1e-13 itself
 _GRID_TOLERANCE = 1e-12
+#: Numbers in one array of polynomials at points, so that it fits in memory.
+_ROOM = 4e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ class Gridded:
 def _evaluate(series: FloatArray, panel: NDArray[np.intp], t: FloatArray) -> FloatArray:
     """Value of each point's own panel, in pieces that fit in memory."""
     result = np.empty(t.size)
-    step = max(1, int(4e6 // series.shape[1]))
+    step = max(1, int(_ROOM // series.shape[1]))
     for start in range(0, t.size, step):
         part = slice(start, start + step)
         chosen = series[0] if series.shape[0] == 1 else series[panel[part]]
@@ -239,6 +241,9 @@ def _table_quantile(
 ) -> FloatArray:  # fmt: skip
     """Where distribution functions reach probabilities, each in a given panel; shape of ``target``.
 
+    Nearly all the work is in the polynomials at the points: one set of them gives the distribution function and the
+    density, and a point that has arrived keeps its own.
+
     Parameters
     ----------
     target : array of shape (P,)
@@ -248,7 +253,13 @@ def _table_quantile(
     integral, series : arrays of shape (panels, n + 1), (panels, n)
         Chebyshev series of the distribution function less ``before``, and of the density.
     """
-    nodes = chebyshev.rule(series.shape[1])[0]
+    n = series.shape[1]
+    step = max(1, int(_ROOM // (n + 1)))
+    if target.size > step:
+        table = (left, width, before, integral, series)
+        pieces = [slice(start, start + step) for start in range(0, target.size, step)]
+        return np.concatenate([_table_quantile(target[piece], panel[piece], *table) for piece in pieces])
+    nodes = chebyshev.rule(n)[0]
     known = before[:, None] + chebyshev.on_nodes(integral)
     t, start = np.empty(target.size), probit(np.maximum.accumulate(known, axis=1))
     goal = probit(target)
@@ -256,18 +267,22 @@ def _table_quantile(
         here = panel == index
         t[here] = np.interp(goal[here], start[index], nodes)
     left, width, before = left[panel], width[panel], before[panel]
+    integral, series = (form[0] if form.shape[0] == 1 else form[panel] for form in (integral, series))
     low, high = np.full(target.size, -1.0), np.full(target.size, 1.0)
+    moving, polynomials = np.ones(target.size, dtype=bool), np.empty((target.size, n + 1))
     for _ in range(MAX_STEPS):
-        below = before + _evaluate(integral, panel, t)
+        polynomials[moving] = chebyshev.polynomials(t[moving], n + 1)
+        below = before + chebyshev.combine(polynomials, integral)
         error = below - target
         done = (np.abs(error) <= _GRID_TOLERANCE) | (high - low <= 4e-16)
         if done.all():
             break
         low, high = np.where(error < 0, t, low), np.where(error >= 0, t, high)
-        slope = _evaluate(series, panel, t) * (0.5 * width)
+        slope = chebyshev.combine(polynomials[:, :n], series) * (0.5 * width)
         z = probit(below)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             trial = t - (z - goal) * np.exp(-0.5 * z * z) / SQRT_2PI / slope
+        moving = ~done
         t = np.where(done, t, np.where((trial > low) & (trial < high), trial, 0.5 * (low + high)))
     return left + 0.5 * width * (t + 1.0)
 
