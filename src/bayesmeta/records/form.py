@@ -39,6 +39,12 @@ def plain(value: Any) -> Any:
     >>> plain({"a": np.float64(0.5), "b": float("inf"), "c": (1, np.nan)})
     {'a': 0.5, 'b': None, 'c': [1, None]}
     """
+    # most of what comes here is one of these, and asking for abstract types first would take most of the time
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -75,7 +81,9 @@ def table_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     >>> table_records(pd.DataFrame({"a": [1.0, np.nan]}))
     [{'a': 1.0}, {'a': None}]
     """
-    return [plain(row) for row in frame.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    columns = [[plain(value) for value in column.tolist()] for _, column in frame.items()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def scale_name(measure_name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, pool_table
 from bayesmeta.decision import benefit_table
 from bayesmeta.outcome import DEFAULT_COEFFICIENT_SOURCE, Threshold
@@ -12,6 +14,8 @@ from bayesmeta.posterior import LEVEL, probability, summarize
 from bayesmeta.records.form import plain, table_records
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesmeta.effects import Effects
     from bayesmeta.result import Fit
 
@@ -87,7 +91,7 @@ def bayes_record(fit: Fit, level: float) -> dict[str, Any]:
     return {
         "engine": fit.engine,
         **{name: _moments(table.loc[name]) if name in table.index else None for name in ("mu", "tau", "theta_new")},
-        "others": other_records(fit, level),
+        "others": _others(table),
         "sampler": sampler_record(fit),
         "log_evidence": plain(fit.log_evidence),
         "p_below_null": probability(fit, "mu", below=0.0),
@@ -100,12 +104,13 @@ _NAMED_ELSEWHERE = ("mu", "tau", "theta_new")
 
 def other_records(fit: Fit, level: float) -> list[dict[str, Any]]:
     """Every quantity that a summary holds beyond the mean, its heterogeneity, a new setting and the coefficients."""
-    table = summarize(fit, level=level)
-    return [
-        plain({"name": name, **{column: row[column] for column in ("mean", "sd", "median", "lower", "upper", "mcse")}})
-        for name, row in zip(table.index, table.to_dict("records"), strict=True)
-        if name not in _NAMED_ELSEWHERE and not str(name).startswith("beta[")
-    ]
+    return _others(summarize(fit, level=level))
+
+
+def _others(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = table[["mean", "sd", "median", "lower", "upper", "mcse"]].reset_index(names="name")
+    named = [name in _NAMED_ELSEWHERE or str(name).startswith("beta[") for name in table.index]
+    return table_records(rows[~np.array(named)])
 
 
 def sampler_record(fit: Fit) -> dict[str, Any] | None:
