@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ import bayesmeta as bm
 from bayesmeta import Effects, Model
 from bayesmeta.errors import ModelError
 from bayesmeta.inference import fit_all
-from bayesmeta.posterior import main_quantiles
+from bayesmeta.posterior import summarize
 from bayesmeta.quantities import distribution, marginal
 from bayesmeta.refits import distributions, quantiles
 
 # sums run in another order when rows are padded, and a quantile is found to 1e-13 in probability
 ROUNDING = 1e-10
 P = np.array([0.025, 0.5, 0.975])
-TAUS = (
+TAUS: tuple[bm.Prior, ...] = (
     bm.HalfNormal(0.25),
     bm.HalfCauchy(0.5),
     bm.Rhodes2015(),
@@ -35,7 +36,7 @@ TAUS = (
     bm.Uniform(0, 2),
     bm.HalfNormal(1e-3),
 )
-MUS = (bm.Normal(0, 1), bm.Flat(), bm.Truncated(bm.Normal(0, 1), -2, 0.5))
+MUS: tuple[bm.Prior, ...] = (bm.Normal(0, 1), bm.Flat(), bm.Truncated(bm.Normal(0, 1), -2, 0.5))
 
 
 def sets() -> list[Effects]:
@@ -100,8 +101,10 @@ def test_the_order_of_the_tasks_is_that_of_the_fits(alone: list[bm.Fit]) -> None
 def test_quantiles_together_are_those_asked_one_by_one(name: str, alone: list[bm.Fit]) -> None:
     found = quantiles(alone, name, P)
     for row, single in zip(found, alone, strict=True):
-        wanted = main_quantiles(single)
-        assert row.tolist() == pytest.approx(wanted.get(name, (0.0, 0.0, 0.0)), rel=1e-9, abs=1e-11)
+        table = summarize(single)
+        row_of: Any = table.loc[name] if name in table.index else dict.fromkeys(table.columns, 0.0)
+        wanted = [row_of[column] for column in ("lower", "median", "upper")]
+        assert row.tolist() == pytest.approx(wanted, rel=1e-9, abs=1e-11)
 
 
 @pytest.mark.parametrize("name", ["mu", "theta_new"])

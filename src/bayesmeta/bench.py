@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -161,6 +162,7 @@ def sensitivity_bench(
     cut: float = 0.8,
     ref_sd: float | None = None,
     level: float = LEVEL,
+    keep: Callable[[str, Any, Any], None] | None = None,
 ) -> Bench:
     """Ask everything of one fit.
 
@@ -183,6 +185,9 @@ def sensitivity_bench(
     ref_sd : float, optional
         A fixed external SD, for priors on scales without a unit of their own.
     level : float
+    keep : callable, optional
+        Is given the section (``priors``, ``concordance``), the line and the fit behind it, as each is made: pairs of
+        names of priors, numbers of steps.
 
     Returns
     -------
@@ -212,6 +217,9 @@ def sensitivity_bench(
     chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
     stated = None if chosen is None else [chosen]
 
+    def kept(section: str) -> Callable[[Any, Any], None] | None:
+        return None if keep is None else partial(keep, section)
+
     def multiverse() -> pd.DataFrame:
         return multiverse_table(fit, variants_of(effects, options or {}, recompute), chosen, level=level)
 
@@ -221,8 +229,8 @@ def sensitivity_bench(
         return zero_cell_table(effects, level=level)
 
     ways: dict[str, Callable[[], pd.DataFrame]] = {
-        "concordance": lambda: concordance_table(fit, chosen, level=level),
-        "priors": lambda: prior_bench_table(fit, chosen, ref_sd=ref_sd, level=level),
+        "concordance": lambda: concordance_table(fit, chosen, level=level, keep=kept("concordance")),
+        "priors": lambda: prior_bench_table(fit, chosen, ref_sd=ref_sd, level=level, keep=kept("priors")),
         "tipping": lambda: tipping_table(fit, chosen, cut=cut),
         "scaling": lambda: power_scaling_table(fit, chosen, draws=not fit.exact),
         "leave-one-out": lambda: leave_one_out(fit, level=level),

@@ -34,6 +34,7 @@ from bayesmeta.posterior import LEVEL, predict
 from bayesmeta.priors import Prior
 from bayesmeta.problem import Quadrature, log_interval
 from bayesmeta.quantities import ask, distribution, functional_of, tail_mcse
+from bayesmeta.refits import distributions
 from bayesmeta.result import Fit
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "band_table",
     "benefit_curve",
     "benefit_probabilities",
+    "benefit_probabilities_of",
     "benefit_sentence",
     "benefit_table",
     "direction",
@@ -276,15 +278,41 @@ def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | 
     >>> round(benefit_probabilities(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), mid)["p_any_benefit"], 3)
     0.923
     """
-    sign = direction(fit)
+    return benefit_probabilities_of([fit], item, at=at)[0]
+
+
+def benefit_probabilities_of(
+    fits: Sequence[Fit], item: Threshold, *, at: Mapping[str, Any] | None = None
+) -> list[dict[str, float]]:
+    """`benefit_probabilities` of many fits with one direction of benefit, asked together.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit_all
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import HalfNormal, Normal
+    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
+    >>> fits = fit_all([(effects, Model(Normal(0, 1), HalfNormal(scale))) for scale in (0.25, 0.5)])
+    >>> mid = threshold(0.2, measure_name="SMD", better="lower")
+    >>> [round(found["p_any_benefit"], 3) for found in benefit_probabilities_of(fits, mid)]
+    [0.943, 0.923]
+    """
     level = _levels([item])[0]
-    found: dict[str, float] = {}
+    if not fits:
+        return []
+    signs = {direction(fit) for fit in fits}
+    if len(signs) > 1:
+        raise ModelError("fits that are asked together have one direction of benefit.")
+    sign = signs.pop()
+    found: list[dict[str, float]] = [{} for _ in fits]
     for (_, name), end in zip(_TARGETS, ("", "_new"), strict=True):
-        better = distribution(fit, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
-        harm = distribution(fit, name, -sign * level.worse, at=at, upper=sign < 0)
-        found[f"p_any_benefit{end}"] = float(better[0])
-        found[f"p_important_benefit{end}"] = float(level.weights @ better[1:])
-        found[f"p_important_harm{end}"] = float(level.weights @ harm)
+        better = distributions(fits, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
+        harm = distributions(fits, name, -sign * level.worse, at=at, upper=sign < 0)
+        for row, good, bad in zip(found, better, harm, strict=True):
+            row[f"p_any_benefit{end}"] = float(good[0])
+            row[f"p_important_benefit{end}"] = float(level.weights @ good[1:])
+            row[f"p_important_harm{end}"] = float(level.weights @ bad)
     return found
 
 

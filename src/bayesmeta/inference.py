@@ -100,7 +100,7 @@ def fit(
 
 
 def fit_all(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None = None) -> list[Fit | ModelError]:
-    """Fit many models exactly: the fits that `fit` would give one by one, in a fraction of the time.
+    """Fit many models: the fits that `fit` would give one by one, in a fraction of the time where they are exact.
 
     Refits that differ in a prior or in a few rows take the same steps, and take them together.
 
@@ -113,8 +113,7 @@ def fit_all(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None =
     Returns
     -------
     list of Fit or ModelError
-        In the order of the tasks; where a posterior is improper, or the model beyond the exact engine, the error that
-        says so stands in its place.
+        In the order of the tasks; where a posterior is improper the error that says so stands in its place.
 
     Raises
     ------
@@ -129,10 +128,18 @@ def fit_all(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None =
     >>> [round(item.quadrature.error, 6) for item in found]
     [0.0, 0.0, 0.0]
     """
-    return [
-        item if isinstance(item, ModelError) else Fit(effects, model, "exact", _checks(item), 1, item, outcome)
-        for (effects, model), item in zip(tasks, solve_all(tasks), strict=True)
-    ]
+    covered = [exact_covers(effects, model) is None for effects, model in tasks]
+    solved = iter(solve_all([task for task, exact in zip(tasks, covered, strict=True) if exact]))
+    found: list[Fit | ModelError] = []
+    for (effects, model), exact in zip(tasks, covered, strict=True):
+        try:
+            item = next(solved) if exact else fit(effects, model, outcome=outcome)
+        except ModelError as error:
+            item = error
+        if isinstance(item, Quadrature):
+            item = Fit(effects, model, "exact", _checks(item), 1, item, outcome)
+        found.append(item)
+    return found
 
 
 def _checks(quadrature: Quadrature) -> tuple[Check, ...]:

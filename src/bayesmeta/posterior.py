@@ -20,7 +20,9 @@ from bayesmeta.marginals import IntervalKind, mixture_cdf
 from bayesmeta.measures import measure
 from bayesmeta.problem import Quadrature, linear, row_weights
 from bayesmeta.quantities import (
+    LEVEL,
     ask,
+    central,
     cut_marginal,
     distribution,
     linear_summary,
@@ -37,7 +39,6 @@ __all__ = [
     "compare_table",
     "contrast_table",
     "heterogeneity_table",
-    "main_quantiles",
     "marginal",
     "predict",
     "probability",
@@ -47,14 +48,6 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 Scale = Literal["analysis", "natural"]
-
-LEVEL = 0.95
-
-
-def _probabilities(level: float) -> FloatArray:
-    if not 0 < level < 1:
-        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
-    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
 def _back(frame: pd.DataFrame, rows: Sequence[str], effects: Effects, scale: Scale) -> pd.DataFrame:
@@ -102,7 +95,7 @@ def summarize(
     if interval not in ("central", "shortest"):
         raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
     names, rows, new, table = _summarised(fit)
-    p = _probabilities(level)
+    p = central(level)
     summary = linear_summary(fit, rows, new, p)
     values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]], summary.mcse])
     parts = dict(zip(names, values, strict=True))
@@ -119,29 +112,6 @@ def summarize(
     frame.insert(5, "level", level)
     frame.insert(6, "interval", interval)
     return _back(frame, [name for name in names if name.startswith(("mu", "theta", "beta"))], fit.effects, scale)
-
-
-def main_quantiles(fit: Fit, *, level: float = LEVEL) -> dict[str, tuple[float, float, float]]:
-    """Lower end, median and upper end of the mean effect, a new setting and tau: what `summarize` says, and no more.
-
-    For tables of hundreds of refits, where moments and frames would take most of the time. The keys are ``mu``,
-    ``theta_new`` and, where there is heterogeneity, ``tau``.
-
-    Examples
-    --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> round(main_quantiles(fit(effects, Model(mu=Flat(), tau=None)))["mu"][1], 6)
-    -0.16
-    """
-    p = _probabilities(level)
-    found = linear_summary(fit, np.array([fit.design.profile()] * 2), [None, "theta_new"], p).quantiles
-    parts = {name: tuple(float(v) for v in found[i]) for i, name in enumerate(("mu", "theta_new"))}
-    if fit.model.tau is not None:
-        parts["tau"] = tuple(float(v) for v in marginal(fit, "tau").quantile(p))
-    return parts  # type: ignore[return-value]
 
 
 def _summarised(fit: Fit) -> tuple[list[str], FloatArray, list[str | None], list[str]]:
@@ -173,7 +143,7 @@ def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ----------
     Higgins JPT, Thompson SG. Stat Med 2002;21:1539-1558. doi:10.1002/sim.1186
     """
-    tau = marginal(fit, "tau").quantile(_probabilities(level))
+    tau = marginal(fit, "tau").quantile(central(level))
     typical = typical_variance(fit)
     # with rows in clusters the variance between trials is not all that sampling does not explain
     defined = typical is not None and fit.model.cluster_tau is None
@@ -272,7 +242,7 @@ def predict(
         estimate that a new trial would report, which has its sampling error in addition.
     """
     rows = {}
-    p = _probabilities(level)
+    p = central(level)
     row = fit.design.profile(at)
     summary = linear_summary(fit, np.array([row, row]), [None, "theta_new"], p)
     for number, name in enumerate(("mu", "theta_new")):
@@ -327,7 +297,7 @@ def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") ->
         in the mean effect in percent.
     """
     effects = fit.effects
-    p = _probabilities(level)
+    p = central(level)
     summary = study_summary(fit, p)
     half = special.ndtri((1 + level) / 2) * effects.se
     table = pd.DataFrame(
@@ -381,7 +351,7 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame(columns=["moderator", "contrast", *columns, "p_below_null", "p_above_null"])
     matrix = np.array(rows)
-    p = _probabilities(level)
+    p = central(level)
 
     summary = linear_summary(fit, matrix, [None] * len(matrix), p)
     below = _below_null(fit, matrix)

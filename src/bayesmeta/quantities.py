@@ -19,8 +19,10 @@ from bayesmeta.quadrature import refined
 from bayesmeta.result import Fit
 
 __all__ = [
+    "LEVEL",
     "Summary",
     "ask",
+    "central",
     "cut_marginal",
     "distribution",
     "functional_of",
@@ -33,8 +35,16 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+LEVEL = 0.95
 # an answer is given when the full and the half set of nodes agree to this
 SETTLED = 1e-8
+
+
+def central(level: float) -> FloatArray:
+    """Probabilities of the lower end, the median and the upper end of a central interval."""
+    if not 0 < level < 1:
+        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
+    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
 def ask[T](fit: Fit, question: Callable[[Quadrature], tuple[T, float]]) -> T:

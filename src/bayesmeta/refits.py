@@ -6,7 +6,8 @@ normals its answers are found together, in arrays of shape (fits, points, nodes)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ from scipy import special
 from bayesmeta.gridded import Gridded, grid_quantiles
 from bayesmeta.marginals import mixture_cdf, mixture_quantile
 from bayesmeta.problem import linear
-from bayesmeta.quantities import SETTLED, distribution, linear_summary, marginal
+from bayesmeta.quantities import LEVEL, SETTLED, central, distribution, linear_summary, marginal
 from bayesmeta.result import Fit
 
-__all__ = ["distributions", "quantiles"]
+__all__ = ["distributions", "main_quantiles", "quantiles"]
 
 FloatArray = NDArray[np.float64]
 # beyond so many nodes the arithmetic takes the time, and nothing is gained by company
@@ -39,7 +40,9 @@ def _batches(fits: Sequence[Fit], points: int) -> list[list[int]]:
     return found
 
 
-def _mixtures(fits: Sequence[Fit], name: str) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _mixtures(
+    fits: Sequence[Fit], name: str, at: Mapping[str, Any] | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Weights by the full and by the half rule, means and SDs of a quantity, each of shape (F, N)."""
     size = max(fit.quadrature.weights.size for fit in fits)
     weights, coarse, means = np.zeros((3, len(fits), size))
@@ -48,7 +51,7 @@ def _mixtures(fits: Sequence[Fit], name: str) -> tuple[FloatArray, FloatArray, F
     for i, fit in enumerate(fits):
         nodes = fit.quadrature
         n = nodes.weights.size
-        functional = linear(nodes, fit.design.profile()[None, :], np.array([name != "mu"]))
+        functional = linear(nodes, fit.design.profile(at)[None, :], np.array([name != "mu"]))
         weights[i, :n], coarse[i, :n] = nodes.weights, nodes.coarse
         means[i, :n], sds[i, :n] = functional.mean[0], np.sqrt(functional.var[0])
     return weights, coarse, means, sds
@@ -102,7 +105,33 @@ def quantiles(fits: Sequence[Fit], name: str, p: FloatArray) -> FloatArray:
     return found
 
 
-def distributions(fits: Sequence[Fit], name: str, x: FloatArray, *, upper: bool = False) -> FloatArray:
+def main_quantiles(fits: Sequence[Fit], *, level: float = LEVEL) -> list[dict[str, tuple[float, float, float]]]:
+    """Lower end, median and upper end of the mean effect, a new setting and tau of many fits, and no more.
+
+    For tables of hundreds of refits, where moments and frames would take most of the time. The keys are ``mu``,
+    ``theta_new`` and, where there is heterogeneity, ``tau``.
+
+    Examples
+    --------
+    >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit_all
+    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.priors import Flat
+    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
+    >>> round(main_quantiles(fit_all([(effects, Model(mu=Flat(), tau=None))]))[0]["mu"][1], 6)
+    -0.16
+    """
+    columns = {name: quantiles(fits, name, central(level)).tolist() for name in ("mu", "theta_new", "tau")}
+    found: list[dict[str, tuple[float, float, float]]] = []
+    for i, fit in enumerate(fits):
+        names = [name for name in columns if name != "tau" or fit.model.tau is not None]
+        found.append({name: tuple(columns[name][i]) for name in names})
+    return found
+
+
+def distributions(
+    fits: Sequence[Fit], name: str, x: FloatArray, *, at: Mapping[str, Any] | None = None, upper: bool = False
+) -> FloatArray:
     """Distribution function (or upper tail) of ``mu`` or ``theta_new`` of many fits, settled to 1e-8.
 
     Parameters
@@ -110,6 +139,8 @@ def distributions(fits: Sequence[Fit], name: str, x: FloatArray, *, upper: bool 
     fits : sequence of Fit
     name : {"mu", "theta_new"}
     x : array of shape (P,)
+    at : mapping, optional
+        A moderator profile.
 
     Returns
     -------
@@ -129,7 +160,7 @@ def distributions(fits: Sequence[Fit], name: str, x: FloatArray, *, upper: bool 
     found = np.empty((len(fits), x.size))
     alone = set(range(len(fits)))
     for places in _batches(fits, x.size):
-        weights, coarse, means, sds = _mixtures([fits[i] for i in places], name)
+        weights, coarse, means, sds = _mixtures([fits[i] for i in places], name, at)
         scaled = (x[:, None] - means[:, None, :]) / sds[:, None, :]
         tails = special.ndtr(-scaled if upper else scaled)
         values = (tails @ weights[:, :, None])[:, :, 0]
@@ -137,5 +168,5 @@ def distributions(fits: Sequence[Fit], name: str, x: FloatArray, *, upper: bool 
         found[places] = values
         alone -= {i for i, fine in zip(places, settled.tolist(), strict=True) if fine}
     for i in alone:
-        found[i] = distribution(fits[i], name, x, upper=upper)
+        found[i] = distribution(fits[i], name, x, at=at, upper=upper)
     return found

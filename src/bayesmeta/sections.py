@@ -242,7 +242,9 @@ def _share(value: float) -> str:
     """Write a share of things counted, which may be none or all of them."""
     if value != value:
         return ""
-    return "none" if value == 0 else "all" if value == 1 else f"{100 * value:.0f} %"
+    if value in (0, 1):
+        return "all" if value else "none"
+    return "<1 %" if value < 0.01 else ">99 %" if value > 0.99 else f"{100 * value:.0f} %"
 
 
 def _blank(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -13,8 +14,7 @@ from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
 from bayesmeta.decision import benefit_probabilities, direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit as fit_model
-from bayesmeta.model import Model
+from bayesmeta.inference import fit_all
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, summarize
 from bayesmeta.priors import Flat
@@ -45,6 +45,7 @@ def concordance_table(
     method: Tau2Method = "REML",
     ci: CiMethod = "hksj",
     level: float = LEVEL,
+    keep: Callable[[int, Fit | ClassicalFit], None] | None = None,
 ) -> pd.DataFrame:
     """Walk from a classical analysis to the Bayesian one, exchanging one ingredient at each step.
 
@@ -61,6 +62,8 @@ def concordance_table(
         distribution that belongs to the interval.
     method, ci
         The classical analysis that stands at the beginning.
+    keep : callable, optional
+        Is given the number of each step and the fit behind it, for whoever wants to ask more of them.
 
     Returns
     -------
@@ -83,9 +86,11 @@ def concordance_table(
 
     Examples
     --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
     >>> from bayesmeta.priors import HalfNormal, Normal
     >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> table = concordance_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = concordance_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
     >>> table["ingredient"].tolist()[:3]
     ['REML + HKSJ', 'no Hartung-Knapp factor', 'normal in place of t(2)']
     >>> gap = table["estimate"].iloc[-1] - table["estimate"].iloc[0]
@@ -99,16 +104,21 @@ def concordance_table(
         method = "EE"
     cis: tuple[CiMethod, ...] = tuple(dict.fromkeys((ci, "t" if ci != "wald" else "wald", "wald")))
     by_ci = dict(zip(cis, pool_table(effects, (method,), cis, level=level, rho=model.rho), strict=True))
-    answers: list[tuple[str, _Answer | str]] = [(_name(by_ci[ci]), _of_classical(by_ci[ci], effects, chosen))]
+    steps: list[tuple[str, Fit | ClassicalFit | ModelError]] = [(_name(by_ci[ci]), by_ci[ci])]
     if ci in ("hksj", "hksj_adhoc"):
-        answers.append(("no Hartung-Knapp factor", _of_classical(by_ci["t"], effects, chosen)))
+        steps.append(("no Hartung-Knapp factor", by_ci["t"]))
     if ci != "wald":
-        df = by_ci["t"].df
-        answers.append((f"normal in place of t({df})", _of_classical(by_ci["wald"], effects, chosen)))
+        steps.append((f"normal in place of t({by_ci['t'].df})", by_ci["wald"]))
     if model.tau is not None:
-        answers.append(("tau averaged over what the data allow", _flat(fit, None, chosen, level)))
-        answers.append((f"prior of tau: {model.tau!r}", _flat(fit, model, chosen, level)))
-    answers.append((f"prior of mu: {model.mu!r}", _of_fit(fit, chosen, level)))
+        words = ("tau averaged over what the data allow", f"prior of tau: {model.tau!r}")
+        models = [dataclasses.replace(model, mu=Flat(), tau=tau) for tau in (Flat(), model.tau)]
+        steps += zip(words, fit_all([(effects, item) for item in models], outcome=fit.outcome), strict=True)
+    steps.append((f"prior of mu: {model.mu!r}", fit))
+    answers: list[tuple[str, _Answer | str]] = []
+    for number, (ingredient, item) in enumerate(steps):
+        if keep is not None and not isinstance(item, ModelError):
+            keep(number, item)
+        answers.append((ingredient, _answer(item, effects, chosen, level)))
     return _walk(answers, float(by_ci["wald"].se), level)
 
 
@@ -167,14 +177,13 @@ def _of_fit(item: Fit, threshold: Threshold | None, level: float) -> _Answer:
     )
 
 
-def _flat(fit: Fit, model: Model | None, threshold: Threshold | None, level: float) -> _Answer | str:
-    """The answer with a flat prior of mu, under the stated prior of tau or a flat one; a reason where there is none."""
-    tau = Flat() if model is None else model.tau
-    try:
-        found = fit_model(fit.effects, dataclasses.replace(fit.model, mu=Flat(), tau=tau))
-    except ModelError as error:
-        return f"passed over: {error}"
-    return _of_fit(found, threshold, level)
+def _answer(
+    item: Fit | ClassicalFit | ModelError, effects: Effects, threshold: Threshold | None, level: float
+) -> _Answer | str:
+    """What a step says; a reason where these data do not allow it."""
+    if isinstance(item, ModelError):
+        return f"passed over: {item}"
+    return _of_fit(item, threshold, level) if isinstance(item, Fit) else _of_classical(item, effects, threshold)
 
 
 def _walk(answers: list[tuple[str, _Answer | str]], unit: float, level: float) -> pd.DataFrame:
@@ -222,9 +231,11 @@ def concordance_sentence(table: pd.DataFrame) -> str:
 
     Examples
     --------
+    >>> from bayesmeta.inference import fit
+    >>> from bayesmeta.model import Model
     >>> from bayesmeta.priors import HalfNormal, Normal
     >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> table = concordance_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = concordance_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
     >>> concordance_sentence(table).split(" (")[0]
     'The Bayesian mean differs from REML + HKSJ by -0.07 standard errors'
     """

@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.classical import CI_METHODS, PI_FORMULAS, CiMethod, Tau2Method, defined_methods, pool_table
-from bayesmeta.decision import benefit_probabilities, direction
+from bayesmeta.classical import CI_METHODS, PI_FORMULAS, CiMethod, ClassicalFit, Tau2Method, defined_methods, pool_table
+from bayesmeta.decision import benefit_probabilities_of, direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
-from bayesmeta.inference import fit as fit_model
+from bayesmeta.inference import fit_all
+from bayesmeta.model import Model
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, main_quantiles
+from bayesmeta.posterior import LEVEL
 from bayesmeta.prior_tables import resolve
 from bayesmeta.priors import Flat, Prior
-from bayesmeta.quantities import distribution
+from bayesmeta.refits import distributions, main_quantiles
 from bayesmeta.result import Fit
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
 
@@ -174,10 +175,10 @@ def multiverse_table(
 
     Examples
     --------
-    >>> from bayesmeta.model import Model
+    >>> from bayesmeta.inference import fit
     >>> from bayesmeta.priors import HalfNormal, Normal
     >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = multiverse_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = multiverse_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
     >>> table["verdict"].unique().tolist()
     ['benefit', 'not clear']
     """
@@ -187,12 +188,18 @@ def multiverse_table(
     data = list(variants) or [Variant({}, fit.effects)]
     left_out: dict[str, str] = {}
     rows: list[dict[str, object]] = []
+    worlds: list[_World] = []
     for number, variant in enumerate(data):
         if isinstance(variant.effects, str):
             left_out[", ".join(f"{key} = {value}" for key, value in variant.choices.items())] = variant.effects
             continue
-        rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
-        rows += _bayesian(variant, fit, chosen, tau, level, number == 0, left_out)
+        worlds += _worlds(variant, fit, tau, number == 0, left_out)
+    answers = iter(_answers(worlds, fit, chosen, level, left_out))
+    # classical universes before Bayesian ones, variant by variant
+    for variant in data:
+        if not isinstance(variant.effects, str):
+            rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
+            rows += [row for world in worlds if world.variant is variant for row in next(answers)]
     sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
     amount = None if chosen is None else chosen.benefit_distance
     distance = float(amount) if isinstance(amount, (int, float)) else None
@@ -219,11 +226,9 @@ def _classical(
     head: dict[str, object] = {"engine": "classical", **variant.choices, "tau_prior": _EMPTY, "mu_prior": _EMPTY,
                                "stated": False}  # fmt: skip
     for method in methods:
-        for place, ci in enumerate(cis):
-            try:
-                found = pool_table(effects, (method,), (ci,), level=level, rho=rho)[0]
-            except ModelError as error:
-                left_out[f"{method}, {ci}"] = str(error)
+        for place, (ci, found) in enumerate(_pooled(effects, method, cis, level, rho)):
+            if isinstance(found, ModelError):
+                left_out[f"{method}, {ci}"] = str(found)
                 continue
             line = {**head, "tau2_method": method, "interval": ci, "estimate": found.estimate,
                     "tau": math.sqrt(found.tau2)}  # fmt: skip
@@ -238,12 +243,32 @@ def _classical(
                        "lower": limits[0], "upper": limits[1]}  # fmt: skip
 
 
-def _bayesian(
-    variant: Variant, fit: Fit, threshold: Threshold | None, tau: Sequence[NamedPrior] | None, level: float, main: bool,
-    left_out: dict[str, str],
-) -> Iterator[dict[str, object]]:  # fmt: skip
-    effects, stated = variant.effects, fit.model.tau
-    assert not isinstance(effects, str)
+def _pooled(
+    effects: Effects, method: Tau2Method, cis: Sequence[CiMethod], level: float, rho: float
+) -> list[tuple[CiMethod, ClassicalFit | ModelError]]:  # fmt: skip
+    """One estimator with every interval; tau2 is estimated once, unless an interval is not defined for these data."""
+    try:
+        return list(zip(cis, pool_table(effects, (method,), cis, level=level, rho=rho), strict=True))
+    except ModelError as error:
+        if len(cis) == 1:
+            return [(cis[0], error)]
+    return [pair for ci in cis for pair in _pooled(effects, method, (ci,), level, rho)]
+
+
+class _World(NamedTuple):
+    """One Bayesian universe: how effects were computed, the priors, and whether it is the analysis as stated."""
+
+    variant: Variant
+    prior_name: str
+    model: Model
+    stated: bool
+
+
+def _worlds(
+    variant: Variant, fit: Fit, tau: Sequence[NamedPrior] | None, main: bool, left_out: dict[str, str]
+) -> list[_World]:
+    """Every prior of tau with the stated and a flat prior of mu."""
+    stated = fit.model.tau
     taus: list[tuple[str, Prior | None]] = [(_EMPTY if stated is None else repr(stated), stated)]
     if stated is not None:
         if tau is None:
@@ -253,41 +278,59 @@ def _bayesian(
                 tau = ()
                 left_out["named priors of tau"] = str(error)
         taus += [(item.name, item.prior) for item in tau if resolve(item.prior) != resolve(stated)]
-    for (place, (prior_name, prior)), flat in product(enumerate(taus), (False, True)):
-        mu = Flat() if flat else fit.model.mu
-        if flat and fit.model.mu == mu:
+    mus = [fit.model.mu, *([] if isinstance(fit.model.mu, Flat) else [Flat()])]
+    return [
+        _World(variant, name, dataclasses.replace(fit.model, mu=mu, tau=prior), main and mu is mus[0] and place == 0)
+        for (place, (name, prior)), mu in product(enumerate(taus), mus)
+    ]
+
+
+def _answers(
+    worlds: Sequence[_World], fit: Fit, threshold: Threshold | None, level: float, left_out: dict[str, str]
+) -> list[list[dict[str, object]]]:
+    """Fit all universes together and ask them together; the lines of each, none where its posterior is improper."""
+    others = [world for world in worlds if not world.stated]
+    solved = iter(fit_all([(_effects(world), world.model) for world in others], outcome=fit.outcome))
+    found = [fit if world.stated else next(solved) for world in worlds]
+    fits = [item for item in found if isinstance(item, Fit)]
+    tables = iter(zip(main_quantiles(fits, level=level), _chances(fits, threshold), strict=True))
+    lines: list[list[dict[str, object]]] = []
+    for world, item in zip(worlds, found, strict=True):
+        if isinstance(item, ModelError):
+            left_out[f"{world.model.mu!r}, {world.prior_name}"] = str(item)
+            lines.append([])
             continue
-        first = main and not flat and place == 0
-        try:
-            model = dataclasses.replace(fit.model, mu=mu, tau=prior)
-            item = fit if first else fit_model(effects, model, outcome=fit.outcome)
-        except ModelError as error:
-            left_out[f"{mu!r}, {prior_name}"] = str(error)
-            continue
-        table = main_quantiles(item, level=level)
-        chances = _chances(item, threshold)
-        for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new")):
-            yield {
-                "engine": "Bayesian", **variant.choices, "tau2_method": _EMPTY, "interval": _EMPTY,
-                "prediction": _EMPTY, "tau_prior": prior_name, "mu_prior": repr(mu), "stated": first, "target": target,
+        table, chances = next(tables)
+        lines.append([
+            {
+                "engine": "Bayesian", **world.variant.choices, "tau2_method": _EMPTY, "interval": _EMPTY,
+                "prediction": _EMPTY, "tau_prior": world.prior_name, "mu_prior": repr(world.model.mu),
+                "stated": world.stated, "target": target,
                 "estimate": table[name][1], "lower": table[name][0], "upper": table[name][2],
-                "tau": table["tau"][1] if prior is not None else 0.0,
+                "tau": table["tau"][1] if world.model.tau is not None else 0.0,
                 "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
                 "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
-            }  # fmt: skip
+            }
+            for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new"))
+        ])  # fmt: skip
+    return lines
 
 
-def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, float]:
+def _effects(world: _World) -> Effects:
+    assert not isinstance(world.variant.effects, str)
+    return world.variant.effects
+
+
+def _chances(fits: Sequence[Fit], threshold: Threshold | None) -> list[dict[str, float]]:
     """Probabilities of benefit, as far as a direction and a threshold are stated."""
-    if fit.effects.better is None:
-        return {}
+    if not fits or fits[0].effects.better is None:
+        return [{} for _ in fits]
     if threshold is not None:
-        return benefit_probabilities(fit, threshold)
-    upper = direction(fit) > 0
-    return {
-        f"p_any_benefit{end}": float(distribution(fit, name, [0.0], upper=upper)[0])
-        for name, end in (("mu", ""), ("theta_new", "_new"))
-    }
+        return benefit_probabilities_of(fits, threshold)
+    upper = direction(fits[0]) > 0
+    columns = {f"p_any_benefit{end}": distributions(fits, name, np.zeros(1), upper=upper)[:, 0].tolist()
+               for name, end in (("mu", ""), ("theta_new", "_new"))}  # fmt: skip
+    return [{name: column[i] for name, column in columns.items()} for i in range(len(fits))]
 
 
 def _verdict(lower: float, upper: float, sign: int, distance: float | None) -> str:

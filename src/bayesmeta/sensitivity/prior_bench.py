@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +15,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.decision import benefit_probabilities, direction
+from bayesmeta.decision import benefit_probabilities_of, direction
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit as fit_model
+from bayesmeta.inference import fit_all
 from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, main_quantiles, summarize
+from bayesmeta.posterior import LEVEL, summarize
 from bayesmeta.prior_tables import resolve
 from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015
 from bayesmeta.quantities import marginal
+from bayesmeta.refits import main_quantiles
 from bayesmeta.result import Fit
 from bayesmeta.sensitivity.tipping import prior_probability, probit_rule
 
@@ -140,8 +142,9 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
     Examples
     --------
     >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
     >>> from bayesmeta.model import Model
-    >>> data = fit_model(Effects(["A"], [1.96], [1e-9], measure="SMD"), Model(Flat(), None))
+    >>> data = fit(Effects(["A"], [1.96], [1e-9], measure="SMD"), Model(Flat(), None))
     >>> round(conflict(Normal(0, 1), data, "mu"), 4)
     0.05
     """
@@ -191,6 +194,7 @@ def prior_bench_table(
     tau: Sequence[NamedPrior] | None = None,
     ref_sd: float | None = None,
     level: float = LEVEL,
+    keep: Callable[[tuple[str, str], Fit], None] | None = None,
 ) -> pd.DataFrame:
     """Refit under every pair of a prior of mu and a prior of tau.
 
@@ -204,6 +208,8 @@ def prior_bench_table(
         Default: `named_priors` of the measure. The stated priors are always among them.
     ref_sd : float, optional
         For measures without general priors.
+    keep : callable, optional
+        Is given the names of the priors and the fit of every pair, for whoever wants to ask more of them.
 
     Returns
     -------
@@ -226,9 +232,10 @@ def prior_bench_table(
     Examples
     --------
     >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
     >>> from bayesmeta.model import Model
     >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = prior_bench_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = prior_bench_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
     >>> len(table), table["stated"].tolist()[:2]
     (36, [True, False])
     """
@@ -243,30 +250,41 @@ def prior_bench_table(
     mus = _with_stated(fit.model.mu, mu)
     taus = _with_stated(fit.model.tau, tau)
     main: Any = summarize(fit, level=level).loc["mu"]
-    without_tau = _flat_tau(fit)
-    said_of_tau = None if without_tau is None else _Said(marginal(without_tau, "tau"))
+    pairs = list(product(taus, mus))
+    stated = [centre.prior == fit.model.mu and spread.prior == fit.model.tau for spread, centre in pairs]
+    # what the data say of tau: flat priors of both, else of tau alone, else nothing; of mu: a flat prior of it
+    alone = [(Flat(), Flat()), (fit.model.mu, Flat())]
+    priors = [*alone, *((Flat(), spread.prior) for spread in taus)]
+    priors += [(centre.prior, spread.prior) for (spread, centre), own in zip(pairs, stated, strict=True) if not own]
+    models = [dataclasses.replace(fit.model, mu=centre, tau=spread) for centre, spread in priors]
+    solved = iter(fit_all([(fit.effects, model) for model in models], outcome=fit.outcome))
+    of_tau = [item for item in [next(solved) for _ in alone] if isinstance(item, Fit)]
+    said_of_tau = _Said(marginal(of_tau[0], "tau")) if of_tau else None
+    said_of_mu = {spread.name: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
+                  for spread, item in zip(taus, [next(solved) for _ in taus], strict=True)}  # fmt: skip
+    clash_tau = {spread.name: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
+                 for spread in taus}  # fmt: skip
+    items = [fit if own else next(solved) for own in stated]
+    answers = iter(_answers([item for item in items if isinstance(item, Fit)], fit, chosen, level, main))
     rows = []
-    for spread in taus:
-        clash_tau = math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
-        flat_mu = _refit(fit, Flat(), spread.prior)
-        said_of_mu = None if isinstance(flat_mu, str) else _Said(marginal(flat_mu, "mu"))
-        for centre in mus:
-            stated = centre.prior == fit.model.mu and spread.prior == fit.model.tau
-            row: dict[str, object] = {
-                "mu_prior": centre.name, "tau_prior": spread.name, "mu_source": centre.source,
-                "tau_source": spread.source, "stated": stated,
-            }  # fmt: skip
-            item = fit if stated else _refit(fit, centre.prior, spread.prior)
-            if isinstance(item, str):
-                rows.append({**row, "note": item})
-                continue
-            row |= _answers(item, fit, chosen, level, float(main["median"]), float(main["sd"]))
-            row |= {
-                "conflict_mu": math.nan if said_of_mu is None else _clash(resolve(centre.prior), said_of_mu),
-                "conflict_tau": clash_tau,
-                "note": "",
-            }
-            rows.append(row)
+    for (spread, centre), own, item in zip(pairs, stated, items, strict=True):
+        row: dict[str, object] = {
+            "mu_prior": centre.name, "tau_prior": spread.name, "mu_source": centre.source,
+            "tau_source": spread.source, "stated": own,
+        }  # fmt: skip
+        if isinstance(item, ModelError):
+            rows.append({**row, "note": str(item)})
+            continue
+        if keep is not None:
+            keep((centre.name, spread.name), item)
+        data = said_of_mu[spread.name]
+        row |= next(answers)
+        row |= {
+            "conflict_mu": math.nan if data is None else _clash(resolve(centre.prior), data),
+            "conflict_tau": clash_tau[spread.name],
+            "note": "",
+        }
+        rows.append(row)
     frame = pd.DataFrame(rows)
     frame["level"] = level
     return frame.sort_values("stated", ascending=False, kind="stable").reset_index(drop=True)
@@ -278,38 +296,30 @@ def _with_stated(stated: Prior, others: Sequence[NamedPrior]) -> list[NamedPrior
     return [first, *(item for item in others if resolve(item.prior) != resolve(stated))]
 
 
-def _refit(fit: Fit, mu: Prior, tau: Prior) -> Fit | str:
-    try:
-        return fit_model(fit.effects, dataclasses.replace(fit.model, mu=mu, tau=tau), outcome=fit.outcome)
-    except ModelError as error:
-        return str(error)
-
-
-def _flat_tau(fit: Fit) -> Fit | None:
-    """What the data say of tau: flat priors of both, else of tau alone, else nothing."""
-    for mu in (Flat(), fit.model.mu):
-        found = _refit(fit, mu, Flat())
-        if not isinstance(found, str):
-            return found
-    return None
-
-
 def _answers(
-    item: Fit, main: Fit, threshold: Threshold | None, level: float, centre: float, spread: float
-) -> dict[str, object]:
-    table = main_quantiles(item, level=level)
-    row: dict[str, object] = {
-        "mu": table["mu"][1], "lower": table["mu"][0], "upper": table["mu"][2], "tau": table["tau"][1],
-        "tau_lower": table["tau"][0], "tau_upper": table["tau"][2], "new_lower": table["theta_new"][0],
-        "new_upper": table["theta_new"][2],
-    }  # fmt: skip
-    if threshold is not None and item.effects.better is not None:
-        row |= benefit_probabilities(item, threshold)
-        if isinstance(threshold.benefit_distance, (int, float)) and not item.model.beta:
+    items: Sequence[Fit], main: Fit, threshold: Threshold | None, level: float, summary: pd.Series[Any]
+) -> list[dict[str, object]]:
+    centre, width = float(summary["median"]), float(summary["sd"])
+    asked = threshold is not None and main.effects.better is not None
+    chances = benefit_probabilities_of(items, threshold) if asked and threshold is not None else [{}] * len(items)
+    rows = []
+    for item, table, found in zip(items, main_quantiles(items, level=level), chances, strict=True):
+        row: dict[str, object] = {
+            "mu": table["mu"][1], "lower": table["mu"][0], "upper": table["mu"][2], "tau": table["tau"][1],
+            "tau_lower": table["tau"][0], "tau_upper": table["tau"][2], "new_lower": table["theta_new"][0],
+            "new_upper": table["theta_new"][2], **found,
+        }  # fmt: skip
+        if (
+            asked
+            and threshold is not None
+            and isinstance(threshold.benefit_distance, (int, float))
+            and not item.model.beta
+        ):
             sign, distance = direction(item), float(threshold.benefit_distance)
             row["prior_p_important"] = prior_probability(item.model, "mu", distance, sign)
             row["prior_p_important_new"] = prior_probability(item.model, "theta_new", distance, sign)
-    ours, theirs = main.log_evidence, item.log_evidence
-    row["log_bayes_factor"] = math.nan if ours is None or theirs is None else theirs - ours
-    row["change"] = (table["mu"][1] - centre) / spread if math.isfinite(spread) else math.nan
-    return row
+        ours, theirs = main.log_evidence, item.log_evidence
+        row["log_bayes_factor"] = math.nan if ours is None or theirs is None else theirs - ours
+        row["change"] = (table["mu"][1] - centre) / width if math.isfinite(width) else math.nan
+        rows.append(row)
+    return rows

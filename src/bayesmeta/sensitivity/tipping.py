@@ -16,12 +16,13 @@ from bayesmeta import chebyshev
 from bayesmeta.coverage import location
 from bayesmeta.decision import direction
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit as fit_model
+from bayesmeta.inference import fit_all
 from bayesmeta.model import Model
 from bayesmeta.outcome import Threshold
 from bayesmeta.prior_tables import resolve
 from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal
 from bayesmeta.quantities import distribution, marginal
+from bayesmeta.refits import distributions
 from bayesmeta.result import Fit
 
 __all__ = ["prior_probability", "probit_rule", "tipping_table"]
@@ -32,6 +33,7 @@ FloatArray = NDArray[np.float64]
 _POINTS, _DECADES = 17, 2.0
 #: A crossing is followed until the probability is this close to the cut-off.
 _CLOSE = 1e-7
+_STEPS = 60
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
 _COLUMNS = ["question", "target", "benefit", "cut", "probability", "main_prior_probability", "moved", "value", "prior",
             "prior_probability", "tipped", "note"]  # fmt: skip
@@ -154,10 +156,8 @@ def _knobs(fit: Fit) -> list[_Knob]:
 
 
 def _flat_or_stated(fit: Fit) -> Fit:
-    try:
-        return fit_model(fit.effects, dataclasses.replace(fit.model, mu=Flat()))
-    except ModelError:
-        return fit
+    flat = fit_all([(fit.effects, dataclasses.replace(fit.model, mu=Flat()))])[0]
+    return flat if isinstance(flat, Fit) else fit
 
 
 def tipping_table(
@@ -198,8 +198,9 @@ def tipping_table(
     Examples
     --------
     >>> from bayesmeta.effects import Effects
+    >>> from bayesmeta.inference import fit
     >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = tipping_table(fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))), cut=0.9)
+    >>> table = tipping_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), cut=0.9)
     >>> table.loc[0, "note"]
     'falls below 0.9 at normal(0, 0.128)'
     """
@@ -210,20 +211,24 @@ def tipping_table(
     sign = direction(fit)
     questions = _questions(fit, threshold, thresholds)
     chances = {q: _ask(fit, q, sign) for q in questions}
-    rows = []
-    for knob in _knobs(fit):
-        points, values = _scan(fit, knob, questions, sign)
+    rows: list[dict[str, object]] = []
+    searches: list[_Search] = []
+    for knob, values in zip(knobs := _knobs(fit), _scan(fit, knobs, questions, sign), strict=True):
         for number, q in enumerate(questions):
             main = chances[q]
-            reach_up = knob.name.startswith("optimistic")
-            if reach_up and main >= cut:
+            if knob.name.startswith("optimistic") and main >= cut:
                 continue
-            row: dict[str, object] = {
-                "question": q.words, "target": q.target, "benefit": q.distance, "cut": cut, "probability": main,
-                "main_prior_probability": prior_probability(fit.model, q.quantity, q.distance, sign)
-                if not fit.model.beta else math.nan, "moved": knob.name,
-            }  # fmt: skip
-            rows.append(row | _crossing(fit, knob, q, sign, cut, points, values[:, number], main))
+            rows.append(
+                {
+                    "question": q.words, "target": q.target, "benefit": q.distance, "cut": cut, "probability": main,
+                    "main_prior_probability": prior_probability(fit.model, q.quantity, q.distance, sign)
+                    if not fit.model.beta else math.nan, "moved": knob.name,
+                }
+            )  # fmt: skip
+            searches.append(_Search(knob, q, values[:, number]))
+    settings = _follow(fit, searches, sign, cut)
+    for row, search, setting in zip(rows, searches, settings, strict=True):
+        row |= _crossing(search, setting, sign, cut)
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -244,29 +249,51 @@ def _ask(fit: Fit, q: _Question, sign: int) -> float:
     return float(distribution(fit, q.quantity, [sign * q.distance], upper=sign > 0)[0])
 
 
-def _scan(fit: Fit, knob: _Knob, questions: Sequence[_Question], sign: int) -> tuple[FloatArray, FloatArray]:
-    """Every question at every setting of the grid, shape (points, questions); one refit answers them all."""
-    values = np.full((knob.grid.size, len(questions)), np.nan)
-    for i, setting in enumerate(knob.grid):
-        item = fit_model(fit.effects, knob.model(setting))
-        values[i] = [_ask(item, q, sign) for q in questions]
-    return knob.grid, values
+def _scan(fit: Fit, knobs: Sequence[_Knob], questions: Sequence[_Question], sign: int) -> list[FloatArray]:
+    """Every question at every setting of the grids, (points, questions) per knob; one refit answers them all."""
+    fits = _refits(fit, [knob.model(setting) for knob in knobs for setting in knob.grid])
+    values = np.column_stack(
+        [distributions(fits, q.quantity, np.array([sign * q.distance]), upper=sign > 0)[:, 0] for q in questions]
+    )
+    return np.split(values, np.cumsum([knob.grid.size for knob in knobs])[:-1])
 
 
-def _crossing(
-    fit: Fit, knob: _Knob, q: _Question, sign: int, cut: float, points: FloatArray, values: FloatArray, main: float
-) -> dict[str, object]:
-    """Where the probability first crosses the cut-off, walking from mild to severe."""
+def _refits(fit: Fit, models: Sequence[Model]) -> list[Fit]:
+    found = []
+    for item in fit_all([(fit.effects, model) for model in models]):
+        if isinstance(item, ModelError):
+            raise item
+        found.append(item)
+    return found
+
+
+class _Search(NamedTuple):
+    """A probability along the settings of a knob, from mild to severe."""
+
+    knob: _Knob
+    question: _Question
+    values: FloatArray
+
+    def changes(self, cut: float) -> NDArray[np.intp]:
+        """Settings after which the cut-off is crossed."""
+        above = self.values >= cut
+        return np.flatnonzero(above[1:] != above[:-1])
+
+    def model(self, x: float) -> Model:
+        """The model at a point, which is the logarithm of a setting that is a scale."""
+        return self.knob.model(math.exp(x) if self.knob.log else x)
+
+
+def _crossing(search: _Search, setting: float | None, sign: int, cut: float) -> dict[str, object]:
+    """What is said of a probability along a knob: where it first crosses the cut-off, or on which side it stays."""
+    knob, q, values = search
     above = values >= cut
-    changes = np.flatnonzero(above[1:] != above[:-1])
-    if changes.size == 0:
+    if setting is None:
         side = "at or above" if above[0] else "below"
-        ends = f"{repr_of(knob, points[0])} to {repr_of(knob, points[-1])}"
+        ends = f"{repr_of(knob, knob.grid[0])} to {repr_of(knob, knob.grid[-1])}"
         return {"tipped": False, "note": f"stays {side} {cut:g}: {values.min():.3g} to {values.max():.3g} from {ends}"}
-    i = int(changes[0])
-    setting = _follow(fit, knob, q, sign, cut, points[i : i + 2], values[i : i + 2])
-    model = knob.model(setting)
-    verb = "falls below" if above[i] else "rises to"
+    model, changes = knob.model(setting), search.changes(cut)
+    verb = "falls below" if above[changes[0]] else "rises to"
     note = f"{verb} {cut:g} at {repr_of(knob, setting)}"
     if changes.size > 1:
         note += "; it crosses more than once"
@@ -289,19 +316,29 @@ def repr_of(knob: _Knob, setting: float) -> str:
     return f"normal({mu.mean:.3g}, {mu.sd:.3g})"
 
 
-def _follow(fit: Fit, knob: _Knob, q: _Question, sign: int, cut: float, ends: FloatArray, values: FloatArray) -> float:
-    """Find a crossing between two settings by the Illinois rule, in the logarithm of a scale."""
-    a, b = (np.log(ends) if knob.log else ends).tolist()
-    fa, fb = (values - cut).tolist()
-    x = b
-    for _ in range(60):
-        x = b - fb * (b - a) / (fb - fa) if fb != fa else 0.5 * (a + b)
-        fx = _ask(fit_model(fit.effects, knob.model(math.exp(x) if knob.log else x)), q, sign) - cut
-        if abs(fx) < _CLOSE:
+def _follow(fit: Fit, searches: Sequence[_Search], sign: int, cut: float) -> list[float | None]:
+    """Find the first crossing of each search by the Illinois rule, all together; None where there is none."""
+    found: list[float | None] = [None] * len(searches)
+    brackets: dict[int, tuple[float, float, float, float]] = {}
+    for number, search in enumerate(searches):
+        changes = search.changes(cut)
+        if changes.size:
+            part = slice(int(changes[0]), int(changes[0]) + 2)
+            ends = np.log(search.knob.grid[part]) if search.knob.log else search.knob.grid[part]
+            brackets[number] = (*ends.tolist(), *(search.values[part] - cut).tolist())
+    for _ in range(_STEPS):
+        if not brackets:
             break
-        if fx * fb < 0:
-            a, fa = b, fb
-        else:
-            fa *= 0.5
-        b, fb = x, fx
-    return math.exp(x) if knob.log else x
+        points = {
+            i: b - fb * (b - a) / (fb - fa) if fb != fa else 0.5 * (a + b) for i, (a, b, fa, fb) in brackets.items()
+        }
+        fits = _refits(fit, [searches[i].model(x) for i, x in points.items()])
+        for (i, x), item in zip(points.items(), fits, strict=True):
+            a, b, fa, fb = brackets[i]
+            fx = _ask(item, searches[i].question, sign) - cut
+            found[i] = math.exp(x) if searches[i].knob.log else x
+            if abs(fx) < _CLOSE:
+                del brackets[i]
+            else:
+                brackets[i] = (b, x, fb, fx) if fx * fb < 0 else (a, x, 0.5 * fa, fx)
+    return found

@@ -14,12 +14,12 @@ from bayesmeta.classical import pool
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.hierarchy import units_of
-from bayesmeta.inference import fit
+from bayesmeta.inference import fit_all
 from bayesmeta.model import Model
-from bayesmeta.posterior import LEVEL, probability, summarize
+from bayesmeta.posterior import LEVEL
 from bayesmeta.problem import left_out_covariance
+from bayesmeta.refits import distributions, main_quantiles
 from bayesmeta.result import Fit
-from bayesmeta.sensitivity.variations import mean_and_tau
 
 __all__ = ["cumulative_table", "leave_one_out"]
 
@@ -52,24 +52,26 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         raise ModelError("leave-one-out needs at least two trials.")
     if not main.exact:
         raise ModelError("exact leave-one-out needs the exact engine; for a fit by draws see `bayesmeta.loo_table`.")
-    rows = []
-    for number, name in enumerate(names):
-        out = unit == number
-        row: dict[str, object] = {"left_out": name, "rows": int(out.sum())}
+    outs = [unit == number for number in range(len(names))]
+    tasks = [(main.effects.subset(~out), main.model) for out in outs]
+    found: list[tuple[Fit, float, float] | ModelError] = []
+    for out, rest in zip(outs, fit_all(tasks, outcome=main.outcome), strict=True):
         try:
-            rest = fit(main.effects.subset(~out), main.model, outcome=main.outcome, analysis=main.analysis)
-            log_density, p_value = _predict_left_out(main, rest, out)
+            found.append((rest, *_predict_left_out(main, rest, out)) if isinstance(rest, Fit) else rest)
         except ModelError as error:
-            rows.append({**row, "note": str(error)})
+            found.append(error)
+    answers = iter(_answers([item[0] for item in found if isinstance(item, tuple)], level))
+    rows = []
+    for name, out, item in zip(names, outs, found, strict=True):
+        row: dict[str, object] = {"left_out": name, "rows": int(out.sum())}
+        if isinstance(item, ModelError):
+            rows.append({**row, "note": str(item)})
             continue
-        table = summarize(rest, level=level)
+        rest, log_density, p_value = item
         rows.append(
             {
                 **row,
-                **mean_and_tau(table),
-                "new_lower": table.loc["theta_new", "lower"],
-                "new_upper": table.loc["theta_new", "upper"],
-                "p_below_null": probability(rest, "mu", below=0.0),
+                **next(answers),
                 "log_predictive": log_density,
                 "p_value": p_value,
                 **classical_beside(rest.effects, main.model.rho, level),
@@ -81,6 +83,18 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     # a trial that could not be predicted leaves the sum undefined, not smaller
     frame.attrs["elpd"] = float(frame["log_predictive"].sum(skipna=False)) if "log_predictive" in frame else math.nan
     return frame
+
+
+def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
+    """What is said of each refit: mean, heterogeneity, a new setting, and the probability of a mean below zero."""
+    below = distributions(fits, "mu", np.zeros(1))[:, 0].tolist()
+    found = []
+    for table, p in zip(main_quantiles(fits, level=level), below, strict=True):
+        mu, new = table["mu"], table["theta_new"]
+        tau = table["tau"][1] if "tau" in table else 0.0
+        found.append({"mu": mu[1], "lower": mu[0], "upper": mu[2], "tau": tau, "new_lower": new[0], "new_upper": new[2],
+                      "p_below_null": p})  # fmt: skip
+    return found
 
 
 def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[float, float]:
@@ -158,26 +172,18 @@ def cumulative_table(
         raise ModelError(
             f"order must name every trial once; {unknown or 'some trials'} do not fit. Trials: {', '.join(names)}."
         )
-    kept = np.zeros(effects.k, bool)
+    place = np.array([sequence.index(name) for name in names])[unit]
+    sets = [effects.subset(place <= step) for step in range(len(sequence))]
+    found = fit_all([(some, model) for some in sets])
+    answers = iter(_answers([item for item in found if isinstance(item, Fit)], level))
     rows = []
-    for name in sequence:
-        kept |= unit == names.index(name)
-        row: dict[str, object] = {"added": name, "k": int(kept.sum())}
-        try:
-            item = fit(effects.subset(kept), model)
-        except ModelError as error:
-            rows.append({**row, "note": str(error)})
+    for name, some, item in zip(sequence, sets, found, strict=True):
+        row: dict[str, object] = {"added": name, "k": some.k}
+        if isinstance(item, ModelError):
+            rows.append({**row, "note": str(item)})
             continue
-        table = summarize(item, level=level)
-        rows.append(
-            {
-                **row,
-                **mean_and_tau(table),
-                "p_below_null": probability(item, "mu", below=0.0),
-                **classical_beside(item.effects, model.rho, level),
-                "note": "",
-            }
-        )
+        said = {key: value for key, value in next(answers).items() if not key.startswith("new_")}
+        rows.append({**row, **said, **classical_beside(some, model.rho, level), "note": ""})
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
     return frame

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayesmeta.decision import benefit_probabilities
+from bayesmeta.decision import benefit_probabilities_of
 from bayesmeta.errors import ModelError
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, contrast_table, summarize
+from bayesmeta.refits import main_quantiles
 from bayesmeta.result import Fit
 
-__all__ = ["SUBGROUP", "contrast_variations", "mean_and_tau", "prior_range", "variation_table"]
+__all__ = ["SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
 
 #: How the name of an analysis of one subgroup alone begins: it asks another question, so no range counts it.
 SUBGROUP = "subgroup: "
-
-
-def mean_and_tau(table: pd.DataFrame) -> dict[str, object]:
-    """The mean effect with its interval, and the heterogeneity, from a summary."""
-    mu = table.loc["mu"]
-    tau = table.loc["tau", "median"] if "tau" in table.index else 0.0
-    return {"mu": mu["median"], "lower": mu["lower"], "upper": mu["upper"], "tau": tau}
 
 
 def variation_table(
@@ -54,22 +49,23 @@ def variation_table(
         stated = main.outcome.thresholds if main.outcome is not None else ()
         primary = main.outcome.primary if main.outcome is not None else None
         thresholds = (primary,) if primary is not None else stated
-    reference = summarize(main, level=level)
-    centre, spread = float(reference["median"].iloc[0]), float(reference["sd"].iloc[0])
+    reference: Any = summarize(main, level=level).loc["mu"]
+    centre, spread = float(reference["median"]), float(reference["sd"])
+    items = list(fits.values())
+    chances: list[dict[str, float]] = [{} for _ in items]
+    if thresholds:
+        asked = [i for i, item in enumerate(items) if item.effects.better is not None]
+        for i, found in zip(asked, benefit_probabilities_of([items[i] for i in asked], thresholds[0]), strict=True):
+            chances[i] = found
     rows = []
-    for name, item in fits.items():
-        table = summarize(item, level=level)
+    for name, item, table, chance in zip(fits, items, main_quantiles(items, level=level), chances, strict=True):
+        mu, new = table["mu"], table["theta_new"]
         row: dict[str, object] = {
-            "analysis": name,
-            "k": item.effects.k,
-            **mean_and_tau(table),
-            "new_lower": table.loc["theta_new", "lower"],
-            "new_upper": table.loc["theta_new", "upper"],
-        }
-        if thresholds and item.effects.better is not None:
-            row |= benefit_probabilities(item, thresholds[0])
+            "analysis": name, "k": item.effects.k, "mu": mu[1], "lower": mu[0], "upper": mu[2],
+            "tau": table["tau"][1] if "tau" in table else 0.0, "new_lower": new[0], "new_upper": new[2], **chance,
+        }  # fmt: skip
         row["log_evidence"] = np.nan if item.log_evidence is None else item.log_evidence
-        row["change"] = (float(table["median"].iloc[0]) - centre) / spread if math.isfinite(spread) else np.nan
+        row["change"] = (mu[1] - centre) / spread if math.isfinite(spread) else np.nan
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
