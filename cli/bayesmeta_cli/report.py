@@ -71,6 +71,7 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
     from bayesmeta.bench import sensitivity_bench
     from bayesmeta.forensics import examine_reading
     from bayesmeta.report.gather import Part
+    from bayesmeta.report.live import Refits
 
     _share_views()
     told: list[str] = []
@@ -81,12 +82,16 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
         item: Analysis = from_protocol(protocol, [key], engine=engine, read=read)[0]
         declared, not_done, priors_only = variations(protocol, item)
         options = protocol.outcomes[key].measure_options
-        bench = sensitivity_bench(item.pooled, recompute=recompute_of(protocol, key), options=options)
+        refits = Refits(item.pooled)
+        bench = sensitivity_bench(
+            item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep
+        )  # fmt: skip
         findings = (*reading.findings, *examine_reading(reading))
         part = Part(
             key, item.label, item.pooled, item.moderated, item.reason, declared, tuple(priors_only), not_done, bench,
             reading, findings, item.warnings, item.notes, item.sources,
             borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
+            refits.kept,
         )  # fmt: skip
         return _finished(part, told)
 
