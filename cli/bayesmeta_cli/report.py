@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import dataclasses
 import io
 import json
 import os
@@ -135,7 +136,8 @@ def _csv(frame: pd.DataFrame) -> bytes:
 def _netcdf(fit: bm.Fit) -> bytes:
     from bayesmeta.netcdf import netcdf_bytes
 
-    return netcdf_bytes(fit.tree)
+    # of a copy: a fit keeps its tree, and would carry thousands of draws from process to process
+    return netcdf_bytes(dataclasses.replace(fit).tree)
 
 
 def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]:

@@ -76,18 +76,16 @@ def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
 
 def tables_of(part: Part) -> dict[str, pd.DataFrame]:
     """Every table of one outcome, tidy, by the name of its file."""
-    from bayesmeta.posterior import compare_table, study_table, summarize
-    from bayesmeta.report.gather import grade_of
-    from bayesmeta.sensitivity import variation_table
+    from bayesmeta.posterior import study_table
 
     tables = {
-        "summary": summarize(part.pooled).reset_index(),
+        "summary": part.summary.reset_index(),
         "trials": study_table(part.pooled),
-        "methods": compare_table(part.pooled.effects, part.pooled),
-        "declared": variation_table(part.declared),
+        "methods": part.methods,
+        "declared": part.variations,
         **dict(part.bench.tables),
     }
-    grade, _ = grade_of(part)
+    grade, _ = part.grade
     if grade is not None:
         tables["grade"] = grade
     return tables

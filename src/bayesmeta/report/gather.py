@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from bayesmeta.errors import Finding, ModelError
 from bayesmeta.grade import grade_table
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import summarize
+from bayesmeta.posterior import compare_table, summarize
 from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
 from bayesmeta.report.forms import shipped_form
 from bayesmeta.sensitivity import SUBGROUP, variation_table
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from bayesmeta.result import Fit
     from bayesmeta.studies import Reading
 
-__all__ = ["MAIN", "Part", "Posterior", "grade_of", "others", "outcome_record", "posteriors", "stated_threshold"]
+__all__ = ["MAIN", "Part", "Posterior", "others", "outcome_record", "posteriors", "stated_threshold"]
 
 MAIN = "main analysis"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# not slotted: tables that the page, the files and the records share are made once, when one of them first asks
+@dataclass(frozen=True, eq=False)
 class Part:
     """Everything that was run for one outcome.
 
@@ -87,6 +89,32 @@ class Part:
         """The threshold of the headline."""
         return self.pooled.outcome.primary if self.pooled.outcome is not None else None
 
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Posterior summary of the pooled analysis."""
+        return summarize(self.pooled)
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """Its answer beside those of classical methods."""
+        return compare_table(self.pooled.effects, self.pooled)
+
+    @cached_property
+    def variations(self) -> pd.DataFrame:
+        """One line per declared analysis."""
+        return variation_table(self.declared)
+
+    @cached_property
+    def grade(self) -> tuple[pd.DataFrame | None, str]:
+        """GRADE support of the outcome, or the reason why there is none."""
+        judged = None
+        if self.reading is not None and "risk_of_bias" in self.reading.table.columns:
+            judged = [None if pd.isna(value) else str(value) for value in self.reading.table["risk_of_bias"]]
+        try:
+            return grade_table(self.pooled, tables=self.bench.tables, risk_of_bias=judged), ""
+        except ModelError as error:
+            return None, str(error)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
@@ -136,20 +164,9 @@ def others(part: Part) -> list[Posterior]:
     return [Posterior(f"other-{i}", name, "other", part.declared[name]) for i, name in enumerate(names, 1)]
 
 
-def grade_of(part: Part) -> tuple[pd.DataFrame | None, str]:
-    """GRADE support of one outcome, or the reason why there is none."""
-    judged = None
-    if part.reading is not None and "risk_of_bias" in part.reading.table.columns:
-        judged = [None if pd.isna(value) else str(value) for value in part.reading.table["risk_of_bias"]]
-    try:
-        return grade_table(part.pooled, tables=part.bench.tables, risk_of_bias=judged), ""
-    except ModelError as error:
-        return None, str(error)
-
-
 def _reach(part: Part) -> float:
     """How far the curve of benefit is drawn: the far end of the new setting's interval, in the direction of benefit."""
-    table: Any = summarize(part.pooled).loc["theta_new"]
+    table: Any = part.summary.loc["theta_new"]
     sign = 1.0 if part.pooled.effects.better == "higher" else -1.0
     far = max(sign * float(table["lower"]), sign * float(table["upper"]), 0.0)
     return far if math.isfinite(far) and far > 0 else 1.0
@@ -180,13 +197,13 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
     extra : mapping
         Rows of ``natural_units``, ``absolute_risks``, ``borrowing`` and ``next_trial``, where there are any.
     """
-    grade, why = grade_of(part)
+    grade, why = part.grade
     checked = None if part.reading is None else check_record(part.reading, part.key)
     record = fit_record(part.pooled, part.moderated, part.key, reason=part.reason,
                         warnings=(*part.warnings, *part.notes))  # fmt: skip
     return {
         **record,
-        "declared": table_records(variation_table(part.declared)),
+        "declared": table_records(part.variations),
         "priors_only": list(part.priors_only),
         "not_done": {**part.not_done, **part.bench.not_done},
         "sections": bench_record(part.pooled, part.key, part.bench)["sections"],

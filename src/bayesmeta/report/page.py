@@ -14,15 +14,13 @@ import pandas as pd
 from bayesmeta.decision import HONESTY, benefit_sentence, percent
 from bayesmeta.digits import number, ratios, together
 from bayesmeta.measures import measure
-from bayesmeta.posterior import compare_table, summarize
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import shipped_form, shipped_probability
-from bayesmeta.report.gather import MAIN, Part, grade_of, natural_range, others, posteriors, stated_threshold
+from bayesmeta.report.gather import MAIN, Part, natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.sections import read_section
-from bayesmeta.sensitivity import variation_table
 
 __all__ = ["Picture", "live_text", "render_page", "summary_row", "view_of"]
 
@@ -60,7 +58,7 @@ def _failed(part: Part) -> list[str]:
 def _chances(part: Part, threshold: float | None) -> dict[str, str]:
     """The same cells that the script fills, for readers without it, at the threshold as stated."""
     found: dict[str, str] = {}
-    table: Any = summarize(part.pooled)
+    table: Any = part.summary
     for name in ("mu", "theta_new"):
         texts = _written(part, [float(table.loc[name, column]) for column in ("median", "lower", "upper")])
         found |= dict(zip((f"{name}.median", f"{name}.lower", f"{name}.upper"), texts, strict=True))
@@ -98,7 +96,7 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
 
 
 def _estimates(part: Part) -> dict[str, Any]:
-    table = compare_table(part.pooled.effects, part.pooled)
+    table = part.methods
     defined = table[table["estimate"].notna()]
     columns = [_cells(part, defined[column]) for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper")]
     tau = ["" if pd.isna(value) else number(value, 3) for value in defined["tau"]]
@@ -115,7 +113,7 @@ def _cells(part: Part, column: pd.Series[Any]) -> list[str]:
 
 
 def _declared(part: Part) -> list[dict[str, Any]]:
-    table = variation_table(part.declared)
+    table = part.variations
     ids = {item.label: item.id for item in (*posteriors(part), *others(part))}
     means = [_cells(part, table[column]) for column in ("mu", "lower", "upper")]
     rows = []
@@ -177,7 +175,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     people = effects.participants
     live = not reasons and threshold is not None and slider is not None
     rows, notes, source = _ledger(part)
-    grade, why = grade_of(part)
+    grade, why = part.grade
     view: dict[str, Any] = {
         "key": part.key, "label": part.label, "trials": effects.n_trials, "participants": people,
         "measure_words": kind.label,
@@ -189,10 +187,10 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     }  # fmt: skip
     if reasons:
         return view
-    table: Any = summarize(part.pooled)
+    table: Any = part.summary
     effect = _written(part, [float(table.loc["mu", column]) for column in ("median", "lower", "upper")])
     estimates = _estimates(part)
-    methods: Any = compare_table(effects, part.pooled).set_index("method")
+    methods: Any = part.methods.set_index("method")
     hksj = None
     if "REML + HKSJ" in methods.index and not pd.isna(methods.loc["REML + HKSJ", "estimate"]):
         hksj = _written(part, [float(methods.loc["REML + HKSJ", column]) for column in ("estimate", "lower", "upper")])
