@@ -218,6 +218,8 @@ def combine(
     scale : array of shape (p, N) or None
         The s of each coefficient; None is one.
     """
+    if scale is None and len(reduced.A) == 1:
+        return _combine_one(reduced, index, float(prior_mean[0]), prior_precision[0])
     A = reduced.A[:, :, index]
     B, right = A.copy(), reduced.right[:, index]
     outer = None
@@ -244,6 +246,19 @@ def combine(
     flat = (~proper).sum(axis=0)
     log_marginal = -0.5 * ((reduced.k - flat) * LOG_2PI + reduced.logdet[index] + logdet + quadratic)
     return Conditional(log_marginal + log_prior, mean, cov)
+
+
+def _combine_one(reduced: Reduced, index: IntArray, prior_mean: float, prior_precision: FloatArray) -> Conditional:
+    """`combine` for one coefficient, in closed form."""
+    A = reduced.A[0, 0, index]
+    B = A + prior_precision
+    mean = (reduced.right[0, index] + prior_precision * prior_mean) / B
+    step = mean - reduced.centre[0, index]
+    quadratic = reduced.rest[index] + step * (A * step - 2 * reduced.score[0, index])
+    quadratic += prior_precision * np.square(mean - prior_mean) + reduced.logdet[index] + np.log(B)
+    proper = prior_precision > 0
+    quadratic += (reduced.k - ~proper) * LOG_2PI - np.log(np.where(proper, prior_precision, 1.0))
+    return Conditional(-0.5 * quadratic, mean[None], (1.0 / B)[None, None])
 
 
 def condition(

@@ -36,6 +36,8 @@ SQRT_2PI = math.sqrt(2 * math.pi)
 # a quantile is accepted when its probability is right to this much; rounding in the sum of a few hundred terms is 1e-15
 _PROBABILITY_TOLERANCE = 1e-13
 MAX_STEPS = 200
+# components from which on the lightest are looked for
+_MANY = 512
 
 
 class Marginal(Protocol):
@@ -175,6 +177,10 @@ def mixture_quantile(p: FloatArray, weights: FloatArray, means: FloatArray, sds:
     array of shape (M, P)
     """
     z = special.ndtri(p)
+    if weights.ndim == 1 and weights.size > _MANY:
+        # thousands of the lightest hold together less than what a quantile is accepted to
+        heavy = weights > 1e-3 * _PROBABILITY_TOLERANCE / weights.size
+        weights, means, sds = weights[heavy], means[:, heavy], sds[:, heavy]
     used = weights > 0
     reach = sds[:, :, None] * z
     low = (np.where(used, means, np.inf)[:, :, None] + reach).min(axis=1)

@@ -51,6 +51,8 @@ _POINTS = 801
 _NONE = "no result with a probability above one in a million changes it"
 #: A refit agrees when its probability is this close to the cut-off.
 _CLOSE = 1e-7
+#: A crossing is found when the probability there is this close to the cut-off, or after so many steps.
+_ROOT, _STEPS = 1e-13, 60
 
 
 class _Nodes(NamedTuple):
@@ -356,15 +358,19 @@ def _crossing(q: _Question, now: float) -> dict[str, Any]:
 
 
 def _roots(q: _Question, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Every crossing between the points of a grid, by bisection of all of them together; and the gaps on the grid."""
+    """Every crossing between the points of a grid, by the Illinois rule for all together; and the gaps on the grid."""
     gaps = np.concatenate([q.gap(part) for part in np.array_split(grid, 8)])
     at = np.flatnonzero((gaps[1:] >= 0) != (gaps[:-1] >= 0))
-    low, high, rises = grid[at], grid[at + 1], gaps[at] < 0
-    for _ in range(60 if at.size else 0):
-        middle = 0.5 * (low + high)
-        right = (q.gap(middle) >= 0) == rises
-        low, high = np.where(right, low, middle), np.where(right, middle, high)
-    return 0.5 * (low + high), gaps
+    a, b, fa, fb = grid[at], grid[at + 1], gaps[at], gaps[at + 1]
+    for _ in range(_STEPS if at.size else 0):
+        slope = fb - fa
+        x = np.where(slope != 0, b - fb * (b - a) / np.where(slope != 0, slope, 1.0), b)
+        fx = q.gap(x)
+        crossed = (fx >= 0) != (fb >= 0)
+        a, fa, b, fb = np.where(crossed, b, a), np.where(crossed, fb, 0.5 * fa), x, fx
+        if np.abs(fb).max() <= _ROOT:
+            break
+    return b, gaps
 
 
 def _confirm(q: _Question, y: float) -> tuple[float, float]:

@@ -263,10 +263,15 @@ class Cochrane(_Tabled):
         return _COCHRANE_SMD if self.measure == "smd" else _COCHRANE_BINARY
 
 
+@functools.lru_cache(maxsize=256)
+def _resolved(prior: _Tabled) -> Prior:
+    return prior.resolved
+
+
 def resolve(prior: Prior) -> Prior:
     """Replace an entry of a table by the distribution it stands for; any other prior is returned as it is."""
     if isinstance(prior, _Tabled):
-        return prior.resolved
+        return _resolved(prior)
     if isinstance(prior, Truncated) and isinstance(prior.prior, _Tabled):
         return Truncated(prior.prior.resolved, prior.low, prior.high)
     return prior

@@ -151,9 +151,9 @@ class Problem:
             precision = precision.copy()
             for scale, v in zip(self.scales, log_scales, strict=True):
                 precision[scale.columns] = precision[scale.columns] * np.exp(-v)
-        if not self.simple:
-            assert sds is not None
-            return self._from_reduced(tau, sds, precision)
+        if not self.simple or self.scales:
+            # on a grid of nodes tau stays the same over many priors of the coefficients
+            return self._from_reduced(tau, np.empty((0, tau.size)) if sds is None else sds, precision)
         # in pieces that fit in memory: tensor grids and large k multiply
         step = max(1, int(MAX_ELEMENTS // self.y.size))
         return _joined(

@@ -78,9 +78,9 @@ def _windows(problem: Problem, axes: list[Axis]) -> list[tuple[float, float]]:
         trial = np.array(np.meshgrid(*trials[1:])).reshape(len(problem.scales), -1)
 
         def profile(z: FloatArray, moments: bool) -> FloatArray:
-            others = [np.repeat(v, z.size) for v in trial]
-            values = _log_integrand(problem, axes, [np.tile(z, trial.shape[1]), *others])[0]
-            best = values.reshape(trial.shape[1], z.size).max(axis=0)
+            others = [np.tile(v, z.size) for v in trial]
+            values = _log_integrand(problem, axes, [np.repeat(z, trial.shape[1]), *others])[0]
+            best = values.reshape(z.size, trial.shape[1]).max(axis=1)
             return best + _moment_weight(problem, axes[0].variable.x(z)) if moments else best
 
         low, high = narrow(lambda z: profile(z, False), axes[0].scan)
@@ -152,12 +152,17 @@ def _log_integrand(
     log_prior = np.zeros(size)
     sds = np.empty((len(problem.axes), size))
     for i, (deviation, axis, points) in enumerate(zip(problem.axes, axes, z, strict=False)):
-        sds[i] = axis.variable.x(points)
+        # on a grid the first axis stays where it is while the others run
+        starts = np.flatnonzero(np.concatenate([[True], np.diff(points) != 0])) if i == 0 else np.arange(size)
+        runs = np.diff(np.append(starts, size))
+        sd = axis.variable.x(points[starts])
         if axis.floor:
-            sds[i] = np.maximum(sds[i], axis.floor)
-        log_prior = log_prior + tau_log_prior(
-            deviation.prior, points, axis.variable, problem.rotation.a, problem.rotation.b
-        )
+            sd = np.maximum(sd, axis.floor)
+        density = tau_log_prior(
+            deviation.prior, points[starts], axis.variable, problem.rotation.a, problem.rotation.b
+        )  # fmt: skip
+        sds[i] = np.repeat(sd, runs)
+        log_prior = log_prior + np.repeat(density, runs)
     position = len(problem.axes)
     log_scales = []
     for scale, axis, points in zip(problem.scales, axes[position:], z[position:], strict=True):
