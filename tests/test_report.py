@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import html.parser
 import json
+import pickle
 import re
 import shutil
 import zipfile
@@ -24,6 +25,7 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.bench import sensitivity_bench
+from bayesmeta.netcdf import netcdf_bytes
 from bayesmeta.outcome import analysis_model
 from bayesmeta.records import output_schema
 from bayesmeta.report.blocks import block_views, extra_tables
@@ -34,6 +36,7 @@ from bayesmeta.report.page import live_text, render_page, summary_row, view_of
 from bayesmeta.thresholds import NaturalUnit, PointsThreshold
 from bayesmeta_cli.commands import variations
 from bayesmeta_cli.main import main
+from bayesmeta_cli.report import make_part
 from references import ROOT
 
 CANCER = ROOT / "models" / "cancer_exercise.toml"
@@ -452,3 +455,16 @@ def test_a_trial_is_shown_with_its_review(tmp_path, capsys):
             assert by_weight[row["weight"]][column] == pytest.approx(row[column], rel=1e-9), column
     assert "With what a review says about it" in (tmp_path / "out" / "index.html").read_text("utf-8")
     assert (tmp_path / "out" / "tables" / "fatigue.borrowing.csv").exists()
+
+
+def test_an_outcome_travels_between_processes_without_the_draws_of_its_fits():
+    made = make_part(CANCER, "anxiety_long", None)
+    assert not any("tree" in vars(fit) for fit in made.part.declared.values())
+    kept = len(pickle.dumps(made.part))
+    written = made.files["fits/anxiety_long.nc"]
+    assert written == netcdf_bytes(made.part.pooled.tree)
+    assert kept < len(written)
+    # and arrives with everything that the page asks of it
+    arrived = pickle.loads(pickle.dumps(made)).part
+    pd.testing.assert_frame_equal(arrived.variations, made.part.variations, check_exact=True)
+    assert bm.summarize(arrived.pooled).equals(made.part.summary)

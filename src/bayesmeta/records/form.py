@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import metadata, resources
 from typing import Any
 
@@ -92,6 +93,11 @@ def scale_name(measure_name: str) -> str:
     return "log" if kind.log else "fisher_z" if kind.transformed else "identity"
 
 
+@cache
+def _version() -> str:
+    return metadata.version("bayesmeta")
+
+
 def head(measure_name: str | None, *, level: float = LEVEL, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Begin a record: what every one of them starts with.
 
@@ -102,7 +108,7 @@ def head(measure_name: str | None, *, level: float = LEVEL, warnings: Sequence[s
     """
     return {
         "schema_version": SCHEMA_VERSION,
-        "bayesmeta": metadata.version("bayesmeta"),
+        "bayesmeta": _version(),
         "level": level,
         "interval": "central",
         "scale": None if measure_name is None else scale_name(measure_name),
