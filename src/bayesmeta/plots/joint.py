@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from bayesmeta.decision import percent
-from bayesmeta.joint import JointFit, at_least_table, correlation_table
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
 from bayesmeta.plots.picture import Plot, drawing
@@ -33,6 +33,9 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.wording import level_text, name_of
 from bayesmeta.posterior import LEVEL
+
+if TYPE_CHECKING:
+    from bayesmeta.joint import JointFit
 
 __all__ = ["joint_plot"]
 
@@ -66,6 +69,9 @@ def joint_plot(
         `bayesmeta.joint.at_least_table` (``part`` is ``at least``).
     """
     width = check_width(width_mm)
+    # only sampled fits are joint, and their engine is heavy
+    from bayesmeta.joint import at_least_table, correlation_table
+
     pairs, counts = correlation_table(joint, level=level), at_least_table(joint, thresholds)
     title = title or "Several outcomes together"
     with drawing():
