@@ -25,7 +25,7 @@ from scipy import special
 from bayesmeta.decision import direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, ModelError
-from bayesmeta.inference import fit as fit_model
+from bayesmeta.inference import fit_all
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
@@ -53,6 +53,8 @@ _NONE = "no result with a probability above one in a million changes it"
 _CLOSE = 1e-7
 #: A crossing is found when the probability there is this close to the cut-off, or after so many steps.
 _ROOT, _STEPS = 1e-13, 60
+#: How often a result is moved until a refit agrees.
+_MOVES = 6
 
 
 class _Nodes(NamedTuple):
@@ -83,20 +85,31 @@ def _predictive(nodes: _Nodes, se: float) -> NormalMixture:
     return NormalMixture(nodes.weights / nodes.weights.sum(), nodes.mean, np.sqrt(nodes.var + nodes.spread + se * se))
 
 
-def _updated(nodes: _Nodes, y: FloatArray, se: float, name: str, edge: float, sign: int) -> FloatArray:
-    """P(sign effect > edge) after a trial with estimate y, shape (Y,)."""
+class _After(NamedTuple):
+    """The posterior after a trial with each of Y estimates: weights and means of shape (Y, N), variances (N,)."""
+
+    weights: FloatArray
+    mean: FloatArray
+    var: FloatArray
+    new_var: FloatArray
+
+    def beyond(self, name: str, edge: float, sign: int) -> FloatArray:
+        """P(sign effect > edge), shape (Y,)."""
+        var = self.new_var if name == "theta_new" else self.var
+        chances = (self.weights * special.ndtr((sign * self.mean - edge) / np.sqrt(var))).sum(axis=1)
+        # the sum of many weights may be rounded above one
+        return np.asarray(np.minimum(chances, 1.0))
+
+
+def _after(nodes: _Nodes, y: FloatArray, se: float) -> _After:
     total = nodes.var + nodes.spread + se * se
     shift = y[:, None] - nodes.mean
     log = np.log(nodes.weights) - 0.5 * np.log(total) - 0.5 * shift * shift / total
     weights = np.exp(log - log.max(axis=1, keepdims=True))
     weights = weights / weights.sum(axis=1, keepdims=True)
-    gain = nodes.var / total
-    mean = nodes.mean + gain * shift
     # (1 - gain) var without the subtraction
-    var = nodes.var * (nodes.spread + se * se) / total + (nodes.spread if name == "theta_new" else 0.0)
-    chances = (weights * special.ndtr((sign * mean - edge) / np.sqrt(var))).sum(axis=1)
-    # the sum of many weights may be rounded above one
-    return np.asarray(np.minimum(chances, 1.0))
+    var = nodes.var * (nodes.spread + se * se) / total
+    return _After(weights, nodes.mean + nodes.var / total * shift, var, var + nodes.spread)
 
 
 def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 0.0, target: str = "mu") -> FloatArray:
@@ -121,9 +134,10 @@ def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 
 
     Examples
     --------
+    >>> from bayesmeta.inference import fit
     >>> from bayesmeta.model import Model
     >>> from bayesmeta.priors import Flat
-    >>> one = fit_model(Effects(["A"], [-0.2], [0.1], measure="SMD", better="lower"), Model(Flat(), None))
+    >>> one = fit(Effects(["A"], [-0.2], [0.1], measure="SMD", better="lower"), Model(Flat(), None))
     >>> updated_probability(one, [-0.2, 0.2], 0.1).round(4)
     array([0.9977, 0.5   ])
     """
@@ -131,7 +145,7 @@ def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 
         raise ModelError(f"unknown target {target!r}. Allowed: mu, theta_new.")
     points = np.asarray(y, float)
     _check_se(se)
-    return _updated(_nodes(fit), points.ravel(), se, target, distance, direction(fit)).reshape(points.shape)
+    return _after(_nodes(fit), points.ravel(), se).beyond(target, distance, direction(fit)).reshape(points.shape)
 
 
 def _check_se(se: float) -> None:
@@ -155,9 +169,10 @@ def planned_se(fit: Fit, size: float, *, sd: float | None = None) -> float:
 
     Examples
     --------
+    >>> from bayesmeta.inference import fit
     >>> from bayesmeta.model import Model
     >>> from bayesmeta.priors import Flat
-    >>> one = fit_model(Effects(["A"], [0.0], [0.1], measure="SMD"), Model(Flat(), None))
+    >>> one = fit(Effects(["A"], [0.0], [0.1], measure="SMD"), Model(Flat(), None))
     >>> planned_se(one, 50)
     0.2
     """
@@ -257,10 +272,11 @@ def next_trial_table(
     Examples
     --------
     >>> from bayesmeta.decision import threshold
+    >>> from bayesmeta.inference import fit
     >>> from bayesmeta.model import Model
     >>> from bayesmeta.priors import HalfNormal, Normal
     >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> fit = fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5)))
+    >>> fit = fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))
     >>> table = next_trial_table(fit, threshold(0.2, measure_name="SMD", better="lower"), sizes=[100])
     >>> table.loc[2, ["question", "change"]].tolist(), round(table.loc[2, "estimate"], 2)
     (['important benefit', 'rise'], np.float64(-0.56))
@@ -280,24 +296,33 @@ def next_trial_table(
     distances = [("any benefit", 0.0)]
     if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
         distances.append(("important benefit", float(chosen.benefit_distance)))
-    rows = []
-    back = measure(fit.effects.measure).back
+    rows: list[dict[str, Any]] = []
+    crossings: list[_Crossing] = []
     for size, planned in errors:
         predictive = _predictive(nodes, planned)
-        lower, middle, upper = predictive.quantile([(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
+        ends = [(1 - level) / 2, 0.5, (1 + level) / 2]
+        lower, middle, upper, *rare = predictive.quantile([*ends, _RARE, 1 - _RARE]).tolist()
+        # of all questions, in pieces whose arrays of nodes stay small
+        results = np.linspace(rare[0], rare[1], _POINTS)
+        after = [_after(nodes, part, planned) for part in np.array_split(results, 8)]
         for words, distance in distances:
             for target, name in _TARGETS:
                 now = float(distribution(fit, name, [sign * distance], upper=sign > 0)[0])
                 question = _Question(fit, nodes, predictive, planned, name, distance, sign, cut)
-                found = _crossing(question, now)
+                gaps = np.concatenate([part.beyond(name, distance, sign) for part in after]) - cut
+                crossings.append(_crossing(question, now, results, gaps, middle))
                 rows.append(
                     {
                         "size": size, "se": planned, "question": words, "target": target, "benefit": distance,
                         "cut": cut, "probability": now, "change": "rise" if now < cut else "fall",
-                        **found, "natural": float(back(found["estimate"])), "predicted": middle,
-                        "predicted_lower": lower, "predicted_upper": upper, "level": level,
+                        "predicted": middle, "predicted_lower": lower, "predicted_upper": upper, "level": level,
                     }
                 )  # fmt: skip
+    back = measure(fit.effects.measure).back
+    for row, crossing, (estimate, confirmed) in zip(rows, crossings, _confirmed(crossings), strict=True):
+        note = crossing.note if math.isnan(estimate) else "; ".join(crossing.notes)
+        row |= {"estimate": estimate, "confirmed": confirmed, "natural": float(back(estimate)), "note": note,
+                "p_reaches": crossing.p_reaches, "p_change": crossing.p_change}  # fmt: skip
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -325,41 +350,66 @@ class _Question(NamedTuple):
 
     def gap(self, y: FloatArray) -> FloatArray:
         """How far the probability after a result is above the cut-off."""
-        return _updated(self.nodes, y, self.se, self.name, self.distance, self.sign) - self.cut
+        return _after(self.nodes, y, self.se).beyond(self.name, self.distance, self.sign) - self.cut
 
 
-def _crossing(q: _Question, now: float) -> dict[str, Any]:
-    """The result nearest to the predicted one at which the conclusion changes, and the probability of such results."""
-    rare = q.predictive.quantile([_RARE, 0.5, 1 - _RARE])
-    roots, gaps = _roots(q, np.linspace(rare[0], rare[2], _POINTS))
+class _Crossing(NamedTuple):
+    """Where a question's answer crosses the cut-off, by the nodes of the present fit.
+
+    Attributes
+    ----------
+    roots : array
+        The nearest to the predicted result first.
+    p_reaches, p_change : float
+        Probabilities of results that lead to the cut-off, and that change the conclusion.
+    notes : tuple of str
+        What is said of a crossing.
+    note : str
+        What is said where no refit confirms one.
+    """
+
+    question: _Question
+    roots: FloatArray
+    p_reaches: float
+    p_change: float
+    notes: tuple[str, ...]
+    note: str
+
+
+def _crossing(q: _Question, now: float, results: FloatArray, gaps: FloatArray, middle: float) -> _Crossing:
+    """Find the results at which the conclusion changes, and the probability of such results.
+
+    Parameters
+    ----------
+    results, gaps : arrays of shape (Y,)
+        Results that are not too improbable, ascending, and how far the probability after each is above the cut-off.
+    middle : float
+        The predicted result.
+    """
+    roots = _roots(q, results, gaps)
     edges = np.concatenate([[-np.inf], roots, [np.inf]])
     mass = np.diff(q.predictive.cdf(edges))
     # the sign alternates between roots
     above = (gaps[0] >= 0) ^ (np.arange(mass.size) % 2 == 1)
     reaches = min(float(mass[above].sum()), 1.0)
-    found: dict[str, Any] = {"estimate": math.nan, "confirmed": math.nan, "note": "", "p_reaches": reaches,
-                             "p_change": reaches if now < q.cut else min(float(mass[~above].sum()), 1.0)}  # fmt: skip
-    notes = []
+    change = reaches if now < q.cut else min(float(mass[~above].sum()), 1.0)
+    notes, note = [], "no refit confirms a crossing"
     if roots.size == 0:
         best = q.cut + (gaps.max() if now < q.cut else gaps.min())
         side = "highest" if now < q.cut else "lowest"
-        found["note"] = f"{_NONE}: the {side} it leads to is {best:.3g}"
+        note = f"{_NONE}: the {side} it leads to is {best:.3g}"
         # asked without regard to how probable such a result is; there the nodes of this fit may be too few
-        reach = _FAR * (rare[2] - rare[0])
-        roots, _ = _roots(q, np.linspace(rare[1] - reach, rare[1] + reach, 4 * _POINTS))
+        reach = _FAR * (results[-1] - results[0])
+        far = np.linspace(middle - reach, middle + reach, _POINTS)
+        roots = _roots(q, far, np.concatenate([q.gap(part) for part in np.array_split(far, 8)]))
         notes.append("only a result that is less probable than one in a million")
     if roots.size > 1:
         notes.append("the probability crosses the cut-off more than once: results beyond may bring it back")
-    for start in roots[np.argsort(np.abs(roots - rare[1]))]:
-        estimate, confirmed = _confirm(q, float(start))
-        if abs(confirmed - q.cut) < 10 * _CLOSE:
-            return {**found, "estimate": estimate, "confirmed": confirmed, "note": "; ".join(notes)}
-    return found if found["note"] else {**found, "note": "no refit confirms a crossing"}
+    return _Crossing(q, roots[np.argsort(np.abs(roots - middle))], reaches, change, tuple(notes), note)
 
 
-def _roots(q: _Question, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Every crossing between the points of a grid, by the Illinois rule for all together; and the gaps on the grid."""
-    gaps = np.concatenate([q.gap(part) for part in np.array_split(grid, 8)])
+def _roots(q: _Question, grid: FloatArray, gaps: FloatArray) -> FloatArray:
+    """Every crossing between the points of a grid with known gaps, by the Illinois rule for all together."""
     at = np.flatnonzero((gaps[1:] >= 0) != (gaps[:-1] >= 0))
     a, b, fa, fb = grid[at], grid[at + 1], gaps[at], gaps[at + 1]
     for _ in range(_STEPS if at.size else 0):
@@ -370,21 +420,38 @@ def _roots(q: _Question, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
         a, fa, b, fb = np.where(crossed, b, a), np.where(crossed, fb, 0.5 * fa), x, fx
         if np.abs(fb).max() <= _ROOT:
             break
-    return b, gaps
+    return b
 
 
-def _confirm(q: _Question, y: float) -> tuple[float, float]:
-    """The probability by an exact refit; where the nodes of the present fit were too few, the result is moved."""
-    step = 1e-4 * q.se
-    confirmed = math.nan
-    for _ in range(6):
-        refit = fit_model(with_trial(q.fit.effects, y, q.se), q.fit.model)
-        confirmed = float(distribution(refit, q.name, [q.sign * q.distance], upper=q.sign > 0)[0])
-        if abs(confirmed - q.cut) < _CLOSE:
-            break
-        low, high = q.gap(np.array([y - step, y + step]))
-        slope = (high - low) / (2 * step)
-        if slope == 0 or not math.isfinite(slope):
-            break
-        y = y - (confirmed - q.cut) / slope
-    return y, confirmed
+def _confirmed(crossings: Sequence[_Crossing]) -> list[tuple[float, float]]:
+    """The first crossing of each question that an exact refit confirms, and the probability there; else no numbers."""
+    found = [(math.nan, math.nan)] * len(crossings)
+    for turn in range(max((item.roots.size for item in crossings), default=0)):
+        left = [i for i, item in enumerate(crossings) if math.isnan(found[i][0]) and turn < item.roots.size]
+        questions = [crossings[i].question for i in left]
+        answers = _refitted(questions, [float(crossings[i].roots[turn]) for i in left])
+        for i, q, (estimate, confirmed) in zip(left, questions, answers, strict=True):
+            if abs(confirmed - q.cut) < 10 * _CLOSE:
+                found[i] = estimate, confirmed
+    return found
+
+
+def _refitted(questions: Sequence[_Question], results: Sequence[float]) -> list[tuple[float, float]]:
+    """Probabilities by exact refits; where the nodes of the present fit were too few, a result is moved."""
+    y, confirmed = list(results), [math.nan] * len(results)
+    moving = set(range(len(results)))
+    for _ in range(_MOVES):
+        tasks = [(with_trial(questions[i].fit.effects, y[i], questions[i].se), questions[i].fit.model) for i in moving]
+        for i, refit in zip(tuple(moving), fit_all(tasks), strict=True):
+            if isinstance(refit, ModelError):
+                raise refit
+            q = questions[i]
+            confirmed[i] = float(distribution(refit, q.name, [q.sign * q.distance], upper=q.sign > 0)[0])
+            step = 1e-4 * q.se
+            low, high = q.gap(np.array([y[i] - step, y[i] + step]))
+            slope = (high - low) / (2 * step)
+            if abs(confirmed[i] - q.cut) < _CLOSE or slope == 0 or not math.isfinite(slope):
+                moving.discard(i)
+            else:
+                y[i] -= (confirmed[i] - q.cut) / slope
+    return list(zip(y, confirmed, strict=True))

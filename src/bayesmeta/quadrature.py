@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, special
+from scipy import special
 
 from bayesmeta import chebyshev
 from bayesmeta.effects import Effects
@@ -370,6 +370,8 @@ def _within_reach(problem: Problem, axes: list[Axis], points: list[FloatArray]) 
     A node counts with the largest value at a coarse node within two steps of the coarse rule. The difference of two
     coarse neighbours is a few nats, and what is left out lies `REACH` below the maximum.
     """
+    from scipy import ndimage
+
     coarse = [axis[::4] for axis in points]
     value, sds, _, _ = _log_integrand(problem, axes, [g.ravel() for g in np.meshgrid(*coarse, indexing="ij")])
     shape = [axis.size for axis in coarse]
