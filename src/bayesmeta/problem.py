@@ -42,6 +42,7 @@ __all__ = [
     "linear",
     "log_interval",
     "node_draws",
+    "rotation_of",
     "row_weights",
     "studies",
 ]
@@ -299,8 +300,21 @@ def _refuse_improper(axes: list[StandardDeviation], k: int, count: int, flat: in
     )
 
 
-def build_problem(effects: Effects, model: Model) -> Problem:
+def rotation_of(effects: Effects, model: Model) -> Rotation:
+    """The basis in which rows are independent."""
+    # rows of a cluster are independent given its effect, so that the correlation within blocks plays no part
+    return rotate(effects.se, effects.blocks, model.rho if model.cluster_tau is None else 0.0)
+
+
+def build_problem(effects: Effects, model: Model, rotation: Rotation | None = None) -> Problem:
     """Put effects and model into the form that is integrated.
+
+    Parameters
+    ----------
+    effects : Effects
+    model : Model
+    rotation : Rotation, optional
+        What `rotation_of` gives, where it is known already.
 
     Raises
     ------
@@ -310,8 +324,7 @@ def build_problem(effects: Effects, model: Model) -> Problem:
     """
     check_covered(effects, model)
     design = build_design(effects, model)
-    # rows of a cluster are independent given its effect, so that the correlation within blocks plays no part
-    rotation = rotate(effects.se, effects.blocks, model.rho if model.cluster_tau is None else 0.0)
+    rotation = rotation_of(effects, model) if rotation is None else rotation
     layout = None if model.cluster_tau is None else clusters.layout(effects, rotation)
     p = design.p
     given = _Locations(np.zeros(p), np.zeros(p), np.ones(p), np.full(p, math.inf), [])

@@ -17,7 +17,7 @@ from bayesmeta import chebyshev
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.gridded import Gridded
-from bayesmeta.likelihood import Conditional
+from bayesmeta.likelihood import Conditional, Rotation
 from bayesmeta.lines import is_line, solve_lines
 from bayesmeta.model import Model
 from bayesmeta.nodes import (
@@ -40,7 +40,7 @@ from bayesmeta.nodes import (
     tau_log_prior,
     unsettled,
 )
-from bayesmeta.problem import Problem, Quadrature, StandardDeviation, build_problem
+from bayesmeta.problem import Problem, Quadrature, StandardDeviation, build_problem, rotation_of
 
 __all__ = ["refined", "solve", "solve_all"]
 
@@ -233,9 +233,14 @@ def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[Quadrature | Model
         Where the nodes do not settle.
     """
     found: list[Problem | Quadrature | ModelError] = []
+    # refits under other priors have the same rows
+    rotations: dict[tuple[int, float, bool], Rotation] = {}
     for effects, model in tasks:
+        key = (id(effects), model.rho, model.cluster_tau is None)
+        if key not in rotations:
+            rotations[key] = rotation_of(effects, model)
         try:
-            found.append(build_problem(effects, model))
+            found.append(build_problem(effects, model, rotations[key]))
         except ModelError as error:
             found.append(error)
     places = [i for i, item in enumerate(found) if isinstance(item, Problem) and is_line(item)]

@@ -51,10 +51,15 @@ def _mixtures(
     for i, fit in enumerate(fits):
         nodes = fit.quadrature
         n = nodes.weights.size
-        functional = linear(nodes, fit.design.profile(at)[None, :], np.array([name != "mu"]))
         weights[i, :n], coarse[i, :n] = nodes.weights, nodes.coarse
-        means[i, :n], sds[i, :n] = functional.mean[0], np.sqrt(functional.var[0])
-    return weights, coarse, means, sds
+        if nodes.problem.simple and len(nodes.mean) == 1 and not at:
+            # a mean alone, which is nearly every refit
+            means[i, :n], var = nodes.mean[0], nodes.cov[0, 0]
+            sds[i, :n] = var if name == "mu" else var + np.square(nodes.tau)
+        else:
+            functional = linear(nodes, fit.design.profile(at)[None, :], np.array([name != "mu"]))
+            means[i, :n], sds[i, :n] = functional.mean[0], functional.var[0]
+    return weights, coarse, means, np.sqrt(sds)
 
 
 def quantiles(fits: Sequence[Fit], name: str, p: FloatArray) -> FloatArray:
