@@ -19,9 +19,10 @@ import pytest
 
 from bayesmeta.classical import pool
 from bayesmeta.errors import BayesmetaWarning, DataError
-from bayesmeta.outcome import vary
+from bayesmeta.outcome import Exclusion, vary
 from bayesmeta.protocol import read_protocol
 from bayesmeta.studies import (
+    choosing,
     effect_sizes,
     possible_measures,
     read_csv_effects,
@@ -386,6 +387,29 @@ def test_one_file_under_two_protocols_is_read_by_each(tmp_path):
         reading = read_outcome(path, "x")
         assert [str(value) for value in reading.table["site"]] == ["1.0", kind]
         assert [record.reason for record in reading.assumed] == [f"site = {cell} assumed: told"]
+
+
+def test_what_is_asked_of_a_table_decides_its_rows_and_not_what_was_asked_before(tmp_path):
+    """Each change of an outcome is read as if it were the first."""
+    protocol = read_protocol(CANCER)
+    outcome = protocol.outcomes["fatigue_short"]
+    changes = {
+        "where": {**outcome.where, "horizon": "long"}, "better": "higher", "moderators": (), "measure": "MD",
+        "exclude": (Exclusion({"study": "Dhillon 2017"}, "asked"),),
+    }  # fmt: skip
+    changed = [dataclasses.replace(outcome, **{name: value}) for name, value in changes.items()]
+
+    def reading(asked):
+        found = read_outcome(dataclasses.replace(protocol, outcomes={"x": asked}), "x")
+        return found.rows, found.effects.y.tolist(), found.excluded, found.turned, sorted(found.effects.moderators)
+
+    alone = []
+    for asked in changed:
+        choosing._chosen.cache_clear()
+        alone.append(reading(asked))
+    assert len({str(item) for item in [*alone, reading(outcome)]}) == len(alone) + 1
+    for _ in range(2):
+        assert [reading(asked) for asked in changed] == alone
 
 
 def test_what_is_done_to_a_table_that_was_read_does_not_reach_the_next_reading(tmp_path):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,33 +16,22 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
-from bayesmeta.measures import measure as find_measure
+from bayesmeta.studies.choosing import Chosen, choose, chosen_once, prepare, prepared_once
 from bayesmeta.studies.columns import (
     TEXT_COLUMNS,
     FrameFaults,
     map_columns,
-    match_rows,
     note_row_faults,
     note_text_cells,
     numbers_of,
 )
 from bayesmeta.studies.files import parse_table, read_table
-from bayesmeta.studies.selecting import (
-    Ask,
-    RowRecord,
-    align_rows,
-    assume_cells,
-    check_structure,
-    moderator_columns,
-    records_of,
-    row_numbers,
-    rows_alike,
-)
+from bayesmeta.studies.selecting import Ask, RowRecord, records_of, row_numbers
 from bayesmeta.studies.sharing import shared_blocks
 from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
 
 if TYPE_CHECKING:
-    from bayesmeta.outcome import Assumption, DataSource, Protocol
+    from bayesmeta.outcome import Protocol
 
 __all__ = [
     "Reading",
@@ -116,97 +104,10 @@ class _Noted(Sequence[Derivation]):
 # -- effects -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Whole:
-    """A table as every outcome of a protocol finds it, before anything is asked of it.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Its trials named in text, its cells filled as assumed. Its attributes are kept with the faults: pandas would
-        copy them with every column that is looked at.
-    assumed : tuple of RowRecord
-    alike : array of bool
-        Rows that no column tells from all others.
-    faults : FrameFaults
-        Of the assumptions.
-    """
-
-    frame: pd.DataFrame
-    assumed: tuple[RowRecord, ...]
-    alike: NDArray[np.bool_]
-    faults: FrameFaults
-
-
-def _prepare(frame: pd.DataFrame, assume: Sequence[Assumption] = ()) -> _Whole:
-    faults = FrameFaults(frame)
-    frame = frame.copy(deep=False)
-    frame.attrs = {}
-    if "study" not in frame.columns:
-        return _Whole(frame, (), np.zeros(len(frame), dtype=bool), faults)
-    frame, assumed = assume_cells(frame.assign(study=frame["study"].astype("str")), assume, faults)
-    return _Whole(frame, tuple(assumed), rows_alike(frame, faults), faults)
-
-
-def _read(table: _Whole, ask: Ask) -> Reading:
-    """Do all of it, in the order that the rules state; faults are raised together at the end of each stage."""
-    find_measure(ask.measure)
-    frame, faults = table.frame, table.faults.copy()
-    if "study" not in frame.columns:
-        faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
-        _note_cells(frame, ask, faults)
-        faults.raise_if_any()
-    left_out = np.zeros(len(frame), dtype=bool)
-    excluded: list[tuple[NDArray[np.bool_], str]] = []
-    for number, item in enumerate(ask.exclude):
-        rows = match_rows(frame, item.where, faults, f"exclude[{number}]")
-        excluded.append((rows & ~left_out, item.reason))
-        left_out |= rows
-    faults.raise_if_any()
-    chosen = match_rows(frame, ask.where, faults, "where")
-    records = [r for rows, reason in excluded for r in records_of(frame, rows & chosen, reason)]
-    numbers = row_numbers(frame)
-    assumed_here = {numbers[i] for i in np.flatnonzero(chosen)}
-    whole = frame[~left_out] if left_out.any() else frame
-    faults.index = whole.index
-    check_structure(whole, ask, faults, table.alike & ~left_out)
-    if chosen.any() and not (chosen & ~left_out).any():
-        faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
-    faults.raise_if_any()
-    # a mask of all rows shares memory with the table, which other outcomes read too
-    part = frame[chosen & ~left_out].copy()
-    faults.index = part.index
-    moderators, keep, reasons = moderator_columns(part, ask, faults)
-    if not keep.all():
-        for name, reason in reasons.items():
-            records += records_of(part, np.asarray(pd.isna(moderators[name])), reason)
-        if not keep.any():
-            faults.add("no row is left: a moderator is missing in every row", "Fill the moderator or leave it out.")
-            faults.raise_if_any()
-        part = part[keep]
-        moderators = {name: values[keep] for name, values in moderators.items()}
-        faults.index = part.index
-    raw = part
-    part, turned = align_rows(part, ask, faults)
-    return _compute(part, raw, ask, faults, moderators, turned, records,
-                    [record for record in table.assumed if record.row in assumed_here])  # fmt: skip
-
-
-def _note_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
-    """Note faulty cells of a table that cannot be read further, so that they need not wait for the next try."""
-    options = {name: value for name, value in ask.options.items() if name != "form"}
-    try:
-        found = effect_rows(frame, ask.measure, options=options).faults
-    except DataError:
-        note_text_cells(frame, faults)
-        return
-    note_row_faults(found, frame, faults)
-
-
-def _compute(
-    part: pd.DataFrame, raw: pd.DataFrame, ask: Ask, faults: FrameFaults, moderators: dict[str, NDArray[Any]],
-    turned: NDArray[np.bool_], excluded: list[RowRecord], assumed: list[RowRecord],
-) -> Reading:  # fmt: skip
+def _compute(chosen: Chosen, ask: Ask) -> Reading:
+    """Make effects of chosen rows; faults are raised together at the end of each stage."""
+    part, raw, turned, moderators = chosen.part, chosen.raw, chosen.turned, chosen.moderators
+    faults = chosen.faults.copy()
     options = {name: value for name, value in ask.options.items() if name != "form"}
     options = assumed_correlation(options, ask.derived)
     findings = _imputed(part, moderators, ask)
@@ -277,10 +178,12 @@ def _compute(
         name=ask.name, better=ask.better, unit=ask.unit,
     )  # fmt: skip
     reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
-    part.attrs = {**faults.attrs}
+    # other readings may use the same rows
+    own = part.copy()
+    own.attrs = {**faults.attrs}
     return Reading(
-        effects, faults.source, part.attrs.get("sha256"), tuple(row_numbers(part)), part,
-        tuple(excluded), tuple(assumed), tuple(records_of(part, turned, reason)), tuple(findings),
+        effects, faults.source, own.attrs.get("sha256"), tuple(row_numbers(part)), own,
+        chosen.excluded, chosen.assumed, tuple(records_of(part, turned, reason)), tuple(findings),
     )  # fmt: skip
 
 
@@ -330,7 +233,7 @@ def _look_for_extremes(
             f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if len(rows) > 10 else ''}. Was a standard "
             "error given as a standard deviation?",
             BayesmetaWarning,
-            stacklevel=5,
+            stacklevel=4,
         )
 
 
@@ -437,7 +340,7 @@ def effect_sizes(
     frame = map_columns(frame, columns or {})
     ask = Ask(measure, better, where or {}, moderators=moderators, cluster=cluster, options=options or {},
                working_correlation=working_correlation, name=name, unit=unit)  # fmt: skip
-    return _read(_prepare(frame), ask).effects
+    return _compute(choose(prepare(frame), ask), ask).effects
 
 
 def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: Any) -> Effects:
@@ -531,28 +434,11 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
         asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
         asked.unit, asked.impute, asked.derived, asked.missing_sd is not None, asked.likelihood, asked.key,
     )  # fmt: skip
-    reading = _read(_mapped(_Source(found, repr(data), frame, data)), ask)
+    reading = _compute(chosen_once(prepared_once(frame, data), ask), ask)
     if data.sha256 is None:
         note = Finding("data not pinned", "info", f"{data.path.name}: SHA-256 {found}", "`bayesmeta check --pin`")
         reading = dataclasses.replace(reading, findings=(*reading.findings, note))
     return reading
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A table and how it is to be read, known by the hash of its bytes and by the words of the protocol."""
-
-    sha256: str
-    words: str
-    frame: pd.DataFrame = field(compare=False)
-    data: DataSource = field(compare=False)
-
-
-@lru_cache(maxsize=4)
-def _mapped(source: _Source) -> _Whole:
-    """Prepare a table once for all outcomes that read it in the same way."""
-    data = source.data
-    return _prepare(map_columns(source.frame, data.columns, data.constants, data.values), data.assume)
 
 
 def read_effects(protocol: Protocol | str | Path, outcome: str) -> Effects:

@@ -136,7 +136,7 @@ def stand_in(
     findings.append(
         Finding("standard deviation not reported", "warning", f"{what}: {note}", "Look for it in the trial's report.")
     )
-    warnings.warn(f"{faults.source}: {what}: {note}.", BayesmetaWarning, stacklevel=5)
+    warnings.warn(f"{faults.source}: {what}: {note}.", BayesmetaWarning, stacklevel=4)
     cells = {f"sd_{arm}": np.where(lacking, constant, numbers_of(part, f"sd_{arm}")) for arm in "tc"}
     filled = part.assign(**cells)
     filled.attrs = part.attrs

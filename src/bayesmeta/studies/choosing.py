@@ -1,0 +1,184 @@
+"""A table and the rows of it that an outcome uses: prepared once, chosen once, for everything that asks the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmeta.errors import DataError
+from bayesmeta.measures import effect_rows
+from bayesmeta.measures import measure as find_measure
+from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows, note_row_faults, note_text_cells
+from bayesmeta.studies.selecting import (
+    Ask,
+    RowRecord,
+    align_rows,
+    assume_cells,
+    check_structure,
+    moderator_columns,
+    records_of,
+    row_numbers,
+    rows_alike,
+)
+
+if TYPE_CHECKING:
+    from bayesmeta.outcome import Assumption, DataSource
+
+__all__ = ["Chosen", "Whole", "choose", "chosen_once", "prepare", "prepared_once"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """A table as every outcome of a protocol finds it, before anything is asked of it.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Its trials named in text, its cells filled as assumed. Its attributes are kept with the faults: pandas would
+        copy them with every column that is looked at.
+    assumed : tuple of RowRecord
+    alike : array of bool
+        Rows that no column tells from all others.
+    faults : FrameFaults
+        Of the assumptions.
+    """
+
+    frame: pd.DataFrame
+    assumed: tuple[RowRecord, ...]
+    alike: NDArray[np.bool_]
+    faults: FrameFaults
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """The rows that an outcome uses, before anything is computed from them.
+
+    Parameters
+    ----------
+    part, raw : pandas.DataFrame
+        The rows, aligned, and as the file has them.
+    turned : array of bool
+        Rows that were multiplied by -1.
+    moderators : mapping of str to array
+    excluded, assumed : tuple of RowRecord
+    faults : FrameFaults
+        Of the moderators and directions.
+    """
+
+    part: pd.DataFrame
+    raw: pd.DataFrame
+    turned: NDArray[np.bool_]
+    moderators: Mapping[str, NDArray[Any]]
+    excluded: tuple[RowRecord, ...]
+    assumed: tuple[RowRecord, ...]
+    faults: FrameFaults
+
+
+def prepare(frame: pd.DataFrame, assume: Sequence[Assumption] = ()) -> Whole:
+    """Do what does not depend on the outcome."""
+    faults = FrameFaults(frame)
+    frame = frame.copy(deep=False)
+    frame.attrs = {}
+    if "study" not in frame.columns:
+        return Whole(frame, (), np.zeros(len(frame), dtype=bool), faults)
+    frame, assumed = assume_cells(frame.assign(study=frame["study"].astype("str")), assume, faults)
+    return Whole(frame, tuple(assumed), rows_alike(frame, faults), faults)
+
+
+def choose(table: Whole, ask: Ask) -> Chosen:
+    """Choose and align rows, in the order that the rules state; faults are raised together at the end of each stage."""
+    find_measure(ask.measure)
+    frame, faults = table.frame, table.faults.copy()
+    if "study" not in frame.columns:
+        faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
+        _note_cells(frame, ask, faults)
+        faults.raise_if_any()
+    left_out = np.zeros(len(frame), dtype=bool)
+    excluded: list[tuple[NDArray[np.bool_], str]] = []
+    for number, item in enumerate(ask.exclude):
+        rows = match_rows(frame, item.where, faults, f"exclude[{number}]")
+        excluded.append((rows & ~left_out, item.reason))
+        left_out |= rows
+    faults.raise_if_any()
+    chosen = match_rows(frame, ask.where, faults, "where")
+    records = [r for rows, reason in excluded for r in records_of(frame, rows & chosen, reason)]
+    numbers = row_numbers(frame)
+    assumed_here = {numbers[i] for i in np.flatnonzero(chosen)}
+    whole = frame[~left_out] if left_out.any() else frame
+    faults.index = whole.index
+    check_structure(whole, ask, faults, table.alike & ~left_out)
+    if chosen.any() and not (chosen & ~left_out).any():
+        faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
+    faults.raise_if_any()
+    part = frame[chosen & ~left_out]
+    faults.index = part.index
+    moderators, keep, reasons = moderator_columns(part, ask, faults)
+    if not keep.all():
+        for name, reason in reasons.items():
+            records += records_of(part, np.asarray(pd.isna(moderators[name])), reason)
+        if not keep.any():
+            faults.add("no row is left: a moderator is missing in every row", "Fill the moderator or leave it out.")
+            faults.raise_if_any()
+        part = part[keep]
+        moderators = {name: values[keep] for name, values in moderators.items()}
+        faults.index = part.index
+    aligned, turned = align_rows(part, ask, faults)
+    assumed = tuple(record for record in table.assumed if record.row in assumed_here)
+    return Chosen(aligned, part, turned, moderators, tuple(records), assumed, faults)
+
+
+def _note_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
+    """Note faulty cells of a table that cannot be read further, so that they need not wait for the next try."""
+    options = {name: value for name, value in ask.options.items() if name != "form"}
+    try:
+        found = effect_rows(frame, ask.measure, options=options).faults
+    except DataError:
+        note_text_cells(frame, faults)
+        return
+    note_row_faults(found, frame, faults)
+
+
+# -- once for everything that asks the same ----------------------------------------------------------------------------
+#
+# The outcomes of a protocol and their variations read one file, and most variations use the rows that the outcome
+# uses. What is kept is known by what was asked, word for word, and by the hash of the file's bytes; it leaves this
+# folder only as copies. Faults are not kept: they are found anew.
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Words that say what is asked, and what they stand for."""
+
+    words: str
+    of: Any
+    meant: Any = field(compare=False)
+
+
+def prepared_once(frame: pd.DataFrame, data: DataSource) -> Whole:
+    """Map and `prepare` a table that was read from a protocol's file."""
+    return _prepared(_Asked(repr(data), frame.attrs["sha256"], (frame, data)))
+
+
+@lru_cache(maxsize=4)
+def _prepared(asked: _Asked) -> Whole:
+    frame, data = asked.meant
+    return prepare(map_columns(frame, data.columns, data.constants, data.values), data.assume)
+
+
+def chosen_once(table: Whole, ask: Ask) -> Chosen:
+    """`choose`, for variations that ask for the same rows in other words."""
+    words = (ask.measure, ask.better, ask.where, ask.exclude, ask.moderators, ask.subgroups, ask.missing, ask.impute,
+             ask.key)  # fmt: skip
+    # without a column of trials the options matter too
+    return _chosen(_Asked(repr(words), table, ask)) if "study" in table.frame.columns else choose(table, ask)
+
+
+@lru_cache(maxsize=8)
+def _chosen(asked: _Asked) -> Chosen:
+    return choose(asked.of, asked.meant)
