@@ -164,6 +164,12 @@ def test_pool_imports_only_what_the_answer_needs():
     assert "bayesmeta.protocol" not in loaded
 
 
+def test_what_is_exact_does_not_load_the_sampler(tmp_path):
+    loaded, _ = modules_after("fit", DEPRESSION, "-o", tmp_path / "fits")
+    assert loaded & {"pymc", "pytensor", "numba", "nutpie"} == set()
+    assert "bayesmeta.quadrature" in loaded
+
+
 # -- exit codes --------------------------------------------------------------------------------------------------------
 
 REFUSED = [

@@ -457,11 +457,11 @@ def test_a_trial_is_shown_with_its_review(tmp_path, capsys):
     assert (tmp_path / "out" / "tables" / "fatigue.borrowing.csv").exists()
 
 
-def test_an_outcome_travels_between_processes_without_the_draws_of_its_fits():
-    made = make_part(CANCER, "anxiety_long", None)
+def test_an_outcome_travels_between_processes_without_the_draws_of_its_fits(tmp_path):
+    made = make_part(CANCER, "anxiety_long", None, tmp_path)
     assert not any("tree" in vars(fit) for fit in made.part.declared.values())
     kept = len(pickle.dumps(made.part))
-    written = made.files["fits/anxiety_long.nc"]
+    written = (tmp_path / "fits" / "anxiety_long.nc").read_bytes()
     assert written == netcdf_bytes(made.part.pooled.tree)
     assert kept < len(written)
     # and arrives with everything that the page asks of it

@@ -501,6 +501,9 @@ def report(
     ] = None,
 ) -> None:
     """Everything in one page that a panel can read, question and check, with the files behind it."""
+    from bayesmeta_cli import workers
+
+    workers.begin(path, outcome or [])
     from bayesmeta_cli import report as commands
 
     raise typer.Exit(commands.report(path, outcome or [], output, engine))

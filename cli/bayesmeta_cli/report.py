@@ -6,7 +6,6 @@ import copyreg
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
+from bayesmeta_cli import workers
 from bayesmeta_cli.analyses import Analysis, chosen, from_protocol, hashes_of, readings
 from bayesmeta_cli.bench import recompute_of
 from bayesmeta_cli.borrow import borrowed
@@ -28,32 +28,22 @@ if TYPE_CHECKING:
     from bayesmeta.report.files import Drawn
     from bayesmeta.report.gather import Part
 
-#: Fewer outcomes than this are not worth starting other processes for.
-FEW = 3
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """One outcome of the report, finished: what the page and `results.json` hold of it, and its files."""
+    """One outcome of the report, finished: what the page and `results.json` hold of it."""
 
     part: Part
     view: dict[str, Any]
     live: str
     record: str
     scale: str | None
-    files: dict[str, bytes]
     told: list[str]
 
 
 def _share_views() -> None:
     """Let read-only views of mappings travel between processes, as the mappings they show."""
     copyreg.pickle(MappingProxyType, lambda view: (read_only, (dict(view),)))  # type: ignore[arg-type,return-value]
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    count = getattr(os, "process_cpu_count", os.cpu_count)()
-    return int(count or 1)
 
 
 def read_only(content: dict[Any, Any]) -> Mapping[Any, Any]:
@@ -67,8 +57,8 @@ def _protocol(path: Path) -> bm.Protocol:
     return bm.read_protocol(path)
 
 
-def make_part(path: Path, key: str, engine: str | None) -> Made:
-    """Run everything for one outcome: fits, declared analyses, the bench, forensics, pictures, tables."""
+def make_part(path: Path, key: str, engine: str | None, place: Path) -> Made:
+    """Run everything for one outcome: fits, declared analyses, the bench, forensics; write pictures, tables, fits."""
     from bayesmeta.bench import sensitivity_bench
     from bayesmeta.forensics import examine_reading
     from bayesmeta.report.gather import Part
@@ -94,11 +84,11 @@ def make_part(path: Path, key: str, engine: str | None) -> Made:
             borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
             refits.kept,
         )  # fmt: skip
-        return _finished(part, told)
+        return _finished(part, told, place)
 
 
-def _finished(part: Part, told: list[str]) -> Made:
-    """Put one outcome into words, records and files."""
+def _finished(part: Part, told: list[str], place: Path) -> Made:
+    """Put one outcome into words and records, and its files into folders of a place."""
     from bayesmeta.records import scale_name, table_records
     from bayesmeta.report.blocks import block_views, extra_tables
     from bayesmeta.report.files import draw_part, tables_of
@@ -122,9 +112,13 @@ def _finished(part: Part, told: list[str]) -> Made:
     record = outcome_record(part, _figures(key, drawn, not_drawn), rows)
     pictures = [picture.in_page(key) for picture in drawn if picture.inline is not None]
     view = view_of(part, pictures, block_views(extra))
+    for name, content in files.items():
+        target = place / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(content)
     text = json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     live = live_text(part) if view["live"] else ""
-    return Made(part, view, live, text, scale_name(part.pooled.effects.measure), files, told)
+    return Made(part, view, live, text, scale_name(part.pooled.effects.measure), told)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -140,48 +134,56 @@ def _netcdf(fit: bm.Fit) -> bytes:
     return netcdf_bytes(dataclasses.replace(fit).tree)
 
 
-def _made(path: Path, keys: Sequence[str], engine: str | None) -> Iterable[Made]:
-    """Run the outcomes, several at once where there are several processors."""
-    workers = min(len(keys), processors())
-    if workers < 2 or len(keys) < FEW:
-        yield from (make_part(path, key, engine) for key in track(keys, "running"))
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_all_start_methods, get_context
-
-    # one thread each: the matrices are small, and threads of several processes would wait for each other
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    context = get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload(["bayesmeta.bench", "bayesmeta.plots", "bayesmeta.report.gather", __name__])
+def _made(path: Path, sizes: Mapping[str, int], engine: str | None, place: Path) -> list[Made]:
+    """Run the outcomes, several at once where there are several processors; ``sizes`` are their estimates."""
+    count = workers.count(len(sizes))
+    if count == 1:
+        return [make_part(path, key, engine, place) for key in track(list(sizes), "running")]
     _share_views()
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = [pool.submit(make_part, path, key, engine) for key in keys]
-        try:
-            yield from (job.result() for job in track(jobs, "running", keys))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    # the largest first, so that none is left running alone at the end
+    order = sorted(sizes, key=lambda key: -sizes[key])
+    with workers.pool(count) as pool:
+        jobs = [pool.submit(make_part, path, key, engine, place) for key in order]
+        _made_ready()
+        found = {key: job.result() for key, job in zip(order, track(jobs, "running", order), strict=True)}
+    return [found[key] for key in sizes]
+
+
+def _made_ready() -> None:
+    """Load what the page and the Word file need, while other processes work."""
+    import docx  # noqa: F401
+
+    from bayesmeta.report.page import template
+
+    template()
 
 
 def report(path: Path, names: Sequence[str], output: Path, engine: str | None) -> int:
     """Write the report of a protocol; return the exit code."""
+    existing(path, ("protocol",))
+    protocol = bm.read_protocol(path)
+    keys = chosen(protocol, names)
+    # faults of every outcome are told before anything is run
+    sizes = {key: reading.effects.k for key, (reading, _) in readings(protocol, keys).items()}
+    with staged_tree(output) as place:
+        made = _made(path, sizes, engine, place)
+        reasons = _written(protocol, made, place)
+    for item in made:
+        for text in item.told:
+            say(f"warning: {text}")
+    print(output / "index.html")
+    for reason in reasons:
+        say(f"not reportable: {reason}")
+    return UNREPORTABLE if reasons else 0
+
+
+def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path) -> list[str]:
+    """Write what is of all outcomes; return why the report is not reportable."""
     from bayesmeta.records import dumps, head, unreportable
     from bayesmeta.report.files import word_file
     from bayesmeta.report.methods import bibliography, methods_text, used_references
     from bayesmeta.report.page import render_page, summary_row
 
-    existing(path, ("protocol",))
-    protocol = bm.read_protocol(path)
-    keys = chosen(protocol, names)
-    # faults of every outcome are told before anything is run
-    readings(protocol, keys)
-    made = list(_made(path, keys, engine))
-    for item in made:
-        for text in item.told:
-            say(f"warning: {text}")
     parts = [item.part for item in made]
     fits = [fit for part in parts for fit in part.fits]
     reasons = unreportable(fits)
@@ -201,21 +203,12 @@ def report(path: Path, names: Sequence[str], output: Path, engine: str | None) -
     }  # fmt: skip
     outcomes = ",\n".join(f"    {json.dumps(item.part.key)}: {item.record}" for item in made)
     whole = dumps(record).rstrip().removesuffix("}").rstrip() + ',\n  "outcomes": {\n' + outcomes + "\n  }\n}\n"
-    with staged_tree(output) as place:
-        for item in made:
-            for name, content in item.files.items():
-                target = place / name
-                target.parent.mkdir(exist_ok=True)
-                target.write_bytes(content)
-        (place / "results.json").write_text(whole, encoding="utf-8")
-        (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
-        rows = [summary_row(item.view) for item in made]
-        (place / "summary-of-findings.docx").write_bytes(word_file(protocol.title, rows))
-        (place / "index.html").write_text(page, encoding="utf-8")
-    print(output / "index.html")
-    for reason in reasons:
-        say(f"not reportable: {reason}")
-    return UNREPORTABLE if reasons else 0
+    (place / "results.json").write_text(whole, encoding="utf-8")
+    (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
+    rows = [summary_row(item.view) for item in made]
+    (place / "summary-of-findings.docx").write_bytes(word_file(protocol.title, rows))
+    (place / "index.html").write_text(page, encoding="utf-8")
+    return reasons
 
 
 def _one(scales: Iterable[str | None]) -> str | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata, resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,10 @@ from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.sections import read_section
 
-__all__ = ["Picture", "live_text", "render_page", "summary_row", "view_of"]
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["Picture", "live_text", "render_page", "summary_row", "template", "view_of"]
 
 Picture = Mapping[str, Any]
 #: Scripts of the page, in the order in which they stand: arithmetic, tables, the page itself.
@@ -235,6 +239,18 @@ def _fonts() -> str:
     return "".join(faces)
 
 
+@cache
+def template() -> Template:
+    """Compile the page's template, once in a process."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("bayesmeta.report", "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("page.html")
+
+
 def render_page(
     parts: Sequence[Part],
     views: Sequence[Mapping[str, Any]],
@@ -271,19 +287,14 @@ def render_page(
     str
         One HTML file that needs nothing else.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("bayesmeta.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     stated = dict(report or {})
     fits = [fit for part in parts for fit in part.fits]
     sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
     text = '{"outcomes":{' + ",".join(f"{json.dumps(key)}:{live}" for key, live in lives.items()) + "}}"
     folder = resources.files("bayesmeta.report").joinpath("templates")
-    return environment.get_template("page.html").render(
+    return template().render(
         fonts=Markup(_fonts()), title=title,
         version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
         js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
