@@ -140,11 +140,11 @@ def exact_sensitivity(base: Fit, others: Mapping[float, Fit], name: str) -> floa
     low, high = (float(v) for v in marginal(base, name).quantile(np.array([1 / 4000, 1 - 1 / 4000])))
     x = np.linspace(low, high, 801)
     total = 0.0
-    upper = [distribution(base, name, x, upper=side) for side in (False, True)]
+    here = distribution(base, name, x)
     for alpha, other in others.items():
-        sides = (distribution(other, name, x, upper=side) for side in (False, True))
+        there = distribution(other, name, x)
         # below the range of the draws, and above it, ArviZ has nothing either
-        worst = max(_distance(x, a, b) for a, b in zip(upper, sides, strict=True))
+        worst = max(_distance(x, here, there), _distance(x, 1 - here, 1 - there))
         total += worst / abs(math.log2(alpha)) / len(others)
     return total
 

@@ -248,15 +248,9 @@ def _solve(function: Callable[[float], float], p: float) -> float:
         low *= 2.0
     while function(high) < p:
         high *= 2.0
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if function(middle) < p:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-12 * max(1.0, abs(high)):
-            break
-    return 0.5 * (low + high)
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda c: function(c) - p, low, high, xtol=1e-12 * max(1.0, abs(high))))
 
 
 def _drawn(
