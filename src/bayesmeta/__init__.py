@@ -73,6 +73,7 @@ _HOMES = {
     "estimable": "design",
     "estimate_words": "decision",
     "fit": "inference",
+    "fit_all": "inference",
     "fit_joint": "joint",
     "heterogeneity_table": "posterior",
     "load": "result",
@@ -151,7 +152,7 @@ if TYPE_CHECKING:
         ProtocolError,
     )
     from bayesmeta.grade import grade_table
-    from bayesmeta.inference import fit
+    from bayesmeta.inference import fit, fit_all
     from bayesmeta.joint import JointModel, fit_joint
     from bayesmeta.model import (
         Coefficient,
