@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.bench import sensitivity_bench
+from bayesmeta.bench import SECTIONS, sensitivity_bench
 from bayesmeta.netcdf import netcdf_bytes
 from bayesmeta.outcome import analysis_model
 from bayesmeta.records import output_schema
@@ -289,6 +289,62 @@ def test_the_page_never_claims_certainty(page):
     assert re.findall(r"(?<![\d.])(?:100|0)(?:\.0+)? %", text) == []
     assert re.findall(r"\bnan\b|\bNaN\b|\bNone\b|\bundefined\b", text) == []
     assert bm.HONESTY.split(".")[0] in text
+
+
+def rendered(part: Part) -> str:
+    view = view_of(part, (), ())
+    return render_page([part], [view], {part.key: live_text(part)}, title="t", hashes={}, pinned=False, seed=1)
+
+
+def test_numbers_of_a_line_share_their_digits():
+    part = part_of("fatigue_medium")
+    view = view_of(part, (), ())
+    low, middle, high = (bm.summarize(part.pooled).loc["mu", name] for name in ("lower", "median", "upper"))
+    # the upper end alone would have four decimals
+    assert 0 < high < 0.1
+    expected = [f"{middle:.3f}", f"{low:.3f}", f"{high:.3f}"]
+    lines = {row[0]: row[1:4] for row in view["estimates"]["rows"]}
+    assert lines["Bayesian"] == expected
+    assert view["effect"] == "{} ({} to {})".format(*expected)
+    assert view["classical_effect"] == "{} ({} to {})".format(*lines["REML + HKSJ"])
+    twice = part_of("fatigue_medium", declared={MAIN: part.pooled, "again": part.pooled})
+    rows = view_of(twice, (), ())["analyses"]
+    assert [(row["label"], row["mean"], row["interval"]) for row in rows] == [
+        (name, expected[0], f"{expected[1]} to {expected[2]}") for name in ("as stated", "again")
+    ]
+
+
+def test_checklists_lead_to_what_was_run():
+    part = part_of()
+    assert "priors" not in part.bench.tables
+    text = rendered(part)
+    ids = set(re.findall(r' id="([^"]+)"', text))
+    assert set(re.findall(r'href="#([^"]+)"', text)) <= ids
+    assert "named priors were not run" in text
+    assert "tipping points" not in text
+
+
+def test_one_trial_is_written_in_the_singular():
+    fit = fit_of("anxiety_long")
+    one = bm.fit(fit.effects.subset(np.arange(fit.effects.k) == 0), fit.model, outcome=fit.outcome)
+    assert view_of(part_of(pooled=one, declared={MAIN: one}), (), ())["counts"].startswith("1 estimate of 1 trial, ")
+
+
+def test_every_question_of_the_bench_says_whose_analysis_it_is():
+    kinds = view_of(part_of(), (), ())["stays"]
+    assert all("analysis" in kinds[name] for name in SECTIONS)
+
+
+def test_a_ratio_with_its_review_is_shown_as_a_ratio():
+    frame = pd.DataFrame({
+        "weight": [0.0], "analysis": ["robust prior"], "median": [np.log(0.5)], "lower": [np.log(0.25)],
+        "upper": [0.0], "p_any_benefit": [0.9], "p_important_benefit": [0.5], "p_important_harm": [0.01],
+        "ess_gained": [10.0], "vague_weight": [0.1], "note": [""],
+    })  # fmt: skip
+    (block,) = block_views({"borrowing": frame}, "RR")
+    assert block["rows"][0][2] == "0.50 (0.25 to 1.00)"
+    (block,) = block_views({"borrowing": frame}, "MD")
+    assert block["rows"][0][2] == "-0.69 (-1.39 to 0.00)"
 
 
 def test_text_from_data_cannot_become_markup():

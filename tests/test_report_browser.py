@@ -189,18 +189,54 @@ def test_another_declared_analysis_is_that_of_its_own_fit(page):
 def test_the_first_table_follows_the_analysis(page):
     part = section(page, "fatigue_short")
     row = page.find_element("css selector", 'tr[data-summary="fatigue_short"]')
-    before = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
+    cell = row.find_element("css selector", '[data-head="Effect"]')
+    before = cell.get_attribute("textContent")
+    kept = page.find_element("css selector", "[data-other]")
+    assert not kept.is_displayed()
     choose(page, part, "mu sceptical normal(0, 0.2)")
     protocol = bm.read_protocol(CANCER)
     effects, outcome = bm.read_effects(protocol, "fatigue_short"), protocol.outcomes["fatigue_short"]
     model = dataclasses.replace(analysis_model(outcome), mu=bm.Normal(0, 0.2))
     table = bm.summarize(bm.fit(effects, model, outcome=outcome)).loc["mu"]
-    effect = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
-    assert effect == f"{table['median']:.3f} ({table['lower']:.3f} to {table['upper']:.3f})"
+    interval = f"({table['lower']:.3f} to {table['upper']:.3f})"
+    assert cell.get_attribute("textContent") == f"{table['median']:.3f} {interval}"
+    # an interval is not broken at a minus sign
+    assert cell.find_element("css selector", ".whole").get_attribute("textContent") == interval
     assert "mu sceptical" in row.find_element("css selector", "th").get_attribute("textContent")
+    # the classical estimate beside it is that of the analysis as stated, and the table says so
+    assert kept.is_displayed()
     press(page, part.find_element("css selector", "button.reset"))
-    after = row.find_element("css selector", '[data-live="effect"]').get_attribute("textContent")
-    assert after.split() == before.split()
+    assert cell.get_attribute("textContent") == before
+    assert not kept.is_displayed()
+
+
+def test_the_digits_of_an_estimate_are_the_same_everywhere(page):
+    for key in OUTCOMES:
+        part = section(page, key)
+        top = page.find_element("css selector", f'tr[data-summary="{key}"]')
+        for name, head in (("Bayesian", "Effect"), ("REML + HKSJ", "REML + HKSJ")):
+            line = next(cells for cells in cells_of(part, "estimates") if cells[0] == name)
+            found = top.find_element("css selector", f'[data-head="{head}"]').get_attribute("textContent")
+            assert found == f"{line[1]} ({line[2]} to {line[3]})"
+
+
+def test_what_cannot_be_a_threshold_leaves_the_last_one(page):
+    part = section(page, "fatigue_short")
+    move(page, part, "0.250")
+    found = shown(part)
+    assert found["threshold"] == "0.25"
+    move(page, part, "-1")
+    assert shown(part) == found
+    # another analysis is shown at the threshold that the tables name
+    choose(page, part, "mu flat")
+    main = fitted("fatigue_short")
+    fit = bm.fit(main.effects, dataclasses.replace(main.model, mu=bm.Flat()), outcome=main.outcome)
+    assert answers(page, "fatigue_short") == 2 * [bm.benefit_sentence(fit, moved_to(fit, "0.25"))]
+    assert shown(part)["analysis"] == "mu flat"
+    assert part.find_element("css selector", ".refused").is_displayed()
+    press(page, part.find_element("css selector", "button.reset"))
+    assert shown(part)["threshold"] == "0.5"
+    assert not part.find_element("css selector", ".refused").is_displayed()
 
 
 def marks(part, kind: str) -> dict[str, str]:
@@ -208,7 +244,7 @@ def marks(part, kind: str) -> dict[str, str]:
     found = {}
     for node in part.find_elements("css selector", f'[data-stays="{kind}"]'):
         if node.get_attribute("hidden") is None:
-            owner = node.find_element("xpath", "ancestor::*[self::table or self::figure][1]")
+            owner = node.find_element("xpath", "ancestor::*[self::table or self::figure or self::p][1]")
             name = owner.get_attribute("data-table") or owner.get_attribute("textContent")
             found[name] = node.get_attribute("textContent")
     return found
@@ -230,7 +266,9 @@ def test_what_cannot_follow_says_so_where_it_stands(page):
     choose(page, part, "mu flat")
     found = marks(part, "analysis")
     assert {"estimates", "priors", "tipping", "leave-one-out", "inconsistency", "multiverse"} <= set(found)
-    assert not {"small-study", "influence", "heterogeneity"} & set(found)
+    # classical tables too: an analysis may be of other rows
+    assert {"small-study", "influence", "dependence", "heterogeneity", "estimators"} <= set(found)
+    assert any(name.startswith("35 estimates of 32 trials") for name in found)
     assert not marks(part, "threshold")
 
 
@@ -489,6 +527,11 @@ def test_the_page_fits_its_width_and_says_nothing_to_the_console(browser, folder
         browser.get((folder / "index.html").as_uri())
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert [entry for entry in browser.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")] == []
+        # a caption, and with it what says that a table stays, does not go out of sight with a wide table
+        beyond = """document.querySelectorAll('details').forEach(node => { node.open = true; });
+            return [...document.querySelectorAll('caption')].filter(node =>
+              node.getBoundingClientRect().right > window.innerWidth).length;"""
+        assert browser.execute_script(beyond) == 0
         # nothing was asked of any other address
         fetched = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
         assert [name for name in fetched if not name.startswith("data:")] == []

@@ -111,7 +111,7 @@ def _finished(part: Part, told: list[str], place: Path) -> Made:
     rows = {name: table_records(frame) for name, frame in extra.items()}
     record = outcome_record(part, _figures(key, drawn, not_drawn), rows)
     pictures = [picture.in_page(key) for picture in drawn if picture.inline is not None]
-    view = view_of(part, pictures, block_views(extra))
+    view = view_of(part, pictures, block_views(extra, part.pooled.effects.measure))
     for name, content in files.items():
         target = place / name
         target.parent.mkdir(exist_ok=True)

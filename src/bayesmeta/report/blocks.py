@@ -9,8 +9,9 @@ import pandas as pd
 
 from bayesmeta.borrowing import WEIGHTS, Borrowing, borrowing_table
 from bayesmeta.decision import percent
-from bayesmeta.digits import number
+from bayesmeta.digits import UNDEFINED, number, numbers
 from bayesmeta.errors import ModelError
+from bayesmeta.measures import measure as measure_of
 from bayesmeta.nexttrial import next_trial_table
 from bayesmeta.report.gather import Part
 from bayesmeta.units import natural_table, risk_table
@@ -48,10 +49,17 @@ def borrowing_weights(told: Borrowing) -> list[float]:
     return sorted({*WEIGHTS, told.weight})
 
 
-def block_views(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Put these tables into cells for the page."""
-    makers = {"natural_units": _natural, "absolute_risks": _risks, "borrowing": _borrowing, "next_trial": _next}
+def block_views(tables: dict[str, pd.DataFrame], measure: str = "generic") -> list[dict[str, Any]]:
+    """Put these tables into cells for the page, effects as people read those of the measure."""
+    makers = {"natural_units": _natural, "absolute_risks": _risks, "next_trial": _next,
+              "borrowing": lambda frame: _borrowing(_read_back(frame, measure))}  # fmt: skip
     return [{"table": key, "columns": {}} | makers[key](frame) for key, frame in tables.items() if len(frame)]
+
+
+def _read_back(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The table of a trial with its review is on the scale of the analysis, logarithms for ratios."""
+    kind = measure_of(measure)
+    return frame.assign(**{name: kind.back(frame[name].to_numpy(float)) for name in ("median", "lower", "upper")})
 
 
 def _texts(values: pd.Series[Any]) -> list[str]:
@@ -71,8 +79,10 @@ def _notes(frame: pd.DataFrame) -> str:
 
 
 def _intervals(frame: pd.DataFrame, name: str, low: str, high: str) -> list[str]:
-    columns = _numbers(frame, name, low, high)
-    return [f"{m} ({a} to {b})" if m else "" for m, a, b in zip(*columns, strict=True)]
+    # an estimate and its interval have the same digits
+    lines = (numbers(line) for line in frame[[name, low, high]].to_numpy(float).tolist())
+    # what is stated as one number has no interval
+    return ["" if m == UNDEFINED else m if a == m == b else f"{m} ({a} to {b})" for m, a, b in lines]
 
 
 def _natural(frame: pd.DataFrame) -> dict[str, Any]:

@@ -25,6 +25,11 @@ def _sources(parts: Sequence[Part]) -> str:
     return "; ".join(texts) or "not stated in the protocol"
 
 
+def _shown(parts: Sequence[Part], section: str) -> str:
+    """Where the page shows a section of the bench: at the first outcome that has it, or nowhere."""
+    return next((f"#{part.key}-{section}" for part in parts if section in part.bench.tables), "")
+
+
 def checklists(
     parts: Sequence[Part], reasons: Sequence[str], *, hashes: dict[str, str], seed: int
 ) -> list[dict[str, Any]]:
@@ -66,7 +71,10 @@ def checklists(
             for item in (part.pooled.outcome.thresholds if part.pooled.outcome else ())
         )
     )
-    bench = f"{at}-priors"
+    priors = _shown(parts, "priors")
+    others = [f"{varied} declared priors", *(text for name, text in (("priors", "every named one"),
+              ("tipping", "tipping points")) if _shown(parts, name))]  # fmt: skip
+    elsewhere = priors or _shown(parts, "tipping") or at
     panel = "for the authors: software cannot fill this"
     moderated = sum(part.moderated is not None for part in parts)
     barg = [
@@ -79,22 +87,21 @@ def checklists(
         _item("1 prior", "priors and their justification", f"{_priors(parts)}. {_sources(parts)}", at),
         _item("1 prior predictive", "what the priors imply before any trial", "prior probability of an important "
         "benefit "
-              "under every named prior", bench),
+              "under every named prior" if priors else "named priors were not run", priors or at),
         _item("2 computation", "software, convergence, effective sample size", f"{engine}; checks: {outcome}",
               "#methods"),
         _item("3 posterior", "central tendency and uncertainty", "medians with central 95 % intervals of the mean, a "
         "new "
               "setting and tau", at),
         _item("4 decision", "thresholds or loss stated before", thresholds or "no threshold is stated", "#answer"),
-        _item("5 sensitivity", "other priors and models", f"{varied} declared priors; the prior bench; tipping points",
-              bench),
+        _item("5 sensitivity", "other priors and models", "; ".join(others), elsewhere),
         _item("6 reproducibility", "code, data, seed", f"protocol {hashes.get('protocol', '')[:12]}, data "
               f"{hashes.get('data', '')[:12]}, seed {seed}; results.json, fits and tables lie beside this page"),
     ]  # fmt: skip
     robust = [
         _item("prior: specification", "the prior of every parameter", _priors(parts), at),
         _item("prior: justification", "why this prior", _sources(parts), at),
-        _item("prior: sensitivity", "other priors", f"{varied} declared, and every named one", bench),
+        _item("prior: sensitivity", "other priors", "; ".join(others), elsewhere),
         _item("analysis: model", "the statistical model", "random effects, normal" + (
             f"; {moderated} outcomes also regressed on moderators" if moderated else ""), "#methods"),
         _item("analysis: technique", "how it was computed", engine, "#methods"),
@@ -113,14 +120,15 @@ def checklists(
         _item("13e", "causes of heterogeneity", f"{moderated} moderated analyses" if moderated
               else "no moderated analysis was estimable", at),
         _item("13f", "sensitivity analyses", "declared analyses, trials left out, methods, multiverse",
-              f"{at}-multiverse"),
+              _shown(parts, "multiverse") or at),
         _item("15", "certainty assessment", "numbers for GRADE's domains; the rating is the panel's", f"{at}-grade"),
         _item("20a", "characteristics and risk of bias of the studies", panel),
         _item("20b", "each synthesis: estimate, precision, heterogeneity", "median, 95 % credible interval, tau, and "
         "the "
               "classical estimate beside it", "#answer"),
-        _item("20c", "investigations of heterogeneity", "moderated analyses and inconsistency", f"{at}-inconsistency"),
-        _item("20d", "sensitivity analyses: results", "tables for every outcome", f"{at}-priors"),
+        _item("20c", "investigations of heterogeneity", "moderated analyses and inconsistency",
+              _shown(parts, "inconsistency") or at),
+        _item("20d", "sensitivity analyses: results", "tables for every outcome", elsewhere),
         _item("22", "certainty in the evidence for each outcome", "an empty field for the panel", "#answer"),
     ]  # fmt: skip
     return [

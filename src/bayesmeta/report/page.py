@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesmeta.bench import SECTIONS
 from bayesmeta.decision import HONESTY, benefit_sentence, percent
-from bayesmeta.digits import number, ratios, together
+from bayesmeta.digits import UNDEFINED, number, ratios, together
 from bayesmeta.measures import measure
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
@@ -33,11 +34,12 @@ Picture = Mapping[str, Any]
 SCRIPTS = ("numbers.js", "tables.js", "page.js")
 #: What a section of the bench or a picture depends on that is moved or chosen above it.
 _STAYS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("concordance", "priors", "tipping", "scaling", "inconsistency", "multiverse"),
-                    ("threshold", "analysis")),
-    **dict.fromkeys(("picture.forest", "picture.heterogeneity"), ("threshold", "analysis")),
-    **dict.fromkeys(("leave-one-out", "cumulative", "picture.funnel"), ("analysis",)),
+    **dict.fromkeys((*SECTIONS, "picture.funnel"), ("analysis",)),
+    **dict.fromkeys(("concordance", "priors", "tipping", "scaling", "inconsistency", "multiverse", "picture.forest",
+                     "picture.heterogeneity"), ("threshold", "analysis")),
 }  # fmt: skip
+#: Prediction intervals of the table of estimates, in words.
+_FORMULAS = {"predictive": "posterior predictive", "t_km1": "t(k - 1)"}
 _GROUPS = {
     "main": "As stated",
     "prior": "Declared: other priors",
@@ -102,32 +104,39 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
 def _estimates(part: Part) -> dict[str, Any]:
     table = part.methods
     defined = table[table["estimate"].notna()]
-    columns = [_cells(part, defined[column]) for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper")]
+    # digits are shared along a line, as in the first table, and not down a column
+    means, spans = _lines(part, defined, "estimate", "lower", "upper"), _lines(part, defined, "pi_lower", "pi_upper")
     tau = ["" if pd.isna(value) else number(value, 3) for value in defined["tau"]]
     p = ["" if pd.isna(v) else ("<0.001" if v < 0.001 else f"{v:.3f}") if kind != "posterior" else ""
          for v, kind in zip(defined["p_value"], defined["kind"], strict=True)]  # fmt: skip
-    formula = ["" if pd.isna(text) or text is None else str(text) for text in defined["pi_formula"]]
+    formula = [
+        "" if pd.isna(text) or text is None else _FORMULAS.get(text, str(text)) for text in defined["pi_formula"]
+    ]
     heads = ("method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "formula", "p")
-    rows = zip(defined["method"], *columns[:3], tau, *columns[3:], formula, p, strict=True)
-    return {"heads": heads, "rows": [list(row) for row in rows]}
+    rows = zip(defined["method"], means, tau, spans, formula, p, strict=True)
+    return {"heads": heads, "rows": [[name, *mean, t, *span, *rest] for name, mean, t, span, *rest in rows]}
 
 
-def _cells(part: Part, column: pd.Series[Any]) -> list[str]:
-    return ["" if text == "not defined" else text for text in _written(part, column.to_numpy(float).tolist())]
+def _lines(part: Part, table: pd.DataFrame, *columns: str) -> list[list[str]]:
+    """Line by line the cells of numbers that stand together."""
+    values = table[list(columns)].to_numpy(float).tolist()
+    return [["" if text == UNDEFINED else text for text in _written(part, line)] for line in values]
 
 
 def _declared(part: Part) -> list[dict[str, Any]]:
     table = part.variations
     ids = {item.label: item.id for item in (*posteriors(part), *others(part))}
-    means = [_cells(part, table[column]) for column in ("mu", "lower", "upper")]
     rows = []
-    for i, row in enumerate(table.to_dict("records")):
+    lines = _lines(part, table, "mu", "lower", "upper")
+    for row, (mean, lower, upper) in zip(table.to_dict("records"), lines, strict=True):
         name = str(row["analysis"])
+        # the row of the main analysis is called as in the list beside the slider
+        identity, label = ("main", "as stated") if name == MAIN else (ids.get(name, ""), name)
         found = {column: percent(row[column]) if column in row and not pd.isna(row[column]) else ""
                  for column in ("p_important_benefit", "p_important_benefit_new", "p_important_harm")}  # fmt: skip
         rows.append(
-            {"id": "main" if name == MAIN else ids.get(name, ""), "label": name, "k": row["k"], "mean": means[0][i],
-             "interval": f"{means[1][i]} to {means[2][i]}", "tau": number(row["tau"], 3),
+            {"id": identity, "label": label, "k": row["k"], "mean": mean,
+             "interval": f"{lower} to {upper}", "tau": number(row["tau"], 3),
              "important": found["p_important_benefit"], "important_new": found["p_important_benefit_new"],
              "harm": found["p_important_harm"]}
         )  # fmt: skip
@@ -156,7 +165,9 @@ def _counts(part: Part) -> str:
     unit = f" in {effects.unit}" if effects.unit else ""
     better = f"; {effects.better} is better" if effects.better else ""
     words = measure(effects.measure).label.capitalize()
-    return f"{effects.k} estimates of {effects.n_trials} trials{people}. {words}{unit}{better}."
+    told = ((effects.k, "estimate"), (effects.n_trials, "trial"))
+    rows, trials = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in told)
+    return f"{rows} of {trials}{people}. {words}{unit}{better}."
 
 
 def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -28,11 +28,14 @@
   function update(section) {
     var key = section.dataset.outcome, outcome = data.outcomes[key], chosen = section.querySelector("select.analysis").value;
     var analysis = outcome.analyses.filter(function (item) { return item.id === chosen; })[0], form = analysis.posterior;
-    var box = section.querySelector("input.threshold"), moved = parseFloat(box.value) !== parseFloat(box.defaultValue);
-    var d = b.distances(outcome, box.value, moved);
-    box.setAttribute("aria-invalid", d ? "false" : "true");
-    section.querySelector(".refused").hidden = !!d;
-    if (!d) { return; }
+    var box = section.querySelector("input.threshold"), stated = parseFloat(box.defaultValue);
+    function at(typed) { return b.distances(outcome, typed, parseFloat(typed) !== stated); }
+    var valid = at(box.value) !== null;
+    box.setAttribute("aria-invalid", String(!valid));
+    section.querySelector(".refused").hidden = valid;
+    // what cannot be a threshold leaves the last one that could, also for an analysis that is chosen meanwhile
+    if (valid) { section.dataset.typed = box.value; }
+    var typed = section.dataset.typed || box.defaultValue, d = at(typed), moved = parseFloat(typed) !== stated, words = b.general(parseFloat(typed));
     var found = b.chances(outcome, form, d), ends = endsOf(analysis), natural = {}, texts = {};
     ["mu", "theta_new"].forEach(function (name) {
       natural[name] = ends[name].map(function (x) { return b.back(outcome, x); });
@@ -43,11 +46,11 @@
     var shares = [0.025, 0.5, 0.975].map(function (p) { return b.share(form, outcome.better === "higher" ? 1 : -1, d.benefit, p); });
     shares = shares.map(b.percent);
     put(section, "share", shares[1] === "not defined" ? shares[1] : shares[1] + " (" + shares[0] + " to " + shares[2] + ")");
-    put(section, "threshold", box.value);
+    put(section, "threshold", words);
     put(section, "analysis", analysis.label);
-    draw(section, outcome, analysis, d, found);
+    draw(section, outcome, analysis, d, found, words);
     declared(section, outcome, chosen, d);
-    tables(section, outcome, d, moved, box.value);
+    tables(section, outcome, d, moved, words);
     var answer = b.sentence(outcome, natural.mu, found, d), other = chosen === "main" ? "" : " [" + analysis.label + "]";
     var roots = document.querySelectorAll('[data-summary="' + key + '"], [data-sentence="' + key + '"], [data-outcome="' + key + '"]');
     roots.forEach(function (root) {
@@ -56,13 +59,15 @@
       ["mu.important", "theta_new.important", "mu.harm"].forEach(function (name) {
         put(root, name, b.percent(found[name.split(".")[0]][name.split(".")[1]]));
       });
-      put(root, "threshold", box.value);
-      put(root, "effect", texts.mu[0] + " (" + texts.mu[1] + " to " + texts.mu[2] + ")");
+      put(root, "threshold", words);
+      texts.mu.forEach(function (text, i) { put(root, "mu." + ["median", "lower", "upper"][i], text); });
     });
     // what cannot follow says so where it stands
     section.querySelectorAll("[data-stays]").forEach(function (node) {
       node.hidden = node.dataset.stays === "threshold" ? !moved : chosen === "main";
     });
+    var selects = Array.from(document.querySelectorAll("select.analysis"));
+    document.querySelector("[data-other]").hidden = selects.every(function (node) { return node.value === "main"; });
   }
 
   // Lines of declared analyses, those too that cannot be chosen because they are of another model.
@@ -121,7 +126,7 @@
   }
 
   // The curve of P(benefit beyond t), drawn as it is computed.
-  function draw(section, outcome, analysis, d, found) {
+  function draw(section, outcome, analysis, d, found, words) {
     var svg = section.querySelector("svg.curve");
     if (!svg) { return; }
     var sign = outcome.better === "higher" ? 1 : -1, far = Math.max(2 * d.benefit, outcome.reach), n = 120, left = 42, top = 8, w = 500, h = 170;
@@ -152,7 +157,7 @@
     var mark = svg.querySelector(".mark");
     mark.setAttribute("x1", x(d.benefit)); mark.setAttribute("x2", x(d.benefit));
     svg.querySelector("desc").textContent = "Probability that the benefit exceeds each distance. At " +
-      section.querySelector("input.threshold").value + ": " + b.percent(found.mu.important) + " for the mean effect and " +
+      words + ": " + b.percent(found.mu.important) + " for the mean effect and " +
       b.percent(found.theta_new.important) + " in a new setting.";
   }
 
