@@ -137,7 +137,7 @@ def sampled(name: str, draws: int = 4000) -> bm.Fit:
     """A sampled fit of an oracle case, whose checks passed.
 
     Which draws a seed gives depends on the processor (compiled sums round differently), and so does whether one of
-    thousands diverges; the library then samples once more and warns. That is no failure of the model; a failed check is.
+    thousands diverges; the library then samples once more and warns. That is no failure; a failed check is one.
     """
     effects, model = problem(name)
     settings = bm.Settings(draws=draws, target_accept=0.99 if name in CAREFUL else 0.9)
