@@ -371,7 +371,9 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         level``. ``estimate`` is the trial's own, with its normal interval (rows of one trial are pooled by their
         covariance); ``prior_share`` is the mean of the share's prior, ``others_share`` the share that the other trials
         suggest, ``E(share | y without the trial)``, by Pareto-smoothed importance sampling. ``bayes_factor`` is the
-        trial's own evidence for being an outlier: its posterior odds over the odds of ``others_share``.
+        trial's own evidence for being an outlier: its posterior odds over the odds of ``others_share``. Of a clear
+        outlier it is rough and rather too large (by a quarter where sums over the prior give 95), because few draws
+        show the other trials without it; of trials with a factor below one it is good to a few percent.
 
     Raises
     ------
