@@ -324,6 +324,11 @@ def test_checklists_lead_to_what_was_run():
     assert "tipping points" not in text
 
 
+def test_commands_in_notes_are_set_as_code():
+    text = rendered(part_of("fatigue_medium"))
+    assert "read this beside <code>bayesmeta sensitivity</code>." in text
+
+
 def test_one_trial_is_written_in_the_singular():
     fit = fit_of("anxiety_long")
     one = bm.fit(fit.effects.subset(np.arange(fit.effects.k) == 0), fit.model, outcome=fit.outcome)
