@@ -276,8 +276,8 @@ def test_outlier_probabilities_and_bayes_factors_by_sums_over_the_prior() -> Non
         assert row["probability"] == pytest.approx(probability, abs=0.02)
         assert row["others_share"] == pytest.approx(expected, abs=0.02)
         # of the outlier itself two things are rough: the Monte Carlo error of its probability is a tenth of the odds,
-        # and few draws show the others without it, so that importance sampling misses part of a tail (a share of 0.16 to
-        # 0.19 with three seeds for 0.198, which makes the factor 5 to 30 % too large)
+        # and few draws show the others without it, so that importance sampling misses part of a tail (a share of 0.16
+        # to 0.19 with three seeds for 0.198, which makes the factor 5 to 30 % too large)
         assert row["bayes_factor"] == pytest.approx(factor, rel=0.4 if name == "E" else 0.05)
     assert table.index[0] == "E"
     assert table["prior_share"].to_numpy() == pytest.approx(0.25, abs=1e-6)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bayesmeta.classical import pool
 from bayesmeta.decision import benefit_probabilities, direction, percent
-from bayesmeta.digits import number
+from bayesmeta.digits import number, ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
@@ -123,8 +123,8 @@ def _imprecision(fit: Fit, item: Threshold, benefit: float, worse: float, level:
     marks = (benefit, -worse)
 
     def span(low: float, high: float) -> str:
-        back = np.asarray(kind.back(np.array([low, high])))
-        return f"{number(back[0])} to {number(back[1])}"
+        ends = np.asarray(kind.back(np.array([low, high])), float).tolist()
+        return " to ".join((ratios if kind.log else together)([ends])[0])
 
     ends = sorted((sign * float(mu["lower"]), sign * float(mu["upper"])))
     inside = _crossed(ends, marks)

@@ -83,7 +83,9 @@ window.bayesmeta.tables = (function (b) {
   // GRADE support: the lines that the threshold concerns, as `grade_table` writes them.
   function grade(outcome, d, main, found) {
     var told = outcome.tables.grade, theta = outcome.tables.theta, rows = {}, count;
-    function span(low, high) { return b.number(b.back(outcome, low)) + " to " + b.number(b.back(outcome, high)); }
+    function span(low, high) {
+      return b.together(outcome, [low, high].map(function (x) { return b.back(outcome, x); })).join(" to ");
+    }
     function interval(low, high, rationale) {
       var ends = directed(outcome, low, high);
       count = crossed(ends[0], ends[1], d);
