@@ -58,7 +58,7 @@ def test_a_ratio_is_shown_as_a_ratio():
         grade_table(fit, half(measure="OR", benefit=0.8, worse=1.25)), "imprecision", "thresholds crossed by the 95"
     )
     low, high = (math.exp(math.log(0.6) + sign * Z * 0.1) for sign in (-1, 1))
-    assert row["value"] == f"0 of 2 ({low:.3f} to {high:.3f})"
+    assert row["value"] == f"0 of 2 ({low:.2f} to {high:.2f})"
 
 
 @pytest.mark.parametrize(("people", "word"), [(126, NONE), (125, ONE), (63, ONE), (62, TWO)])
