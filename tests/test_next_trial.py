@@ -162,6 +162,24 @@ def test_few_equal_and_sharp_trials(y: list[float], se: list[float]) -> None:
     assert table.loc[answered, "confirmed"].to_numpy() == pytest.approx(0.8, abs=1e-5)
 
 
+def test_a_crossing_that_no_refit_confirms_is_not_looked_for_without_end() -> None:
+    """Where the nodes are too few they may point to results a billion standard errors away, at which no refit settles.
+
+    By a grid of refits there is no crossing within ten times the range of the results that are not too improbable.
+    """
+    y = [0.05, 0.06, -0.06, 0.19, 0.06, 0.34, 0.49, -0.13, -0.18, 0.04]
+    se = [0.23, 0.13, 0.28, 0.33, 0.36, 0.2, 0.13, 0.22, 0.28, 0.18]
+    fit = bm.fit(Effects([f"t{i}" for i in range(10)], y, se, measure="SMD", better="lower"), BAYES)
+    asked = bm.threshold(0.5, measure_name="SMD", better="lower")
+    table = next_trial_table(fit, asked, se=0.3, cut=0.95).set_index(["question", "target"])
+    row = table.loc[("important benefit", "mean effect")]
+    assert math.isnan(row["estimate"])
+    assert math.isnan(row["confirmed"])
+    assert row["note"].startswith("no result with a probability above one in a million changes it")
+    refits = [bm.fit(with_trial(fit.effects, float(x), 0.3), BAYES) for x in np.linspace(-30, 30, 61)]
+    assert max(probability(item, "mu", below=-0.5) for item in refits) < 0.95
+
+
 def test_size_and_standard_error() -> None:
     """SMD: sqrt(2/n + g^2/(4n)); other measures by what the trials show, or by a stated SD."""
     fit = smd()

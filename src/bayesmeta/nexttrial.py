@@ -303,12 +303,12 @@ def next_trial_table(
         ends = [(1 - level) / 2, 0.5, (1 + level) / 2]
         lower, middle, upper, *rare = predictive.quantile([*ends, _RARE, 1 - _RARE]).tolist()
         # of all questions, in pieces whose arrays of nodes stay small
-        results = np.linspace(rare[0], rare[1], _POINTS)
+        results, reach = np.linspace(rare[0], rare[1], _POINTS), _FAR * (rare[1] - rare[0])
         after = [_after(nodes, part, planned) for part in np.array_split(results, 8)]
         for words, distance in distances:
             for target, name in _TARGETS:
                 now = float(distribution(fit, name, [sign * distance], upper=sign > 0)[0])
-                question = _Question(fit, nodes, predictive, planned, name, distance, sign, cut)
+                question = _Question(fit, nodes, predictive, planned, name, distance, sign, cut, reach)
                 gaps = np.concatenate([part.beyond(name, distance, sign) for part in after]) - cut
                 crossings.append(_crossing(question, now, results, gaps, middle))
                 rows.append(
@@ -347,6 +347,7 @@ class _Question(NamedTuple):
     distance: float
     sign: int
     cut: float
+    reach: float
 
     def gap(self, y: FloatArray) -> FloatArray:
         """How far the probability after a result is above the cut-off."""
@@ -399,8 +400,7 @@ def _crossing(q: _Question, now: float, results: FloatArray, gaps: FloatArray, m
         side = "highest" if now < q.cut else "lowest"
         note = f"{_NONE}: the {side} it leads to is {best:.3g}"
         # asked without regard to how probable such a result is; there the nodes of this fit may be too few
-        reach = _FAR * (results[-1] - results[0])
-        far = np.linspace(middle - reach, middle + reach, _POINTS)
+        far = np.linspace(middle - q.reach, middle + q.reach, _POINTS)
         roots = _roots(q, far, np.concatenate([q.gap(part) for part in np.array_split(far, 8)]))
         notes.append("only a result that is less probable than one in a million")
     if roots.size > 1:
@@ -452,6 +452,10 @@ def _refitted(questions: Sequence[_Question], results: Sequence[float]) -> list[
             slope = (high - low) / (2 * step)
             if abs(confirmed[i] - q.cut) < _CLOSE or slope == 0 or not math.isfinite(slope):
                 moving.discard(i)
-            else:
-                y[i] -= (confirmed[i] - q.cut) / slope
+                continue
+            y[i] -= (confirmed[i] - q.cut) / slope
+            if abs(y[i] - results[i]) > q.reach:
+                # the nodes of the present fit say nothing of results that far away
+                confirmed[i] = math.nan
+                moving.discard(i)
     return list(zip(y, confirmed, strict=True))
