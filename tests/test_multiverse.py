@@ -412,6 +412,15 @@ def test_scales_without_general_priors_keep_the_stated_one_and_say_so() -> None:
     assert "ref_sd" in table.attrs["left_out"]["named priors of tau"]
 
 
+def test_what_is_left_out_is_named_in_the_order_of_the_universes() -> None:
+    """Variant by variant, classical before Bayesian: so it stands below the picture."""
+    one = make(Y[:1], SE[:1], measure="MD")
+    variants = [Variant({"form": "as stated"}, one), Variant({"form": "change"}, "no such column")]
+    table = multiverse_table(bm.fit(one, MODEL), variants)
+    assert list(table.attrs["left_out"]) == ["EE, t", "EE, hksj", "EE, hksj_adhoc", "named priors of tau",
+                                             "form = change"]  # fmt: skip
+
+
 def test_rows_of_one_trial_leave_out_estimators_that_are_not_defined() -> None:
     S = np.array([[0.04, 0.015], [0.015, 0.16]])
     effects = Effects(["a", "star", "b", "star", "c"], Y, [0.3, 0.2, 0.25, 0.4, 0.15], measure="SMD", better="lower",

@@ -186,20 +186,26 @@ def multiverse_table(
         raise ModelError("the multiverse refits the pooled model exactly: no moderators, no clusters, no draws.")
     chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
     data = list(variants) or [Variant({}, fit.effects)]
-    left_out: dict[str, str] = {}
+    worlds: list[list[_World]] = []
+    undefined: list[dict[str, str]] = [{} for _ in data]
+    for number, (variant, reasons) in enumerate(zip(data, undefined, strict=True)):
+        worlds.append([] if isinstance(variant.effects, str) else _worlds(variant, fit, tau, number == 0, reasons))
+    answers = iter(_answers([world for some in worlds for world in some], fit, chosen, level))
     rows: list[dict[str, object]] = []
-    worlds: list[_World] = []
-    for number, variant in enumerate(data):
+    left_out: dict[str, str] = {}
+    # classical universes before Bayesian ones, variant by variant
+    for variant, some, reasons in zip(data, worlds, undefined, strict=True):
         if isinstance(variant.effects, str):
             left_out[", ".join(f"{key} = {value}" for key, value in variant.choices.items())] = variant.effects
             continue
-        worlds += _worlds(variant, fit, tau, number == 0, left_out)
-    answers = iter(_answers(worlds, fit, chosen, level, left_out))
-    # classical universes before Bayesian ones, variant by variant
-    for variant in data:
-        if not isinstance(variant.effects, str):
-            rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
-            rows += [row for world in worlds if world.variant is variant for row in next(answers)]
+        rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
+        left_out |= reasons
+        for world in some:
+            lines = next(answers)
+            if isinstance(lines, ModelError):
+                left_out[f"{world.model.mu!r}, {world.prior_name}"] = str(lines)
+            else:
+                rows += lines
     sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
     amount = None if chosen is None else chosen.benefit_distance
     distance = float(amount) if isinstance(amount, (int, float)) else None
@@ -286,19 +292,18 @@ def _worlds(
 
 
 def _answers(
-    worlds: Sequence[_World], fit: Fit, threshold: Threshold | None, level: float, left_out: dict[str, str]
-) -> list[list[dict[str, object]]]:
-    """Fit all universes together and ask them together; the lines of each, none where its posterior is improper."""
+    worlds: Sequence[_World], fit: Fit, threshold: Threshold | None, level: float
+) -> list[list[dict[str, object]] | ModelError]:
+    """Fit all universes together and ask them together; the lines of each, or why its posterior is improper."""
     others = [world for world in worlds if not world.stated]
     solved = iter(fit_all([(_effects(world), world.model) for world in others], outcome=fit.outcome))
     found = [fit if world.stated else next(solved) for world in worlds]
     fits = [item for item in found if isinstance(item, Fit)]
     tables = iter(zip(main_quantiles(fits, level=level), _chances(fits, threshold), strict=True))
-    lines: list[list[dict[str, object]]] = []
+    lines: list[list[dict[str, object]] | ModelError] = []
     for world, item in zip(worlds, found, strict=True):
         if isinstance(item, ModelError):
-            left_out[f"{world.model.mu!r}, {world.prior_name}"] = str(item)
-            lines.append([])
+            lines.append(item)
             continue
         table, chances = next(tables)
         lines.append([
