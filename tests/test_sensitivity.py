@@ -316,6 +316,17 @@ def test_variation_table() -> None:
     assert table.loc["main", "log_evidence"] == fits["main"].log_evidence
 
 
+def test_variations_keep_their_own_direction() -> None:
+    limit = bm.threshold(0.3, measure_name="SMD", better="lower")
+    fits = {"main": bm.fit(make(), MODEL), "turned": bm.fit(make(better="higher"), MODEL), **variations()}
+    table = variation_table(fits, [limit]).set_index("analysis")
+    for name, fit in fits.items():
+        mean = bm.benefit_table(fit, [limit]).set_index("target").loc["mean effect"]
+        columns = ["p_any_benefit", "p_important_benefit", "p_important_harm"]
+        assert table.loc[name, columns].tolist() == pytest.approx(mean[columns].tolist(), abs=SAME)
+    assert table.loc["turned", "p_any_benefit"] == pytest.approx(1 - table.loc["main", "p_any_benefit"], abs=SAME)
+
+
 def test_variation_table_without_a_direction_has_no_probabilities() -> None:
     fit = bm.fit(make(better=None), MODEL)
     limit = bm.threshold(0.3, measure_name="SMD", better="lower")

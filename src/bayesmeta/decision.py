@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -284,7 +284,7 @@ def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | 
 def benefit_probabilities_of(
     fits: Sequence[Fit], item: Threshold, *, at: Mapping[str, Any] | None = None
 ) -> list[dict[str, float]]:
-    """`benefit_probabilities` of many fits with one direction of benefit, asked together.
+    """`benefit_probabilities` of many fits, each in its own direction of benefit, asked together.
 
     Examples
     --------
@@ -299,20 +299,17 @@ def benefit_probabilities_of(
     [0.952, 0.923]
     """
     level = _levels([item])[0]
-    if not fits:
-        return []
-    signs = {direction(fit) for fit in fits}
-    if len(signs) > 1:
-        raise ModelError("fits that are asked together have one direction of benefit.")
-    sign = signs.pop()
     found: list[dict[str, float]] = [{} for _ in fits]
-    for (_, name), end in zip(_TARGETS, ("", "_new"), strict=True):
-        better = distributions(fits, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
-        harm = distributions(fits, name, -sign * level.worse, at=at, upper=sign < 0)
-        for row, good, bad in zip(found, better, harm, strict=True):
-            row[f"p_any_benefit{end}"] = float(good[0])
-            row[f"p_important_benefit{end}"] = float(level.weights @ good[1:])
-            row[f"p_important_harm{end}"] = float(level.weights @ bad)
+    signs = [direction(fit) for fit in fits]
+    for sign, (name, end) in product(sorted(set(signs)), (("mu", ""), ("theta_new", "_new"))):
+        places = [i for i, own in enumerate(signs) if own == sign]
+        some = [fits[i] for i in places]
+        better = distributions(some, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
+        harm = distributions(some, name, -sign * level.worse, at=at, upper=sign < 0)
+        for i, good, bad in zip(places, better, harm, strict=True):
+            found[i][f"p_any_benefit{end}"] = float(good[0])
+            found[i][f"p_important_benefit{end}"] = float(level.weights @ good[1:])
+            found[i][f"p_important_harm{end}"] = float(level.weights @ bad)
     return found
 
 
