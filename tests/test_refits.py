@@ -124,6 +124,14 @@ def test_what_cannot_be_fitted_says_so_in_its_place() -> None:
     assert "improper" in str(found[1])
 
 
+def test_a_prior_that_no_engine_knows_says_so_in_its_place() -> None:
+    effects = sets()[1]
+    unknown, known = Model(bm.Truncated(bm.Uniform(0, 1), 0, 0.5), bm.HalfNormal(1)), Model(bm.Flat(), bm.HalfNormal(1))
+    found = fit_all([(effects, known), (effects, unknown), (effects, known)])
+    assert [type(item) for item in found] == [bm.Fit, ModelError, bm.Fit]
+    assert "write uniform" in str(found[1])
+
+
 def test_nothing_is_asked_of_nothing() -> None:
     assert fit_all([]) == []
     assert quantiles([], "mu", P).shape == (0, 3)

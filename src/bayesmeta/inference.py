@@ -113,7 +113,8 @@ def fit_all(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None =
     Returns
     -------
     list of Fit or ModelError
-        In the order of the tasks; where a posterior is improper the error that says so stands in its place.
+        In the order of the tasks; where a posterior is improper, or a model is not one that can be fitted, the error
+        that says so stands in its place.
 
     Raises
     ------
@@ -128,18 +129,25 @@ def fit_all(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None =
     >>> [round(item.quadrature.error, 6) for item in found]
     [0.0, 0.0, 0.0]
     """
-    covered = [exact_covers(effects, model) is None for effects, model in tasks]
-    solved = iter(solve_all([task for task, exact in zip(tasks, covered, strict=True) if exact]))
-    found: list[Fit | ModelError] = []
-    for (effects, model), exact in zip(tasks, covered, strict=True):
+    found: list[Fit | ModelError | None] = []
+    covered: list[tuple[Effects, Model]] = []
+    for effects, model in tasks:
         try:
-            item = next(solved) if exact else fit(effects, model, outcome=outcome)
+            if exact_covers(effects, model) is None:
+                covered.append((effects, model))
+                found.append(None)
+            else:
+                found.append(fit(effects, model, outcome=outcome))
         except ModelError as error:
-            item = error
+            found.append(error)
+    solved = iter(solve_all(covered))
+    given: list[Fit | ModelError] = []
+    for (effects, model), other in zip(tasks, found, strict=True):
+        item = next(solved) if other is None else other
         if isinstance(item, Quadrature):
             item = Fit(effects, model, "exact", _checks(item), 1, item, outcome)
-        found.append(item)
-    return found
+        given.append(item)
+    return given
 
 
 def _checks(quadrature: Quadrature) -> tuple[Check, ...]:

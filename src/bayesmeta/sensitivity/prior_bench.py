@@ -260,9 +260,9 @@ def prior_bench_table(
     solved = iter(fit_all([(fit.effects, model) for model in models], outcome=fit.outcome))
     of_tau = [item for item in [next(solved) for _ in alone] if isinstance(item, Fit)]
     said_of_tau = _Said(marginal(of_tau[0], "tau")) if of_tau else None
-    said_of_mu = {spread.name: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
+    said_of_mu = {spread: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
                   for spread, item in zip(taus, [next(solved) for _ in taus], strict=True)}  # fmt: skip
-    clash_tau = {spread.name: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
+    clash_tau = {spread: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
                  for spread in taus}  # fmt: skip
     items = [fit if own else next(solved) for own in stated]
     answers = iter(_answers([item for item in items if isinstance(item, Fit)], fit, chosen, level, main))
@@ -277,11 +277,11 @@ def prior_bench_table(
             continue
         if keep is not None:
             keep((centre.name, spread.name), item)
-        data = said_of_mu[spread.name]
+        data = said_of_mu[spread]
         row |= next(answers)
         row |= {
             "conflict_mu": math.nan if data is None else _clash(resolve(centre.prior), data),
-            "conflict_tau": clash_tau[spread.name],
+            "conflict_tau": clash_tau[spread],
             "note": "",
         }
         rows.append(row)
