@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,7 +181,7 @@ def _compute(chosen: Chosen, ask: Ask) -> Reading:
     reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
     # other readings may use the same rows
     own = part.copy()
-    own.attrs = {**faults.attrs}
+    own.attrs = copy.deepcopy(faults.attrs)
     return Reading(
         effects, faults.source, own.attrs.get("sha256"), tuple(row_numbers(part)), own,
         chosen.excluded, chosen.assumed, tuple(records_of(part, turned, reason)), tuple(findings),
