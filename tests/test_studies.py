@@ -6,7 +6,6 @@ table, as printed; Higgins and Thompson 2004 for the ten trials of depression.
 """
 
 import csv
-import copy
 import dataclasses
 import math
 import os
@@ -419,16 +418,24 @@ def test_what_is_done_to_a_table_that_was_read_does_not_reach_the_next_reading(t
     (tmp_path / "t.csv").write_bytes(b"study,estimate,se\nA,0.1,0.1\nB,0.2,0.1\n")
     for read in (lambda: read_table(tmp_path / "t.csv"), lambda: read_outcome(path, "x").table):
         table = read()
-        before, attrs = table.copy(), copy.deepcopy(table.attrs)
+        before, attrs = table.copy(), dict(table.attrs)
         table.loc[2, "estimate"] = 9.0
         # past pandas' own copying
         table["se"].array[0] = 9.0
         table["study"].array[0] = "Z"
         table.attrs["sha256"] = "none"
-        table.attrs.setdefault("columns", {})["se"] = "none"
         again = read()
         pd.testing.assert_frame_equal(again, before, check_exact=True)
         assert again.attrs == attrs
+
+
+def test_names_of_columns_belong_to_the_table_that_was_read(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text(REMEMBERED.format(assume='columns = { se = "error" }'), encoding="utf-8")
+    (tmp_path / "t.csv").write_bytes(b"study,estimate,error\nA,0.1,0.1\nB,0.2,0.1\n")
+    names = read_outcome(path, "x").table.attrs["columns"]
+    names["se"] = "none"
+    assert read_outcome(path, "x").table.attrs["columns"] == {"se": "error"}
 
 
 def test_a_warning_about_a_file_is_given_every_time_it_is_read(tmp_path):
