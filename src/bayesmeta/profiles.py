@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ FloatArray = NDArray[np.float64]
 
 #: What the row of a level that no trial has studied is called.
 NEW_TYPE = "a new type"
+#: Pareto k above which importance weights say too little, and the fit is made again.
+_HEAVY = 0.7
 
 
 class _Form(NamedTuple):
@@ -370,10 +373,10 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         Descending. Columns ``trial rows estimate lower upper probability mcse prior_share others_share bayes_factor
         level``. ``estimate`` is the trial's own, with its normal interval (rows of one trial are pooled by their
         covariance); ``prior_share`` is the mean of the share's prior, ``others_share`` the share that the other trials
-        suggest, ``E(share | y without the trial)``, by Pareto-smoothed importance sampling. ``bayes_factor`` is the
-        trial's own evidence for being an outlier: its posterior odds over the odds of ``others_share``. Of a clear
-        outlier it is rough and rather too large (by a quarter where sums over the prior give 95), because few draws
-        show the other trials without it; of trials with a factor below one it is good to a few percent.
+        suggest, ``E(share | y without the trial)``, by Pareto-smoothed importance sampling, or where its weights have
+        too heavy a tail (k above 0.7, as those of a clear outlier have) from a fit of the other trials alone; not a
+        number where these cannot be fitted. ``bayes_factor`` is the trial's own evidence for being an outlier: its
+        posterior odds over the odds of ``others_share``.
 
     Raises
     ------
@@ -382,10 +385,9 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
     References
     ----------
-    Beath KJ. Res Synth Methods 2014;5:285-293. doi:10.1002/jrsm.1114
+    Beath KJ. Res Synth Methods 2014;5:285-293. doi:10.1002/jrsm.1114. The limit of k: Vehtari A, Gelman A, Gabry J.
+    Stat Comput 2017;27:1413-1432. doi:10.1007/s11222-016-9696-4
     """
-    from arviz_stats.base import array_stats
-
     if not isinstance(fit.model.random, OutlierEffects):
         raise ModelError("the model has no outlier population: state random=OutlierEffects(share=..., extra=...).")
     _ends(level)
@@ -396,7 +398,6 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     prior = fit.model.random.share
     nodes = special.ndtr(np.linspace(-6, 6, 2001))
     prior_share = float(np.trapezoid(np.asarray(prior.ppf(nodes), float), nodes))
-    share = sample.others["share"]
     half = special.ndtri((1 + level) / 2)
     S = effects.covariance()
     rows = []
@@ -405,10 +406,7 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         weights = np.linalg.inv(S[np.ix_(inside, inside)]).sum(axis=0)
         estimate, se = float(weights @ effects.y[inside] / weights.sum()), float(weights.sum() ** -0.5)
         form = Draws(sample.others[f"outlier[{name}]"])
-        # ArviZ turns the sign itself: the weights are of one over the trial's likelihood
-        log_weights, _ = array_stats.psislw(sample.log_likelihood[number].ravel())
-        left = np.exp(np.asarray(log_weights) - special.logsumexp(log_weights))
-        expected = float(left @ share.ravel())
+        expected = _share_of_others(fit, number, inside)
         odds = form.mean / (1 - form.mean) if form.mean < 1 else np.inf
         rows.append(
             {
@@ -427,6 +425,28 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     frame = pd.DataFrame(rows).sort_values("probability", ascending=False, kind="stable", ignore_index=True)
     frame["level"] = level
     return frame
+
+
+def _share_of_others(fit: Fit, number: int, inside: NDArray[np.intp]) -> float:
+    """Expected share of outliers given all trials but one, which holds the rows ``inside``."""
+    from arviz_stats.base import array_stats
+
+    sample = fit.sample
+    # ArviZ turns the sign itself: the weights are of one over the trial's likelihood
+    log_weights, k = array_stats.psislw(sample.log_likelihood[number].ravel())
+    if k <= _HEAVY:
+        weights = np.exp(np.asarray(log_weights) - special.logsumexp(log_weights))
+        return float(weights @ sample.others["share"].ravel())
+    from bayesmeta.inference import fit as fit_model
+    from bayesmeta.nuts import Settings
+
+    asked = {name: sample.settings[name] for name in ("chains", "draws", "tune", "target_accept", "max_depth")}
+    kept = np.setdiff1d(np.arange(fit.effects.k), inside)
+    try:
+        rest = fit_model(fit.effects.subset(kept), fit.model, engine="nuts", seed=fit.seed, settings=Settings(**asked))
+    except ModelError:
+        return math.nan
+    return float(rest.sample.others["share"].mean())
 
 
 def compare_types_table(
