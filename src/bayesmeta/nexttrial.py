@@ -400,8 +400,8 @@ def _crossing(q: _Question, now: float, results: FloatArray, gaps: FloatArray, m
         side = "highest" if now < q.cut else "lowest"
         note = f"{_NONE}: the {side} it leads to is {best:.3g}"
         # asked without regard to how probable such a result is; there the nodes of this fit may be too few
-        far = np.linspace(middle - q.reach, middle + q.reach, _POINTS)
-        roots = _roots(q, far, np.concatenate([q.gap(part) for part in np.array_split(far, 8)]))
+        far = np.linspace(middle - q.reach, middle + q.reach, 4 * _POINTS)
+        roots = _roots(q, far, np.concatenate([q.gap(part) for part in np.array_split(far, 32)]))
         notes.append("only a result that is less probable than one in a million")
     if roots.size > 1:
         notes.append("the probability crosses the cut-off more than once: results beyond may bring it back")
