@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayesmeta as bm
-from bayesmeta import Effects, Model
+from bayesmeta import Effects, Model, lines
 from bayesmeta.errors import ModelError
 from bayesmeta.inference import fit_all
 from bayesmeta.posterior import summarize
 from bayesmeta.quantities import distribution, marginal
 from bayesmeta.refits import distributions, quantiles
+from bayesmeta.sensitivity import cumulative_table, leave_one_out
 
 # sums run in another order when rows are padded, and a quantile is found to 1e-13 in probability
 ROUNDING = 1e-10
@@ -89,6 +90,15 @@ def test_company_changes_no_posterior(together: list[bm.Fit], alone: list[bm.Fit
         same(found, single)
 
 
+def test_pieces_that_fit_in_memory_change_no_posterior(
+    alone: list[bm.Fit], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(lines, "MAX_ELEMENTS", 5000)
+    for found, single in zip(fit_all(tasks()), alone, strict=True):
+        assert isinstance(found, bm.Fit)
+        same(found, single)
+
+
 def test_the_order_of_the_tasks_is_that_of_the_fits(alone: list[bm.Fit]) -> None:
     for found, single in zip(fit_all(tasks()[::-1]), alone[::-1], strict=True):
         assert isinstance(found, bm.Fit)
@@ -114,6 +124,23 @@ def test_probabilities_together_are_those_asked_one_by_one(name: str, upper: boo
     found = distributions(alone, name, x, upper=upper)
     for row, single in zip(found, alone, strict=True):
         np.testing.assert_allclose(row, distribution(single, name, x, upper=upper), atol=ROUNDING)
+
+
+def test_trials_left_out_and_added_in_turns_are_all_there() -> None:
+    """More trials than are refitted at once: every line is that of its own refit."""
+    rng = np.random.default_rng(5)
+    k = 70
+    effects = Effects([f"T{i}" for i in range(k)], rng.normal(0, 0.3, k), rng.uniform(0.1, 0.4, k), measure="SMD")
+    model = Model(bm.Normal(0, 1), bm.HalfNormal(0.5))
+    left, added = leave_one_out(bm.fit(effects, model)), cumulative_table(effects, model)
+    assert left["left_out"].tolist() == added["added"].tolist() == list(effects.study)
+    assert added["k"].tolist() == list(range(1, k + 1))
+    for i in (0, 63, 64, 69):
+        for table, kept in ((left, np.arange(k) != i), (added, np.arange(k) <= i)):
+            wanted: Any = summarize(bm.fit(effects.subset(kept), model)).loc["mu"]
+            assert table.loc[i, ["mu", "lower", "upper"]].tolist() == pytest.approx(
+                wanted[["median", "lower", "upper"]].tolist(), rel=1e-9, abs=1e-11
+            )
 
 
 def test_what_cannot_be_fitted_says_so_in_its_place() -> None:

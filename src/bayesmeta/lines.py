@@ -344,7 +344,7 @@ def solve_lines(
         batches.setdefault((problem.X.shape[1], _is_heavy(problem), kind), []).append(i)
     for members in batches.values():
         rows = max(problems[i].y.size for i in members)
-        step = max(1, int(MAX_ELEMENTS // (256 * rows)))
+        step = max(1, int(MAX_ELEMENTS // (256 * max(rows, problems[members[0]].X.shape[1] ** 2))))
         for start in range(0, len(members), step):
             part = members[start : start + step]
             lines = _together([problems[i] for i in part], [axes[i] for i in part])
@@ -362,7 +362,9 @@ def _solved(lines: _Lines, first_nodes: int, tolerance: float) -> list[Quadratur
     while pending.any():
         # those with the fewest nodes; what has not settled goes on with twice as many
         n = int(counts[pending].min())
-        part = lines.take(pending & (counts == n))
+        # as many as fit in memory, with their covariances at every node
+        few = np.flatnonzero(pending & (counts == n))[: max(1, int(MAX_ELEMENTS // (n * (lines.X.shape[2] ** 2 + 8))))]
+        part = lines.take(np.isin(np.arange(pending.size), few))
         answers, wider = _on_nodes(part, low[part.number], high[part.number], n, tolerance)
         low[part.number], high[part.number] = wider
         for number, item in zip(part.number.tolist(), answers, strict=True):

@@ -24,6 +24,8 @@ from bayesmeta.result import Fit
 __all__ = ["cumulative_table", "leave_one_out"]
 
 FloatArray = NDArray[np.float64]
+#: Refits that are held at once: more gain nothing, and each holds all rows.
+_TOGETHER = 64
 
 
 def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
@@ -52,7 +54,21 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         raise ModelError("leave-one-out needs at least two trials.")
     if not main.exact:
         raise ModelError("exact leave-one-out needs the exact engine; for a fit by draws see `bayesmeta.loo_table`.")
-    outs = [unit == number for number in range(len(names))]
+    rows: list[dict[str, object]] = []
+    for start in range(0, len(names), _TOGETHER):
+        rows += _left_out(main, names, unit, range(start, min(start + _TOGETHER, len(names))), level)
+    frame = pd.DataFrame(rows)
+    frame["level"], frame["interval"] = level, "central"
+    # a trial that could not be predicted leaves the sum undefined, not smaller
+    frame.attrs["elpd"] = float(frame["log_predictive"].sum(skipna=False)) if "log_predictive" in frame else math.nan
+    return frame
+
+
+def _left_out(
+    main: Fit, names: Sequence[str], unit: NDArray[np.intp], numbers: Sequence[int], level: float
+) -> list[dict[str, object]]:
+    """Lines of some trials, each left out in turn."""
+    outs = [unit == number for number in numbers]
     tasks = [(main.effects.subset(~out), main.model) for out in outs]
     found: list[tuple[Fit, float, float] | ModelError] = []
     for out, rest in zip(outs, fit_all(tasks, outcome=main.outcome), strict=True):
@@ -62,8 +78,8 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
             found.append(error)
     answers = iter(_answers([item[0] for item in found if isinstance(item, tuple)], level))
     rows = []
-    for name, out, item in zip(names, outs, found, strict=True):
-        row: dict[str, object] = {"left_out": name, "rows": int(out.sum())}
+    for number, out, item in zip(numbers, outs, found, strict=True):
+        row: dict[str, object] = {"left_out": names[number], "rows": int(out.sum())}
         if isinstance(item, ModelError):
             rows.append({**row, "note": str(item)})
             continue
@@ -78,11 +94,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
                 "note": "",
             }
         )
-    frame = pd.DataFrame(rows)
-    frame["level"], frame["interval"] = level, "central"
-    # a trial that could not be predicted leaves the sum undefined, not smaller
-    frame.attrs["elpd"] = float(frame["log_predictive"].sum(skipna=False)) if "log_predictive" in frame else math.nan
-    return frame
+    return rows
 
 
 def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
@@ -173,17 +185,19 @@ def cumulative_table(
             f"order must name every trial once; {unknown or 'some trials'} do not fit. Trials: {', '.join(names)}."
         )
     place = np.array([sequence.index(name) for name in names])[unit]
-    sets = [effects.subset(place <= step) for step in range(len(sequence))]
-    found = fit_all([(some, model) for some in sets])
-    answers = iter(_answers([item for item in found if isinstance(item, Fit)], level))
-    rows = []
-    for name, some, item in zip(sequence, sets, found, strict=True):
-        row: dict[str, object] = {"added": name, "k": some.k}
-        if isinstance(item, ModelError):
-            rows.append({**row, "note": str(item)})
-            continue
-        said = {key: value for key, value in next(answers).items() if not key.startswith("new_")}
-        rows.append({**row, **said, **classical_beside(some, model.rho, level), "note": ""})
+    rows: list[dict[str, object]] = []
+    for start in range(0, len(sequence), _TOGETHER):
+        steps = range(start, min(start + _TOGETHER, len(sequence)))
+        sets = [effects.subset(place <= step) for step in steps]
+        found = fit_all([(some, model) for some in sets])
+        answers = iter(_answers([item for item in found if isinstance(item, Fit)], level))
+        for step, some, item in zip(steps, sets, found, strict=True):
+            row: dict[str, object] = {"added": sequence[step], "k": some.k}
+            if isinstance(item, ModelError):
+                rows.append({**row, "note": str(item)})
+                continue
+            said = {key: value for key, value in next(answers).items() if not key.startswith("new_")}
+            rows.append({**row, **said, **classical_beside(some, model.rho, level), "note": ""})
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
     return frame
