@@ -253,13 +253,14 @@ def prior_bench_table(
     pairs = list(product(taus, mus))
     stated = [centre.prior == fit.model.mu and spread.prior == fit.model.tau for spread, centre in pairs]
     # what the data say of tau: flat priors of both, else of tau alone, else nothing; of mu: a flat prior of it
-    alone = [(Flat(), Flat()), (fit.model.mu, Flat())]
-    priors = [*alone, *((Flat(), spread.prior) for spread in taus)]
+    priors: list[tuple[Prior, Prior]] = [(Flat(), Flat()), *((Flat(), spread.prior) for spread in taus)]
     priors += [(centre.prior, spread.prior) for (spread, centre), own in zip(pairs, stated, strict=True) if not own]
     models = [dataclasses.replace(fit.model, mu=centre, tau=spread) for centre, spread in priors]
     solved = iter(fit_all([(fit.effects, model) for model in models], outcome=fit.outcome))
-    of_tau = [item for item in [next(solved) for _ in alone] if isinstance(item, Fit)]
-    said_of_tau = _Said(marginal(of_tau[0], "tau")) if of_tau else None
+    of_tau = next(solved)
+    if isinstance(of_tau, ModelError):
+        of_tau = fit_all([(fit.effects, dataclasses.replace(fit.model, tau=Flat()))])[0]
+    said_of_tau = _Said(marginal(of_tau, "tau")) if isinstance(of_tau, Fit) else None
     said_of_mu = {spread: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
                   for spread, item in zip(taus, [next(solved) for _ in taus], strict=True)}  # fmt: skip
     clash_tau = {spread: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
