@@ -167,10 +167,10 @@ def report(path: Path, names: Sequence[str], output: Path, engine: str | None) -
     sizes = {key: reading.effects.k for key, (reading, _) in readings(protocol, keys).items()}
     with staged_tree(output) as place:
         made = _made(path, sizes, engine, place)
+        for item in made:
+            for text in item.told:
+                say(f"warning: {text}")
         reasons = _written(protocol, made, place)
-    for item in made:
-        for text in item.told:
-            say(f"warning: {text}")
     print(output / "index.html")
     for reason in reasons:
         say(f"not reportable: {reason}")
