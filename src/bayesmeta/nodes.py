@@ -200,7 +200,7 @@ def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) 
     Raises
     ------
     InferenceError
-        If the integrand is nowhere finite, or has not fallen at the far end of the scan.
+        If the integrand is nowhere finite.
     """
     z, f = scan, log_integrand(scan)
     if not np.any(np.isfinite(f)):
@@ -225,7 +225,7 @@ def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) 
             break
         extra = np.concatenate(pieces)
         z, f = _merge(z, f, extra, log_integrand(extra))
-    inside = np.flatnonzero(f >= f.max() - WINDOW)
+    inside = np.flatnonzero(f >= np.nanmax(f) - WINDOW)
     first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, z.size - 1)
     return float(z[first]), float(z[last])
 
