@@ -148,14 +148,14 @@ def modules_after(*arguments):
 
 def test_help_imports_nothing_heavy():
     loaded, out = modules_after("--help")
-    heavy = {"numpy", "pandas", "scipy", "xarray", "matplotlib", "pydantic", "pymc", "arviz", "h5py", "rich"}
+    heavy = {"numpy", "pandas", "scipy", "xarray", "matplotlib", "pydantic", "pymc", "arviz", "netCDF4", "rich"}
     assert "Commands:" in out
     assert loaded & heavy == set()
 
 
 def test_pool_imports_only_what_the_answer_needs():
     loaded, out = modules_after("pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD")
-    heavy = {"scipy.stats", "scipy.optimize", "xarray", "matplotlib", "pydantic", "pymc", "arviz", "h5py"}
+    heavy = {"scipy.stats", "scipy.optimize", "xarray", "matplotlib", "pydantic", "pymc", "arviz", "netCDF4"}
     if any(item.startswith("pydantic") for item in metadata.requires("typer") or []):
         # this typer checks its own arguments with pydantic; bayesmeta does not ask for it here
         heavy -= {"pydantic"}

@@ -131,7 +131,7 @@ def test_contract(name: str) -> None:
 
 def test_attributes() -> None:
     attrs = fitted("plain").tree.attrs
-    assert attrs["schema_version"] == SCHEMA_VERSION == 1
+    assert attrs["schema_version"] == SCHEMA_VERSION == 2
     assert isinstance(attrs["schema_version"], int)
     assert attrs["engine"] == "exact"
     assert attrs["analysis"] == "pooled"
@@ -421,7 +421,7 @@ def test_a_newer_schema_is_refused_by_name(tmp_path: Path) -> None:
     path = saved(tmp_path)
     with h5py.File(path, "r+") as file:
         file.attrs["schema_version"] = SCHEMA_VERSION + 1
-    newer = r"fit.nc: schema version 2; this bayesmeta reads up to 1. Upgrade"
+    newer = r"fit.nc: schema version 3; this bayesmeta reads up to 2. Upgrade"
     with pytest.raises(bm.DataError, match=newer):
         bm.load(path)
     with h5py.File(path, "r+") as file:
@@ -460,16 +460,19 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     fit = fitted("plain")
     assert fit.tree is not None
 
+    written = xr.DataTree.to_netcdf
+
     def interrupted(error: BaseException) -> Callable[..., None]:
-        def write_bytes(self: Path, content: bytes) -> None:
-            with self.open("wb") as file:
-                file.write(content[: len(content) // 2])
+        def to_netcdf(self: xr.DataTree, path: str, **options: Any) -> None:
+            written(self, path, **options)
+            whole = Path(path).read_bytes()
+            Path(path).write_bytes(whole[: len(whole) // 2])
             raise error
 
-        return write_bytes
+        return to_netcdf
 
     for error in (OSError("disk full"), KeyboardInterrupt()):
-        monkeypatch.setattr(Path, "write_bytes", interrupted(error))
+        monkeypatch.setattr(xr.DataTree, "to_netcdf", interrupted(error))
         with pytest.raises(type(error)):
             fit.save(tmp_path / "new.nc")
         assert list(tmp_path.iterdir()) == []

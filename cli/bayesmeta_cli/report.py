@@ -103,8 +103,10 @@ def _finished(part: Part, told: list[str], place: Path) -> Made:
         files[f"figures/{key}.{picture.name}.pdf"] = picture.pdf
     for name, frame in tables_of(part).items():
         files[f"tables/{key}.{name}.csv"] = _csv(frame)
+    (place / "fits").mkdir(exist_ok=True)
     for fit, name in zip(part.fits, (key, f"{key}.moderated"), strict=False):
-        files[f"fits/{name}.nc"] = _netcdf(fit)
+        # of a copy: a fit keeps its tree, and would carry thousands of draws from process to process
+        dataclasses.replace(fit).save(place / "fits" / f"{name}.nc")
     extra = extra_tables(part)
     for name, frame in extra.items():
         files[f"tables/{key}.{name.replace('_', '-')}.csv"] = _csv(frame)
@@ -125,13 +127,6 @@ def _csv(frame: pd.DataFrame) -> bytes:
     buffer = io.StringIO()
     frame.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue().encode("utf-8")
-
-
-def _netcdf(fit: bm.Fit) -> bytes:
-    from bayesmeta.netcdf import netcdf_bytes
-
-    # of a copy: a fit keeps its tree, and would carry thousands of draws from process to process
-    return netcdf_bytes(dataclasses.replace(fit).tree)
 
 
 def _made(path: Path, sizes: Mapping[str, int], engine: str | None, place: Path) -> list[Made]:

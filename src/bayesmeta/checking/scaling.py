@@ -201,17 +201,18 @@ def power_scaling_table(
         return _exact_table(fit, quantities, chances)
     tree = fit.tree
     log_prior = tree["log_prior"].to_dataset() if "log_prior" in tree else {}
-    components = [*(str(name) for name in log_prior), LIKELIHOOD]
+    variables: dict[str, str | None] = {log_prior[name].attrs["prior"]: str(name) for name in log_prior}
+    variables[LIKELIHOOD] = None
     posterior = tree["posterior"].to_dataset()
     rows: list[dict[str, object]] = []
-    for component in components:
-        if component == LIKELIHOOD:
+    for component, variable in variables.items():
+        if variable is None:
             log = tree["log_likelihood"].to_dataset()["y"].sum("study").values
         else:
-            log = log_prior[component].values
+            log = log_prior[variable].values
         # a constant density stays what it is under every power; Pareto smoothing has no tail to fit there
-        found = dict.fromkeys(quantities, 0.0) if np.ptp(log) < FLAT else _psense(fit, quantities, component)
-        others = _refits(fit, component) if exact and fit.exact and component != LIKELIHOOD else {}
+        found = dict.fromkeys(quantities, 0.0) if np.ptp(log) < FLAT else _psense(fit, quantities, variable)
+        others = _refits(fit, component) if exact and fit.exact and variable is not None else {}
         for name in quantities:
             values = posterior[name].values
             row: dict[str, object] = {"quantity": name, "component": component, "psense": found[name]}
@@ -284,11 +285,12 @@ def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, tuple[str, floa
 _TARGETS = (("mu", "mean effect"), ("theta_new", "new setting"))
 
 
-def _psense(fit: Fit, quantities: list[str], component: str) -> dict[str, float]:
+def _psense(fit: Fit, quantities: list[str], prior: str | None) -> dict[str, float]:
+    """Sensitivity to the prior whose log density is that variable; to the likelihood where None."""
     from arviz_stats import psense
 
-    group = "likelihood" if component == LIKELIHOOD else "prior"
-    chosen = {} if component == LIKELIHOOD else {"group_var_names": [component]}
+    group = "likelihood" if prior is None else "prior"
+    chosen = {} if prior is None else {"group_var_names": [prior]}
     found = psense(fit.tree, var_names=quantities, group=group, alphas=ALPHAS, **chosen)
     return {name: float(found[name]) for name in quantities}
 

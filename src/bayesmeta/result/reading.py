@@ -17,7 +17,7 @@ from bayesmeta.result.exact import read_nodes
 from bayesmeta.result.fit import Fit
 from bayesmeta.result.tree import SCHEMA_VERSION
 from bayesmeta.sample import Sample
-from bayesmeta.storage import loads
+from bayesmeta.storage import loads, read_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,7 @@ _ENGINES = ("exact", "nuts")
 
 
 def load(path: str | Path) -> Fit:
-    """Read a fit that `Fit.save` wrote; it answers every question bit for bit as before.
+    """Read a fit that `Fit.save` wrote, with any version up to this; it answers every question bit for bit as before.
 
     Parameters
     ----------
@@ -38,19 +38,17 @@ def load(path: str | Path) -> Fit:
     Raises
     ------
     DataError
-        If the file is not a fit, or was written by a newer version.
+        If the file is not a fit, was written by a newer version, or holds what no longer makes a fit.
     """
-    import xarray as xr
-
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
+        tree = read_tree(path)
         version = int(tree.attrs["schema_version"])
         names = ("model", "effects", "outcome", "checks") if version <= SCHEMA_VERSION else ()
         specification = {name: str(tree["specification"][name].item()) for name in names}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: not a fit of bayesmeta ({type(error).__name__}). Write one with `bayesmeta fit`."
         ) from error
@@ -59,6 +57,7 @@ def load(path: str | Path) -> Fit:
             f"{path}: schema version {version}; this bayesmeta reads up to {SCHEMA_VERSION}. Upgrade bayesmeta."
         )
     values = {name: loads(text) for name, text in specification.items()}
+    _migrate(tree, version)
     effects, model = values["effects"], values["model"]
     engine = str(tree.attrs["engine"])
     if engine not in _ENGINES:
@@ -76,6 +75,15 @@ def load(path: str | Path) -> Fit:
     )
     fit.__dict__["tree"] = tree
     return fit
+
+
+def _migrate(tree: xr.DataTree, version: int) -> None:
+    """Make a tree of an older schema one of this: it can be saved again, and no number changes."""
+    if version == 1 and "log_prior" in tree:
+        # the names of variables were those of the priors
+        for name, values in tree["log_prior"].data_vars.items():
+            values.attrs["prior"] = str(name)
+    tree.attrs["schema_version"] = SCHEMA_VERSION
 
 
 def _first(values: FloatArray) -> FloatArray:

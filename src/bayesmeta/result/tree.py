@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["CHAINS", "DRAWS", "SCHEMA_VERSION", "build_tree"]
 
 FloatArray = NDArray[np.float64]
-SCHEMA_VERSION = 1
+# 2: log densities of priors carry the prior's name as an attribute, because a variable's may hold no slash
+SCHEMA_VERSION = 2
 # of an exact fit; a sampled one has as many as were asked for
 CHAINS, DRAWS = 4, 1000
 _SAMPLED = ("chain", "draw")
+# bytes of a variable's name that leave room for telling two apart
+_LONGEST = 240
 
 
 def _drawn(quadrature: Quadrature, h: Hierarchy, rng: np.random.Generator) -> tuple[Sample, FloatArray]:
@@ -178,7 +181,19 @@ def _log_prior(h: Hierarchy, sample: Sample) -> dict[str, Any]:
     shape = sample.tau.shape
     sds = {"tau": sample.tau.ravel(), **{name: values.ravel() for name, values in sample.others.items()}}
     found = log_priors(h, sample.coefficients.reshape(h.design.p, -1), sds)
-    return {name: (_SAMPLED, values.reshape(shape)) for name, values in found.items()}
+    variables: dict[str, Any] = {}
+    for name, values in found.items():
+        key = _variable(name)
+        while key in variables:
+            key += "_"
+        variables[key] = (_SAMPLED, values.reshape(shape), {"prior": name})
+    return variables
+
+
+def _variable(name: str) -> str:
+    """Name a variable after a prior, as netCDF allows it: no slash, nothing unprintable, at most 256 bytes."""
+    plain = "".join(c if c.isprintable() and c != "/" else "_" for c in name)
+    return plain.encode()[:_LONGEST].decode(errors="ignore")
 
 
 def _prior(
