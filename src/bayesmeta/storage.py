@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import tempfile
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,40 +44,77 @@ from bayesmeta.priors import Prior, parse
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["dumps", "loads", "read_tree", "write_tree"]
+__all__ = ["AGAIN", "dumps", "loads", "read_tree", "write_tree"]
 
-_TYPES: dict[str, type] = {
-    cls.__name__: cls
-    for cls in (
-        BaselineRisk,
-        BetaRisk,
-        Check,
-        Coefficient,
-        Derivation,
+
+@dataclass(frozen=True, slots=True)
+class _Noun:
+    """A stored noun: its class today, and its fields as files name them.
+
+    Attributes
+    ----------
+    made : type
+    fields : str
+        Tags of the fields, in order; ``tag=name`` where the class calls it otherwise today, ``tag?`` where files
+        written before the field was there leave it to the class's default.
+    """
+
+    made: type
+    fields: str
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Tag of each field and its name today."""
+        parts = [item.removesuffix("?").partition("=") for item in self.fields.split()]
+        return {tag: name or tag for tag, _, name in parts}
+
+    @property
+    def needed(self) -> set[str]:
+        """Tags that every file holds."""
+        return {item.partition("=")[0] for item in self.fields.split() if not item.endswith("?")}
+
+
+# what files hold, by a tag that stays what it is: the names that classes and fields had in 0.1.0. A class or a field is
+# renamed on the right of a line; nothing on the left ever changes, and no tag gets a second meaning
+_NOUNS: dict[str, _Noun] = {
+    "BaselineRisk": _Noun(BaselineRisk, "name risk source"),
+    "BetaRisk": _Noun(BetaRisk, "a b"),
+    "Check": _Noun(Check, "name ok value limit advice"),
+    "Coefficient": _Noun(Coefficient, "prior per reference"),
+    "Derivation": _Noun(Derivation, "raw formula assumptions y se"),
+    "Effects": _Noun(
         Effects,
-        Exchangeable,
-        Exclusion,
-        MissingLevels,
-        MissingNumeric,
-        MissingSD,
-        Model,
-        Moderator,
-        Monotone,
-        NaturalUnit,
-        OutlierEffects,
+        "study y se measure label blocks moderators cluster arms n counts tabulated spreads ledger name better unit",
+    ),
+    "Exchangeable": _Noun(Exchangeable, "sd reference"),
+    "Exclusion": _Noun(Exclusion, "where reason"),
+    "MissingLevels": _Noun(MissingLevels, "concentration shift"),
+    "MissingNumeric": _Noun(MissingNumeric, "mean sd family shift"),
+    "MissingSD": _Noun(MissingSD, "meanlog sdlog"),
+    "Model": _Noun(Model, "mu tau beta rho cluster_tau likelihood random missing derived missing_sd baseline"),
+    "Moderator": _Noun(Moderator, "name kind per reference pooling curve knots"),
+    "Monotone": _Noun(Monotone, "total knots"),
+    "NaturalUnit": _Noun(NaturalUnit, "name sd sd_source sd_se better mid"),
+    "OutlierEffects": _Noun(OutlierEffects, "share extra"),
+    "Outcome": _Noun(
         Outcome,
-        PointsThreshold,
-        Spline,
-        Spreads,
-        StudentEffects,
-        Tabulated,
-        Threshold,
-    )
+        "key label where measure better mu tau unit beta curve sources moderators interactions subgroups cluster "
+        "working_correlation cluster_tau rho likelihood baseline random missing impute derived missing_sd thresholds "
+        "measure_options exclude natural_unit baseline_risk engine",
+    ),
+    "PointsThreshold": _Noun(PointsThreshold, "benefit source kind worse"),
+    "Spline": _Noun(Spline, "slope sd per knots"),
+    "Spreads": _Noun(Spreads, "difference sd"),
+    "StudentEffects": _Noun(StudentEffects, "df"),
+    "Tabulated": _Noun(Tabulated, "low high y se log_scale"),
+    "Threshold": _Noun(Threshold, "name benefit worse benefit_distance worse_distance source kind primary"),
 }
 # of xarray's ways to netCDF the one by the netCDF library: a fit is some fifty small variables, on each of which
 # h5netcdf spends five times as long. The library ends the process where two threads are in it
 _ENGINE: Literal["netcdf4"] = "netcdf4"
 _ONE_AT_A_TIME = threading.Lock()
+AGAIN = "Write it again with `bayesmeta fit PROTOCOL -o OUT`."
+_UPGRADE = "which this version does not know. Upgrade bayesmeta. " + AGAIN
 
 
 def _encode(value: Any) -> Any:
@@ -91,12 +128,9 @@ def _encode(value: Any) -> Any:
         return {"@": "array", "dtype": "object" if value.dtype == object else value.dtype.str, "values": value.tolist()}
     if isinstance(value, (Path, PurePosixPath)):
         return str(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        name = type(value).__name__
-        if name not in _TYPES:
-            raise TypeError(f"{name} is not a stored type")
-        fields = {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
-        return {"@": name, "fields": fields}
+    for tag, noun in _NOUNS.items():
+        if noun.made is type(value):
+            return {"@": tag, "fields": {key: _encode(getattr(value, name)) for key, name in noun.names.items()}}
     if isinstance(value, Mapping):
         return {"@": "mapping", "items": [[str(key), _encode(item)] for key, item in value.items()]}
     if isinstance(value, Sequence):
@@ -116,13 +150,18 @@ def _decode(value: Any) -> Any:
         return {key: _decode(item) for key, item in value["items"]}
     if kind == "sequence":
         return tuple(_decode(item) for item in value["items"])
-    if kind not in _TYPES:
-        raise DataError(f"the file holds a {kind!r}, which this version of bayesmeta does not know. Upgrade bayesmeta.")
-    fields = {name: _decode(item) for name, item in value["fields"].items()}
+    if kind not in _NOUNS:
+        raise DataError(f"the file holds a {kind!r}, {_UPGRADE}")
+    noun, stored = _NOUNS[kind], value["fields"]
+    if unknown := stored.keys() - noun.names.keys():
+        raise DataError(f"{kind} has a field {', '.join(sorted(unknown))}, {_UPGRADE}")
+    if missing := noun.needed - stored.keys():
+        raise DataError(f"{kind} lacks the field {', '.join(sorted(missing))}. {AGAIN}")
+    fields = {noun.names[tag]: _decode(item) for tag, item in stored.items()}
     with warnings.catch_warnings():
         # whatever there was to say of these data was said when they were first made
         warnings.simplefilter("ignore", BayesmetaWarning)
-        return _TYPES[kind](**fields)
+        return noun.made(**fields)
 
 
 def dumps(value: Any) -> str:
@@ -138,7 +177,20 @@ def dumps(value: Any) -> str:
 
 
 def loads(text: str) -> Any:
-    """Read what `dumps` wrote."""
+    """Read what `dumps` wrote.
+
+    Raises
+    ------
+    DataError
+        If the text holds what this version does not know, or lacks what it needs.
+
+    Examples
+    --------
+    >>> loads('{"@": "BetaRisk", "fields": {"a": 20}}')
+    Traceback (most recent call last):
+    ...
+    bayesmeta.errors.DataError: BetaRisk lacks the field b. Write it again with `bayesmeta fit PROTOCOL -o OUT`.
+    """
     return _decode(json.loads(text))
 
 

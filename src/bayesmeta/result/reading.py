@@ -17,7 +17,7 @@ from bayesmeta.result.exact import read_nodes
 from bayesmeta.result.fit import Fit
 from bayesmeta.result.tree import SCHEMA_VERSION
 from bayesmeta.sample import Sample
-from bayesmeta.storage import loads, read_tree
+from bayesmeta.storage import AGAIN, loads, read_tree
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,7 +56,13 @@ def load(path: str | Path) -> Fit:
         raise DataError(
             f"{path}: schema version {version}; this bayesmeta reads up to {SCHEMA_VERSION}. Upgrade bayesmeta."
         )
-    values = {name: loads(text) for name, text in specification.items()}
+    try:
+        values = {name: loads(text) for name, text in specification.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        said = str(error)
+        raise DataError(
+            f"{path}: {said if AGAIN in said else f'it holds what makes no fit ({said}). {AGAIN}'}"
+        ) from error
     _migrate(tree, version)
     effects, model = values["effects"], values["model"]
     engine = str(tree.attrs["engine"])
