@@ -337,9 +337,17 @@ def renamed(path: tuple[str | int, ...], keys: Mapping[str, str | None]) -> tupl
     return tuple(found)
 
 
-def numbers(text: str) -> list[float]:
-    """The numbers in a sentence."""
-    return [float(item) for item in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
+
+
+def alike(found: str, pinned: str, tolerance: float, prose: bool) -> bool:
+    """Whether two texts hold the same numbers, as close as others, and unless they are prose the same words."""
+    ours, theirs = (list(map(float, _NUMBER.findall(text))) for text in (found, pinned))
+    return found == pinned or (
+        (prose or _NUMBER.sub("#", found) == _NUMBER.sub("#", pinned))
+        and len(ours) == len(theirs)
+        and all(close(one, other, tolerance) for one, other in zip(ours, theirs, strict=True))
+    )
 
 
 def worded(text: str, words: Mapping[str, str]) -> str:
@@ -392,7 +400,7 @@ def differences(
             continue
         now = today[way]
         if isinstance(value, str) and isinstance(now, str):
-            same = numbers(now) == numbers(value) if is_prose(path) else now == worded(value, words)
+            same = alike(now, value if is_prose(path) else worded(value, words), tolerance, is_prose(path))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             same = not isinstance(now, bool) and close(now, value, tolerance)
         else:

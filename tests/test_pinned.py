@@ -200,7 +200,12 @@ def test_a_sampling_command_differs_by_monte_carlo_error(name: str, tmp_path: Pa
 
 # -- the comparison itself ---------------------------------------------------------------------------------------------
 
-OLD = {"p_majority": 0.7, "rows": [{"target": "new setting", "n": 3, "note": "P is 12 % in 3 trials"}], "same": None}
+OLD = {
+    "p_majority": 0.7,
+    "prior": "normal(0, 0.5)",
+    "rows": [{"target": "new setting", "n": 3, "note": "P is 12 % in 3 trials"}],
+    "same": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -216,6 +221,9 @@ OLD = {"p_majority": 0.7, "rows": [{"target": "new setting", "n": 3, "note": "P 
         ({"rows": [{"target": "new setting", "n": 3, "note": "words, 12 and 3"}]}, None),
         ({"rows": [{"target": "new setting", "n": 3, "note": "words, 13 and 3"}]}, "rows.0.note"),
         ({"rows": [{"target": "new setting", "note": "12 3"}]}, "rows.0.n: is gone"),
+        ({"prior": "normal(0, 0.5000000000000001)"}, None),
+        ({"prior": "normal(0, 0.51)"}, "prior: 'normal"),
+        ({"prior": "cauchy(0, 0.5)"}, "prior: 'cauchy"),
         ({"same": 0.0}, "same: 0.0, was None"),
         ({"more": 1}, None),
     ],
@@ -226,7 +234,11 @@ def test_differences_are_found(change: dict[str, Any], message: str | None) -> N
 
 
 def test_renamed_keys_and_words_are_no_differences() -> None:
-    new = {"share": {"important": 0.7}, "lines": [{"target": "new study", "n": 3, "note": "12 3"}]}
+    new = {
+        "share": {"important": 0.7},
+        "prior": "normal(0, 0.5)",
+        "lines": [{"target": "new study", "n": 3, "note": "12 3"}],
+    }
     keys = {"p_majority": "share.important", "rows": "lines", "same": None}
     assert differences(OLD, new, keys=keys, words={"new setting": "new study"}) == []
     assert len(differences(OLD, new)) == 6

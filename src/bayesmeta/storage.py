@@ -110,7 +110,7 @@ _NOUNS: dict[str, _Noun] = {
     "Threshold": _Noun(Threshold, "name benefit worse benefit_distance worse_distance source kind primary"),
 }
 # of xarray's ways to netCDF the one by the netCDF library: a fit is some fifty small variables, on each of which
-# h5netcdf spends five times as long. The library ends the process where two threads are in it
+# h5netcdf spends four times as long. The library ends the process where two threads are in it
 _ENGINE: Literal["netcdf4"] = "netcdf4"
 _ONE_AT_A_TIME = threading.Lock()
 AGAIN = "Write it again with `bayesmeta fit PROTOCOL -o OUT`."
