@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -216,7 +217,15 @@ def overlap_table(fit: Fit) -> pd.DataFrame:
 def _words(prior: Form | None) -> str:
     if prior is None:
         return "improper"
-    return repr(prior) if isinstance(prior, Prior) else "implied by others"
+    return repr(_rounded(prior)) if isinstance(prior, Prior) else "implied by others"
+
+
+def _rounded(prior: Prior) -> Prior:
+    """Take the rounding of a computed parameter away, which differs from processor to processor."""
+    given = {item.name: getattr(prior, item.name) for item in dataclasses.fields(prior) if item.init}
+    return dataclasses.replace(
+        prior, **{name: float(f"{value:.12g}") for name, value in given.items() if isinstance(value, float)}
+    )
 
 
 def _verdict(shared: float) -> str:
