@@ -117,8 +117,7 @@ def bootstrap_prediction(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABCDEF"), y=[0.1, 0.3, 0.4, 0.9, 0.2, 0.5], se=[0.2] * 6, measure="SMD")
+    >>> trials = bm.Effects(study=list("ABCDEF"), y=[0.1, 0.3, 0.4, 0.9, 0.2, 0.5], se=[0.2] * 6, measure="SMD")
     >>> found = bootstrap_prediction(trials)
     >>> found.pi_lower < found.lower < found.estimate < found.upper < found.pi_upper
     True
