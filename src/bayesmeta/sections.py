@@ -342,11 +342,9 @@ def _guards(frame: pd.DataFrame) -> list[str]:
 
 def _notes_of(frame: pd.DataFrame) -> list[str]:
     """Notes of rows, each said once."""
-    notes: dict[str, list[str]] = {}
-    for row in frame.to_dict("records"):
-        if row["note"]:
-            notes.setdefault(str(row["note"]).rstrip("."), []).append(str(row["method"]))
-    return [f"{', '.join(dict.fromkeys(methods))}: {note}." for note, methods in notes.items()]
+    noted = frame[frame["note"] != ""]
+    methods = noted.groupby(noted["note"].str.rstrip("."), sort=False)["method"].unique()
+    return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
 
 
 def _driving(choices: pd.DataFrame) -> list[str]:
