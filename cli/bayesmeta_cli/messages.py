@@ -77,7 +77,7 @@ def steps(total: int) -> Iterator[Callable[[str], None]]:
 
     def step(name: str) -> None:
         nonlocal begun
-        progress.update(task, description=name, completed=begun)
+        progress.update(task, description=name, completed=begun, refresh=True)
         begun += 1
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
