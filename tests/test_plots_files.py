@@ -222,10 +222,10 @@ def test_a_font_installed_since_matplotlib_listed_them_is_found(
     serif = next(str(entry.fname) for entry in font_manager.fontManager.ttflist if entry.name == "DejaVu Serif")
     kept = [entry for entry in font_manager.fontManager.ttflist if entry.name == "cmr10"]
     monkeypatch.setattr(font_manager.fontManager, "ttflist", kept)
-    assert plot_fonts._further("τ") == ((), "τ")
+    assert plot_fonts._further("τ", False) == ((), "τ")
     forget()
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [serif])
-    assert plot_fonts._further("τ") == (("DejaVu Serif",), "")
+    assert plot_fonts._further("τ", False) == (("DejaVu Serif",), "")
 
 
 def has(path: str, letter: str) -> bool:
@@ -280,6 +280,22 @@ def test_a_box_is_the_same_for_every_letter(only_dejavu: None) -> None:
             plot_bytes(forest_plot(fitted([text, "B", "C"], name="Pain")), "png", dpi=100) for text in ("研", "究")
         )
     assert first == second
+
+
+def test_a_letter_that_only_the_regular_weight_has_is_looked_for_where_it_is_bold() -> None:
+    regular, bold = (
+        set(font_manager.get_font(Path(mpl.get_data_path()) / "fonts" / "ttf" / name).get_charmap())
+        for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+    )
+    letter = next(chr(code) for code in sorted(regular - bold) if code > 0x250)
+    assert plot_fonts.families(letter) == ["DejaVu Sans", "sans-serif"]
+    assert not plot_fonts.missing_letters(letter)
+    further = plot_fonts.families(letter, bold=True)[1:-1]
+    assert bool(further) != bool(plot_fonts.missing_letters(letter, bold=True))
+    # a title with it is drawn, or told of, and never makes Matplotlib complain
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", bm.BayesmetaWarning)
+        plot_bytes(forest_plot(fitted(["A", "B", "C"], name=f"Pain {letter}")), "png", dpi=60)
 
 
 def test_pdf_holds_its_fonts() -> None:

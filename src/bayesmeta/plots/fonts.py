@@ -45,7 +45,7 @@ def drawable(text: str) -> str:
     return _FORBIDDEN.sub("\ufffd", _SPACES.sub(" ", text))
 
 
-def families(text: str) -> list[str]:
+def families(text: str, *, bold: bool = False) -> list[str]:
     """Families that draw a text together, in the order in which Matplotlib asks them for each letter.
 
     Examples
@@ -53,10 +53,10 @@ def families(text: str) -> list[str]:
     >>> families("Fatigue, \u03c4 = 0.2")
     ['DejaVu Sans', 'sans-serif']
     """
-    return [FAMILY, *_further(_lacking(text))[0], GENERIC]
+    return [FAMILY, *_further(_lacking(text, bold), bold)[0], GENERIC]
 
 
-def missing_letters(text: str) -> str:
+def missing_letters(text: str, *, bold: bool = False) -> str:
     """Letters of a text that no installed font has, each once.
 
     Examples
@@ -64,7 +64,7 @@ def missing_letters(text: str) -> str:
     >>> missing_letters("Fatigue, \u03c4 = 0.2")
     ''
     """
-    return _further(_lacking(text))[1]
+    return _further(_lacking(text, bold), bold)[1]
 
 
 @lru_cache(maxsize=8192)
@@ -77,8 +77,8 @@ def width_per_size(text: str, *, bold: bool = False) -> float:
     True
     """
     text = drawable(text)
-    font = FontProperties(family=families(text), size=1.0, weight="bold" if bold else "normal")
-    with quiet(missing_letters(text)):
+    font = FontProperties(family=families(text, bold=bold), size=1.0, weight="bold" if bold else "normal")
+    with quiet(missing_letters(text, bold=bold)):
         return float(text_to_path.get_text_width_height_descent(text, font, False)[0])
 
 
@@ -110,11 +110,11 @@ def _not_of_weight(record: logging.LogRecord) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _lacking(text: str) -> str:
+def _lacking(text: str, bold: bool) -> str:
     """Letters that the pictures' own font lacks, in order and each once; what only joins or turns others is none."""
     if text.isascii():
         return ""
-    own = _own_letters()
+    own = _own_letters(bold)
     return "".join(
         letter
         for letter in dict.fromkeys(text)
@@ -123,19 +123,19 @@ def _lacking(text: str) -> str:
 
 
 @cache
-def _own_letters() -> frozenset[int]:
-    return frozenset(_letters_of(FAMILY).tolist())
+def _own_letters(bold: bool) -> frozenset[int]:
+    return frozenset(_letters_of(FAMILY, bold).tolist())
 
 
 @lru_cache(maxsize=1024)
-def _further(letters: str) -> tuple[tuple[str, ...], str]:
+def _further(letters: str, bold: bool) -> tuple[tuple[str, ...], str]:
     """Families that have these letters, as few as it takes, and the letters that none has."""
     found = []
     wanted = np.array([ord(letter) for letter in letters], dtype=np.uint32)
     while wanted.size:
         best, there = "", np.zeros(wanted.size, dtype=bool)
         for name in _candidates(letters):
-            having = np.isin(wanted, _letters_of(name))
+            having = np.isin(wanted, _letters_of(name, bold))
             if having.sum() > there.sum():
                 best, there = name, having
                 if there.all():
@@ -176,11 +176,12 @@ def _candidates(letters: str) -> list[str]:
 
 
 @lru_cache(maxsize=512)
-def _letters_of(name: str) -> NDArray[np.uint32]:
-    """Codes of the letters that a family has; none where its file cannot be read."""
+def _letters_of(name: str, bold: bool) -> NDArray[np.uint32]:
+    """Codes of the letters that a family has in one weight; none where its file cannot be read."""
     try:
         with unlogged():
-            path = font_manager.findfont(FontProperties(family=[name]), fallback_to_default=False)
+            font = FontProperties(family=[name], weight="bold" if bold else "normal")
+            path = font_manager.findfont(font, fallback_to_default=False)
         codes = font_manager.get_font(path).get_charmap()
     except (OSError, RuntimeError, ValueError):
         return np.empty(0, dtype=np.uint32)

@@ -187,8 +187,9 @@ def _fonts_set(figure: Figure) -> str:
     for item in _words_of(figure):
         text = item.get_text()
         if not text.isascii() and FAMILY in item.get_fontfamily():
-            item.set_fontfamily(families(text))
-            missing |= dict.fromkeys(missing_letters(text))
+            bold = item.get_fontweight() == "bold"
+            item.set_fontfamily(families(text, bold=bold))
+            missing |= dict.fromkeys(missing_letters(text, bold=bold))
     return "".join(missing)
 
 

@@ -175,7 +175,13 @@ class Sheet:
     def text(self, x: float, y: float, text: str, **look: Any) -> Text:
         """Write at a point; the baseline's middle unless ``va`` says otherwise."""
         text = drawable(text)
-        look = {"size": SIZE, "color": INK, "va": "center", "family": families(text), **look}
+        look = {
+            "size": SIZE,
+            "color": INK,
+            "va": "center",
+            "family": families(text, bold=look.get("weight") == "bold"),
+            **look,
+        }
         return self.figure.text(x / self.width, 1 - y / self.height, text, **look)
 
     def rule(self, y: float, left: float, right: float) -> None:
