@@ -21,9 +21,17 @@ def chromium(**environment: str):
 
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-                     "--disable-background-networking", "--disable-component-update", "--window-size=1280,1000",
-                     *(["--no-sandbox"] if os.geteuid() == 0 else [])):  # fmt: skip
+    for argument in (
+        "--headless=new",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--window-size=1280,1000",
+        *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(options=options, service=Service(DRIVER, env={**os.environ, **environment}))

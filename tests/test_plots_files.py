@@ -148,9 +148,15 @@ def test_svg_has_room_on_every_side_for_wider_letters(name: str) -> None:
 # -- every label as it was typed ---------------------------------------------------------------------------------------
 
 TYPED = [
-    "US$ 100 v US$ 200", "$$", "$x_1$", r"\alpha {2} %", "a_b^c & <i>", "Ελλάδα 2020", "Иванов & Петров",
+    "US$ 100 v US$ 200",
+    "$$",
+    "$x_1$",
+    r"\alpha {2} %",
+    "a_b^c & <i>",
+    "Ελλάδα 2020",
+    "Иванов & Петров",
     "دراسة القاهرة",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -176,9 +182,13 @@ def test_labels_are_drawn_as_typed(fmt: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_levels_of_moderators_are_drawn_as_typed() -> None:
     levels = ["$x$", "$$", "$x$", "$$", "$x$", "$$"]
     effects = bm.Effects(
-        list("ABCDEF"), [-0.9, -0.1, -0.3, 0.2, -0.5, -0.4], [0.3, 0.1, 0.2, 0.25, 0.15, 0.4], measure="SMD",
-        better="lower", moderators={"dose in $": levels},
-    )  # fmt: skip
+        list("ABCDEF"),
+        [-0.9, -0.1, -0.3, 0.2, -0.5, -0.4],
+        [0.3, 0.1, 0.2, 0.25, 0.15, 0.4],
+        measure="SMD",
+        better="lower",
+        moderators={"dose in $": levels},
+    )
     pooled = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
     texts = " ".join(written(forest_plot(pooled, subgroup="dose in $")))
     assert "$x$" in texts

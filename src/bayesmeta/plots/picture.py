@@ -243,8 +243,11 @@ class _Finished(XMLGenerator):
         """Put the key before every id and before what refers to one."""
         if name == "id":
             return f"{self._key}-{value}"
-        return (f"#{self._key}-{value[1:]}" if name == "xlink:href" and value.startswith("#")
-                else value.replace("url(#", f"url(#{self._key}-"))  # fmt: skip
+        return (
+            f"#{self._key}-{value[1:]}"
+            if name == "xlink:href" and value.startswith("#")
+            else value.replace("url(#", f"url(#{self._key}-")
+        )
 
 
 def _roomy(attributes: dict[str, str]) -> dict[str, str]:
