@@ -526,6 +526,14 @@ def test_progress_is_for_terminals(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     assert list(messages.track(items, "counting")) == items
     assert "counting" in sys.stderr.getvalue()
+    with messages.steps(2) as step:
+        step("writing the page")
+        step("writing the rest")
+    assert "writing the page" in sys.stderr.getvalue()
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    with messages.steps(2) as step:
+        step("writing the page")
+    assert sys.stderr.getvalue() == ""
 
 
 @pytest.mark.parametrize("module", ["render"])
