@@ -2,10 +2,10 @@
 
 Run: python3 -m uv run python benchmarks/compiling.py
 
-CPU seconds in new processes: imports; PyTensor's rewriting and code generation; numba's compilation of what nutpie
-calls, which holds PyTensor's functions (kept on disk) and an entry of nutpie's own around them (compiled every time).
-The last columns are another way in: the same functions from PyTensor's cache, called through Python by
-`nutpie.compiled_pyfunc`, and what sampling (not CPU but elapsed seconds) then takes.
+CPU seconds in new processes: imports; the library's way from a graph to what nutpie calls (`bayesmeta.nuts.compiling`:
+PyTensor's functions, kept on disk, called through Python), and nutpie's own (the same functions inside a further numba
+function, which is compiled every time). What sampling 4 x 1000 draws then takes is elapsed seconds; memory is what the
+process has at its end, after compiling the same model three times.
 """
 
 from __future__ import annotations
@@ -25,10 +25,8 @@ start = time.process_time()
 import numpy as np
 import bayesmeta as bm
 import nutpie
-import nutpie.compile_pymc as inside
-from nutpie.compiled_pyfunc import from_pyfunc
-from pymc.initial_point import make_initial_point_fn
 from bayesmeta.hierarchy import build_hierarchy
+from bayesmeta.nuts.compiling import compile_graph
 from bayesmeta.nuts.graph import build_graph
 from bayesmeta.priors import parse
 
@@ -43,51 +41,24 @@ model = {
     "regression": bm.Model(**pooled, beta={"weeks": bm.Normal(0, 0.1), "type": bm.Normal(0, 0.5)}),
     "Student": bm.Model(**pooled, random=bm.StudentEffects(parse("truncated(exponential(0.1), 1, inf)"))),
 }[sys.argv[1]]
-graph = build_graph(build_hierarchy(effects, model))
-keep = list(graph.keep)
 
 
-def sampling(compiled):
-    begin = time.perf_counter()
-    nutpie.sample(compiled, chains=4, draws=1000, tune=1000, seed=1, progress_bar=False, target_accept=0.9)
-    return time.perf_counter() - begin
-
-
-def point(model):
-    return make_initial_point_fn(model=model, default_strategy="support_point", jitter_rvs=set(model.free_RVs),
-                                 return_transformed=True)
+def compiled():
+    graph = build_graph(build_hierarchy(effects, model))
+    if sys.argv[2] == "library":
+        return compile_graph(graph).with_data(graph.data)
+    return nutpie.compile_pymc_model(graph.model, backend="numba", var_names=list(graph.keep))
 
 
 begin = time.process_time()
-dimension, _, density, expand, initial, (names, slices, shapes), _ = inside._make_functions(
-    graph.model, mode="NUMBA", compute_grad=True, join_expanded=True, pymc_initial_point_fn=point(graph.model),
-    var_names=keep)
-rewriting = time.process_time() - begin
-if sys.argv[2] == "python":
-    begin = time.process_time()
-    shared, shared_2 = ([np.array(v.get_value(), order="C") for v in f.get_shared()] for f in (density, expand))
-    f, g = density.vm.jit_fn, expand.vm.jit_fn
-
-    def log_density(x):
-        value, gradient = f(x, *shared)
-        return float(value), gradient
-
-    def expanded(x):
-        (values,) = g(x, *shared_2)
-        return {name: values[part].reshape(shape) for name, part, shape in zip(names, slices, shapes)}
-
-    log_density(initial(1)), expanded(initial(1))
-    compiled = from_pyfunc(
-        ndim=dimension, make_logp_fn=lambda: log_density, make_expand_fn=lambda *_: expanded,
-        make_initial_point_fn=initial, expanded_dtypes=[np.dtype("float64")] * len(names), expanded_shapes=shapes,
-        expanded_names=names)
-    entry = time.process_time() - begin
-else:
-    begin = time.process_time()
-    compiled = nutpie.compile_pymc_model(graph.model, backend="numba", var_names=keep)
-    # it rewrites once more, which was timed above
-    entry = time.process_time() - begin - rewriting
-print(json.dumps([imports, rewriting, max(entry, 0.0), sampling(compiled)]))
+made = compiled()
+entry = time.process_time() - begin
+begin = time.perf_counter()
+nutpie.sample(made, chains=4, draws=1000, tune=1000, seed=1, progress_bar=False, target_accept=0.9)
+sampling = time.perf_counter() - begin
+again = [compiled() for _ in range(2)]
+pages = int(open("/proc/self/statm").read().split()[1]) if sys.platform == "linux" else float("nan")
+print(json.dumps([imports, entry, sampling, pages * 4096 / 1e6]))
 """
 
 
@@ -98,12 +69,12 @@ def measured(model: str, way: str, folder: str) -> list[float]:
 
 
 def main() -> None:
-    print(f"{'':24}{'imports':>9}{'rewriting':>11}{'entry':>8}{'sampling':>10}{'entry by Python':>17}{'sampling':>10}"
-          f"{'ratio of entries':>18}")  # fmt: skip
+    print(f"{'':24}{'imports':>9}{'library':>10}{'sampling':>10}{'memory':>10}{'nutpie':>10}{'sampling':>10}{'memory':>10}"
+          f"{'ratio':>8}")  # fmt: skip
     for model in ("pooled", "regression", "Student"):
         for cache in ("empty", "filled"):
             ways = {}
-            for way in ("nutpie", "python"):
+            for way in ("library", "nutpie"):
                 rounds = []
                 for _ in range(2):
                     with tempfile.TemporaryDirectory() as folder:
@@ -111,10 +82,10 @@ def main() -> None:
                             measured(model, way, folder)
                         rounds.append(measured(model, way, folder))
                 ways[way] = np.min(rounds, axis=0)
-            ours, other = ways["nutpie"], ways["python"]
+            ours, other = ways["library"], ways["nutpie"]
             label = f"{model}, {cache} cache"
-            print(f"{label:24}{ours[0]:7.2f} s{ours[1]:9.2f} s{ours[2]:6.2f} s{ours[3]:8.2f} s{other[2]:15.2f} s"
-                  f"{other[3]:8.2f} s{ours[2] / other[2]:18.1f}", flush=True)  # fmt: skip
+            columns = "".join(f"{w[1]:8.2f} s{w[2]:8.2f} s{w[3]:7.0f} MB" for w in (ours, other))
+            print(f"{label:24}{ours[0]:7.2f} s{columns}{other[1] / ours[1]:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,19 @@ def test_every_public_name_exists_and_is_documented() -> None:
         _ = bayesmeta.nothing
 
 
+def test_examples_begin_with_what_every_example_has() -> None:
+    """`bm`, and effects, model and fit of `bm.example()`, stand in each doctest: none makes its own way to them."""
+    imports = [
+        (path.name, name)
+        for path in SOURCE.rglob("*.py")
+        for names in re.findall(r">>> from bayesmeta\.[\w.]+ import (.+)", path.read_text(encoding="utf-8"))
+        for name in names.split(", ")
+    ]
+    # what is not public is imported by name
+    assert ("sections.py", "sensitivity_bench") in imports
+    assert [item for item in imports if item[1] in {"Effects", "Model", "fit", "fit_all"}] == []
+
+
 def test_importing_bayesmeta_imports_nothing_heavy() -> None:
     code = "import sys, bayesmeta; print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -409,21 +409,30 @@ def test_pool_says_what_few_trials_allow(cli, tmp_path, rows, words):
     assert "nan" not in out
 
 
+def peak_of(*command):
+    """A finished command and its peak memory in MB."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "peak.py"), *command], capture_output=True, text=True, check=True
+    )
+    return done, int(re.fullmatch(r"peak (\d+) MB", done.stderr.splitlines()[-1])[1])
+
+
+def test_the_peak_of_a_command_is_its_own():
+    """Not that of the process which started it, such as this one while it holds 300 MB."""
+    held = b"x" * 300_000_000
+    assert peak_of(sys.executable, "-c", "pass")[1] < 50
+    # an interpreter takes some 10 MB
+    assert peak_of(sys.executable, "-c", "b'x' * 300_000_000")[1] in range(300, 350)
+    assert len(held) == 300_000_000
+
+
 def test_pool_of_ten_thousand_rows_answers_within_a_gigabyte(tmp_path):
     # a regular grid of estimates: any table of this size will do
     lines = "".join(f"trial {i},{(i % 97) / 97 - 0.8:.6f},{0.05 + (i % 31) / 62:.6f}\n" for i in range(10_000))
     path = table(tmp_path, "study,estimate,se\n" + lines, "big.csv")
-    script = (
-        "import resource, sys; from bayesmeta_cli.main import main; code = main(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, "pool", str(path), "--measure", "SMD"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(done.stderr.split()[-1]) < 1_000_000  # kilobytes
+    script = "import sys; from bayesmeta_cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done, peak = peak_of(sys.executable, "-c", script, "pool", str(path), "--measure", "SMD")
+    assert peak < 1000
     assert "20 of 10000 rows are shown" in " ".join(done.stdout.split())
     assert len(done.stdout.splitlines()) < 80
 
@@ -517,6 +526,14 @@ def test_progress_is_for_terminals(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     assert list(messages.track(items, "counting")) == items
     assert "counting" in sys.stderr.getvalue()
+    with messages.steps(2) as step:
+        step("writing the page")
+        step("writing the rest")
+    assert "writing the page" in sys.stderr.getvalue()
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    with messages.steps(2) as step:
+        step("writing the page")
+    assert sys.stderr.getvalue() == ""
 
 
 @pytest.mark.parametrize("module", ["render"])

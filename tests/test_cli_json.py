@@ -21,6 +21,7 @@ from bayesmeta.protocol import protocol_schema
 from bayesmeta.records import envelope, head, output_schema, plain, small_k_note
 from bayesmeta_cli.main import main
 from references import ROOT
+from sampled import command
 
 CANCER = ROOT / "models" / "cancer_exercise.toml"
 DEPRESSION = ROOT / "models" / "exercise_depression.toml"
@@ -72,7 +73,7 @@ def record(capsys):
     """Run a command with --json, check its schema, and return the object."""
 
     def run(schema, *arguments):
-        assert main([*map(str, arguments), "--json"]) == 0
+        assert command([*map(str, arguments), "--json"], capsys.readouterr) == 0
         found = strict(capsys.readouterr().out)
         jsonschema.validate(found, output_schema(schema), cls=jsonschema.Draft202012Validator)
         for item in found.get("analyses", [found]):

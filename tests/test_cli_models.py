@@ -15,6 +15,7 @@ import pytest
 import bayesmeta as bm
 from bayesmeta_cli.main import main
 from references import ROOT
+from sampled import command
 
 CIPN, CANCER, ROBUST = (ROOT / "models" / f"{name}.toml" for name in ("cipn", "cancer_exercise", "cancer_robust"))
 DURATION = ["--outcome", "symptoms_by_duration"]
@@ -23,7 +24,7 @@ DURATION = ["--outcome", "symptoms_by_duration"]
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fits")
-    assert main(["fit", str(CIPN), *DURATION, "-o", str(out)]) == 0
+    assert command(["fit", str(CIPN), *DURATION, "-o", str(out)]) == 0
     return out
 
 
@@ -36,7 +37,7 @@ def test_fit_writes_what_was_sampled_and_says_how(sampled: Path, capsys: pytest.
     run = json.loads((sampled / "run.json").read_text())
     names = {check["name"] for check in run["outcomes"]["symptoms_by_duration"]["checks"]}
     assert {"quadrature error", "R-hat", "bulk ESS", "tail ESS", "divergences", "BFMI", "tree depth"} == names
-    assert main(["fit", str(CIPN), *DURATION]) == 0
+    assert command(["fit", str(CIPN), *DURATION], capsys.readouterr) == 0
     out = capsys.readouterr().out
     assert "Sampled by NUTS: 4 x 1000 draws" in out
     # the three trials without a duration in data/cipn_effects.csv
@@ -58,7 +59,7 @@ def test_fits_are_read_instead_of_sampled_again(sampled: Path, capsys: pytest.Ca
 
 def test_both_engines_print_their_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["fit", str(CANCER), "--outcome", "anxiety_long", "--engine", "both"]
-    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    assert command([*arguments, "-o", str(tmp_path / "out")], capsys.readouterr) == 0
     text = capsys.readouterr().out
     assert "Both engines: exact, and sampled by NUTS" in text
     assert "Monte Carlo standard errors (limit 4)" in " ".join(text.split())
@@ -99,7 +100,7 @@ def test_sampling_settings_come_from_the_protocol() -> None:
 def test_joint_prints_tables_and_writes_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import xarray as xr
 
-    assert main(["joint", str(CANCER), "-o", str(tmp_path / "out"), "--json"]) == 0
+    assert command(["joint", str(CANCER), "-o", str(tmp_path / "out"), "--json"], capsys.readouterr) == 0
     found = json.loads(capsys.readouterr().out)
     tree = xr.load_datatree(tmp_path / "out" / "joint.nc", engine="h5netcdf")
     names = [item["outcome"] for item in found["outcomes"]]
@@ -123,7 +124,7 @@ def test_joint_needs_joined_outcomes(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_variations_of_what_is_imputed_change_the_moderated_analysis(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sensitivity", str(CIPN), *DURATION, "--json"]) == 0
+    assert command(["sensitivity", str(CIPN), *DURATION, "--json"], capsys.readouterr) == 0
     found = json.loads(capsys.readouterr().out)
     names = [row["analysis"] for row in found["contrasts"]]
     assert names[0] == "main analysis"
@@ -141,7 +142,7 @@ def test_pictures_of_models_come_from_the_command_line(tmp_path: Path, capsys: p
         ["ppc", str(dose), "--outcome", "line", "--section", "predictive", "--figure", str(tmp_path / "ppc.png")],
     ]
     for arguments in commands:
-        assert main(arguments) == 0
+        assert command(arguments, capsys.readouterr) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"curve.svg", "outliers.png", "profiles.pdf", "ppc.png"}
     assert all(path.stat().st_size > 1000 for path in tmp_path.iterdir())
 

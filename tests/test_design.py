@@ -46,6 +46,22 @@ def test_without_moderators_the_design_is_one_column() -> None:
     assert design.contrasts == ()
 
 
+@pytest.mark.parametrize("signs", list(product([1.0, -1.0], repeat=3)))
+def test_columns_of_a_curve_do_not_depend_on_the_signs_of_eigenvectors(
+    signs: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processors give an eigenvector either sign, and a fit kept on one is read on another."""
+    curve = model(weeks=bm.Spline(SLOPE, bm.HalfNormal(0.5), knots=5))
+    here, eigh = build_design(make(), curve).X, np.linalg.eigh
+
+    def elsewhere(matrix: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        values, vectors = eigh(matrix)
+        return values, vectors * np.array([1.0, 1.0, *signs])
+
+    monkeypatch.setattr(np.linalg, "eigh", elsewhere)
+    np.testing.assert_array_equal(build_design(make(), curve).X, here)
+
+
 def test_numeric_columns_are_centred_and_per_unit() -> None:
     design = build_design(make(), model(weeks=bm.Coefficient(SLOPE, per=6)))
     weeks = np.array(WEEKS)

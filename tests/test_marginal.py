@@ -362,17 +362,34 @@ def test_clenshaw_curtis_is_exact_for_polynomials(n: int) -> None:
     np.testing.assert_array_equal(x[::2], chebyshev.rule((n + 1) // 2)[0])
 
 
-def test_chebyshev_series_against_numpy() -> None:
+@pytest.mark.parametrize("points", [17, 1001])
+def test_chebyshev_series_against_closed_forms_and_numpy(points: int) -> None:
+    """Few points and many go different ways."""
+    assert 17 < chebyshev.MANY < 1001
     x, _ = chebyshev.rule(33)
     values = np.exp(x) * np.sin(4 * x)
     series = chebyshev.coefficients(values)
-    t = np.linspace(-1, 1, 17)
-    np.testing.assert_allclose(np.polynomial.chebyshev.chebval(t, series), np.exp(t) * np.sin(4 * t), atol=1e-13)
-    np.testing.assert_allclose(chebyshev.evaluate(series, t), np.exp(t) * np.sin(4 * t), atol=1e-13)
+    t = np.linspace(-1, 1, points)
+    expected = np.exp(t) * np.sin(4 * t)
+    np.testing.assert_allclose(np.polynomial.chebyshev.chebval(t, series), expected, atol=1e-13)
+    np.testing.assert_allclose(chebyshev.evaluate(t, series)[0], expected, atol=1e-13)
     integral = np.polynomial.chebyshev.chebint(series, lbnd=-1)
     np.testing.assert_allclose(chebyshev.antiderivative(series), integral, atol=1e-14)
     np.testing.assert_allclose(chebyshev.on_nodes(integral), np.polynomial.chebyshev.chebval(x, integral), atol=1e-13)
-    two = np.vstack([series, 2 * series])
-    np.testing.assert_allclose(
-        chebyshev.evaluate(two[[0, 1, 0]], t[:3]), np.exp(t[:3]) * np.sin(4 * t[:3]) * [1, 2, 1], atol=1e-13
-    )
+    # several series at once, one of them for each point
+    which = np.arange(points) % 2
+    own, whole = chebyshev.evaluate(t, np.vstack([series, 2 * series])[which], integral)
+    np.testing.assert_allclose(own, expected * (1 + which), atol=1e-13)
+    np.testing.assert_allclose(whole, np.polynomial.chebyshev.chebval(t, integral), atol=1e-13)
+
+
+@pytest.mark.parametrize("points", [9, 999])
+def test_chebyshev_series_of_high_degree_are_exact_to_the_ends(points: int) -> None:
+    """1 / (1 + 100 x**2) needs 400 terms; its integral from -1 is (atan(10 x) + atan(10)) / 10."""
+    x, _ = chebyshev.rule(1025)
+    series = chebyshev.coefficients(1 / (1 + 100 * x**2))
+    # half of the points crowd towards the ends, where a recurrence is at its worst; rounding of a thousand terms below
+    t = np.concatenate([np.linspace(-1, 1, points), np.tanh(np.linspace(-18, 18, points))])
+    density, below = chebyshev.evaluate(t, series, chebyshev.antiderivative(series))
+    np.testing.assert_allclose(density, 1 / (1 + 100 * t**2), atol=1e-13)
+    np.testing.assert_allclose(below, (np.arctan(10 * t) + np.arctan(10)) / 10, atol=1e-14)

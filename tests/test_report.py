@@ -90,12 +90,53 @@ def test_every_file_is_there(folder):
     for name in OUTCOMES:
         for kind in ("forest", "heterogeneity", "benefit"):
             assert (folder / "figures" / f"{name}.{kind}.svg").read_bytes().startswith(b"<?xml")
-            assert (folder / "figures" / f"{name}.{kind}.pdf").read_bytes().startswith(b"%PDF")
         assert bm.load(folder / "fits" / f"{name}.nc").effects.k == fit_of(name).effects.k
         assert len(pd.read_csv(folder / "tables" / f"{name}.trials.csv")) == fit_of(name).effects.k
+    # PDFs are drawn where they are asked for
+    assert not list((folder / "figures").glob("*.pdf"))
     # a funnel of three trials says nothing, and is not drawn
     assert (folder / "figures" / "fatigue_short.funnel.svg").exists()
     assert not (folder / "figures" / "anxiety_long.funnel.svg").exists()
+
+
+def test_pictures_of_the_page_are_the_files(page, folder, results):
+    shown = re.findall(r"<svg xmlns.*?</svg>", page, flags=re.DOTALL)
+    files = {path.name: path.read_text("utf-8").partition("?>\n")[2] for path in (folder / "figures").glob("*.svg")}
+    assert len(shown) == 5
+    assert set(shown) == {text.rstrip() for name, text in files.items() if "benefit" not in name}
+    for name in OUTCOMES:
+        for kind, item in results["outcomes"][name]["figures"].items():
+            if item["not_drawn"] is None:
+                assert (item["svg"], item["pdf"]) == (f"figures/{name}.{kind}.svg", None)
+
+
+def test_pdfs_are_drawn_when_asked_for(tmp_path, capsys):
+    assert main(["report", str(CANCER), "--outcome", "anxiety_long", "-o", str(tmp_path), "--pdf"]) == 0
+    capsys.readouterr()
+    figures = json.loads((tmp_path / "results.json").read_text("utf-8"))["outcomes"]["anxiety_long"]["figures"]
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert len(figures) == 3
+    for name, item in figures.items():
+        assert (tmp_path / item["pdf"]).read_bytes().startswith(b"%PDF")
+        assert (item["pdf"] in page) == (name != "benefit")
+
+
+def test_a_warning_of_an_outcome_is_told_once(tmp_path, capsys, monkeypatch):
+    import warnings
+
+    from bayesmeta.report import files
+
+    draw = files.draw_part
+
+    def warned(part, **options):
+        warnings.warn("a letter is missing", bm.BayesmetaWarning, stacklevel=1)
+        return draw(part, **options)
+
+    monkeypatch.setattr(files, "draw_part", warned)
+    # two outcomes are run in this process, and have the same to say
+    arguments = [item for name in OUTCOMES for item in ("--outcome", name)]
+    assert main(["report", str(CANCER), *arguments, "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().err.count("a letter is missing") == 1
 
 
 def test_results_keep_to_their_schema(results):

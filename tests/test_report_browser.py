@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +29,7 @@ from bayesmeta.studies import read_outcome
 from bayesmeta_cli.bench import recompute_of
 from bayesmeta_cli.borrow import borrowed
 from bayesmeta_cli.main import main
+from browsers import chromium
 from references import ROOT
 
 pytestmark = pytest.mark.browser
@@ -39,25 +38,11 @@ CANCER = ROOT / "models" / "cancer_exercise.toml"
 OUTCOMES = ("fatigue_short", "qol_medium", "anxiety_long")
 CELLS = {"any": "p_any_benefit", "important": "p_important_benefit", "trivial": "p_trivial", "harm": "p_important_harm"}
 TARGETS = {"mu": "mean effect", "theta_new": "new setting"}
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-DRIVER = shutil.which("chromedriver") or "/usr/bin/chromedriver"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if not (Path(CHROMIUM).exists() and Path(DRIVER).exists()):
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-                     "--disable-background-networking", "--disable-component-update", "--window-size=1280,1000",
-                     *(["--no-sandbox"] if os.geteuid() == 0 else [])):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver = chromium()
     yield driver
     driver.quit()
 

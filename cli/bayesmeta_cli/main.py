@@ -499,6 +499,7 @@ def report(
     engine: Annotated[
         str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
     ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Draw every picture as PDF too.")] = False,
 ) -> None:
     """Everything in one page that a panel can read, question and check, with the files behind it."""
     from bayesmeta_cli import workers
@@ -506,7 +507,7 @@ def report(
     workers.begin(path, outcome or [])
     from bayesmeta_cli import report as commands
 
-    raise typer.Exit(commands.report(path, outcome or [], output, engine))
+    raise typer.Exit(commands.report(path, outcome or [], output, engine, pdf=pdf))
 
 
 @app.command()

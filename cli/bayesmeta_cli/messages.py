@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from bayesmeta import BayesmetaWarning
@@ -17,8 +17,8 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def noted(told: list[str]) -> Iterator[None]:
-    """Collect bayesmeta's warnings into ``told`` and tell each once on stderr; others pass as they are."""
+def noted(told: list[str], *, later: bool = False) -> Iterator[None]:
+    """Collect bayesmeta's warnings into ``told`` and tell each once on stderr, if not ``later``; others just pass."""
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -32,7 +32,8 @@ def noted(told: list[str]) -> Iterator[None]:
             text = " ".join(str(item.message).split())
             if text not in told:
                 told.append(text)
-                say(f"warning: {text}")
+                if not later:
+                    say(f"warning: {text}")
 
 
 @contextmanager
@@ -51,18 +52,38 @@ def one_line_warnings() -> Iterator[None]:
 
 def track[T](items: Sequence[T], what: str, names: Sequence[str] = ()) -> Iterable[T]:
     """Go through items, with a progress bar where stderr is a terminal; it names the one under way."""
-    if len(items) < 2 or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if len(items) < 2 or not _terminal():
         return items
-    return _bar(items, what, names or [item if isinstance(item, str) else "" for item in items])
+    return _tracked(items, what, names or [item if isinstance(item, str) else "" for item in items])
 
 
-def _bar[T](items: Sequence[T], what: str, names: Sequence[str]) -> Iterator[T]:
+def _tracked[T](items: Sequence[T], what: str, names: Sequence[str]) -> Iterator[T]:
+    with steps(len(items)) as step:
+        for item, name in zip(items, names, strict=True):
+            step(f"{what} {name}".rstrip())
+            yield item
+
+
+@contextmanager
+def steps(total: int) -> Iterator[Callable[[str], None]]:
+    """Give a function that names the step which begins, on a progress bar where stderr is a terminal."""
+    if not _terminal():
+        yield lambda name: None
+        return
     from rich.console import Console
     from rich.progress import Progress
 
+    begun = 0
+
+    def step(name: str) -> None:
+        nonlocal begun
+        progress.update(task, description=name, completed=begun, refresh=True)
+        begun += 1
+
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=len(items))
-        for item, name in zip(items, names, strict=True):
-            progress.update(task, description=f"{what} {name}".rstrip())
-            yield item
-            progress.advance(task)
+        task = progress.add_task("", total=total)
+        yield step
+
+
+def _terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -6,7 +6,7 @@ import copyreg
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from bayesmeta_cli.bench import recompute_of
 from bayesmeta_cli.borrow import borrowed
 from bayesmeta_cli.commands import UNREPORTABLE, variations
 from bayesmeta_cli.files import existing, staged_tree
-from bayesmeta_cli.messages import noted, say, track
+from bayesmeta_cli.messages import noted, say, steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def _protocol(path: Path) -> bm.Protocol:
     return bm.read_protocol(path)
 
 
-def make_part(path: Path, key: str, engine: str | None, place: Path) -> Made:
+def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool = False) -> Made:
     """Run everything for one outcome: fits, declared analyses, the bench, forensics; write pictures, tables, fits."""
     from bayesmeta.bench import sensitivity_bench
     from bayesmeta.forensics import examine_reading
@@ -66,7 +66,8 @@ def make_part(path: Path, key: str, engine: str | None, place: Path) -> Made:
 
     _share_views()
     told: list[str] = []
-    with noted(told):
+    # several outcomes may have the same to say, and other processes would say it into the progress bar
+    with noted(told, later=True):
         protocol = _protocol(path)
         read = readings(protocol, [key])
         reading = read[key][0]
@@ -84,23 +85,24 @@ def make_part(path: Path, key: str, engine: str | None, place: Path) -> Made:
             borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
             refits.kept,
         )  # fmt: skip
-        return _finished(part, told, place)
+        return _finished(part, told, place, pdf)
 
 
-def _finished(part: Part, told: list[str], place: Path) -> Made:
+def _finished(part: Part, told: list[str], place: Path, pdf: bool) -> Made:
     """Put one outcome into words and records, and its files into folders of a place."""
     from bayesmeta.records import scale_name, table_records
     from bayesmeta.report.blocks import block_views, extra_tables
-    from bayesmeta.report.files import draw_part, tables_of
+    from bayesmeta.report.files import IN_PAGE, draw_part, tables_of
     from bayesmeta.report.gather import outcome_record
     from bayesmeta.report.page import live_text, view_of
 
     key = part.key
-    drawn, not_drawn = draw_part(part)
+    drawn, not_drawn = draw_part(part, pdf=pdf)
     files: dict[str, bytes] = {}
     for picture in drawn:
-        files[f"figures/{key}.{picture.name}.svg"] = picture.svg
-        files[f"figures/{key}.{picture.name}.pdf"] = picture.pdf
+        for name, content in zip(picture.paths(key).values(), (picture.svg, picture.pdf), strict=True):
+            if name is not None and content is not None:
+                files[name] = content
     for name, frame in tables_of(part).items():
         files[f"tables/{key}.{name}.csv"] = _csv(frame)
     (place / "fits").mkdir(exist_ok=True)
@@ -112,7 +114,7 @@ def _finished(part: Part, told: list[str], place: Path) -> Made:
         files[f"tables/{key}.{name.replace('_', '-')}.csv"] = _csv(frame)
     rows = {name: table_records(frame) for name, frame in extra.items()}
     record = outcome_record(part, _figures(key, drawn, not_drawn), rows)
-    pictures = [picture.in_page(key) for picture in drawn if picture.inline is not None]
+    pictures = [picture.in_page(key) for picture in drawn if picture.name in IN_PAGE]
     view = view_of(part, pictures, block_views(extra, part.pooled.effects.measure))
     for name, content in files.items():
         target = place / name
@@ -129,18 +131,26 @@ def _csv(frame: pd.DataFrame) -> bytes:
     return buffer.getvalue().encode("utf-8")
 
 
-def _made(path: Path, sizes: Mapping[str, int], engine: str | None, place: Path) -> list[Made]:
+def _made(
+    path: Path, sizes: Mapping[str, int], engine: str | None, place: Path, pdf: bool, step: Callable[[str], None]
+) -> list[Made]:
     """Run the outcomes, several at once where there are several processors; ``sizes`` are their estimates."""
     count = workers.count(len(sizes))
+    found: dict[str, Made] = {}
     if count == 1:
-        return [make_part(path, key, engine, place) for key in track(list(sizes), "running")]
+        for key in sizes:
+            step(f"running {key}")
+            found[key] = make_part(path, key, engine, place, pdf)
+        return list(found.values())
     _share_views()
     # the largest first, so that none is left running alone at the end
     order = sorted(sizes, key=lambda key: -sizes[key])
     with workers.pool(count) as pool:
-        jobs = [pool.submit(make_part, path, key, engine, place) for key in order]
+        jobs = [pool.submit(make_part, path, key, engine, place, pdf) for key in order]
         _made_ready()
-        found = {key: job.result() for key, job in zip(order, track(jobs, "running", order), strict=True)}
+        for key, job in zip(order, jobs, strict=True):
+            step(f"running {key}")
+            found[key] = job.result()
     return [found[key] for key in sizes]
 
 
@@ -153,7 +163,7 @@ def _made_ready() -> None:
     template()
 
 
-def report(path: Path, names: Sequence[str], output: Path, engine: str | None) -> int:
+def report(path: Path, names: Sequence[str], output: Path, engine: str | None, *, pdf: bool = False) -> int:
     """Write the report of a protocol; return the exit code."""
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
@@ -161,18 +171,19 @@ def report(path: Path, names: Sequence[str], output: Path, engine: str | None) -
     # faults of every outcome are told before anything is run
     sizes = {key: reading.effects.k for key, (reading, _) in readings(protocol, keys).items()}
     with staged_tree(output) as place:
-        made = _made(path, sizes, engine, place)
-        for item in made:
-            for text in item.told:
-                say(f"warning: {text}")
-        reasons = _written(protocol, made, place)
+        with steps(len(sizes)) as step:
+            made = _made(path, sizes, engine, place, pdf, step)
+        for text in dict.fromkeys(text for item in made for text in item.told):
+            say(f"warning: {text}")
+        with steps(3) as step:
+            reasons = _written(protocol, made, place, step)
     print(output / "index.html")
     for reason in reasons:
         say(f"not reportable: {reason}")
     return UNREPORTABLE if reasons else 0
 
 
-def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path) -> list[str]:
+def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path, step: Callable[[str], None]) -> list[str]:
     """Write what is of all outcomes; return why the report is not reportable."""
     from bayesmeta.records import dumps, head, unreportable
     from bayesmeta.report.files import word_file
@@ -185,10 +196,13 @@ def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path) -> list[s
     sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
     hashes = hashes_of(protocol, parts[0].pooled.hashes.get("data"))
     about: dict[str, Any] = {"seed": parts[0].pooled.seed, "pinned": protocol.data.sha256 is not None}
+    step("writing the page")
     page = render_page(
         parts, [item.view for item in made], {item.part.key: item.live for item in made if item.live},
         title=protocol.title, hashes=hashes, report=protocol.report, reasons=reasons, **about,
     )  # fmt: skip
+    (place / "index.html").write_text(page, encoding="utf-8")
+    step("writing results.json")
     cited = used_references(fits, sections)
     record: dict[str, Any] = {
         **head(None), "scale": _one(item.scale for item in made), "title": protocol.title,
@@ -200,9 +214,9 @@ def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path) -> list[s
     whole = dumps(record).rstrip().removesuffix("}").rstrip() + ',\n  "outcomes": {\n' + outcomes + "\n  }\n}\n"
     (place / "results.json").write_text(whole, encoding="utf-8")
     (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
+    step("writing the summary of findings")
     rows = [summary_row(item.view) for item in made]
     (place / "summary-of-findings.docx").write_bytes(word_file(protocol.title, rows))
-    (place / "index.html").write_text(page, encoding="utf-8")
     return reasons
 
 
@@ -214,10 +228,9 @@ def _one(scales: Iterable[str | None]) -> str | None:
 def _figures(key: str, drawn: Sequence[Drawn], not_drawn: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """What `results.json` says of the pictures."""
     found: dict[str, dict[str, Any]] = {
-        picture.name: {"title": picture.title, "alt": picture.alt, "svg": f"figures/{key}.{picture.name}.svg",
-                       "pdf": f"figures/{key}.{picture.name}.pdf", "not_drawn": None}
+        picture.name: {"title": picture.title, "alt": picture.alt, **picture.paths(key), "not_drawn": None}
         for picture in drawn
-    }  # fmt: skip
+    }
     return found | {name: {"title": None, "alt": None, "svg": None, "pdf": None, "not_drawn": why}
                     for name, why in not_drawn.items()}  # fmt: skip
 

@@ -4,6 +4,9 @@ Nouns are frozen, verbs are functions: `Effects` say what was observed, a `Model
 `Fit`, and every question is a function of a fit.
 
 Names are imported when they are first used, so that a command pays only for what it needs.
+
+Examples in docstrings assume two lines, `import bayesmeta as bm` and `effects, model, fit = bm.example()`, and the
+function that they show.
 """
 
 from __future__ import annotations
@@ -72,6 +75,7 @@ _HOMES = {
     "effect_sizes": "studies",
     "estimable": "design",
     "estimate_words": "decision",
+    "example": "examples",
     "fit": "inference",
     "fit_all": "inference",
     "fit_joint": "joint",
@@ -151,6 +155,7 @@ if TYPE_CHECKING:
         ModelError,
         ProtocolError,
     )
+    from bayesmeta.examples import example
     from bayesmeta.grade import grade_table
     from bayesmeta.inference import fit, fit_all
     from bayesmeta.joint import JointModel, fit_joint

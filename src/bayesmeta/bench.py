@@ -96,8 +96,7 @@ def estimators_table(effects: Effects, *, level: float = LEVEL, rho: float = 0.5
 
     Examples
     --------
-    >>> trials = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD")
-    >>> estimators_table(trials)["method"].tolist()[:2]
+    >>> estimators_table(effects)["method"].tolist()[:2]
     ['REML + HKSJ', 'Henmi-Copas']
     """
     table = alternatives_table(effects, level=level, rho=rho)
@@ -133,8 +132,7 @@ def permutation_table(effects: Effects, *, seed: int = 1, rho: float = 0.5, leve
 
     Examples
     --------
-    >>> trials = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD")
-    >>> permutation_table(trials)["p"].tolist()
+    >>> permutation_table(effects)["p"].tolist()
     [0.25, 0.25]
     """
     rows = []
@@ -201,11 +199,7 @@ def sensitivity_bench(
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> bench = sensitivity_bench(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), ["concordance", "counts"])
+    >>> bench = sensitivity_bench(fit, ["concordance", "counts"])
     >>> list(bench.tables), list(bench.not_done)
     (['concordance'], ['counts'])
     """

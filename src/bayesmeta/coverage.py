@@ -53,9 +53,7 @@ def exact_covers(effects: Effects, model: Model) -> str | None:
 
     Examples
     --------
-    >>> from bayesmeta.priors import Cauchy, HalfNormal, Normal
-    >>> effects = Effects("AB", [0, 1], [1, 1], measure="MD")
-    >>> exact_covers(effects, Model(Normal(0, 1), HalfNormal(1)))
+    >>> exact_covers(effects, model)
     """
     if model.likelihood != "normal":
         return f"the {model.likelihood} likelihood has no closed form given the standard deviations"

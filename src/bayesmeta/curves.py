@@ -92,8 +92,9 @@ class Smooth:
                 R[j, j + 1] = R[j + 1, j] = h[j + 1] / 6
         to_second = np.linalg.solve(R, Q.T)
         eigenvalues, vectors = np.linalg.eigh(Q @ to_second)
-        # the two flat directions are the lines; the others, weighted by their smoothness, are the departures
-        basis = vectors[:, 2:] / np.sqrt(eigenvalues[2:])
+        # the two flat directions are the lines; the others, weighted by their smoothness, are the departures. The sign
+        # of a vector differs between processors, and a kept fit holds coefficients: all end above zero
+        basis = vectors[:, 2:] * np.sign(vectors[-1, 2:]) / np.sqrt(eigenvalues[2:])
         basis = basis / np.sqrt(np.square(basis).sum() / n)
         object.__setattr__(self, "_values", basis)
         object.__setattr__(self, "_second", np.vstack([np.zeros(n - 2), to_second @ basis, np.zeros(n - 2)]))

@@ -269,14 +269,9 @@ def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | 
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> mid = threshold(0.2, measure_name="SMD", better="lower")
-    >>> round(benefit_probabilities(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), mid)["p_any_benefit"], 3)
-    0.923
+    >>> mid = bm.threshold(0.2, measure_name="SMD", better="lower")
+    >>> round(benefit_probabilities(fit, mid)["p_any_benefit"], 3)
+    0.892
     """
     return benefit_probabilities_of([fit], item, at=at)[0]
 
@@ -288,15 +283,10 @@ def benefit_probabilities_of(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit_all
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> fits = fit_all([(effects, Model(Normal(0, 1), HalfNormal(scale))) for scale in (0.25, 0.5)])
-    >>> mid = threshold(0.2, measure_name="SMD", better="lower")
+    >>> fits = bm.fit_all([(effects, bm.Model(model.mu, tau)) for tau in (bm.HalfNormal(0.25), model.tau)])
+    >>> mid = bm.threshold(0.2, measure_name="SMD", better="lower")
     >>> [round(found["p_any_benefit"], 3) for found in benefit_probabilities_of(fits, mid)]
-    [0.952, 0.923]
+    [0.918, 0.892]
     """
     level = _levels([item])[0]
     found: list[dict[str, float]] = [{} for _ in fits]

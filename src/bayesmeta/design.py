@@ -282,11 +282,10 @@ def build_design(effects: Effects, model: Model) -> Design:
 
     Examples
     --------
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects("AB", [0, 1], [1, 1], measure="MD", moderators={"weeks": [6, 12]})
-    >>> design = build_design(effects, Model(Normal(0, 1), HalfNormal(1), {"weeks": Coefficient(Normal(0, 1), per=6)}))
-    >>> design.X.tolist(), design.profile({"weeks": 12}).tolist()
-    ([[1.0, -0.5], [1.0, 0.5]], [1.0, 0.5])
+    >>> by_two_weeks = bm.Model(model.mu, model.tau, {"weeks": bm.Coefficient(bm.Normal(0, 1), per=2)})
+    >>> design = build_design(effects, by_two_weeks)  # 6, 12, 8 and 16 weeks: 10.5 on average
+    >>> design.X[:, 1].tolist(), design.profile({"weeks": 12}).tolist()
+    ([-2.25, 0.75, -1.25, 2.75], [1.0, 0.75])
     """
     if not model.beta:
         mu = (Columns("mu", slice(0, 1), model.mu),)
@@ -374,10 +373,9 @@ def estimable(effects: Effects, model: Model) -> Estimable:
 
     Examples
     --------
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects("AB", [0, 1], [1, 1], measure="MD", moderators={"weeks": [6, 12]})
-    >>> estimable(effects, Model(Normal(0, 1), HalfNormal(1), {"weeks": Normal(0, 1)})).reason
-    'not estimable: 2 trials, 2 coefficients, rank 2; 4 trials are needed'
+    >>> three = dict.fromkeys(["weeks", "type", "timing"], bm.Normal(0, 1))
+    >>> estimable(effects, bm.Model(model.mu, model.tau, three)).reason
+    'not estimable: 4 trials, 4 coefficients, rank 4; 6 trials are needed'
     """
 
     def single(name: str) -> bool:

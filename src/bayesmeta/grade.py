@@ -74,14 +74,7 @@ def grade_table(
 
     Examples
     --------
-    >>> from bayesmeta.decision import threshold
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.6, -0.1, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = grade_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))),
-    ...                     threshold(0.5, measure_name="SMD", better="lower"))
+    >>> table = grade_table(fit, bm.threshold(0.5, measure_name="SMD", better="lower"))
     >>> table["panel"].eq("").all().item(), table["domain"].unique().tolist()
     (True, ['imprecision', 'inconsistency', 'publication bias', 'risk of bias', 'indirectness'])
     """

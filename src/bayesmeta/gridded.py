@@ -29,7 +29,7 @@ VariableKind = Literal["identity", "asinh", "log", "logsinh"]
 
 # the distribution function of a tabulated density is a polynomial of high degree, good to about 1e-13 itself
 _GRID_TOLERANCE = 1e-12
-#: Numbers in one array of polynomials at points, so that it fits in memory.
+#: Numbers in one array of points by terms, so that it fits in memory.
 _ROOM = 4e6
 
 
@@ -231,7 +231,7 @@ def _evaluate(series: FloatArray, panel: NDArray[np.intp], t: FloatArray) -> Flo
     for start in range(0, t.size, step):
         part = slice(start, start + step)
         chosen = series[0] if series.shape[0] == 1 else series[panel[part]]
-        result[part] = chebyshev.evaluate(chosen, t[part])
+        (result[part],) = chebyshev.evaluate(t[part], chosen)
     return result
 
 
@@ -241,8 +241,7 @@ def _table_quantile(
 ) -> FloatArray:  # fmt: skip
     """Where distribution functions reach probabilities, each in a given panel; shape of ``target``.
 
-    Nearly all the work is in the polynomials at the points: one set of them gives the distribution function and the
-    density, and a point that has arrived keeps its own.
+    Nearly all the work is in the series, so that a point that has arrived is left alone.
 
     Parameters
     ----------
@@ -269,19 +268,19 @@ def _table_quantile(
     left, width, before = left[panel], width[panel], before[panel]
     integral, series = (form[0] if form.shape[0] == 1 else form[panel] for form in (integral, series))
     low, high = np.full(target.size, -1.0), np.full(target.size, 1.0)
-    moving, polynomials = np.ones(target.size, dtype=bool), np.empty((target.size, n + 1))
+    moving, inside, slope = np.ones(target.size, dtype=bool), np.empty(target.size), np.empty(target.size)
     for _ in range(MAX_STEPS):
-        polynomials[moving] = chebyshev.polynomials(t[moving], n + 1)
-        below = before + chebyshev.combine(polynomials, integral)
+        own = (form if form.ndim == 1 else form[moving] for form in (integral, series))
+        inside[moving], slope[moving] = chebyshev.evaluate(t[moving], *own)
+        below = before + inside
         error = below - target
         done = (np.abs(error) <= _GRID_TOLERANCE) | (high - low <= 4e-16)
         if done.all():
             break
         low, high = np.where(error < 0, t, low), np.where(error >= 0, t, high)
-        slope = chebyshev.combine(polynomials[:, :n], series) * (0.5 * width)
         z = probit(below)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            trial = t - (z - goal) * np.exp(-0.5 * z * z) / SQRT_2PI / slope
+            trial = t - (z - goal) * np.exp(-0.5 * z * z) / SQRT_2PI / (0.5 * width * slope)
         moving = ~done
         t = np.where(done, t, np.where((trial > low) & (trial < high), trial, 0.5 * (low + high)))
     return left + 0.5 * width * (t + 1.0)

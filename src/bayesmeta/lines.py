@@ -326,15 +326,11 @@ def solve_lines(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
     >>> from bayesmeta.problem import build_problem
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD")
-    >>> models = [Model(Normal(0, 1), HalfNormal(scale)) for scale in (0.25, 0.5)]
+    >>> models = [bm.Model(model.mu, bm.HalfNormal(0.25)), model]
     >>> found = solve_lines([build_problem(effects, model) for model in models])
     >>> [round(item.log_evidence, 4) for item in found]
-    [-1.0948, -1.4755]
+    [-1.4091, -1.8332]
     """
     found: list[Quadrature | InferenceError] = [InferenceError(NOWHERE)] * len(problems)
     axes = [tau_axis(problem.axes[0].prior, problem.typical_se) for problem in problems]

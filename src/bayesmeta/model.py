@@ -381,8 +381,7 @@ class Model:
 
     Examples
     --------
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> Model(mu=Normal(0, 1), tau=HalfNormal(0.5))
+    >>> bm.Model(mu=bm.Normal(0, 1), tau=bm.HalfNormal(0.5))
     Model(mu=normal(0, 1), tau=halfnormal(0.5))
     """
 

@@ -134,10 +134,7 @@ def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> one = fit(Effects(["A"], [-0.2], [0.1], measure="SMD", better="lower"), Model(Flat(), None))
+    >>> one = bm.fit(bm.Effects(["A"], [-0.2], [0.1], measure="SMD", better="lower"), bm.Model(bm.Flat(), None))
     >>> updated_probability(one, [-0.2, 0.2], 0.1).round(4)
     array([0.9977, 0.5   ])
     """
@@ -169,10 +166,7 @@ def planned_se(fit: Fit, size: float, *, sd: float | None = None) -> float:
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> one = fit(Effects(["A"], [0.0], [0.1], measure="SMD"), Model(Flat(), None))
+    >>> one = bm.fit(bm.Effects(["A"], [0.0], [0.1], measure="SMD"), bm.Model(bm.Flat(), None))
     >>> planned_se(one, 50)
     0.2
     """
@@ -206,7 +200,7 @@ def with_trial(effects: Effects, y: float, se: float, name: str = "next trial") 
 
     Examples
     --------
-    >>> with_trial(Effects(["A"], [-0.2], [0.1], measure="SMD"), 0.1, 0.2).study
+    >>> with_trial(bm.Effects(["A"], [-0.2], [0.1], measure="SMD"), 0.1, 0.2).study
     ('A', 'next trial')
     """
     while name in effects.study or name in effects.label or name in (effects.cluster or ()):
@@ -271,15 +265,9 @@ def next_trial_table(
 
     Examples
     --------
-    >>> from bayesmeta.decision import threshold
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> fit = fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))
-    >>> table = next_trial_table(fit, threshold(0.2, measure_name="SMD", better="lower"), sizes=[100])
+    >>> table = next_trial_table(fit, bm.threshold(0.2, measure_name="SMD", better="lower"), sizes=[100])
     >>> table.loc[2, ["question", "change"]].tolist(), round(table.loc[2, "estimate"], 2)
-    (['important benefit', 'rise'], np.float64(-0.56))
+    (['important benefit', 'rise'], np.float64(-1.67))
     """
     try:
         if not 0 < cut < 1:

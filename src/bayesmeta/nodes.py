@@ -280,8 +280,7 @@ def moment_limit(prior: Prior | None, random_rows: int, flat: int, mu_df: float)
     --------
     Two trials, flat mu, half-Cauchy tau: means exist, standard deviations do not.
 
-    >>> from bayesmeta.priors import HalfCauchy
-    >>> moment_limit(HalfCauchy(0.5), 2, 1, 0.0)
+    >>> moment_limit(bm.HalfCauchy(0.5), 2, 1, 0.0)
     (1, 1, True)
     """
     if prior is None:
@@ -384,9 +383,8 @@ def power_count(
     --------
     Flat priors of mu and of two SDs: four clusters of two rows leave the SD between clusters a mean and no variance.
 
-    >>> from bayesmeta.priors import Flat
     >>> cluster = np.repeat(np.arange(4), 2)
-    >>> count = power_count([Flat(), Flat()], ["clusters", "rows"], np.ones((8, 1)), np.array([True]), cluster)
+    >>> count = power_count([bm.Flat(), bm.Flat()], ["clusters", "rows"], np.ones((8, 1)), np.array([True]), cluster)
     >>> count.proper, count.of_sd(0), count.of_sd(1)
     (True, 1, 2)
     """

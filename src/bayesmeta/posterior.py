@@ -85,12 +85,9 @@ def summarize(
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> summarize(fit(effects, Model(mu=Flat(), tau=None))).loc["mu", "sd"].round(6)
-    np.float64(0.089443)
+    >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))  # weights of 25, 100, 25 and 25
+    >>> round(float(summarize(common).loc["mu", "sd"]) ** -2, 6)
+    175.0
     """
     if interval not in ("central", "shortest"):
         raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
@@ -198,12 +195,9 @@ def probability(
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> round(probability(fit(effects, Model(mu=Flat(), tau=None)), "mu", below=0), 6)
-    0.963181
+    >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))  # normal(-1 / 7, 1 / sqrt(175))
+    >>> [round(probability(common, "mu", below=-1 / 7 + z / 175**0.5), 4) for z in (0, 1.96)]
+    [0.5, 0.975]
     """
     given = [item for item in (below, above, between) if item is not None]
     if len(given) != 1:

@@ -180,19 +180,13 @@ def profile_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.1], [0.2, 0.1, 0.2, 0.2], measure="SMD", better="lower",
-    ...                   moderators={"type": ["walk", "yoga", "walk", "yoga"], "timing": ["in", "in", "after", "in"]})
-    >>> model = Model(Normal(0, 1), HalfNormal(0.5), {"type": Normal(0, 0.5), "timing": Normal(0, 0.5)})
-    >>> profile_table(fit(effects, model))[["type", "timing", "k", "extrapolated"]]
-       type timing  k  extrapolated
-    0  walk  after  1         False
-    1  walk     in  1         False
-    2  yoga  after  0          True
-    3  yoga     in  2         False
+    >>> moderated = bm.Model(model.mu, model.tau, {"type": bm.Normal(0, 0.5), "timing": bm.Normal(0, 0.5)})
+    >>> profile_table(bm.fit(effects, moderated))[["type", "timing", "k", "extrapolated"]]
+       type  timing  k  extrapolated
+    0  walk   after  1         False
+    1  walk  during  1         False
+    2  yoga   after  0          True
+    3  yoga  during  2         False
     """
     chosen = _categorical(fit, moderators)
     p, benefit, design = _ends(level), _distance(fit, threshold), fit.design
@@ -269,13 +263,7 @@ def curve_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.1], [0.2, 0.1, 0.2, 0.2], measure="SMD",
-    ...                   moderators={"weeks": [6, 12, 8, 16]})
-    >>> moderated = fit(effects, Model(Normal(0, 1), HalfNormal(0.5), {"weeks": Normal(0, 0.25)}))
+    >>> moderated = bm.fit(effects, bm.Model(model.mu, model.tau, {"weeks": bm.Normal(0, 0.25)}))
     >>> curve_table(moderated, "weeks", [6, 12, 20])[["x", "change", "beyond"]].round(2)
           x  change  beyond
     0   6.0    0.00   False

@@ -218,14 +218,9 @@ def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Margin
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat, HalfNormal
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> common = fit(effects, Model(mu=Flat(), tau=None))
-    >>> round(marginal(common, "mu").mean, 6)
-    -0.16
+    >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))
+    >>> round(7 * marginal(common, "mu").mean, 6)
+    -1.0
     """
     if name == "tau" and fit.model.tau is None:
         raise ModelError("tau: this is a common-effect model; it has none.")

@@ -80,13 +80,9 @@ def quantiles(fits: Sequence[Fit], name: str, p: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit_all
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> quantiles(fit_all([(effects, Model(mu=Flat(), tau=None))]), "mu", np.array([0.5])).round(6).tolist()
-    [[-0.16]]
+    >>> common = bm.fit_all([(effects, bm.Model(bm.Flat(), tau=None))])
+    >>> (7 * quantiles(common, "mu", np.array([0.5]))).round(6).tolist()
+    [[-1.0]]
     """
     found = np.zeros((len(fits), p.size))
     if name == "tau":
@@ -118,13 +114,9 @@ def main_quantiles(fits: Sequence[Fit], *, level: float = LEVEL) -> list[dict[st
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit_all
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> round(main_quantiles(fit_all([(effects, Model(mu=Flat(), tau=None))]))[0]["mu"][1], 6)
-    -0.16
+    >>> common = bm.fit_all([(effects, bm.Model(bm.Flat(), tau=None))])
+    >>> round(7 * main_quantiles(common)[0]["mu"][1], 6)
+    -1.0
     """
     columns = {name: quantiles(fits, name, central(level)).tolist() for name in ("mu", "theta_new", "tau")}
     found: list[dict[str, tuple[float, float, float]]] = []
@@ -153,13 +145,9 @@ def distributions(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit_all
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> distributions(fit_all([(effects, Model(mu=Flat(), tau=None))]), "mu", np.array([0.0])).round(6).tolist()
-    [[0.963181]]
+    >>> common = bm.fit_all([(effects, bm.Model(bm.Flat(), tau=None))])
+    >>> distributions(common, "mu", np.array([-1 / 7])).round(6).tolist()
+    [[0.5]]
     """
     x = np.asarray(x, float)
     found = np.empty((len(fits), x.size))

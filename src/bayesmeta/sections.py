@@ -190,15 +190,9 @@ def read_section(name: str, frame: pd.DataFrame, fit: Fit) -> Reading:
     Examples
     --------
     >>> from bayesmeta.bench import sensitivity_bench
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> fitted = fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))
-    >>> table = sensitivity_bench(fitted, ["concordance"]).tables["concordance"]
-    >>> read_section("concordance", table, fitted).cells[0][:2]
-    ['REML + HKSJ', '-0.21']
+    >>> table = sensitivity_bench(fit, ["concordance"]).tables["concordance"]
+    >>> read_section("concordance", table, fit).cells[0][:2]
+    ['REML + HKSJ', '-0.146']
     """
     shown, remarks = _prepared(name, frame, fit)
     present = [item for item in _SHOWN[name] if item.column in shown]
@@ -348,11 +342,9 @@ def _guards(frame: pd.DataFrame) -> list[str]:
 
 def _notes_of(frame: pd.DataFrame) -> list[str]:
     """Notes of rows, each said once."""
-    notes: dict[str, list[str]] = {}
-    for row in frame.to_dict("records"):
-        if row["note"]:
-            notes.setdefault(str(row["note"]).rstrip("."), []).append(str(row["method"]))
-    return [f"{', '.join(dict.fromkeys(methods))}: {note}." for note, methods in notes.items()]
+    noted = frame[frame["note"] != ""]
+    methods = noted.groupby(noted["note"].str.rstrip("."), sort=False)["method"].unique()
+    return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
 
 
 def _driving(choices: pd.DataFrame) -> list[str]:

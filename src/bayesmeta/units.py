@@ -164,14 +164,9 @@ def information_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD", n=[[50, 50], [200, 200]])
-    >>> table = information_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), 0.2)
+    >>> table = information_table(fit, 0.2)
     >>> table[["participants", "ratio"]].round(2).values.tolist()
-    [[500.0, 0.64]]
+    [[700.0, 0.89]]
     """
     kind = fit.effects.measure
     cases: list[tuple[str, str, Callable[[], float]]] = []
@@ -268,14 +263,9 @@ def natural_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD", better="lower")
     >>> unit = NaturalUnit("FACIT-Fatigue", 10.0, "an example", better="higher")
-    >>> natural_table(fit(effects, Model(Flat(), None)), unit).loc[0, ["median", "lower"]].round(3).tolist()
-    [1.6, -0.153]
+    >>> natural_table(bm.fit(effects, bm.Model(bm.Flat(), None)), unit).loc[0, ["median", "lower"]].round(3).tolist()
+    [1.429, -0.053]
     """
     chosen = unit or (fit.outcome.natural_unit if fit.outcome is not None else None)
     try:
@@ -473,12 +463,8 @@ def risk_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Flat
-    >>> effects = Effects(["A", "B"], [-0.8, -0.5], [0.2, 0.1], measure="RR", better="lower")
-    >>> table = risk_table(fit(effects, Model(Flat(), None)), 0.2)
+    >>> effects = bm.Effects(["A", "B"], [-0.8, -0.5], [0.2, 0.1], measure="RR", better="lower")
+    >>> table = risk_table(bm.fit(effects, bm.Model(bm.Flat(), None)), 0.2)
     >>> table.loc[0, ["without", "with_treatment", "difference"]].round(1).tolist()
     [200.0, 114.2, -85.8]
     """

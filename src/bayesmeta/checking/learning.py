@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -141,7 +142,7 @@ def overlap(prior: Form, posterior: Marginal) -> float:
     --------
     >>> from bayesmeta.marginals import NormalMixture
     >>> shifted = NormalMixture([1.0], [1.0], [1.0])
-    >>> round(overlap(Normal(0, 1), shifted), 4), round(2 * float(special.ndtr(-0.5)), 4)
+    >>> round(overlap(bm.Normal(0, 1), shifted), 4), round(2 * float(special.ndtr(-0.5)), 4)
     (0.6171, 0.6171)
     """
     x = _grid(prior, posterior)
@@ -175,17 +176,12 @@ def overlap_table(fit: Fit) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> table = overlap_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = overlap_table(fit)
     >>> table[["quantity", "overlap", "verdict"]].round(2)
         quantity  overlap            verdict
-    0         mu     0.32      learned a lot
-    1        tau     0.71  learned something
-    2  theta_new     0.43  learned something
+    0         mu     0.28      learned a lot
+    1        tau     0.66  learned something
+    2  theta_new     0.41  learned something
     """
     names = learned_names(fit)
     rows = []
@@ -216,7 +212,15 @@ def overlap_table(fit: Fit) -> pd.DataFrame:
 def _words(prior: Form | None) -> str:
     if prior is None:
         return "improper"
-    return repr(prior) if isinstance(prior, Prior) else "implied by others"
+    return repr(_rounded(prior)) if isinstance(prior, Prior) else "implied by others"
+
+
+def _rounded(prior: Prior) -> Prior:
+    """Take the rounding of a computed parameter away, which differs from processor to processor."""
+    given = {item.name: getattr(prior, item.name) for item in dataclasses.fields(prior) if item.init}
+    return dataclasses.replace(
+        prior, **{name: float(f"{value:.12g}") for name, value in given.items() if isinstance(value, float)}
+    )
 
 
 def _verdict(shared: float) -> str:

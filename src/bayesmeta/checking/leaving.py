@@ -49,12 +49,7 @@ def loo_table(fit: Fit, *, exact: bool = True) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> table = loo_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = loo_table(fit)
     >>> bool((table["difference"].abs() < 0.05).all()), table.attrs["flagged"]
     (True, 0)
     """

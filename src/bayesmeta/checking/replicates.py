@@ -115,13 +115,9 @@ def ppc_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> table = ppc_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = ppc_table(fit)
     >>> table.loc[0, "statistic"], round(float(table.loc[0, "observed"]), 3)
-    ('mean', -0.267)
+    ('mean', -0.175)
     """
     p = _ends(level)
     effects = fit.effects
@@ -155,12 +151,8 @@ def predictive_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> predictive_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))["p_value"].round(2).tolist()
-    [0.56, 0.63, 0.78]
+    >>> predictive_table(fit)["p_value"].round(2).tolist()
+    [0.42, 0.8, 0.62, 0.4]
     """
     p = _ends(level)
     effects = fit.effects

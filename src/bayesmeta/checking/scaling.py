@@ -187,11 +187,7 @@ def power_scaling_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> from bayesmeta.model import Model
-    >>> table = power_scaling_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = power_scaling_table(fit)
     >>> table.query("quantity == 'tau' and component == 'tau'")["diagnosis"].item()
     'influential prior; possible conflict with the data'
     """

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+from numpy.polynomial import legendre
 from scipy import special
 
 from bayesmeta.classical.heterogeneity import check_level
@@ -117,8 +118,7 @@ def bootstrap_prediction(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABCDEF"), y=[0.1, 0.3, 0.4, 0.9, 0.2, 0.5], se=[0.2] * 6, measure="SMD")
+    >>> trials = bm.Effects(study=list("ABCDEF"), y=[0.1, 0.3, 0.4, 0.9, 0.2, 0.5], se=[0.2] * 6, measure="SMD")
     >>> found = bootstrap_prediction(trials)
     >>> found.pi_lower < found.lower < found.estimate < found.upper < found.pi_upper
     True
@@ -190,18 +190,13 @@ def _density(found: WeightedQ, smallest: float) -> tuple[FloatArray, FloatArray]
 
     On each panel H is the polynomial through its values at Gauss nodes, and dH that polynomial's derivative.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    difference = nodes[:, None] - nodes
-    np.fill_diagonal(difference, 1.0)
-    barycentric = 1.0 / difference.prod(axis=1)
-    derivative = barycentric[None, :] / barycentric[:, None] / difference
-    np.fill_diagonal(derivative, 0.0)
-    np.fill_diagonal(derivative, -derivative.sum(axis=1))
+    nodes, weights = legendre.leggauss(NODES)
     panels = int(np.ceil(_end(found, smallest) / WIDTH))
     x = WIDTH * (np.arange(panels)[:, None] + 0.5 * (1.0 + nodes))
     tau2 = smallest * np.expm1(x)
     distribution = found.exceeds(tau2.ravel()).reshape(x.shape)
-    share = (distribution @ derivative.T) * weights
+    series = np.linalg.solve(legendre.legvander(nodes, NODES - 1), distribution.T)
+    share = legendre.legval(nodes, legendre.legder(series)) * weights
     return tau2.ravel(), share.ravel()
 
 

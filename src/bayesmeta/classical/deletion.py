@@ -61,10 +61,8 @@ def leave_one_out_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABCD"), y=[0.1, 0.3, 0.4, 1.8], se=[0.1, 0.1, 0.2, 0.2], measure="SMD")
-    >>> leave_one_out_table(trials, ci="wald")[["left_out", "estimate"]].round(4).values.tolist()
-    [['A', 0.8256], ['B', 0.7584], ['C', 0.7208], ['D', 0.2312]]
+    >>> leave_one_out_table(effects, method="EE", ci="wald")[["left_out", "estimate"]].round(4).values.tolist()
+    [['A', -0.1], ['B', -0.2], ['C', -0.1167], ['D', -0.1833]]
     """
     names, unit = effects.units
     member = unit[None, :] != np.arange(len(names))[:, None]
@@ -110,10 +108,9 @@ def cumulative_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABC"), y=[0.1, 0.3, 0.4], se=[0.1, 0.1, 0.2], measure="SMD")
-    >>> cumulative_table(trials, ["C", "A", "B"], ci="wald")[["added", "k", "estimate"]].round(4).values.tolist()
-    [['C', 1, 0.4], ['A', 2, 0.2], ['B', 3, 0.2312]]
+    >>> table = cumulative_table(effects, ["C", "A", "B", "D"], method="EE", ci="wald")
+    >>> table[["added", "k", "estimate"]].round(4).values.tolist()
+    [['C', 1, -0.3], ['A', 2, -0.35], ['B', 3, -0.1833], ['D', 4, -0.1429]]
     """
     names, unit = effects.units
     sequence = list(names) if order is None else list(order)

@@ -98,7 +98,7 @@ def working_covariance(effects: Effects, correlation: float, *, cluster: Sequenc
 
     Examples
     --------
-    >>> rows = Effects(["A", "A", "B"], [0.1, 0.3, 0.2], [0.1, 0.2, 0.1], measure="SMD", cluster=["A", "A", "B"])
+    >>> rows = bm.Effects(["A", "A", "B"], [0.1, 0.3, 0.2], [0.1, 0.2, 0.1], measure="SMD", cluster=["A", "A", "B"])
     >>> working_covariance(rows, 0.5).blocks[0][1].round(3).tolist()
     [[0.01, 0.01], [0.01, 0.04]]
     """
@@ -173,7 +173,7 @@ def aggregate_trials(effects: Effects, correlation: float = 0.5, *, cluster: Seq
 
     Examples
     --------
-    >>> rows = Effects(["A", "A", "B"], [0.1, 0.3, 0.2], [0.1, 0.1, 0.1], measure="SMD", cluster=["A", "A", "B"])
+    >>> rows = bm.Effects(["A", "A", "B"], [0.1, 0.3, 0.2], [0.1, 0.1, 0.1], measure="SMD", cluster=["A", "A", "B"])
     >>> one = aggregate_trials(rows, 0.5)
     >>> one.study, one.y.round(3).tolist(), (one.se**2).round(4).tolist()
     (('A', 'B'), [0.2, 0.2], [0.0075, 0.01])
@@ -230,8 +230,8 @@ def correlated_hierarchical(
 
     Examples
     --------
-    >>> rows = Effects(list("AABBCD"), [0.1, 0.4, 0.7, 0.6, -0.2, 0.3], [0.2, 0.2, 0.1, 0.2, 0.1, 0.3], measure="SMD",
-    ...                cluster=list("AABBCD"))
+    >>> rows = bm.Effects(list("AABBCD"), [0.1, 0.4, 0.7, 0.6, -0.2, 0.3], [0.2, 0.2, 0.1, 0.2, 0.1, 0.3],
+    ...                   measure="SMD", cluster=list("AABBCD"))
     >>> correlated_hierarchical(rows, correlations=(0.6,)).note[0]
     'Satterthwaite df below 4: p values are unreliable (Tipton 2015)'
     """
@@ -321,8 +321,8 @@ def dependence_table(
 
     Examples
     --------
-    >>> rows = Effects(list("AABBCDE"), [0.1, 0.4, 0.7, 0.6, -0.2, 0.3, 0.2], [0.2, 0.2, 0.1, 0.2, 0.1, 0.3, 0.2],
-    ...                measure="SMD", cluster=list("AABBCDE"))
+    >>> rows = bm.Effects(list("AABBCDE"), [0.1, 0.4, 0.7, 0.6, -0.2, 0.3, 0.2], [0.2, 0.2, 0.1, 0.2, 0.1, 0.3, 0.2],
+    ...                   measure="SMD", cluster=list("AABBCDE"))
     >>> dependence_table(rows, correlations=(0.6,)).method.tolist()
     ['rows as independent', 'multilevel', 'multilevel, CR2', 'CHE, CR2', 'one row per trial']
     """

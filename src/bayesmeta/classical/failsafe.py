@@ -99,8 +99,7 @@ def fail_safe_n(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(list("ABCD"), [0.1, 0.3, 0.4, 0.9], [0.1, 0.15, 0.25, 0.4], measure="SMD")
+    >>> trials = bm.Effects(list("ABCD"), [0.1, 0.3, 0.4, 0.9], [0.1, 0.15, 0.25, 0.4], measure="SMD")
     >>> [fail_safe_n(trials, form=form).n for form in ("rosenthal", "orwin", "rosenberg")]
     [14, 4, 4]
     """

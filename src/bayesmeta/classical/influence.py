@@ -97,8 +97,7 @@ def influence_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABCDE"), y=[0.1, 0.3, 0.4, 0.2, 2.8], se=[0.1, 0.1, 0.2, 0.2, 0.2], measure="SMD")
+    >>> trials = bm.Effects(list("ABCDE"), [0.1, 0.3, 0.4, 0.2, 2.8], [0.1, 0.1, 0.2, 0.2, 0.2], measure="SMD")
     >>> table = influence_table(trials)
     >>> table.label[table.influential].tolist(), table.label[table.outlier].tolist()
     (['E'], ['E'])

@@ -119,9 +119,8 @@ def limit_meta_analysis(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(list("ABCDEFGH"), [0.02, 0.3, 0.35, 0.5, 0.8, 0.9, 0.1, 0.6],
-    ...                  [0.1, 0.15, 0.2, 0.22, 0.35, 0.4, 0.12, 0.28], measure="SMD")
+    >>> trials = bm.Effects(list("ABCDEFGH"), [0.02, 0.3, 0.35, 0.5, 0.8, 0.9, 0.1, 0.6],
+    ...                     [0.1, 0.15, 0.2, 0.22, 0.35, 0.4, 0.12, 0.28], measure="SMD")
     >>> round(limit_meta_analysis(trials, method="REML").estimate, 4)
     -0.0004
     """

@@ -128,8 +128,7 @@ def cluster_numbers(effects: Effects, cluster: Sequence[str] | None = None) -> N
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> cluster_numbers(Effects(["A", "B", "A"], [0.1, 0.2, 0.3], [0.1] * 3, measure="SMD", cluster=["A", "B", "A"]))
+    >>> cluster_numbers(bm.Effects(["A", "B", "A"], [0.1, 0.2, 0.3], [0.1] * 3, measure="SMD", cluster=["A", "B", "A"]))
     array([0, 1, 0])
     """
     names = (effects.cluster or effects.study) if cluster is None else tuple(str(name) for name in cluster)
@@ -350,9 +349,8 @@ def pool_multilevel(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> rows = Effects(list("AABBC"), [0.1, 0.4, 0.7, 0.6, -0.2], [0.2, 0.2, 0.1, 0.2, 0.1], measure="SMD",
-    ...                cluster=list("AABBC"))
+    >>> rows = bm.Effects(list("AABBC"), [0.1, 0.4, 0.7, 0.6, -0.2], [0.2, 0.2, 0.1, 0.2, 0.1], measure="SMD",
+    ...                   cluster=list("AABBC"))
     >>> fit = pool_multilevel(rows)
     >>> fit.n_clusters, round(float(fit.estimate[0]), 4), round(fit.tau, 4)
     (3, 0.2447, 0.4338)

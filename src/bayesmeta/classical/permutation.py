@@ -97,8 +97,7 @@ def permutation_test(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABCDEF"), y=[0.1, 0.3, 0.4, 0.9, 0.2, 0.5], se=[0.2] * 6, measure="SMD")
+    >>> trials = bm.Effects(study=list("ABCDEF"), y=[0.1, 0.3, 0.4, 0.9, 0.2, 0.5], se=[0.2] * 6, measure="SMD")
     >>> test = permutation_test(trials)
     >>> test.p, test.number, test.exact
     (0.03125, 64, True)

@@ -136,9 +136,8 @@ def pool(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=["A", "B", "C", "D"], y=[-0.30, -0.31, -0.29, -0.305],
-    ...                  se=[0.2, 0.223606797749979, 0.173205080756888, 0.244948974278318], measure="SMD")
+    >>> trials = bm.Effects(study=["A", "B", "C", "D"], y=[-0.30, -0.31, -0.29, -0.305],
+    ...                     se=[0.2, 0.223606797749979, 0.173205080756888, 0.244948974278318], measure="SMD")
     >>> for ci in ("hksj", "hksj_adhoc"):
     ...     fit = pool(trials, ci=ci)
     ...     print(f"{fit.lower:.5f} {fit.upper:.5f}")
@@ -179,9 +178,7 @@ def pool_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=["A", "B"], y=[0.1, 0.5], se=[0.1, 0.2], measure="SMD")
-    >>> [(fit.method, fit.ci) for fit in pool_table(trials, ["EE", "DL"], ["wald"])]
+    >>> [(found.method, found.ci) for found in pool_table(effects, ["EE", "DL"], ["wald"])]
     [('EE', 'wald'), ('DL', 'wald')]
     """
     check_level(level)
@@ -204,8 +201,7 @@ def defined_methods(effects: Effects) -> tuple[Tau2Method, ...]:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> defined_methods(Effects(study=["A"], y=[0.1], se=[0.1], measure="SMD"))
+    >>> defined_methods(bm.Effects(study=["A"], y=[0.1], se=[0.1], measure="SMD"))
     ('EE',)
     """
     if len(effects.y) == 1:

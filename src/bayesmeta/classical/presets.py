@@ -274,10 +274,8 @@ def apply_preset(effects: Effects, item: Preset, *, level: float = 0.95, rho: fl
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(["A", "B", "C"], [0.1, 0.5, 0.2], [0.1, 0.2, 0.1], measure="SMD")
-    >>> apply_preset(trials, preset("i2_rule")).notes
-    ('I2 = 37.9 % <= 50 %: the rule took a common effect',)
+    >>> apply_preset(effects, preset("i2_rule")).notes  # Q = 55 / 14 on 3 degrees of freedom
+    ('I2 = 23.6 % <= 50 %: the rule took a common effect',)
     """
     notes: list[str] = []
     kept = _informative(effects) if item.empty == "left_out" else np.ones(effects.k, bool)
@@ -356,10 +354,8 @@ def preset_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(["A", "B", "C"], [0.1, 0.5, 0.2], [0.1, 0.2, 0.1], measure="HR")
-    >>> preset_table(trials, preset("revman5"))["choice"].tolist()
-    ['bayesmeta', 'heterogeneity variance', 'model', 'interval', 'prediction interval', 'I2', 'Review Manager 5']
+    >>> preset_table(effects, preset("revman5"))["choice"].tolist()[-5:]
+    ['model', 'interval', 'prediction interval', 'I2', 'Review Manager 5']
     """
     if effects.n_trials < item.fewest:
         apply_preset(effects, item, level=level, rho=rho)

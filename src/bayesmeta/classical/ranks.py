@@ -68,8 +68,7 @@ def begg_test(effects: Effects, *, form: BeggForm = "exact") -> AsymmetryTest:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(list("ABCD"), [0.1, 0.3, 0.4, 0.9], [0.1, 0.15, 0.25, 0.4], measure="SMD")
+    >>> trials = bm.Effects(list("ABCD"), [0.1, 0.3, 0.4, 0.9], [0.1, 0.15, 0.25, 0.4], measure="SMD")
     >>> test = begg_test(trials)
     >>> round(test.estimate, 6), round(test.p, 4)
     (1.0, 0.0833)

@@ -134,9 +134,8 @@ def cluster_robust(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> rows = Effects(list("AABBCD"), [0.1, 0.4, 0.7, 0.6, -0.2, 0.3], [0.2, 0.2, 0.1, 0.2, 0.1, 0.3], measure="SMD",
-    ...                cluster=list("AABBCD"))
+    >>> rows = bm.Effects(list("AABBCD"), [0.1, 0.4, 0.7, 0.6, -0.2, 0.3], [0.2, 0.2, 0.1, 0.2, 0.1, 0.3],
+    ...                   measure="SMD", cluster=list("AABBCD"))
     >>> fit = cluster_robust(rows)
     >>> round(float(fit.se[0]), 4), round(float(fit.df[0]), 2)
     (0.1936, 2.53)
@@ -204,8 +203,7 @@ def coefficient_table(fit: RobustFit) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(list("ABCD"), [0.1, 0.4, 0.7, 0.6], [0.2, 0.2, 0.1, 0.2], measure="SMD")
+    >>> trials = bm.Effects(list("ABCD"), [0.1, 0.4, 0.7, 0.6], [0.2, 0.2, 0.1, 0.2], measure="SMD")
     >>> row = coefficient_table(cluster_robust(trials, kind="CR1p")).iloc[0]
     >>> row["term"], [round(float(row[name]), 3) for name in ("estimate", "se", "df", "stat", "p")]
     ('intercept', [0.481, 0.135, 3.0, 3.569, 0.038])

@@ -335,8 +335,8 @@ def quadratic(rows: Rows, tau2: float) -> tuple[float, float]:
 
     Examples
     --------
-    >>> quadratic(rows_of([0.0, 2.0], [1.0, 1.0]), 1.0)
-    (1.0, 0.5)
+    >>> [round(value, 12) for value in quadratic(rows_of([0.0, 2.0], [1.0, 1.0]), 1.0)]
+    [1.0, 0.5]
     """
     _, w, _, _, e = _solve(rows, np.array([tau2]))
     we = w[0] * e[0]

@@ -138,9 +138,8 @@ def selection_model(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects([f"trial {i}" for i in range(10)], [0.12, 0.31, 0.5, 0.4, 0.8, 0.9, 0.1, 0.6, -0.1, 0.2],
-    ...                  [0.1, 0.15, 0.2, 0.25, 0.35, 0.4, 0.12, 0.28, 0.2, 0.11], measure="SMD")
+    >>> trials = bm.Effects([f"trial {i}" for i in range(10)], [0.12, 0.31, 0.5, 0.4, 0.8, 0.9, 0.1, 0.6, -0.1, 0.2],
+    ...                     [0.1, 0.15, 0.2, 0.25, 0.35, 0.4, 0.12, 0.28, 0.2, 0.11], measure="SMD")
     >>> fit = selection_model(trials)
     >>> fit.alternative, fit.trials, round(fit.estimate, 4), round(fit.delta[1], 3)
     ('greater', (5, 5), 0.0858, 0.075)

@@ -82,9 +82,7 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(list("ABCD"), [0.1, 0.3, 0.4, 0.9], [0.1, 0.15, 0.25, 0.4], measure="SMD")
-    >>> table = small_study_table(trials)
+    >>> table = small_study_table(effects)
     >>> table.loc[1, ["method", "form", "kind"]].tolist(), table.loc[1, "note"].partition(":")[0]
     (['Egger', 'mixed', 'test'], 'k < 10')
     """

@@ -100,12 +100,9 @@ def subgroup_test(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABCD"), y=[0.1, 0.2, 0.6, 0.7], se=[0.1, 0.1, 0.1, 0.1], measure="SMD",
-    ...                  moderators={"timing": ["after", "after", "during", "during"]})
-    >>> found = subgroup_test(trials, "timing")
-    >>> round(found.q_between, 6), found.df
-    (25.0, 1)
+    >>> found = subgroup_test(effects, "type")  # walk -0.35 (SE**2 1 / 50), yoga -0.06 (1 / 125)
+    >>> round(found.q_between, 6), found.df, round(0.29**2 / (1 / 50 + 1 / 125), 6)
+    (3.003571, 1, 3.003571)
     """
     if by not in effects.moderators:
         raise ModelError(f"unknown moderator {by!r}. These data have: {', '.join(effects.moderators) or 'none'}.")

@@ -132,8 +132,7 @@ def gosh(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABC"), y=[0.0, 1.0, 5.0], se=[0.5, 0.5, 0.5], measure="MD")
+    >>> trials = bm.Effects(study=list("ABC"), y=[0.0, 1.0, 5.0], se=[0.5, 0.5, 0.5], measure="MD")
     >>> found = gosh(trials, method="DL")
     >>> found.exhaustive, found.estimate.round(4).tolist()
     (True, [0.0, 1.0, 5.0, 0.5, 2.5, 3.0, 2.0])
@@ -202,8 +201,7 @@ def gosh_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("AB"), y=[0.0, 1.0], se=[0.5, 0.5], measure="MD")
+    >>> trials = bm.Effects(study=list("AB"), y=[0.0, 1.0], se=[0.5, 0.5], measure="MD")
     >>> gosh_table(trials, method="EE")[["subset", "estimate"]].round(4).values.tolist()
     [['10', 0.0], ['01', 1.0], ['11', 0.5]]
     """
@@ -239,8 +237,7 @@ def gosh_summary(subsets: Subsets, *, null: float = 0.0) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(study=list("ABC"), y=[0.0, 1.0, 5.0], se=[0.5, 0.5, 0.5], measure="MD")
+    >>> trials = bm.Effects(study=list("ABC"), y=[0.0, 1.0, 5.0], se=[0.5, 0.5, 0.5], measure="MD")
     >>> table = gosh_summary(gosh(trials, method="DL"))
     >>> table[["trial", "with_estimate", "without_estimate"]].round(4).values.tolist()
     [['A', 1.25, 3.0], ['B', 1.5, 2.5], ['C', 2.75, 0.5]]

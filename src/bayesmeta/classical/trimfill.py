@@ -111,9 +111,8 @@ def trim_and_fill(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> trials = Effects(list("ABCDEF"), [0.1, 0.3, 0.35, 0.5, 0.8, 0.9], [0.1, 0.15, 0.2, 0.22, 0.35, 0.4],
-    ...                  measure="SMD")
+    >>> trials = bm.Effects(list("ABCDEF"), [0.1, 0.3, 0.35, 0.5, 0.8, 0.9], [0.1, 0.15, 0.2, 0.22, 0.35, 0.4],
+    ...                     measure="SMD")
     >>> found = trim_and_fill(trials)
     >>> found.side, found.k0, round(found.fit.estimate, 4)
     ('left', 3, 0.2165)

@@ -9,19 +9,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.errors import InferenceError, ModelError
 
+if TYPE_CHECKING:
+    from bayesmeta.nuts.compiling import Compiled
+
 __all__ = ["Graph", "Raw", "Settings", "run", "versions"]
 
 FloatArray = NDArray[np.float64]
-# compiled models that are kept: a protocol rarely has more shapes
-_KEPT = 24
-_COMPILED: OrderedDict[Any, Any] = OrderedDict()
+#: Compiled models that are kept, the least recently used forgotten first. A protocol has at most a handful of shapes
+#: (the twelve outcomes of the cancer review have two), each is 10 to 60 MB of machine code, and one that is needed
+#: again comes from PyTensor's cache on disk in about a second.
+KEPT = 8
+_COMPILED: OrderedDict[Any, Compiled] = OrderedDict()
 # what nutpie calls a statistic, and what ArviZ and PyMC call it
 _STATISTICS = {
     "diverging": "diverging",
@@ -102,8 +107,8 @@ def _status(text: str, shown: bool) -> Iterator[None]:
         yield
 
 
-def compiled(key: Any, build: Any, progress: bool) -> tuple[Any, tuple[str, ...]]:
-    """Compile the model of a shape, or find it compiled; give it with the names of its variables.
+def compiled(key: Any, build: Any, progress: bool) -> Compiled:
+    """Compile the model of a shape, or find it compiled.
 
     Parameters
     ----------
@@ -112,19 +117,17 @@ def compiled(key: Any, build: Any, progress: bool) -> tuple[Any, tuple[str, ...]
     build : callable
         Makes the `Graph`.
     """
-    if key in _COMPILED:
-        _COMPILED.move_to_end(key)
-        return _COMPILED[key]
-    import nutpie
+    if key not in _COMPILED:
+        from bayesmeta.nuts.compiling import compile_graph
 
-    graph = build()
-    with _status("compiling the model", progress), warnings.catch_warnings():
-        # numba and pytensor speak of their own future; nothing of it concerns the numbers
-        warnings.simplefilter("ignore")
-        model = nutpie.compile_pymc_model(graph.model, backend="numba", var_names=list(graph.keep))
-    _COMPILED[key] = (model, graph.keep)
-    if len(_COMPILED) > _KEPT:
-        _COMPILED.popitem(last=False)
+        graph = build()
+        with _status("compiling the model", progress), warnings.catch_warnings():
+            # numba and pytensor speak of their own future; nothing of it concerns the numbers
+            warnings.simplefilter("ignore")
+            _COMPILED[key] = compile_graph(graph)
+        if len(_COMPILED) > KEPT:
+            _COMPILED.popitem(last=False)
+    _COMPILED.move_to_end(key)
     return _COMPILED[key]
 
 
@@ -138,11 +141,11 @@ def run(key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings
     """
     import nutpie
 
-    model, keep = compiled(key, build, settings.progress)
+    model = compiled(key, build, settings.progress)
     shown = settings.progress and sys.stderr.isatty()
     try:
         sampler = nutpie.sample(
-            model.with_data(**data),
+            model.with_data(data),
             chains=settings.chains,
             draws=settings.draws,
             tune=settings.tune,
@@ -165,7 +168,7 @@ def run(key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings
             "and of the priors."
         ) from error
     posterior, statistics = tree["posterior"], tree["sample_stats"]
-    draws = {name: np.moveaxis(np.asarray(posterior[name].values, float), (0, 1), (-2, -1)) for name in keep}
+    draws = {name: np.moveaxis(np.asarray(posterior[name].values, float), (0, 1), (-2, -1)) for name in model.keep}
     stats = {
         ours: np.asarray(statistics[theirs].values) for theirs, ours in _STATISTICS.items() if theirs in statistics
     }

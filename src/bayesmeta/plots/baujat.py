@@ -69,12 +69,7 @@ def baujat_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.9], [0.2, 0.1, 0.2, 0.2], measure="SMD", better="lower")
-    >>> table = baujat_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table
+    >>> table = baujat_plot(fit).table
     >>> table.loc[table["baujat_y"].idxmax(), "label"]
     'D'
     """
@@ -132,12 +127,7 @@ def influence_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.9], [0.2, 0.1, 0.2, 0.2], measure="SMD", better="lower")
-    >>> influence_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).title
+    >>> influence_plot(fit).title
     'Standardised mean difference: leverage and residuals'
     """
     width = check_width(width_mm)

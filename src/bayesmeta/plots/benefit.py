@@ -86,12 +86,7 @@ def benefit_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> benefit_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table.columns.tolist()
+    >>> benefit_plot(fit).table.columns.tolist()
     ['x', 'natural', 'p_mean', 'p_setting']
     """
     width = check_width(width_mm)

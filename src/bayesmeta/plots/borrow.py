@@ -61,14 +61,8 @@ def borrow_plot(
 
     Examples
     --------
-    >>> from bayesmeta.borrowing import robust_map
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit as fit_model
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A"], [-0.2], [0.1], measure="SMD", better="lower")
-    >>> found = robust_map(NormalMixture([1.0], [-0.3], [0.1]), -0.2, 0.1, vague=Normal(0, 2), better="lower")
-    >>> borrow_plot(found, fit_model(effects, Model(Normal(0, 1), HalfNormal(0.5))), title="Fatigue").title
+    >>> found = bm.robust_map(NormalMixture([1.0], [-0.3], [0.1]), -0.2, 0.1, vague=bm.Normal(0, 2), better="lower")
+    >>> borrow_plot(found, fit, title="Fatigue").title
     'Fatigue: with and without borrowing'
     """
     width = check_width(width_mm)

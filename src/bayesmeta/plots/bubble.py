@@ -72,13 +72,7 @@ def bubble_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.1], [0.2, 0.1, 0.2, 0.2], measure="SMD",
-    ...                   moderators={"weeks": [6, 12, 8, 16]})
-    >>> moderated = fit(effects, Model(Normal(0, 1), HalfNormal(0.5), {"weeks": Normal(0, 0.25)}))
+    >>> moderated = bm.fit(effects, bm.Model(model.mu, model.tau, {"weeks": bm.Normal(0, 0.25)}))
     >>> bubble_plot(moderated, "weeks").table["kind"].value_counts().to_dict()
     {'line': 41, 'estimate': 4}
     """

@@ -69,13 +69,8 @@ def ppc_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, width_
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> ppc_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table["part"].value_counts().to_dict()
-    {'statistic': 14, 'estimate': 3}
+    >>> ppc_plot(fit).table["part"].value_counts().to_dict()
+    {'statistic': 14, 'estimate': 4}
     """
     width = check_width(width_mm)
     single = predictive_table(fit, level=level).sort_values("observed", kind="stable", ignore_index=True)
@@ -202,12 +197,7 @@ def prior_posterior_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> prior_posterior_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table["quantity"].unique().tolist()
+    >>> prior_posterior_plot(fit).table["quantity"].unique().tolist()
     ['mu', 'tau', 'theta_new']
     """
     width = check_width(width_mm)

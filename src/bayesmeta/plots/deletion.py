@@ -73,13 +73,8 @@ def deletion_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> deletion_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table["left_out"].tolist()
-    ['All trials', 'A', 'B', 'C']
+    >>> deletion_plot(fit).table["left_out"].tolist()
+    ['All trials', 'A', 'B', 'C', 'D']
     """
     width = check_width(width_mm)
     part = leave_one_out(fit, level=level) if table is None else table
@@ -137,14 +132,9 @@ def cumulative_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> plot = cumulative_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), order=["C", "A", "B"])
+    >>> plot = cumulative_plot(fit, order=["C", "A", "B", "D"])
     >>> plot.table["added"].tolist()
-    ['C', 'A', 'B']
+    ['C', 'A', 'B', 'D']
     """
     width = check_width(width_mm)
     whole = cumulative_table(fit.effects, fit.model, order, level=level) if table is None else table.copy()

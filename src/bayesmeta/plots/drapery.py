@@ -49,12 +49,7 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> drapery_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))["kind"].unique().tolist()
+    >>> drapery_table(fit)["kind"].unique().tolist()
     ['trial', 'classical', 'mean', 'new setting']
     """
     pooled_only(fit, "a drapery plot")
@@ -120,12 +115,7 @@ def drapery_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wi
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> drapery_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).title
+    >>> drapery_plot(fit).title
     'Standardised mean difference: drapery plot'
     """
     width = check_width(width_mm)

@@ -90,12 +90,7 @@ def heterogeneity_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> heterogeneity_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), title="Fatigue").title
+    >>> heterogeneity_plot(fit, title="Fatigue").title
     'Fatigue: heterogeneity'
     """
     width = check_width(width_mm)

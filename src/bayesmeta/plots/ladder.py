@@ -84,11 +84,7 @@ def ladder_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> table = ladder_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = ladder_table(fit)
     >>> table["varied"].value_counts().to_dict(), round(float(table["prior_upper"].iloc[0]), 3)
     ({'tau': 8, 'mu': 3, 'stated': 1}, 1.96)
     """
@@ -210,11 +206,7 @@ def ladder_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> ladder_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).table["label"].tolist()[:2]
+    >>> ladder_plot(fit).table["label"].tolist()[:2]
     ['Stated: normal(0, 1); tau halfnormal(0.5)', 'Mean: flat']
     """
     width = check_width(width_mm)

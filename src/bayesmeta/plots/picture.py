@@ -3,59 +3,51 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import re
 import tempfile
-import xml.sax.saxutils
+import warnings
+import xml.sax
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
+from xml.sax.saxutils import XMLGenerator
+from xml.sax.xmlreader import AttributesImpl
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib import font_manager
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from bayesmeta.errors import ModelError
-from bayesmeta.plots.letters import FAMILY, font_files
-from bayesmeta.plots.pdf import pdf_file
-from bayesmeta.plots.recording import NotRecordableError, Recording, record
-from bayesmeta.plots.svg import svg_file, svg_inline
+from bayesmeta.errors import BayesmetaWarning, ModelError
+from bayesmeta.plots.fonts import FAMILY, GENERIC, drawable, families, missing_letters, quiet, unlogged
 
-__all__ = ["FORMATS", "Plot", "PlotFormat", "Vector", "drawing", "plot_bytes", "save_plot", "vector_forms"]
+__all__ = ["FORMATS", "Plot", "PlotFormat", "drawing", "plot_bytes", "save_plot"]
 
 PlotFormat = Literal["png", "svg", "pdf"]
 FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
 
 _SETTINGS: dict[str, Any] = {
-    # DejaVu Sans with the letters that pictures need (tools/make_fonts.py); what it lacks comes from DejaVu itself
-    "font.family": [FAMILY, "DejaVu Sans"],
+    "font.family": [FAMILY, GENERIC],
+    "font.sans-serif": [FAMILY, "Verdana"],
     "font.size": 7.0,
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
     "ytick.major.size": 2.5,
-    # columns are laid out by the width of their text, so a viewer's other font would make them overlap: SVG text is
-    # drawn as outlines of DejaVu Sans, and what a screen reader needs stands in <title> and <desc>
-    "svg.fonttype": "path",
-    "svg.hashsalt": "bayesmeta",
+    # a name between dollars is a name
+    "text.parse_math": False,
+    "svg.fonttype": "none",
     # outlines that printers and journals accept
     "pdf.fonttype": 42,
 }
-
-
-def _know_fonts() -> None:
-    """Tell Matplotlib of the shipped fonts, once in a process."""
-    if not any(entry.name == FAMILY for entry in font_manager.fontManager.ttflist):
-        for path in font_files():
-            font_manager.fontManager.addfont(path)
-
-
+#: Points around an SVG: a viewer without its font may take a wider one.
+_ROOM = 14.0
 #: Whether the settings are made already; making them again would take longer than a small picture.
 _inside: ContextVar[bool] = ContextVar("drawing", default=False)
 
@@ -77,10 +69,9 @@ def drawing() -> Iterator[None]:
     if _inside.get():
         yield
         return
-    _know_fonts()
     token = _inside.set(True)
     try:
-        with mpl.rc_context():
+        with mpl.rc_context(), unlogged():
             mpl.rcdefaults()
             for key, value in _SETTINGS.items():
                 mpl.rcParams[key] = value  # type: ignore[index]
@@ -118,7 +109,7 @@ class Plot:
         return plot_bytes(self, "png", dpi=150)
 
 
-def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300) -> bytes:
+def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None = None) -> bytes:
     r"""Render a plot; the same plot gives the same bytes every time.
 
     Parameters
@@ -127,91 +118,46 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300) -> bytes:
     fmt : {"png", "svg", "pdf"}
     dpi : float
         Dots per inch of PNG; it changes nothing in the others.
+    key : str, optional
+        First part of every id in an SVG, so that several can stand in one page; by default made of title and alt text.
 
     Returns
     -------
     bytes
         With title and alt text inside: PNG ``Title`` and ``Description``, SVG ``<title>`` and ``<desc>``, PDF
-        ``Title`` and ``Subject``. No date is written.
+        ``Title`` and ``Subject``. No date is written. The text of an SVG is text, with room around the picture for
+        viewers that have another font; a PDF holds its fonts.
 
     Raises
     ------
     ModelError
-        For another format, or a dpi that is not positive.
+        For another format, a dpi that is not positive, or a key that is no id.
+
+    Warns
+    -----
+    BayesmetaWarning
+        Where no installed font has some letters; the sentence names them, and boxes stand in their place.
 
     Examples
     --------
     >>> picture = Plot(Figure(figsize=(1, 1)), pd.DataFrame(), "An empty picture.", "Nothing")
     >>> plot_bytes(picture, "png")[:4]
     b'\x89PNG'
+    >>> b'id="one-title"' in plot_bytes(picture, "svg", key="one")
+    True
     """
     if fmt not in FORMATS:
         raise ModelError(f"unknown picture format {fmt!r}. Allowed: {', '.join(FORMATS)}.")
     if not dpi > 0:
         raise ModelError(f"dpi = {dpi} is not > 0; 300 is usual for print.")
-    recording = None if fmt == "png" else _recorded(plot)
-    if recording is not None:
-        return (svg_file if fmt == "svg" else pdf_file)(recording, plot.title, plot.alt)
-    content = _matplotlib_bytes(plot, fmt, dpi)
-    return _described(content, plot.alt) if fmt == "svg" else content
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """One picture in every form that has no dots.
-
-    Attributes
-    ----------
-    svg, pdf : bytes
-        As of `plot_bytes`.
-    inline : str
-        SVG that stands inside a page, its text as text in the font that the page carries.
-    """
-
-    svg: bytes
-    pdf: bytes
-    inline: str
-
-
-def vector_forms(plot: Plot, prefix: str) -> Vector:
-    """Write a picture as SVG, as PDF and for a page, going through it once.
-
-    Parameters
-    ----------
-    plot : Plot
-    prefix : str
-        Of every id in the page, so that no two pictures of a page share one.
-
-    Examples
-    --------
-    >>> picture = Plot(Figure(figsize=(1, 1)), pd.DataFrame(), "An empty picture.", "Nothing")
-    >>> vector_forms(picture, "a").pdf == plot_bytes(picture, "pdf")
-    True
-    """
-    recording = _recorded(plot)
-    if recording is None:
-        return Vector(plot_bytes(plot, "svg"), plot_bytes(plot, "pdf"), _matplotlib_inline(plot, prefix))
-    return Vector(
-        svg_file(recording, plot.title, plot.alt),
-        pdf_file(recording, plot.title, plot.alt),
-        svg_inline(recording, plot.alt, prefix),
-    )
-
-
-def _recorded(plot: Plot) -> Recording | None:
-    """What is on the page; None where only Matplotlib can write it."""
-    try:
-        with drawing():
-            return record(plot.figure)
-    except NotRecordableError:
-        return None
-
-
-def _matplotlib_bytes(plot: Plot, fmt: PlotFormat, dpi: float, fonttype: str = "path") -> bytes:
-    """Let Matplotlib write a picture."""
-    metadata: dict[PlotFormat, dict[str, Any]] = {
+    if key is None:
+        key = "plot-" + hashlib.sha256(f"{plot.title}\n{plot.alt}".encode()).hexdigest()[:12]
+    elif not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
+        raise ModelError(f"key = {key!r} is no id: letters, digits, '_', '-' and '.', the first one a letter or '_'.")
+    about: dict[str, Any] = {
         "png": {"Title": plot.title, "Description": plot.alt, "Software": "bayesmeta"},
-        "svg": {"Title": plot.title, "Description": plot.alt, "Creator": "bayesmeta", "Date": None},
+        # title and description are added to the finished picture, where screen readers look for them
+        "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
         "pdf": {
             "Title": plot.title,
             "Subject": plot.alt,
@@ -221,43 +167,94 @@ def _matplotlib_bytes(plot: Plot, fmt: PlotFormat, dpi: float, fonttype: str = "
         },
     }
     buffer = io.BytesIO()
-    canvas = plot.figure.canvas
-    with drawing():
-        mpl.rcParams["svg.fonttype"] = fonttype
-        plot.figure.savefig(buffer, format=fmt, dpi=dpi, metadata=metadata[fmt])
-    # saving in another format swaps the canvas; a later measurement of text expects the one it had
-    plot.figure.set_canvas(canvas if isinstance(canvas, FigureCanvasAgg) else FigureCanvasAgg(plot.figure))
-    return buffer.getvalue()
+    missing = _fonts_set(plot.figure)
+    if missing:
+        warnings.warn(
+            f"No installed font has {', '.join(missing)}: boxes stand in the picture where these letters belong. "
+            "Install a font that has them (the Noto fonts cover most scripts) and draw again.",
+            BayesmetaWarning,
+            skip_file_prefixes=(str(Path(__file__).parent),),
+        )
+    with drawing(), quiet(missing):
+        mpl.rcParams["svg.hashsalt"] = key
+        plot.figure.savefig(buffer, format=fmt, dpi=dpi, metadata=about[fmt])
+    return _finished_svg(buffer.getvalue(), key, plot.title, plot.alt) if fmt == "svg" else buffer.getvalue()
 
 
-_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
-_IDS = re.compile(r'(\bid="|url\(#|href="#)')
+def _fonts_set(figure: Figure) -> str:
+    """Give every text of a figure the families that its letters need; return the letters that none has."""
+    missing: dict[str, None] = {}
+    for item in _words_of(figure):
+        text = item.get_text()
+        if not text.isascii() and FAMILY in item.get_fontfamily():
+            bold = item.get_fontweight() == "bold"
+            item.set_fontfamily(families(text, bold=bold))
+            missing |= dict.fromkeys(missing_letters(text, bold=bold))
+    return "".join(missing)
 
 
-def _matplotlib_inline(plot: Plot, prefix: str) -> str:
-    """Make markup for a page of the SVG that Matplotlib writes."""
-    text = _matplotlib_bytes(plot, "svg", 72, fonttype="none").decode("utf-8")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<title>.*?</title>", "", text, flags=re.DOTALL)
-    # a tenth of a point is finer than a screen shows
-    text = _DECIMALS.sub(lambda match: f"{float(match.group()):.1f}", text)
-    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><")
-    text = _IDS.sub(lambda match: f"{match.group(1)}{prefix}-", text)
-    head, _, rest = text.partition(">")
-    size = re.search(r'width="([\d.]+)pt"', head)
-    assert size is not None
-    wide = round(float(size.group(1)) * 4 / 3)
-    head = re.sub(r' (?:width|height)="[\d.]+pt"', "", head)
-    label = xml.sax.saxutils.quoteattr(plot.alt)
-    return f'{head} role="img" aria-label={label} style="width:min(100%,{wide}px)">{rest}'
+def _words_of(figure: Figure) -> Iterator[Text]:
+    """Every text but the numbers along axes, which take long to make and are made when they are drawn."""
+    yield from figure.texts
+    for axes in figure.axes:
+        yield from (*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label)
 
 
-def _described(svg: bytes, alt: str) -> bytes:
-    """Add <desc>, which screen readers read, and say that the drawing is one image."""
-    text = svg.decode("utf-8")
-    description = f'<desc id="description">{xml.sax.saxutils.escape(alt)}</desc>'
-    text = text.replace("<title>", '<title id="title">', 1).replace("</title>", f"</title>\n {description}", 1)
-    return text.replace("<svg ", '<svg role="img" aria-labelledby="title description" ', 1).encode("utf-8")
+def _finished_svg(content: bytes, key: str, title: str, alt: str) -> bytes:
+    """Make Matplotlib's SVG one image with title and description, which shares no id and no style with others."""
+    finished = _Finished(key, drawable(title), drawable(alt))
+    xml.sax.parseString(content, finished)
+    return finished.written.getvalue()
+
+
+class _Finished(XMLGenerator):
+    """Writes an SVG again as it is read, with what is needed to stand in a page."""
+
+    def __init__(self, key: str, title: str, alt: str) -> None:
+        self.written = io.BytesIO()
+        super().__init__(self.written, "utf-8", short_empty_elements=True)
+        self._key, self._words, self._depth, self._style = key, {"title": title, "desc": alt}, 0, False
+
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802
+        found = {item: self._own(item, value) for item, value in attrs.items()}
+        if self._depth == 0:
+            names = " ".join(f"{self._key}-{word}" for word in self._words)
+            found |= {"id": self._key, "role": "img", "aria-labelledby": names, **_roomy(found)}
+        super().startElement(name, AttributesImpl(found))
+        if self._depth == 0:
+            for word, text in self._words.items():
+                super().startElement(word, AttributesImpl({"id": f"{self._key}-{word}"}))
+                super().characters(text)
+                super().endElement(word)
+        self._depth += 1
+        self._style = name == "style"
+
+    def characters(self, content: str) -> None:
+        # the one rule that Matplotlib writes is of every element, in a page of those of other pictures too
+        here = f'[id="{self._key}"]'
+        super().characters(f"{here} {content} {here} text{{white-space: pre}}" if self._style else content)
+
+    def endElement(self, name: str) -> None:  # noqa: N802
+        super().endElement(name)
+        self._style = False
+        self._depth -= 1
+
+    def _own(self, name: str, value: str) -> str:
+        """Put the key before every id and before what refers to one."""
+        if name == "id":
+            return f"{self._key}-{value}"
+        return (
+            f"#{self._key}-{value[1:]}"
+            if name == "xlink:href" and value.startswith("#")
+            else value.replace("url(#", f"url(#{self._key}-")
+        )
+
+
+def _roomy(attributes: dict[str, str]) -> dict[str, str]:
+    """Width, height and view of a root with room on every side, white like the picture."""
+    wide, high = (float(attributes[name].removesuffix("pt")) + 2 * _ROOM for name in ("width", "height"))
+    view = f"{-_ROOM:g} {-_ROOM:g} {wide:.6f} {high:.6f}"
+    return {"width": f"{wide:.6f}pt", "height": f"{high:.6f}pt", "viewBox": view, "style": "background: #ffffff"}
 
 
 def save_plot(plot: Plot, path: str | Path, *, dpi: float = 300) -> Path:

@@ -65,13 +65,7 @@ def profile_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.1], [0.2, 0.1, 0.2, 0.2], measure="SMD", better="lower",
-    ...                   moderators={"type": ["walk", "yoga", "walk", "yoga"]})
-    >>> profile_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5), {"type": Normal(0, 0.5)}))).title
+    >>> profile_plot(bm.fit(effects, bm.Model(model.mu, model.tau, {"type": bm.Normal(0, 0.5)}))).title
     'Standardised mean difference: effect by type'
     """
     width = check_width(width_mm)

@@ -72,9 +72,8 @@ def published_plot(
 
     Examples
     --------
-    >>> from bayesmeta.published import PublishedResult, reanalyse_all
-    >>> printed = PublishedResult("pain", "SMD", -0.4, -0.62, -0.18, i2=0, k=7, model="fixed", better="lower")
-    >>> published_plot(reanalyse_all([printed])).alt.splitlines()[0][:39]
+    >>> printed = bm.PublishedResult("pain", "SMD", -0.4, -0.62, -0.18, i2=0, k=7, model="fixed", better="lower")
+    >>> published_plot(bm.reanalyse_all([printed])).alt.splitlines()[0][:39]
     'Published results analysed again: 1 of '
     """
     width = check_width(width_mm)

@@ -62,12 +62,7 @@ def radial_table(fit: Fit, *, scale: RadialScale = "se", level: float = LEVEL) -
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD")
-    >>> radial_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))[["x", "z"]].iloc[:2].values.tolist()
+    >>> radial_table(fit)[["x", "z"]].iloc[:2].values.tolist()
     [[5.0, -2.0], [10.0, -1.0]]
     """
     pooled_only(fit, "a radial plot")
@@ -130,12 +125,7 @@ def radial_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> radial_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5)))).title
+    >>> radial_plot(fit).title
     'Standardised mean difference: radial plot'
     """
     width = check_width(width_mm)

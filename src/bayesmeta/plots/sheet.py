@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,16 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import Measure
-from bayesmeta.plots.letters import UNITS, face
+from bayesmeta.plots.fonts import drawable, families, width_per_size
 
 __all__ = [
     "BAYES",
@@ -95,7 +93,6 @@ def signed(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=[\d.])", "\u2212", text)
 
 
-@lru_cache(maxsize=4096)
 def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
     """Width of a line of text in millimetres.
 
@@ -104,14 +101,7 @@ def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
     >>> 1.0 < text_width("m") < 3.0
     True
     """
-    line = face(bold).line(text)
-    if line is not None:
-        width = (line.right - line.left) * size / UNITS
-    else:
-        # letters that the shipped font lacks come from DejaVu
-        font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-        width = float(text_to_path.get_text_width_height_descent(text, font, False)[0])
-    return _HINTING * width / 72 * MM
+    return _HINTING * width_per_size(text, bold=bold) * size / 72 * MM
 
 
 def wrap(text: str, width: float, size: float = SIZE, *, bold: bool = False) -> list[str]:
@@ -184,7 +174,14 @@ class Sheet:
 
     def text(self, x: float, y: float, text: str, **look: Any) -> Text:
         """Write at a point; the baseline's middle unless ``va`` says otherwise."""
-        look = {"size": SIZE, "color": INK, "va": "center", **look}
+        text = drawable(text)
+        look = {
+            "size": SIZE,
+            "color": INK,
+            "va": "center",
+            "family": families(text, bold=look.get("weight") == "bold"),
+            **look,
+        }
         return self.figure.text(x / self.width, 1 - y / self.height, text, **look)
 
     def rule(self, y: float, left: float, right: float) -> None:

@@ -137,12 +137,7 @@ def specification_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
-    >>> plot = specification_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> plot = specification_plot(fit)
     >>> bool(plot.table["estimate"].is_monotonic_increasing), int(plot.table["stated"].sum())
     (True, 1)
     """

@@ -85,12 +85,7 @@ def gosh_plot(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(list("ABCD"), [-0.4, -0.1, -0.3, 0.9], [0.2, 0.1, 0.2, 0.2], measure="SMD", better="lower")
-    >>> plot = gosh_plot(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> plot = gosh_plot(fit)
     >>> len(plot.table), int(plot.table["highlighted"].sum())
     (15, 8)
     """

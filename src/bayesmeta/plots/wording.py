@@ -74,7 +74,7 @@ def numbers_of(effects: Effects) -> Numbers:
 
     Examples
     --------
-    >>> numbers_of(Effects(["A"], [12.0], [3.4], measure="MD")).digits
+    >>> numbers_of(bm.Effects(["A"], [12.0], [3.4], measure="MD")).digits
     1
     """
     kind = measure(effects.measure)
@@ -107,7 +107,7 @@ def axis_label(effects: Effects, *, scale: bool = True) -> str:
 
     Examples
     --------
-    >>> axis_label(Effects(["A"], [0.1], [0.2], measure="RR"))
+    >>> axis_label(bm.Effects(["A"], [0.1], [0.2], measure="RR"))
     'Risk ratio (log scale)'
     """
     kind = measure(effects.measure)
@@ -120,7 +120,7 @@ def scale_of(effects: Effects) -> str:
 
     Examples
     --------
-    >>> scale_of(Effects(["A"], [0.1], [0.2], measure="RR")), scale_of(Effects(["A"], [0.1], [0.2], measure="MD"))
+    >>> scale_of(bm.Effects(["A"], [0.1], [0.2], measure="RR")), scale_of(bm.Effects(["A"], [0.1], [0.2], measure="MD"))
     ('log scale', '')
     """
     kind = measure(effects.measure)
@@ -132,7 +132,7 @@ def size_line(effects: Effects) -> str:
 
     Examples
     --------
-    >>> size_line(Effects(["A", "B"], [0.1, 0.3], [0.2, 0.2], measure="SMD", n=[[20, 20], [700, 300]]))
+    >>> size_line(bm.Effects(["A", "B"], [0.1, 0.3], [0.2, 0.2], measure="SMD", n=[[20, 20], [700, 300]]))
     '2 estimates from 2 trials, 1,040 participants'
     """
     participants = effects.participants

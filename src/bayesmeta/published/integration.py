@@ -124,8 +124,7 @@ def mean_and_heterogeneity(
 
     Examples
     --------
-    >>> from bayesmeta.distributions import HalfNormal
-    >>> joint = mean_and_heterogeneity(-0.62, Normal(0, 1), HalfNormal(0.5), s=0.27, k=7, q=21.1)
+    >>> joint = mean_and_heterogeneity(-0.62, bm.Normal(0, 1), bm.HalfNormal(0.5), s=0.27, k=7, q=21.1)
     >>> round(float(joint.tau.quantile(0.5)), 2), round(float(joint.mu.cdf(0.0)), 3)
     (0.42, 0.995)
     """

@@ -65,8 +65,7 @@ def classical_record(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> list(classical_record(Effects(["A"], [0.1], [0.1], measure="SMD")))
+    >>> list(classical_record(bm.Effects(["A"], [0.1], [0.1], measure="SMD")))
     ['EE']
     """
     defined = defined_methods(effects)

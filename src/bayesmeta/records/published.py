@@ -42,8 +42,7 @@ def reanalyse_record(
 
     Examples
     --------
-    >>> from bayesmeta.published import PublishedResult, reanalyse_all
-    >>> item = reanalyse_all([PublishedResult("IL-6", "generic")])[0]
+    >>> item = bm.reanalyse_all([bm.PublishedResult("IL-6", "generic")])[0]
     >>> reanalyse_record(item, source="x.csv", sha256="")["reason"]
     'no effect is printed.'
     """

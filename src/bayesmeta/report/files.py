@@ -1,4 +1,4 @@
-"""The files of a report: pictures in three forms, tables, and the Word summary of findings."""
+"""The files of a report: pictures, tables, and the Word summary of findings."""
 
 from __future__ import annotations
 
@@ -26,23 +26,33 @@ IN_PAGE = ("forest", "heterogeneity", "funnel")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture as files and, where the page shows it, as it stands there."""
+    """A picture as files: SVG, and PDF where that was asked for."""
 
     name: str
     title: str
     alt: str
     svg: bytes
-    pdf: bytes
-    inline: str | None
+    pdf: bytes | None
+
+    def paths(self, key: str) -> dict[str, str | None]:
+        """Where its files lie in the report."""
+        name = f"figures/{key}.{self.name}"
+        return {"svg": f"{name}.svg", "pdf": None if self.pdf is None else f"{name}.pdf"}
 
     def in_page(self, key: str) -> dict[str, Any]:
-        """What the page needs of it."""
-        return {"markup": self.inline, "title": self.title, "svg": f"figures/{key}.{self.name}.svg",
-                "pdf": f"figures/{key}.{self.name}.pdf"}  # fmt: skip
+        """What the page needs of it: the SVG is a part of the page as it is, without the line that makes it a file."""
+        text = self.svg.decode("utf-8")
+        return {"name": self.name, "markup": text[text.index("<svg") :], "title": self.title, **self.paths(key)}
 
 
-def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
+def draw_part(part: Part, *, pdf: bool = False) -> tuple[list[Drawn], dict[str, str]]:
     """Draw the pictures of one outcome.
+
+    Parameters
+    ----------
+    part : Part
+    pdf : bool
+        Whether as PDF too, which takes ten times as long.
 
     Returns
     -------
@@ -50,7 +60,7 @@ def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
         The pictures, and why others were not drawn.
     """
     from bayesmeta import plots
-    from bayesmeta.plots.picture import drawing, vector_forms
+    from bayesmeta.plots.picture import drawing
 
     fit = part.pooled
     makers: dict[str, Callable[[], Plot]] = {
@@ -68,9 +78,9 @@ def draw_part(part: Part) -> tuple[list[Drawn], dict[str, str]]:
             except ModelError as error:
                 not_drawn[name] = str(error)
                 continue
-            forms = vector_forms(picture, f"{part.key}-{name}")
-            inline = forms.inline if name in IN_PAGE else None
-            found.append(Drawn(name, picture.title, picture.alt, forms.svg, forms.pdf, inline))
+            svg = plots.plot_bytes(picture, "svg", key=f"figure-{part.key}-{name}")
+            printed = plots.plot_bytes(picture, "pdf") if pdf else None
+            found.append(Drawn(name, picture.title, picture.alt, svg, printed))
     return found, not_drawn
 
 

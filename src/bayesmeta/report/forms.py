@@ -48,12 +48,7 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = 
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Normal
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD", better="lower")
-    >>> shipped_form(fit(effects, Model(Normal(0, 1), None)))["form"]
+    >>> shipped_form(bm.fit(effects, bm.Model(model.mu, None)))["form"]
     'mixture'
     """
     if not fit.exact:

@@ -42,12 +42,7 @@ class Refits:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import Normal
-    >>> effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD", better="lower")
-    >>> refits = Refits(fit(effects, Model(Normal(0, 1), None)))
+    >>> refits = Refits(bm.fit(effects, bm.Model(model.mu, None)))
     >>> refits.keep("concordance", 3, refits.main)
     >>> refits.kept["concordance"][3]["form"]
     'packed'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -22,6 +21,7 @@ from bayesmeta.report.forms import shipped_form, shipped_probability
 from bayesmeta.report.gather import MAIN, Part, natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
+from bayesmeta.report.webfont import font_faces
 from bayesmeta.sections import read_section
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     ----------
     part : Part
     pictures : sequence of mapping
-        ``markup title svg pdf``; the markup is SVG that stands in the page.
+        ``name markup title svg pdf``; the markup is SVG that stands in the page, the PDF may be None.
     blocks : sequence of mapping
         Further tables: ``title heads rows caption texts note``.
     """
@@ -237,19 +237,6 @@ def live_text(part: Part) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _fonts() -> str:
-    """The letters of the pictures, so that they are read everywhere with the widths they were laid out with."""
-    folder = resources.files("bayesmeta.plots").joinpath("fonts")
-    faces = []
-    for style, weight in (("Regular", "400"), ("Bold", "700")):
-        data = base64.b64encode(folder.joinpath(f"BayesmetaSans-{style}.ttf").read_bytes()).decode("ascii")
-        faces.append(
-            f'@font-face{{font-family:"Bayesmeta Sans";font-weight:{weight};'
-            f'src:url(data:font/ttf;base64,{data}) format("truetype")}}'
-        )
-    return "".join(faces)
-
-
 @cache
 def template() -> Template:
     """Compile the page's template, once in a process."""
@@ -304,9 +291,10 @@ def render_page(
     fits = [fit for part in parts for fit in part.fits]
     sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
     text = '{"outcomes":{' + ",".join(f"{json.dumps(key)}:{live}" for key, live in lives.items()) + "}}"
+    letters = set[str]().union(*(picture["markup"] for view in views for picture in view.get("pictures", ())))
     folder = resources.files("bayesmeta.report").joinpath("templates")
     return template().render(
-        fonts=Markup(_fonts()), title=title,
+        fonts=Markup(font_faces(letters)), title=title,
         version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
         js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
         live=Markup(text), outcomes=views, honesty=HONESTY,

@@ -162,16 +162,10 @@ def inconsistency_table(
 
     Examples
     --------
-    >>> from bayesmeta.decision import threshold
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.6, -0.1, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> mid = threshold(0.5, measure_name="SMD", better="lower")
-    >>> table = inconsistency_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), [mid])
-    >>> table.loc[0, ["estimates_benefit", "estimates_trivial"]].round(3).tolist()
-    [0.333, 0.667]
+    >>> mid = bm.threshold(0.25, measure_name="SMD", better="lower")
+    >>> table = inconsistency_table(fit, [mid])
+    >>> table.loc[0, ["estimates_benefit", "estimates_trivial"]].tolist()
+    [0.5, 0.5]
     """
     items = _numeric(fit, thresholds)
     summary = summarize(fit, level=level)
@@ -243,14 +237,9 @@ def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayesmeta.decision import threshold
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B"], [-0.9, -0.1], [0.1, 0.1], measure="SMD", better="lower")
-    >>> mid = threshold(0.5, measure_name="SMD", better="lower")
-    >>> side_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), mid)["side"].tolist()
+    >>> far_apart = bm.Effects(["A", "B"], [-0.9, -0.1], [0.1, 0.1], measure="SMD", better="lower")
+    >>> mid = bm.threshold(0.5, measure_name="SMD", better="lower")
+    >>> side_table(bm.fit(far_apart, model), mid)["side"].tolist()
     ['important benefit', 'trivial']
     """
     item = _numeric(fit, None if threshold is None else [threshold])[0]

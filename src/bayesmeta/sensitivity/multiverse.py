@@ -64,8 +64,7 @@ def data_choices(effects: Effects, options: Mapping[str, Any]) -> list[dict[str,
 
     Examples
     --------
-    >>> trials = Effects(["A"], [0.1], [0.1], measure="SMD")
-    >>> [item["vtype"] for item in data_choices(trials, {})]
+    >>> [item["vtype"] for item in data_choices(effects, {})]
     ['LS', 'LS2', 'UB', 'AV', 'RevMan']
     """
     axes: list[list[dict[str, Any]]] = []
@@ -102,8 +101,7 @@ def variants_of(
 
     Examples
     --------
-    >>> trials = Effects(["A"], [0.1], [0.1], measure="SMD")
-    >>> [item.choices["vtype"] for item in variants_of(trials, {}, lambda options: trials)]
+    >>> [item.choices["vtype"] for item in variants_of(effects, {}, lambda options: effects)]
     ['LS', 'LS2', 'UB', 'AV', 'RevMan']
     """
     listed = data_choices(effects, options)
@@ -175,12 +173,9 @@ def multiverse_table(
 
     Examples
     --------
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.priors import HalfNormal, Normal
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = multiverse_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = multiverse_table(fit)
     >>> table["verdict"].unique().tolist()
-    ['benefit', 'not clear']
+    ['not clear']
     """
     if not fit.exact or fit.model.beta or fit.model.cluster_tau is not None:
         raise ModelError("the multiverse refits the pooled model exactly: no moderators, no clusters, no draws.")

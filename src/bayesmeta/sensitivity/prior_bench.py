@@ -141,11 +141,8 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> data = fit(Effects(["A"], [1.96], [1e-9], measure="SMD"), Model(Flat(), None))
-    >>> round(conflict(Normal(0, 1), data, "mu"), 4)
+    >>> data = bm.fit(bm.Effects(["A"], [1.96], [1e-9], measure="SMD"), bm.Model(bm.Flat(), None))
+    >>> round(conflict(bm.Normal(0, 1), data, "mu"), 4)
     0.05
     """
     return _clash(resolve(prior), _Said(marginal(data, name)))
@@ -231,11 +228,7 @@ def prior_bench_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> from bayesmeta.model import Model
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = prior_bench_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))))
+    >>> table = prior_bench_table(fit)
     >>> len(table), table["stated"].tolist()[:2]
     (36, [True, False])
     """

@@ -197,12 +197,9 @@ def tipping_table(
 
     Examples
     --------
-    >>> from bayesmeta.effects import Effects
-    >>> from bayesmeta.inference import fit
-    >>> effects = Effects(["A", "B", "C"], [-0.4, -0.2, -0.3], [0.1, 0.1, 0.1], measure="SMD", better="lower")
-    >>> table = tipping_table(fit(effects, Model(Normal(0, 1), HalfNormal(0.5))), cut=0.9)
+    >>> table = tipping_table(fit, cut=0.85)
     >>> table.loc[0, "note"]
-    'falls below 0.9 at normal(0, 0.128)'
+    'falls below 0.85 at normal(0, 0.157)'
     """
     if not 0 < cut < 1:
         raise ModelError(f"cut = {cut}: a probability between 0 and 1, such as 0.8.")
