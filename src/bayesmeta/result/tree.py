@@ -145,8 +145,8 @@ def _versions() -> dict[str, str]:
 
 
 def _last(values: FloatArray) -> FloatArray:
-    """Move the labelled dim behind chains and draws."""
-    return np.moveaxis(values, 0, -1)
+    """Move the labelled dim behind chains and draws; laid out as a file has it, so that sums run in one order."""
+    return np.ascontiguousarray(np.moveaxis(values, 0, -1))
 
 
 def _rows(values: FloatArray) -> tuple[tuple[str, str, str], FloatArray]:
