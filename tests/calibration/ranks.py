@@ -15,9 +15,9 @@ from bayesmeta.hierarchy import build_hierarchy
 from bayesmeta.joint import fit_joint
 from bayesmeta.joint.sampling import _graph, _log_likelihood
 from bayesmeta.joint.stacking import JointEffects, stack
+from bayesmeta.nuts.compiling import Graph
 from bayesmeta.nuts.counts import marginal_log_likelihood
 from bayesmeta.nuts.graph import build_graph
-from bayesmeta.nuts.running import Graph
 from bayesmeta.result.exact import conditional_draws
 from calibration.worlds import World
 

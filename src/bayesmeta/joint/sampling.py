@@ -18,7 +18,8 @@ from bayesmeta.errors import Check, ModelError
 from bayesmeta.joint.stacking import JointEffects, JointModel, stack
 from bayesmeta.nuts import Settings
 from bayesmeta.nuts.checks import judge, until_sound
-from bayesmeta.nuts.running import Graph, Raw, run
+from bayesmeta.nuts.compiling import Graph
+from bayesmeta.nuts.running import Raw, run
 from bayesmeta.nuts.variables import Data, deviation, family, variable
 from bayesmeta.outcome import Outcome
 from bayesmeta.result import Fit

@@ -11,17 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from bayesmeta.nuts.running import Graph
-
-__all__ = ["Compiled", "compile_graph"]
+__all__ = ["Compiled", "Graph", "compile_graph"]
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A PyMC model, the data that were put into it, and the names of the variables to keep."""
+
+    model: Any
+    data: Mapping[str, FloatArray]
+    keep: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

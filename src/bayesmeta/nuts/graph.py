@@ -17,7 +17,7 @@ from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP, collapsible
 from bayesmeta.distributions import Normal
 from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
-from bayesmeta.nuts.running import Graph
+from bayesmeta.nuts.compiling import Graph
 from bayesmeta.nuts.variables import Data, deviation, family, log_density, variable, vector
 from bayesmeta.prior_tables import resolve
 

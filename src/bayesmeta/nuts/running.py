@@ -19,7 +19,7 @@ from bayesmeta.errors import InferenceError, ModelError
 if TYPE_CHECKING:
     from bayesmeta.nuts.compiling import Compiled
 
-__all__ = ["Graph", "Raw", "Settings", "run", "versions"]
+__all__ = ["Raw", "Settings", "run", "versions"]
 
 FloatArray = NDArray[np.float64]
 #: Compiled models that are kept, the least recently used forgotten first. A protocol has at most a handful of shapes
@@ -77,15 +77,6 @@ class Settings:
         for name in ("target_accept", "retry_accept"):
             if not 0 < getattr(self, name) < 1:
                 raise ModelError(f"{name} = {getattr(self, name)} is not between 0 and 1.")
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A PyMC model, the data that were put into it, and the names of the variables to keep."""
-
-    model: Any
-    data: Mapping[str, FloatArray]
-    keep: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
