@@ -55,6 +55,17 @@ def _draws(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Let what a file keeps (`functools.cache`) live as long as its tests."""
+    module = getattr(item, "module", None)
+    if module is None or module is getattr(nextitem, "module", None):
+        return
+    for value in list(vars(module).values()):
+        if hasattr(value, "cache_clear") and getattr(value, "__module__", "") == module.__name__:
+            value.cache_clear()
+
+
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 

@@ -384,7 +384,7 @@ def test_draws_depend_on_the_seed_and_not_on_the_number_of_cores(monkeypatch: py
     assert len({values.tobytes() for values in first["mu"]}) == SETTINGS.chains
     original = nutpie.sample
     for cores in (1, 4):
-        monkeypatch.setattr(nutpie, "sample", lambda *a, cores=cores, **given: original(*a, **given, cores=cores))
+        monkeypatch.setattr(nutpie, "sample", lambda *a, cores=cores, **given: original(*a, **given | {"cores": cores}))
         for name, values in drawn(SEED).items():
             np.testing.assert_array_equal(values, first[name])
     other = drawn(SEED + 1)

@@ -6,9 +6,9 @@ import doctest
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from references import ROOT
@@ -42,7 +42,7 @@ def test_commands_print_what_the_readme_shows(command: str, expected: str, proje
     words = command.split()
     assert words[0] == "bayesmeta"
 
-    def run() -> Result:
+    def run() -> Any:
         return CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"}).invoke(app, words[1:])
 
     result = run()

@@ -145,6 +145,8 @@ def run(key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings
             progress_bar=shown,
             target_accept=accept,
             maxdepth=settings.max_depth,
+            # chains that call through Python wait for each other: one after the other they take half the time
+            cores=1,
             blocking=False,
         )
         try:
