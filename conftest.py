@@ -17,8 +17,13 @@ LIMIT = 2e9
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Take our own option, and under ``-p no:xdist`` the two of pytest-xdist that pyproject.toml sets."""
-    parser.addoption("--other-draws", type=int, default=0, metavar="N",
-                     help="shift every seed of the sampler: the draws that another processor might give")  # fmt: skip
+    parser.addoption(
+        "--other-draws",
+        type=int,
+        default=0,
+        metavar="N",
+        help="shift every seed of the sampler: the draws that another processor might give",
+    )
     if not pluginmanager.hasplugin("xdist"):
         parser.addoption("--numprocesses", help="not used: pytest-xdist is off")
         parser.addoption("--dist", help="not used: pytest-xdist is off")

@@ -69,8 +69,10 @@ def measured(model: str, way: str, folder: str) -> list[float]:
 
 
 def main() -> None:
-    print(f"{'':24}{'imports':>9}{'library':>10}{'sampling':>10}{'memory':>10}{'nutpie':>10}{'sampling':>10}{'memory':>10}"
-          f"{'ratio':>8}")  # fmt: skip
+    print(
+        f"{'':24}{'imports':>9}{'library':>10}{'sampling':>10}{'memory':>10}{'nutpie':>10}{'sampling':>10}{'memory':>10}"
+        f"{'ratio':>8}"
+    )
     for model in ("pooled", "regression", "Student"):
         for cache in ("empty", "filled"):
             ways = {}

@@ -48,8 +48,11 @@ def main() -> None:
     print(f"{'refits':34}{'number':>8}{'alone, ms':>12}{'together, ms':>14}{'times as fast':>15}")
     for key in ("depression_long", "fatigue_short"):
         effects = bm.read_effects(protocol, key)
-        priors = [(effects, bm.Model(mu, item.prior)) for item in named_priors("SMD")[1]
-                  for mu in (bm.Flat(), *(bm.Normal(0, sd) for sd in (0.2, 0.5, 1.0, 2.0)))]  # fmt: skip
+        priors = [
+            (effects, bm.Model(mu, item.prior))
+            for item in named_priors("SMD")[1]
+            for mu in (bm.Flat(), *(bm.Normal(0, sd) for sd in (0.2, 0.5, 1.0, 2.0)))
+        ]
         model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))
         names = np.array(effects.study)
         left_out = [(effects.subset(names != name), model) for name in dict.fromkeys(effects.study)]

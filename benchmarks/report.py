@@ -22,8 +22,9 @@ def seconds(command: str, folder: Path) -> float:
     start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "bayesmeta_cli.main", command, str(PROTOCOL), "-o", str(folder)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     return time.perf_counter() - start
 
 

@@ -92,8 +92,10 @@ def ess_per_second() -> None:
     from bayesmeta.nuts.running import run
 
     logging.getLogger("pymc").setLevel(logging.ERROR)
-    print("Effective draws a second (bulk ESS, the smaller of mean and heterogeneity; 4 x 1000 draws after 1000, "
-          f"target acceptance {SETTINGS.target_accept:g}; compiled before; {ROUNDS} seeds in turns)")  # fmt: skip
+    print(
+        "Effective draws a second (bulk ESS, the smaller of mean and heterogeneity; 4 x 1000 draws after 1000, "
+        f"target acceptance {SETTINGS.target_accept:g}; compiled before; {ROUNDS} seeds in turns)"
+    )
     for title, (effects, model) in {"eight schools": eight_schools(), "fatigue, short": fatigue()}.items():
         h = build_hierarchy(effects, model)
         graph, key = build_graph(h), signature(h)
@@ -108,8 +110,16 @@ def ess_per_second() -> None:
 
         def by_nutpie(compiled: object) -> Callable[[int], Drawn]:
             def draw(seed: int) -> Drawn:
-                tree = nutpie.sample(compiled, chains=4, draws=1000, tune=1000, seed=seed, progress_bar=False,
-                                     save_warmup=False, target_accept=SETTINGS.target_accept)  # fmt: skip
+                tree = nutpie.sample(
+                    compiled,
+                    chains=4,
+                    draws=1000,
+                    tune=1000,
+                    seed=seed,
+                    progress_bar=False,
+                    save_warmup=False,
+                    target_accept=SETTINGS.target_accept,
+                )
                 return of_tree(tree)
 
             return draw  # noqa: B023
@@ -118,9 +128,17 @@ def ess_per_second() -> None:
 
         def by_pymc(seed: int) -> Drawn:
             with free:  # noqa: B023
-                tree = pm.sample(1000, tune=1000, chains=4, cores=2, random_seed=seed, progressbar=False,
-                                 nuts_sampler="pymc", target_accept=SETTINGS.target_accept,
-                                 compute_convergence_checks=False)  # fmt: skip
+                tree = pm.sample(
+                    1000,
+                    tune=1000,
+                    chains=4,
+                    cores=2,
+                    random_seed=seed,
+                    progressbar=False,
+                    nuts_sampler="pymc",
+                    target_accept=SETTINGS.target_accept,
+                    compute_convergence_checks=False,
+                )
             return of_tree(tree)
 
         lines = {
@@ -144,13 +162,17 @@ def ess_per_second() -> None:
         per_second = np.median([n / s for s, n, _ in reference])
         per_gradient = np.median([n / g for _, n, g in reference])
         print(f"\n{title}, k = {effects.k}")
-        print(f"{'':48}{'fastest':>9}{'median':>9}{'ESS':>7}{'ESS/s':>8}{'ratio':>7}{'ESS/1000 gradients':>20}"
-              f"{'ratio':>7}")  # fmt: skip
+        print(
+            f"{'':48}{'fastest':>9}{'median':>9}{'ESS':>7}{'ESS/s':>8}{'ratio':>7}{'ESS/1000 gradients':>20}"
+            f"{'ratio':>7}"
+        )
         for label, pairs in found.items():
             seconds, sizes = [s for s, _, _ in pairs], [n for _, n, _ in pairs]
             rate, yielded = np.median([n / s for s, n, _ in pairs]), np.median([n / g for _, n, g in pairs])
-            print(f"{label:48}{min(seconds):7.2f} s{np.median(seconds):7.2f} s{np.median(sizes):7.0f}{rate:8.0f}"
-                  f"{rate / per_second:7.2f}{1e3 * yielded:20.1f}{yielded / per_gradient:7.2f}")  # fmt: skip
+            print(
+                f"{label:48}{min(seconds):7.2f} s{np.median(seconds):7.2f} s{np.median(sizes):7.0f}{rate:8.0f}"
+                f"{rate / per_second:7.2f}{1e3 * yielded:20.1f}{yielded / per_gradient:7.2f}"
+            )
     print("""
 Ratios are to the non-centred model by nutpie. With few rows what the sampler does between gradients takes most of the
 time, so that seconds show less of the difference than gradients do.""")
@@ -259,8 +281,10 @@ def other_models() -> None:
                 first[label] = seconds
     unit = np.median(later["normal effects"])
     for label, values in later.items():
-        print(f"{label:34}{first[label]:7.2f} s{min(values):8.2f} s{np.median(values):7.2f} s"
-              f"{np.median(values) / unit:8.1f}")  # fmt: skip
+        print(
+            f"{label:34}{first[label]:7.2f} s{min(values):8.2f} s{np.median(values):7.2f} s"
+            f"{np.median(values) / unit:8.1f}"
+        )
 
 
 PARTS = {"ess": ess_per_second, "first": first_answer, "protocol": protocol, "models": other_models}

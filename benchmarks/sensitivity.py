@@ -59,13 +59,19 @@ def independent() -> bm.Fit:
     import pandas as pd
 
     frame = pd.DataFrame(
-        {"study": [f"trial {i}" for i in range(35)], "events_t": rng.binomial(n[:, 0], treated), "n_t": n[:, 0],
-         "events_c": rng.binomial(n[:, 1], control), "n_c": n[:, 1]}
-    )  # fmt: skip
+        {
+            "study": [f"trial {i}" for i in range(35)],
+            "events_t": rng.binomial(n[:, 0], treated),
+            "n_t": n[:, 0],
+            "events_c": rng.binomial(n[:, 1], control),
+            "n_c": n[:, 1],
+        }
+    )
     effects = bm.effect_sizes(frame, "OR", better="lower")
     threshold = bm.threshold(0.75, measure_name="OR", better="lower")
-    outcome = bm.Outcome("events", "Events", {}, "OR", "lower", bm.Normal(0, 2), bm.HalfNormal(0.5),
-                         thresholds=(threshold,))  # fmt: skip
+    outcome = bm.Outcome(
+        "events", "Events", {}, "OR", "lower", bm.Normal(0, 2), bm.HalfNormal(0.5), thresholds=(threshold,)
+    )
     return bm.fit(effects, bm.Model(bm.Normal(0, 2), bm.HalfNormal(0.5)), outcome=outcome)
 
 

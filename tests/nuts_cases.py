@@ -78,9 +78,12 @@ def _correlation(found: Case) -> Problem:
     nodes = low + (high - low) * (rule(33)[0] + 1) / 2
     y, se = (np.column_stack([data[name](r) for r in nodes]) for name in ("y", "se"))
     effects = bm.Effects(
-        labels(len(y)), data["y"](0.5), data["se"](0.5), measure="SMD",
+        labels(len(y)),
+        data["y"](0.5),
+        data["se"](0.5),
+        measure="SMD",
         tabulated={"correlation": bm.Tabulated(low, high, y, se)},
-    )  # fmt: skip
+    )
     return effects, bm.Model(**_base(found), derived={"correlation": parse(found.priors["correlation"])})
 
 
@@ -97,9 +100,13 @@ def _stay(found: Case) -> Problem:
         y = exact_j(n_t + n_c - 2) * y
         se = np.sqrt(se**2 + y**2 / (2 * (n_t + n_c)))
     effects = bm.Effects(
-        labels(len(y)), y, se, measure=data["measure"], n=np.column_stack([n_t, n_c]),
+        labels(len(y)),
+        y,
+        se,
+        measure=data["measure"],
+        n=np.column_stack([n_t, n_c]),
         spreads=bm.Spreads(difference, sd),
-    )  # fmt: skip
+    )
     population = bm.MissingSD(parse(found.priors["meanlog"]), parse(found.priors["sdlog"]))
     return effects, bm.Model(**_base(found), missing_sd=population)
 

@@ -118,8 +118,14 @@ def outliers_normand() -> Case:
 # ----------------------------------------------------------------------------------------------------------- counts
 
 
-def _counts(name: str, data: str, measure: Any, mu: tuple[str, LogDensity], tau: tuple[str, LogDensity],
-            baseline: tuple[str, LogDensity]) -> Case:  # fmt: skip
+def _counts(
+    name: str,
+    data: str,
+    measure: Any,
+    mu: tuple[str, LogDensity],
+    tau: tuple[str, LogDensity],
+    baseline: tuple[str, LogDensity],
+) -> Case:
     table = counts_of(data)
     return Case(
         name,
@@ -266,10 +272,19 @@ def _stay(name: str, measure: str, jacobian: bool) -> Case:
         {"difference": mean_t - mean_c, "sd": sd, "n_t": n_t, "n_c": n_c, "measure": measure},
         {"mu": mu[0], "tau": tau[0], "meanlog": "normal(3, 1)", "sdlog": "halfnormal(1)"},
         lambda: oracles.missing_sd(
-            mean_t - mean_c, sd, n_t, n_c, measure, mu[1], tau[1], normal(3, 1), half_normal(1), jacobian=jacobian,
+            mean_t - mean_c,
+            sd,
+            n_t,
+            n_c,
+            measure,
+            mu[1],
+            tau[1],
+            normal(3, 1),
+            half_normal(1),
+            jacobian=jacobian,
             tau_high=5.0 if measure == "SMD" else 80.0,
         ),
-    )  # fmt: skip
+    )
 
 
 @_register

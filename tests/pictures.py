@@ -17,8 +17,11 @@ def texts(plot: Plot) -> list[tuple[Text, object]]:
         figure.set_dpi(300)
         figure.draw_without_rendering()
         renderer = figure.canvas.get_renderer()
-        found = [(text, text.get_window_extent(renderer)) for text in figure.findobj(Text)
-                 if text.get_visible() and text.get_text().strip()]  # fmt: skip
+        found = [
+            (text, text.get_window_extent(renderer))
+            for text in figure.findobj(Text)
+            if text.get_visible() and text.get_text().strip()
+        ]
     hidden = {
         id(label)
         for axes in figure.axes

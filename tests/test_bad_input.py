@@ -43,73 +43,202 @@ def lines_of(tmp_path: Path, content: str | bytes, measure: str = "SMD", **argum
 
 # what is wrong, the file, the measure, and per line the beginning and the remedy's beginning
 CASES = [
-    ("a missing column", "study,n_t,mean_t,n_c,mean_c,sd_c\nA,30,10,30,12,4\nB,30,10,30,12,4\n", "SMD",
-     [("trials.csv: there is no column 'sd_t'.", "Give n_t mean_t sd_t n_c mean_c sd_c")]),
-    ("a misspelt column", MEANS.replace("sd_t", "SDt") + GOOD, "SMD",
-     [("trials.csv: there is no column 'sd_t'.", "Did you mean 'SDt'?")]),
-    ("no column of trials", "trial,estimate,se\nA,1,1\n", "SMD",
-     [("trials.csv: there is no column 'study'.", 'Name the trials in a column "study"')]),
-    ("no column of effects", "study,x\nA,1\n", "OR",
-     [("trials.csv: no columns to make OR from.", "Columns: study, x.")]),
-    ("text in numbers", MEANS + GOOD + "A,30,ten,4,30,12,4\nB,30,10,4,30 (of 35),12,4\n", "SMD",
-     [("trials.csv row 3, column mean_t: 'ten' is not a number.", "Give a number"),
-      ("trials.csv row 4, column n_c: '30 (of 35)' is not a number.", "Give a number")]),
-    ("a typographic minus", "study,estimate,se\nA,\u22121,1\n", "SMD",
-     [("trials.csv row 2, column estimate: '\u22121' is not a number.", "It is written with a typographic dash")]),
-    ("a quoted decimal comma among points", MEANS + GOOD + 'B,30,"10,5",4,30,12,4\n', "SMD",
-     [("trials.csv row 3, column mean_t: '10,5' is not a number.", "Write the decimals with a point.")]),
-    ("decimal commas in a comma-separated file", MEANS + GOOD + "B,30,10,5,4,30,12,4\n", "SMD",
-     [("trials.csv row 3: 8 cells, but the header has 7.", "a decimal comma in a comma-separated file needs")]),
-    ("decimal commas and points", MEANS.replace(",", ";") + "A;30;10,5;4;30;12;4.5\n", "SMD",
-     [("trials.csv: decimals are written with a point ('4.5' in row 2, column sd_c) and with a comma ('10,5' in row 2",
-       "Write them all in one way")]),
+    (
+        "a missing column",
+        "study,n_t,mean_t,n_c,mean_c,sd_c\nA,30,10,30,12,4\nB,30,10,30,12,4\n",
+        "SMD",
+        [("trials.csv: there is no column 'sd_t'.", "Give n_t mean_t sd_t n_c mean_c sd_c")],
+    ),
+    (
+        "a misspelt column",
+        MEANS.replace("sd_t", "SDt") + GOOD,
+        "SMD",
+        [("trials.csv: there is no column 'sd_t'.", "Did you mean 'SDt'?")],
+    ),
+    (
+        "no column of trials",
+        "trial,estimate,se\nA,1,1\n",
+        "SMD",
+        [("trials.csv: there is no column 'study'.", 'Name the trials in a column "study"')],
+    ),
+    (
+        "no column of effects",
+        "study,x\nA,1\n",
+        "OR",
+        [("trials.csv: no columns to make OR from.", "Columns: study, x.")],
+    ),
+    (
+        "text in numbers",
+        MEANS + GOOD + "A,30,ten,4,30,12,4\nB,30,10,4,30 (of 35),12,4\n",
+        "SMD",
+        [
+            ("trials.csv row 3, column mean_t: 'ten' is not a number.", "Give a number"),
+            ("trials.csv row 4, column n_c: '30 (of 35)' is not a number.", "Give a number"),
+        ],
+    ),
+    (
+        "a typographic minus",
+        "study,estimate,se\nA,\u22121,1\n",
+        "SMD",
+        [("trials.csv row 2, column estimate: '\u22121' is not a number.", "It is written with a typographic dash")],
+    ),
+    (
+        "a quoted decimal comma among points",
+        MEANS + GOOD + 'B,30,"10,5",4,30,12,4\n',
+        "SMD",
+        [("trials.csv row 3, column mean_t: '10,5' is not a number.", "Write the decimals with a point.")],
+    ),
+    (
+        "decimal commas in a comma-separated file",
+        MEANS + GOOD + "B,30,10,5,4,30,12,4\n",
+        "SMD",
+        [("trials.csv row 3: 8 cells, but the header has 7.", "a decimal comma in a comma-separated file needs")],
+    ),
+    (
+        "decimal commas and points",
+        MEANS.replace(",", ";") + "A;30;10,5;4;30;12;4.5\n",
+        "SMD",
+        [
+            (
+                "trials.csv: decimals are written with a point ('4.5' in row 2, column sd_c) "
+                "and with a comma ('10,5' in row 2",
+                "Write them all in one way",
+            )
+        ],
+    ),
     ("an empty file", "", "SMD", [("trials.csv: it is empty.", "Give a table")]),
     ("only a header", MEANS, "SMD", [("trials.csv: it has a header but no rows.", "Add one row")]),
-    ("two columns of one name", "study,se,estimate,se\nA,1,1,1\n", "SMD",
-     [("trials.csv row 1: 2 columns are named 'se'.", "Rename all but one.")]),
-    ("a column without a name", "study,estimate,se,\nA,1,1,x\n", "SMD",
-     [("trials.csv row 1, column 4: it has cells but no name.", "Name it")]),
-    ("rows of another length", MEANS + "A,30,10,4,30,12\n" + GOOD + "B,30,10,4,30,12,4,9\n", "SMD",
-     [("trials.csv row 2: 6 cells, but the header has 7.", "Check delimiters"),
-      ("trials.csv row 4: 8 cells, but the header has 7.", "Check delimiters")]),
-    ("an open quotation mark", 'study,estimate,se\n"A,1,1\n', "SMD",
-     [("trials.csv line 2: not valid CSV: unexpected end of data.", "Check the quotation marks")]),
-    ("a row twice", MEANS + GOOD + GOOD, "SMD",
-     [("trials.csv: rows 2, 3 (Good): all their columns are equal.", "Remove all but one.")]),
-    ("a trial twice with other numbers", MEANS + GOOD + "Good,30,11,4,30,12,4\n", "SMD",
-     [("trials.csv: rows 2, 3 (Good): one trial, and every column that could tell them", "Correct or exclude")]),
-    ("negative and zero SDs", MEANS + GOOD + "A,30,10,-4,30,12,0\n", "SMD",
-     [("trials.csv row 3, column sd_t: -4 is not > 0.", "Correct the row, or exclude it"),
-      ("trials.csv row 3, column sd_c: 0 is not > 0.", "Correct the row, or exclude it")]),
-    ("one participant", MEANS + "A,1,10,4,30,12,4\n", "SMD",
-     [("trials.csv row 2, column n_t: 1 is less than 2.", "A pooled standard deviation needs at least 2")]),
-    ("no participant", MEANS + "A,0,10,4,30,12,4\n", "MD",
-     [("trials.csv row 2, column n_t: 0 is less than 1.", "Correct the row")]),
-    ("an empty cell", MEANS + GOOD + "A,30,10,,30,12,4\n", "SMD",
-     [("trials.csv row 3, column sd_t: the cell is empty.", "Give n_t mean_t sd_t")]),
-    ("an infinite number", MEANS + "A,30,inf,4,30,12,4\n" + GOOD, "SMD",
-     [("trials.csv row 2, column mean_t: 'inf' is not a finite number.", "Give mean_t")]),
-    ("zero and negative standard errors", "study,estimate,se\nA,1,0\nB,1,-2\n", "generic",
-     [("trials.csv row 2, column se: 0 is not > 0.", "Correct the row"),
-      ("trials.csv row 3, column se: -2 is not > 0.", "Correct the row")]),
-    ("zero variance", "study,estimate,var\nA,1,0\n", "generic",
-     [("trials.csv row 2, column var: 0 is not > 0.", "Correct the row")]),
-    ("impossible counts", COUNTS + "A,31,30,3,30\nB,-1,30,2.5,30\n", "RR",
-     [("trials.csv row 2, column events_t: 31 is more than n_t.", "Correct the count"),
-      ("trials.csv row 3, column events_t: -1 is negative.", "Correct the count"),
-      ("trials.csv row 3, column events_c: 2.5 is not a whole number.", "Give the number of people")]),
-    ("an estimate outside its interval", "study,estimate,ci_low,ci_high\nA,2,0.5,1.5\nB,1,1.5,0.5\n", "OR",
-     [("trials.csv row 2, column estimate: 2 lies outside its interval.", "Correct the estimate"),
-      ("trials.csv row 3, column ci_low: 1.5 is not below the upper limit.", "Correct the interval")]),
-    ("a logarithm where a ratio is expected", "study,estimate,ci_low,ci_high\nA,-0.2,-0.5,0.1\n", "OR",
-     [("trials.csv row 2, column estimate: -0.2 is not > 0.", "if it is a logarithm"),
-      ("trials.csv row 2, column ci_low: -0.5 is not > 0.", "if it is a logarithm")]),
-    ("an unknown direction", "study,coded_better,estimate,se\nA,down,1,1\nB,,1,1\n", "SMD",
-     [("trials.csv row 2, column coded_better: 'down' is not lower or higher.", "Write which direction"),
-      ("trials.csv row 3, column coded_better: the cell is empty", "State it in the file, or list the row")]),
-    ("a trial without a name", MEANS + ",30,10,4,30,12,4\n", "SMD",
-     [("trials.csv row 2, column study: the cell is empty.", "Name the trial.")]),
-]  # fmt: skip
+    (
+        "two columns of one name",
+        "study,se,estimate,se\nA,1,1,1\n",
+        "SMD",
+        [("trials.csv row 1: 2 columns are named 'se'.", "Rename all but one.")],
+    ),
+    (
+        "a column without a name",
+        "study,estimate,se,\nA,1,1,x\n",
+        "SMD",
+        [("trials.csv row 1, column 4: it has cells but no name.", "Name it")],
+    ),
+    (
+        "rows of another length",
+        MEANS + "A,30,10,4,30,12\n" + GOOD + "B,30,10,4,30,12,4,9\n",
+        "SMD",
+        [
+            ("trials.csv row 2: 6 cells, but the header has 7.", "Check delimiters"),
+            ("trials.csv row 4: 8 cells, but the header has 7.", "Check delimiters"),
+        ],
+    ),
+    (
+        "an open quotation mark",
+        'study,estimate,se\n"A,1,1\n',
+        "SMD",
+        [("trials.csv line 2: not valid CSV: unexpected end of data.", "Check the quotation marks")],
+    ),
+    (
+        "a row twice",
+        MEANS + GOOD + GOOD,
+        "SMD",
+        [("trials.csv: rows 2, 3 (Good): all their columns are equal.", "Remove all but one.")],
+    ),
+    (
+        "a trial twice with other numbers",
+        MEANS + GOOD + "Good,30,11,4,30,12,4\n",
+        "SMD",
+        [("trials.csv: rows 2, 3 (Good): one trial, and every column that could tell them", "Correct or exclude")],
+    ),
+    (
+        "negative and zero SDs",
+        MEANS + GOOD + "A,30,10,-4,30,12,0\n",
+        "SMD",
+        [
+            ("trials.csv row 3, column sd_t: -4 is not > 0.", "Correct the row, or exclude it"),
+            ("trials.csv row 3, column sd_c: 0 is not > 0.", "Correct the row, or exclude it"),
+        ],
+    ),
+    (
+        "one participant",
+        MEANS + "A,1,10,4,30,12,4\n",
+        "SMD",
+        [("trials.csv row 2, column n_t: 1 is less than 2.", "A pooled standard deviation needs at least 2")],
+    ),
+    (
+        "no participant",
+        MEANS + "A,0,10,4,30,12,4\n",
+        "MD",
+        [("trials.csv row 2, column n_t: 0 is less than 1.", "Correct the row")],
+    ),
+    (
+        "an empty cell",
+        MEANS + GOOD + "A,30,10,,30,12,4\n",
+        "SMD",
+        [("trials.csv row 3, column sd_t: the cell is empty.", "Give n_t mean_t sd_t")],
+    ),
+    (
+        "an infinite number",
+        MEANS + "A,30,inf,4,30,12,4\n" + GOOD,
+        "SMD",
+        [("trials.csv row 2, column mean_t: 'inf' is not a finite number.", "Give mean_t")],
+    ),
+    (
+        "zero and negative standard errors",
+        "study,estimate,se\nA,1,0\nB,1,-2\n",
+        "generic",
+        [
+            ("trials.csv row 2, column se: 0 is not > 0.", "Correct the row"),
+            ("trials.csv row 3, column se: -2 is not > 0.", "Correct the row"),
+        ],
+    ),
+    (
+        "zero variance",
+        "study,estimate,var\nA,1,0\n",
+        "generic",
+        [("trials.csv row 2, column var: 0 is not > 0.", "Correct the row")],
+    ),
+    (
+        "impossible counts",
+        COUNTS + "A,31,30,3,30\nB,-1,30,2.5,30\n",
+        "RR",
+        [
+            ("trials.csv row 2, column events_t: 31 is more than n_t.", "Correct the count"),
+            ("trials.csv row 3, column events_t: -1 is negative.", "Correct the count"),
+            ("trials.csv row 3, column events_c: 2.5 is not a whole number.", "Give the number of people"),
+        ],
+    ),
+    (
+        "an estimate outside its interval",
+        "study,estimate,ci_low,ci_high\nA,2,0.5,1.5\nB,1,1.5,0.5\n",
+        "OR",
+        [
+            ("trials.csv row 2, column estimate: 2 lies outside its interval.", "Correct the estimate"),
+            ("trials.csv row 3, column ci_low: 1.5 is not below the upper limit.", "Correct the interval"),
+        ],
+    ),
+    (
+        "a logarithm where a ratio is expected",
+        "study,estimate,ci_low,ci_high\nA,-0.2,-0.5,0.1\n",
+        "OR",
+        [
+            ("trials.csv row 2, column estimate: -0.2 is not > 0.", "if it is a logarithm"),
+            ("trials.csv row 2, column ci_low: -0.5 is not > 0.", "if it is a logarithm"),
+        ],
+    ),
+    (
+        "an unknown direction",
+        "study,coded_better,estimate,se\nA,down,1,1\nB,,1,1\n",
+        "SMD",
+        [
+            ("trials.csv row 2, column coded_better: 'down' is not lower or higher.", "Write which direction"),
+            ("trials.csv row 3, column coded_better: the cell is empty", "State it in the file, or list the row"),
+        ],
+    ),
+    (
+        "a trial without a name",
+        MEANS + ",30,10,4,30,12,4\n",
+        "SMD",
+        [("trials.csv row 2, column study: the cell is empty.", "Name the trial.")],
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -151,9 +280,11 @@ def test_a_damaged_file_is_read_or_told_never_a_crash(tmp_path, edits):
 def test_faults_of_many_kinds_come_together(tmp_path):
     found = lines_of(tmp_path, MEANS + "A,30,ten,4,30,12,4\nB,1,10,-4,30,12,4\nC,30,10,4,30,,4\n" + GOOD)
     assert [line.split(":")[0] for line in found] == [
-        "trials.csv row 2, column mean_t", "trials.csv row 3, column sd_t", "trials.csv row 3, column n_t",
+        "trials.csv row 2, column mean_t",
+        "trials.csv row 3, column sd_t",
+        "trials.csv row 3, column n_t",
         "trials.csv row 4, column mean_c",
-    ]  # fmt: skip
+    ]
 
 
 def test_extra_columns_are_legal_and_extra_cells_are_not(tmp_path):
@@ -239,24 +370,42 @@ TYPED = "study,type,weeks,estimate,se\nA,walking,4,-0.1,0.1\nB,yoga,8,-0.2,0.1\n
 @pytest.mark.parametrize(
     ("extra", "data", "expected"),
     [
-        ('where = { type = "walkin" }\n', "",
-         ["trials.csv: where: no row has type = 'walkin'. Did you mean 'walking'? Values: walking, yoga."]),
+        (
+            'where = { type = "walkin" }\n',
+            "",
+            ["trials.csv: where: no row has type = 'walkin'. Did you mean 'walking'? Values: walking, yoga."],
+        ),
         ('where = { typ = "walking" }\n', "", ["trials.csv: there is no column 'typ'. Did you mean 'type'?"]),
         ('where = { type = "walking", weeks = 8 }\n', "", ["where: no row has all of type = 'walking', weeks = 8."]),
-        ('moderators = [{ name = "type", reference = "swimming" }]\n', "",
-         ["reference of moderator type: no row has type = 'swimming'. Values: walking, yoga."]),
-        ('moderators = [{ name = "type", kind = "numeric" }]\n', "",
-         ["trials.csv row 2, column type: 'walking' is not a number.", "trials.csv row 3, column type: 'yoga' is not"]),
+        (
+            'moderators = [{ name = "type", reference = "swimming" }]\n',
+            "",
+            ["reference of moderator type: no row has type = 'swimming'. Values: walking, yoga."],
+        ),
+        (
+            'moderators = [{ name = "type", kind = "numeric" }]\n',
+            "",
+            [
+                "trials.csv row 2, column type: 'walking' is not a number.",
+                "trials.csv row 3, column type: 'yoga' is not",
+            ],
+        ),
         ('exclude = [{ where = { study = "C" }, reason = "r" }]\n', "", ["exclude[0]: no row has study = 'C'."]),
         ('exclude = [{ where = { study = ["A", "B"] }, reason = "r" }]\n', "", ["no row is left"]),
-        ("", 'assume = [{ where = { study = "A" }, set = { kind = "x" }, reason = "r" }]\n',
-         ["there is no column 'kind'."]),
-        ("", 'columns = { n_t = "size", arm_t = "typ" }\n',
-         ["there is no column 'size'.", "there is no column 'typ'. Did you mean 'type'?"]),
+        (
+            "",
+            'assume = [{ where = { study = "A" }, set = { kind = "x" }, reason = "r" }]\n',
+            ["there is no column 'kind'."],
+        ),
+        (
+            "",
+            'columns = { n_t = "size", arm_t = "typ" }\n',
+            ["there is no column 'size'.", "there is no column 'typ'. Did you mean 'type'?"],
+        ),
         ("", 'constants = { type = "x" }\n', ["'type' is a constant, but there is a column 'type' too."]),
-        ("", "values = { type = { walking = \"w\" } }\n", ["column type: 'yoga' has no translation."]),
+        ("", 'values = { type = { walking = "w" } }\n', ["column type: 'yoga' has no translation."]),
     ],
-)  # fmt: skip
+)
 def test_a_protocol_that_does_not_fit_its_table_is_told(tmp_path, extra, data, expected):
     found = through_protocol(tmp_path, TYPED, extra, data)
     assert len(found) == len(expected), found

@@ -77,11 +77,12 @@ CASES: dict[str, tuple[Callable[[], bm.Fit], float | None]] = {
     "zero cells": (counted, 0.8),
     "hazard ratio": (lambda: bm.fit(make(measure="HR"), Model(Normal(0, 2), HalfNormal(0.5))), 0.8),
     "difference": (
-        lambda: bm.fit(make(1e3 * Y, 1e3 * SE, measure="MD"), Model(Normal(0, 1e3), HalfNormal(500.0))), 200.0,
+        lambda: bm.fit(make(1e3 * Y, 1e3 * SE, measure="MD"), Model(Normal(0, 1e3), HalfNormal(500.0))),
+        200.0,
     ),
     "common effect": (lambda: bm.fit(make(), Model(Normal(0, 1), None)), 0.2),
     "undirected": (lambda: bm.fit(make(better=None), MODEL), None),
-}  # fmt: skip
+}
 
 
 @cache
@@ -139,8 +140,13 @@ def test_degenerate_data_keep_the_bayesian_sections(name: str) -> None:
 def test_lines_without_numbers_have_notes(name: str) -> None:
     """Sections whose lines are all there, or say in ``note`` why they are not."""
     _, bench = done(name)
-    for section, main in (("concordance", "estimate"), ("priors", "mu"), ("cumulative", "mu"), ("leave-one-out", "mu"),
-                          ("estimators", "estimate")):  # fmt: skip
+    for section, main in (
+        ("concordance", "estimate"),
+        ("priors", "mu"),
+        ("cumulative", "mu"),
+        ("leave-one-out", "mu"),
+        ("estimators", "estimate"),
+    ):
         if section not in bench.tables:
             continue
         table = bench.tables[section]
@@ -222,8 +228,14 @@ def test_unknown_sections_are_answered_with_the_list() -> None:
 
 def test_rows_that_share_patients_use_the_model_s_rho() -> None:
     S = np.array([[0.04, 0.015], [0.015, 0.16]])
-    effects = Effects(["a", "star", "b", "star", "c"], Y, [0.3, 0.2, 0.25, 0.4, 0.15], measure="SMD", better="lower",
-                      blocks=((np.array([1, 3]), S),))  # fmt: skip
+    effects = Effects(
+        ["a", "star", "b", "star", "c"],
+        Y,
+        [0.3, 0.2, 0.25, 0.4, 0.15],
+        measure="SMD",
+        better="lower",
+        blocks=((np.array([1, 3]), S),),
+    )
     fit = bm.fit(effects, dataclasses.replace(MODEL, rho=0.2))
     bench = sensitivity_bench(fit, ["estimators", "concordance", "heterogeneity", "influence", "dependence"])
     found = pool(effects, method="REML", ci="hksj", rho=0.2)
@@ -237,8 +249,11 @@ def test_the_estimators_begin_with_reml_and_end_with_a_prediction() -> None:
     first = table.iloc[0]
     assert first["method"] == "REML + HKSJ"
     assert first[["estimate", "lower", "upper", "pi_lower"]].tolist() == [
-        found.estimate, found.lower, found.upper, found.pi_lower
-    ]  # fmt: skip
+        found.estimate,
+        found.lower,
+        found.upper,
+        found.pi_lower,
+    ]
     assert table["method"].iloc[-1] == "confidence distribution of tau2"
     one = estimators_table(make(Y[:1], SE[:1]))
     assert one.loc[one["estimate"].isna(), "note"].ne("").all()

@@ -109,8 +109,9 @@ def test_one_component_in_closed_form() -> None:
     for end, bracket in ((found.kept_upper, (m, 3.0)), (found.kept_lower, (-4.0, m))):
         root = optimize.brentq(
             lambda x: (1 - w) * stats.norm.pdf(x, m, math.hypot(s, se)) - w * stats.norm.pdf(x, 0, math.hypot(s0, se)),
-            *bracket, xtol=1e-14,
-        )  # fmt: skip
+            *bracket,
+            xtol=1e-14,
+        )
         assert end == pytest.approx(root, abs=1e-10)
 
 
@@ -170,11 +171,14 @@ def test_effective_size_is_predictively_consistent() -> None:
     predictive = NormalMixture(prior.weights, prior.means, np.hypot(prior.sds, se))
     expected = sum(
         integrate.quad(
-            lambda y: effective_size(update(prior, y, se)[0], unit) * float(predictive.density(y)), a, b, epsabs=1e-6,
+            lambda y: effective_size(update(prior, y, se)[0], unit) * float(predictive.density(y)),
+            a,
+            b,
+            epsabs=1e-6,
             limit=60,
         )[0]
         for a, b in ((-12, -1.5), (-1.5, 0.9), (0.9, 12))
-    )  # fmt: skip
+    )
     assert expected == pytest.approx(effective_size(prior, unit) + m, rel=1e-5)
 
 
@@ -264,10 +268,13 @@ def test_unit_information() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"weight": 1.2}, "a probability"), ({"y": math.nan}, "finite estimate"), ({"se": 0.0}, "positive standard"),
-        ({"scale": 0.0}, "units of the trial"), ({"n": -1}, "number of the trial's participants"),
+        ({"weight": 1.2}, "a probability"),
+        ({"y": math.nan}, "finite estimate"),
+        ({"se": 0.0}, "positive standard"),
+        ({"scale": 0.0}, "units of the trial"),
+        ({"n": -1}, "number of the trial's participants"),
     ],
-)  # fmt: skip
+)
 def test_refuses(options: dict[str, Any], words: str) -> None:
     given: dict[str, Any] = {"y": -0.2, "se": 0.1, **options}
     with pytest.raises(ModelError, match=words):
@@ -299,8 +306,9 @@ def test_reviews_of_few_trials(k: int) -> None:
 
 def test_huge_scale() -> None:
     small = robust_map(NormalMixture([1.0], [-0.3], [0.1]), 0.1, 0.2, vague=Normal(0, 2), better="lower")
-    large = robust_map(NormalMixture([1.0], [-300.0], [100.0]), 100.0, 200.0, vague=Normal(0, 2000), better="lower",
-                       n=100)  # fmt: skip
+    large = robust_map(
+        NormalMixture([1.0], [-300.0], [100.0]), 100.0, 200.0, vague=Normal(0, 2000), better="lower", n=100
+    )
     assert large.vague_weight == pytest.approx(small.vague_weight, rel=1e-10)
     assert large.kept_upper == pytest.approx(1000 * float(small.kept_upper or 0), rel=1e-9)
 

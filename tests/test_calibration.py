@@ -124,8 +124,10 @@ def test_a_wrong_engine_is_flagged_by_the_same_judge(wrong):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "engine"), [("regression", "exact"), ("clusters", "exact"), ("clusters", "nuts"),
-                                              ("missing levels", "nuts")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("regression", "exact"), ("clusters", "exact"), ("clusters", "nuts"), ("missing levels", "nuts")],
+)
 def test_a_part_is_calibrated_afresh(name, engine):
     """Fifty other worlds; beside the stored ones, so that a change since then is seen."""
     found = [place(world(name, number, SEED + 1), engine, number) for number in range(50)]
@@ -140,6 +142,7 @@ def test_the_generator_makes_the_stored_places_again(tmp_path):
         "import sys; sys.path.insert(0, 'tests')\nfrom calibration import generate\nimport json\n"
         f"print(json.dumps(generate.calibrate('pooled', 'exact', {CELLS['pooled / exact']['worlds']})['places']))\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True,
-                         check=True)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
     assert json.loads(run.stdout.splitlines()[-1])["mu"] == CELLS["pooled / exact"]["places"]["mu"]

@@ -243,9 +243,20 @@ def test_curves_are_densities() -> None:
 @pytest.mark.parametrize("alpha", [0.7, 1.01, 2.5])
 @pytest.mark.parametrize(
     "text",
-    ["normal(1, 2)", "halfnormal(0.5)", "studentt(0, 1, 4)", "cauchy(0, 2)", "halfcauchy(0.5)", "halfstudentt(1, 3)",
-     "lognormal(-1, 0.7)", "exponential(2)", "inversegamma(2, 0.5)", "uniform(0, 2)", "rhodes2015()"],
-)  # fmt: skip
+    [
+        "normal(1, 2)",
+        "halfnormal(0.5)",
+        "studentt(0, 1, 4)",
+        "cauchy(0, 2)",
+        "halfcauchy(0.5)",
+        "halfstudentt(1, 3)",
+        "lognormal(-1, 0.7)",
+        "exponential(2)",
+        "inversegamma(2, 0.5)",
+        "uniform(0, 2)",
+        "rhodes2015()",
+    ],
+)
 def test_a_powered_prior_is_the_power_of_its_density(text: str, alpha: float) -> None:
     prior = bm.priors.parse(text)
     new = powered(prior, alpha)

@@ -336,8 +336,20 @@ def is_printed(text, value):
 
 
 def test_pool_prints_what_quadrature_on_log_tau_and_metafor_give(cli, bcg, bcg_csv):
-    code, out, err = cli("pool", bcg_csv, "--measure", "RR", "--mu", "flat()", "--tau", "halfnormal(0.5)",
-                         "--better", "lower", "--threshold", "0.8")  # fmt: skip
+    code, out, err = cli(
+        "pool",
+        bcg_csv,
+        "--measure",
+        "RR",
+        "--mu",
+        "flat()",
+        "--tau",
+        "halfnormal(0.5)",
+        "--better",
+        "lower",
+        "--threshold",
+        "0.8",
+    )
     assert (code, err) == (0, "")
     from math import exp
 
@@ -379,13 +391,24 @@ def test_pool_of_bare_estimates_says_generic_and_needs_a_scale(cli, tmp_path):
 
 
 def test_pool_never_mixes_outcomes(cli):
-    arguments = ["pool", ROOT / "data" / "cancer_exercise_trials.csv", "--measure", "SMD", "--better", "lower",
-                 "--column", "arm_t=exercise", "--column", "arm_c=comparator"]  # fmt: skip
+    arguments = [
+        "pool",
+        ROOT / "data" / "cancer_exercise_trials.csv",
+        "--measure",
+        "SMD",
+        "--better",
+        "lower",
+        "--column",
+        "arm_t=exercise",
+        "--column",
+        "arm_c=comparator",
+    ]
     code, _, err = cli(*arguments)
     assert code == 3
     assert "--by outcome" in err
-    code, out, err = cli(*arguments, "--where", "outcome=fatigue", "--where", "comparator=no exercise", "--by",
-                         "horizon", "--csv")  # fmt: skip
+    code, out, err = cli(
+        *arguments, "--where", "outcome=fatigue", "--where", "comparator=no exercise", "--by", "horizon", "--csv"
+    )
     assert (code, err) == (0, "")
     read = read_back(out).set_index(["outcome", "method"])
     protocol = bm.read_protocol(CANCER)
@@ -459,8 +482,13 @@ def test_fit_prints_counts_quantities_probabilities_and_contrasts(cli):
     p = bm.benefit_table(fit, [outcome.primary]).set_index("target")["p_important_benefit"]
     assert bm.percent(p["mean effect"]) in out
     assert bm.percent(p["new setting"]) in out
-    for words in ("exercise: resistance - aerobic", "exercise: yoga - aerobic", "timing: after - during",
-                  "exercise: yoga", "timing: during"):  # fmt: skip
+    for words in (
+        "exercise: resistance - aerobic",
+        "exercise: yoga - aerobic",
+        "timing: after - during",
+        "exercise: yoga",
+        "timing: during",
+    ):
         assert any(line.startswith(words) for line in out.splitlines())
 
 

@@ -83,11 +83,14 @@ def test_text_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
         for form in (found.alone, found.posterior)
     )
     for words in (
-        "35 estimates of 32 trials", "Put on its scale by a standard deviation of 24.09: 5.3 / 0.22",
-        "Why: Trials of up to 12 weeks", f"is {own} by the trial alone and {both} with the review",
-        f"is discarded with probability {bm.percent(found.vague_weight)}", "would discard the review",
+        "35 estimates of 32 trials",
+        "Put on its scale by a standard deviation of 24.09: 5.3 / 0.22",
+        "Why: Trials of up to 12 weeks",
+        f"is {own} by the trial alone and {both} with the review",
+        f"is discarded with probability {bm.percent(found.vague_weight)}",
+        "would discard the review",
         "They are not GRADE certainty ratings",
-    ):  # fmt: skip
+    ):
         assert words in out
 
 
@@ -110,9 +113,10 @@ def test_figure_is_drawn_from_its_table(tmp_path: Path, capsys: pytest.CaptureFi
     assert "wrote" in capsys.readouterr().err
     asked, found = library()
     fit = bm.fit(
-        bm.read_effects(asked, "fatigue"), bm.Model(asked.outcomes["fatigue"].mu, asked.outcomes["fatigue"].tau),
+        bm.read_effects(asked, "fatigue"),
+        bm.Model(asked.outcomes["fatigue"].mu, asked.outcomes["fatigue"].tau),
         outcome=asked.outcomes["fatigue"],
-    )  # fmt: skip
+    )
     picture = borrow_plot(found, fit, asked.outcomes["fatigue"].primary, source="Fatigue")
     axes = next(item for item in picture.figure.axes if item.get_label() == "borrowing")
     for name in ("prior", "alone", "posterior"):

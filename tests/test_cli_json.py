@@ -170,8 +170,13 @@ def test_classical_numbers_are_metafors(record, bcg, bcg_csv):
     found = record("pool", "pool", bcg_csv, "--measure", "RR")["classical"]
     keys = {"estimate": "estimate", "se": "se", "lower": "ci_low", "upper": "ci_high", "p": "pval", "tau2": "tau2"}
     pairs = {name: name for name in ("EE", "DL", "REML", "ML", "PM", "EB", "HE", "HS", "SJ")}
-    pairs |= {"REML+t": "REML_t", "REML+HKSJ": "REML_knha", "REML+HKSJ-adhoc": "REML_adhoc", "DL+HKSJ": "DL_knha",
-              "PM+HKSJ": "PM_knha"}  # fmt: skip
+    pairs |= {
+        "REML+t": "REML_t",
+        "REML+HKSJ": "REML_knha",
+        "REML+HKSJ-adhoc": "REML_adhoc",
+        "DL+HKSJ": "DL_knha",
+        "PM+HKSJ": "PM_knha",
+    }
     for ours, theirs in pairs.items():
         reference = bcg["classical"][theirs]
         for key, name in keys.items():
@@ -207,8 +212,21 @@ def test_bayesian_numbers_are_those_of_quadrature_on_log_tau(record, bcg_csv):
 
 
 def test_benefit_is_published_md_on_the_threshold_of_a_ratio(record, bcg_csv):
-    found = record("pool", "pool", bcg_csv, "--measure", "RR", "--mu", "flat()", "--tau", "halfnormal(0.5)",
-                   "--better", "lower", "--threshold", "0.8")  # fmt: skip
+    found = record(
+        "pool",
+        "pool",
+        bcg_csv,
+        "--measure",
+        "RR",
+        "--mu",
+        "flat()",
+        "--tau",
+        "halfnormal(0.5)",
+        "--better",
+        "lower",
+        "--threshold",
+        "0.8",
+    )
     mean, new = found["benefit"]
     # published.md 6.1, "thresholds, exact"
     assert mean["benefit"] == -math.log(0.8)
@@ -286,10 +304,13 @@ def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
     assert list(runs) == ["main analysis", *declared]
     assert found["not_done"] == {}
     for name, rows in {
-        "prior_range": [row for key, row in runs.items() if key == "main analysis" or all(
-            change.startswith("priors.") for change in declared[key].changes)],
+        "prior_range": [
+            row
+            for key, row in runs.items()
+            if key == "main analysis" or all(change.startswith("priors.") for change in declared[key].changes)
+        ],
         "range": list(runs.values()),
-    }.items():  # fmt: skip
+    }.items():
         for line in found[name]:
             values = [row[line["quantity"]] for row in rows]
             assert (line["main"], line["minimum"], line["maximum"]) == (values[0], min(values), max(values))

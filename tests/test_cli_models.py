@@ -30,8 +30,10 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_fit_writes_what_was_sampled_and_says_how(sampled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(path.name for path in sampled.iterdir()) == [
-        "run.json", "symptoms_by_duration.moderated.nc", "symptoms_by_duration.nc",
-    ]  # fmt: skip
+        "run.json",
+        "symptoms_by_duration.moderated.nc",
+        "symptoms_by_duration.nc",
+    ]
     fit = bm.load(sampled / "symptoms_by_duration.moderated.nc")
     assert (fit.engine, fit.ok, fit.exact) == ("nuts", True, False)
     run = json.loads((sampled / "run.json").read_text())

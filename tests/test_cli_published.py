@@ -126,8 +126,19 @@ def test_json_of_other_reviews_keeps_to_its_schema(record):
 
 
 def test_priors_are_those_stated(record):
-    found = record("reanalyse", "reanalyse", OTHER, "--outcome", "IL-6", "--mu", "normal(0, 2)", "--tau",
-                   "halfnormal(1)", "--better", "lower")["analyses"]  # fmt: skip
+    found = record(
+        "reanalyse",
+        "reanalyse",
+        OTHER,
+        "--outcome",
+        "IL-6",
+        "--mu",
+        "normal(0, 2)",
+        "--tau",
+        "halfnormal(1)",
+        "--better",
+        "lower",
+    )["analyses"]
     assert [item["reason"] == "" for item in found] == [True, True, False]
     assert found[0]["priors"]["tau"] == {"prior": "halfnormal(1)", "source": "stated"}
     # k is that of the whole review in the first, of the result in the second

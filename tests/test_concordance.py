@@ -136,9 +136,13 @@ def test_bayesian_lines_by_brute_force(better: str, sign: int) -> None:
     effects = make(better=better)
     table = concordance_table(bm.fit(effects, MODEL), mid(better=better))
     assert table["ingredient"].tolist() == [
-        "REML + HKSJ", "no Hartung-Knapp factor", "normal in place of t(4)", "tau averaged over what the data allow",
-        "prior of tau: halfnormal(0.5)", "prior of mu: normal(0, 1)",
-    ]  # fmt: skip
+        "REML + HKSJ",
+        "no Hartung-Knapp factor",
+        "normal in place of t(4)",
+        "tau averaged over what the data allow",
+        "prior of tau: halfnormal(0.5)",
+        "prior of mu: normal(0, 1)",
+    ]
     assert (table["note"] == "").all()
     for row, (sd, prior) in {3: (math.inf, flat), 4: (math.inf, half_normal), 5: (1.0, half_normal)}.items():
         brute = Brute(effects, sd, prior)
@@ -165,8 +169,14 @@ def test_classical_probabilities_are_confidence_distributions(better: str, sign:
 def test_rows_of_one_trial_keep_their_covariance() -> None:
     """Two arms against one control: dense generalised least squares, k counts trials."""
     S = np.array([[0.04, 0.015], [0.015, 0.16]])
-    effects = Effects(["a", "star", "b", "star", "c"], Y, [0.3, 0.2, 0.25, 0.4, 0.15], measure="SMD", better="lower",
-                      blocks=((np.array([1, 3]), S),))  # fmt: skip
+    effects = Effects(
+        ["a", "star", "b", "star", "c"],
+        Y,
+        [0.3, 0.2, 0.25, 0.4, 0.15],
+        measure="SMD",
+        better="lower",
+        blocks=((np.array([1, 3]), S),),
+    )
     for rho in (0.0, 0.5, 0.9):
         model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), rho=rho)
         table = concordance_table(bm.fit(effects, model))
@@ -186,8 +196,11 @@ def test_without_heterogeneity_everything_is_closed_form() -> None:
     effects = make()
     table = concordance_table(bm.fit(effects, bm.Model(bm.Normal(0.2, 0.3), None)), mid())
     assert table["ingredient"].tolist() == [
-        "EE + HKSJ", "no Hartung-Knapp factor", "normal in place of t(4)", "prior of mu: normal(0.2, 0.3)"
-    ]  # fmt: skip
+        "EE + HKSJ",
+        "no Hartung-Knapp factor",
+        "normal in place of t(4)",
+        "prior of mu: normal(0.2, 0.3)",
+    ]
     w = SE**-2
     estimate, se = (w @ Y) / w.sum(), w.sum() ** -0.5
     hk = se * math.sqrt(w @ np.square(Y - estimate) / 4)

@@ -93,11 +93,18 @@ def test_timing_is_declared_inferred():
 
 def test_known_traps_of_the_cancer_table_are_still_there():
     rows = table("cancer_exercise_trials")
-    segal = {r["mean_c"] for r in rows if r["study"].startswith("Segal 2009") and r["outcome"] == "qol"
-             and r["comparator"] == "no exercise"}  # fmt: skip
+    segal = {
+        r["mean_c"]
+        for r in rows
+        if r["study"].startswith("Segal 2009") and r["outcome"] == "qol" and r["comparator"] == "no exercise"
+    }
     assert segal == {"-89.8", "-89.9"}
-    start = {r["exercise"]: r["coded_better"] for r in rows if r["study"].startswith("START")
-             and (r["outcome"], r["horizon"], r["comparator"]) == ("fatigue", "long", "no exercise")}  # fmt: skip
+    start = {
+        r["exercise"]: r["coded_better"]
+        for r in rows
+        if r["study"].startswith("START")
+        and (r["outcome"], r["horizon"], r["comparator"]) == ("fatigue", "long", "no exercise")
+    }
     assert start == {"aerobic": "lower", "resistance": "higher"}
     assert {r["study"] for r in rows if not r["coded_better"]} == {"Pelzer 2023"}
     cramer = [r for r in rows if r["study"] == "Cramer 2016"]

@@ -62,8 +62,14 @@ def test_bcg() -> None:
     assert new["p_important_benefit"] == pytest.approx(0.800262, abs=PRINTED)
     assert mean["p_any_benefit"] == pytest.approx(0.9996204, abs=PRINTED / 10)
     assert new["p_any_benefit"] == pytest.approx(0.886091, abs=PRINTED)
-    expected = {"share_mean": 0.8003, "share_median": 0.8134, "share_lower": 0.5757, "share_upper": 0.9528,
-                "p_majority": 0.994, "p_share_80": 0.552}  # fmt: skip
+    expected = {
+        "share_mean": 0.8003,
+        "share_median": 0.8134,
+        "share_lower": 0.5757,
+        "share_upper": 0.9528,
+        "p_majority": 0.994,
+        "p_share_80": 0.552,
+    }
     for name, value in expected.items():
         assert new[name] == pytest.approx(value, abs=DRAWS)
     assert np.isnan(mean["share_median"])
@@ -375,9 +381,18 @@ def test_percent_is_never_certain(p: float) -> None:
 
 @pytest.mark.parametrize(
     ("p", "digits", "text"),
-    [(0.0, 1, "<0.1 %"), (1.0, 1, ">99.9 %"), (0.5, 0, "50 %"), (0.999, 1, "99.9 %"), (0.9990001, 1, ">99.9 %"),
-     (0.99951, 2, "99.95 %"), (0.994136, 1, "99.4 %"), (math.nan, 1, "not defined"), (-0.1, 1, "not defined")],
-)  # fmt: skip
+    [
+        (0.0, 1, "<0.1 %"),
+        (1.0, 1, ">99.9 %"),
+        (0.5, 0, "50 %"),
+        (0.999, 1, "99.9 %"),
+        (0.9990001, 1, ">99.9 %"),
+        (0.99951, 2, "99.95 %"),
+        (0.994136, 1, "99.4 %"),
+        (math.nan, 1, "not defined"),
+        (-0.1, 1, "not defined"),
+    ],
+)
 def test_percent(p: float, digits: int, text: str) -> None:
     assert percent(p, digits) == text
 

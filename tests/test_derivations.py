@@ -215,10 +215,19 @@ def test_each_row_takes_its_own_way() -> None:
             {"md": 2.0, "se": 0.95, "n_t": 50, "n_c": 40},
             {"n_t": 50, "mean_t": 12, "sd_t": 4, "n_c": 40, "median_c": 10, "q1_c": 7, "q3_c": 13.5},
             {"n_t": 50, "mean_change_t": -3, "sd_change_t": 5, "n_c": 40, "mean_change_c": -1, "sd_change_c": 6},
-            {"n_t": 50, "mean_pre_t": 9, "sd_pre_t": 4, "mean_post_t": 12, "n_c": 40, "mean_pre_c": 9, "sd_pre_c": 5,
-             "mean_post_c": 10, "correlation": 0.6},
+            {
+                "n_t": 50,
+                "mean_pre_t": 9,
+                "sd_pre_t": 4,
+                "mean_post_t": 12,
+                "n_c": 40,
+                "mean_pre_c": 9,
+                "sd_pre_c": 5,
+                "mean_post_c": 10,
+                "correlation": 0.6,
+            },
         ]
-    )  # fmt: skip
+    )
     rows = bm.effect_rows(frame, "SMD")
     assert rows.faults == ()
     direct = bm.smd(12, 4, 50, 10, 5, 40)
@@ -246,9 +255,19 @@ def test_each_row_takes_its_own_way() -> None:
 
 def test_correlation_from_the_options_is_an_assumption() -> None:
     frame = pd.DataFrame(
-        {"n_t": [50], "mean_pre_t": [9.0], "sd_pre_t": [4.0], "mean_post_t": [12.0], "sd_post_t": [4.0],
-         "n_c": [40], "mean_pre_c": [9.0], "sd_pre_c": [5.0], "mean_post_c": [10.0], "sd_post_c": [5.0]}
-    )  # fmt: skip
+        {
+            "n_t": [50],
+            "mean_pre_t": [9.0],
+            "sd_pre_t": [4.0],
+            "mean_post_t": [12.0],
+            "sd_post_t": [4.0],
+            "n_c": [40],
+            "mean_pre_c": [9.0],
+            "sd_pre_c": [5.0],
+            "mean_post_c": [10.0],
+            "sd_post_c": [5.0],
+        }
+    )
     rows = bm.effect_rows(frame, "MD", options={"correlation": 0.5})
     assert rows.se[0] ** 2 == pytest.approx(16 / 50 + 25 / 40, rel=CLOSED)
     assert "correlation 0.5 of baseline with follow-up assumed in both arms" in rows.ledger[0].assumptions
@@ -307,7 +326,7 @@ FAULTY = [
     ("MD", {"estimate": 0.5}, "se", "is missing"),
     ("SMD", {"estimate": 0.5, "md": 3.0, "se": 0.4, "n_t": 9, "n_c": 9}, "se", "stands beside both estimate and md"),
     ("ZCOR", {"r": 1.0, "n": 20}, "r", "is not between -1 and 1"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("measure", "row", "column", "rule"), FAULTY)
@@ -393,8 +412,29 @@ def test_ten_thousand_rows_keep_a_lazy_ledger() -> None:
 
 
 CELL = st.one_of(st.none(), st.floats(-5, 5), st.sampled_from([0, 1, 20, 100, np.inf, np.nan, "NR"]))
-NAMES = [*ARMS, "se_t", "median_t", "q1_t", "q3_t", "low_t", "high_t", "estimate", "se", "var", "ci_low", "ci_high",
-         "p", "t", "md", "events_t", "events_c", "r", "n", "df", "correlation"]  # fmt: skip
+NAMES = [
+    *ARMS,
+    "se_t",
+    "median_t",
+    "q1_t",
+    "q3_t",
+    "low_t",
+    "high_t",
+    "estimate",
+    "se",
+    "var",
+    "ci_low",
+    "ci_high",
+    "p",
+    "t",
+    "md",
+    "events_t",
+    "events_c",
+    "r",
+    "n",
+    "df",
+    "correlation",
+]
 
 
 @given(

@@ -298,9 +298,13 @@ def test_estimable_needs_two_trials_more_than_coefficients() -> None:
 def test_estimable_counts_trials_not_rows() -> None:
     S = np.array([[0.04, 0.01], [0.01, 0.04]])
     effects = Effects(
-        ["a", "a", "b", "c"], [0, 1, 2, 3], [0.2] * 4, measure="MD", blocks=(([0, 1], S),),
+        ["a", "a", "b", "c"],
+        [0, 1, 2, 3],
+        [0.2] * 4,
+        measure="MD",
+        blocks=(([0, 1], S),),
         moderators={"weeks": [1.0, 2, 3, 4]},
-    )  # fmt: skip
+    )
     assert not estimable(effects, model(weeks=SLOPE)).ok
 
 

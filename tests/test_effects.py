@@ -198,15 +198,23 @@ def test_units_join_rows_of_a_trial_and_trials_that_share_patients() -> None:
 def test_participants_count_every_arm_once() -> None:
     """A has one control of 20 for two treated arms of 30 and 25 (75 people), B adds 10 + 12."""
     effects = quiet(
-        ["A", "A", "B"], range(3), [1] * 3, measure="MD", n=[[30, 20], [25, 20], [10, 12]],
+        ["A", "A", "B"],
+        range(3),
+        [1] * 3,
+        measure="MD",
+        n=[[30, 20], [25, 20], [10, 12]],
         arms=[("aerobic", "usual"), ("resistance", "usual"), ("aerobic", "usual")],
-    )  # fmt: skip
+    )
     assert effects.participants == 97
     # where two rows report an arm with other numbers, the larger is the arm
     other = quiet(
-        ["A", "A"], range(2), [1] * 2, measure="MD", n=[[30, 20], [25, 22]],
+        ["A", "A"],
+        range(2),
+        [1] * 2,
+        measure="MD",
+        n=[[30, 20], [25, 22]],
         arms=[("aerobic", "usual"), ("resistance", "usual")],
-    )  # fmt: skip
+    )
     assert other.participants == 77
     assert Effects(["A", "B"], [0, 1], [1, 1], measure="MD", n=[[5, 6], [7, 8]]).participants == 26
     assert Effects(["A", "B"], [0, 1], [1, 1], measure="MD").participants is None
@@ -218,11 +226,21 @@ def test_participants_count_every_arm_once() -> None:
 
 def full() -> Effects:
     return quiet(
-        ["A", "B", "A", "C"], [0.0, 1, 2, 3], [0.2, 0.5, 0.3, 0.4], measure="MD", blocks=(([0, 2], S2),),
-        moderators={"weeks": [6, 8, 10, 12], "kind": list("xyxz")}, cluster=list("ABAC"), n=np.arange(8).reshape(4, 2),
-        arms=[("t", "c"), ("t", "c"), ("u", "c"), ("t", "c")], name="pain", better="lower", unit="points",
-        label=["r0", "r1", "r2", "r3"], ledger=["l0", "l1", "l2", "l3"],
-    )  # fmt: skip
+        ["A", "B", "A", "C"],
+        [0.0, 1, 2, 3],
+        [0.2, 0.5, 0.3, 0.4],
+        measure="MD",
+        blocks=(([0, 2], S2),),
+        moderators={"weeks": [6, 8, 10, 12], "kind": list("xyxz")},
+        cluster=list("ABAC"),
+        n=np.arange(8).reshape(4, 2),
+        arms=[("t", "c"), ("t", "c"), ("u", "c"), ("t", "c")],
+        name="pain",
+        better="lower",
+        unit="points",
+        label=["r0", "r1", "r2", "r3"],
+        ledger=["l0", "l1", "l2", "l3"],
+    )
 
 
 @pytest.mark.parametrize("rows", [[0, 2, 3], [True, False, True, True]])

@@ -35,9 +35,15 @@ SE = [0.3, 0.2, 0.25, 0.4, 0.15, 0.3, 0.2, 0.2, 0.3]
 BLOCK = np.array([[0.04, 0.02], [0.02, 0.16]])
 MID = bm.Threshold("MID", 0.3, 0.2, 0.3, 0.2, "a panel", "panel", True)
 OUTCOME = Outcome(
-    key="fatigue", label="Fatigue", where={"outcome": "fatigue"}, measure="SMD", better="lower", mu=bm.Normal(0, 1),
-    tau=bm.HalfNormal(0.5), thresholds=(MID,),
-)  # fmt: skip
+    key="fatigue",
+    label="Fatigue",
+    where={"outcome": "fatigue"},
+    measure="SMD",
+    better="lower",
+    mu=bm.Normal(0, 1),
+    tau=bm.HalfNormal(0.5),
+    thresholds=(MID,),
+)
 BETA = {"kind": bm.Coefficient(bm.Normal(0, 0.5), reference="b"), "weeks": bm.Coefficient(bm.Normal(0, 0.25), per=6)}
 N01, HN = bm.Normal(0, 1), bm.HalfNormal(0.5)
 SETTINGS = bm.Settings(target_accept=0.99)
@@ -74,8 +80,9 @@ def fitted(name: str, engine: str) -> bm.Fit:
     made, model = CASES[name]
 
     def draw(seed: int, settings: bm.Settings) -> bm.Fit:
-        return bm.fit(made, model, engine=engine, seed=seed, outcome=OUTCOME, hashes={"data": "ab" * 32},
-                      settings=settings)  # type: ignore[arg-type]  # fmt: skip
+        return bm.fit(
+            made, model, engine=engine, seed=seed, outcome=OUTCOME, hashes={"data": "ab" * 32}, settings=settings
+        )  # type: ignore[arg-type]
 
     return draw(SEED, SETTINGS) if engine == "exact" else drawn_until(draw, settings=SETTINGS, seed=SEED)
 
@@ -127,8 +134,15 @@ def test_statistics_have_arviz_names(name: str) -> None:
     """PyMC's and ArviZ's names of what a sampler says of itself."""
     stats = fitted(name, "nuts").tree["sample_stats"]
     assert set(stats.data_vars) == {
-        "acceptance_rate", "diverging", "energy", "lp", "n_steps", "reached_max_treedepth", "step_size", "tree_depth",
-    }  # fmt: skip
+        "acceptance_rate",
+        "diverging",
+        "energy",
+        "lp",
+        "n_steps",
+        "reached_max_treedepth",
+        "step_size",
+        "tree_depth",
+    }
     assert all(values.dims == ("chain", "draw") for values in stats.data_vars.values())
     assert stats["diverging"].dtype == stats["reached_max_treedepth"].dtype == bool
 
@@ -188,13 +202,19 @@ def verbs(name: str) -> Mapping[str, Callable[[bm.Fit], Any]]:
         "probability": lambda fit: {key: bm.probability(fit, key, below=-0.1) for key in quantities(fit)},
         "between": lambda fit: bm.probability(fit, "mu", between=(-0.4, 0.0)),
         "marginal": lambda fit: {
-            key: (form.mean, form.sd, form.interval(0.9), float(form.density(-0.3)), form.quantile([0.1, 0.5]).tolist(),
-                  form.rvs(5, np.random.default_rng(1)).shape)
+            key: (
+                form.mean,
+                form.sd,
+                form.interval(0.9),
+                float(form.density(-0.3)),
+                form.quantile([0.1, 0.5]).tolist(),
+                form.rvs(5, np.random.default_rng(1)).shape,
+            )
             for key in quantities(fit)
             for form in [marginal(fit, key)]
         },
         "quantities": quantities,
-    }  # fmt: skip
+    }
 
 
 VERBS = tuple(verbs("moderated"))
@@ -287,8 +307,10 @@ def test_only_simulation_error_is_between_them(name: str) -> None:
     if simulation_error(name, fitted(name, "nuts")):
         drawn_until(
             lambda seed, settings: bm.fit(made, model, engine="nuts", seed=seed, outcome=OUTCOME, settings=settings),
-            lambda fit: simulation_error(name, fit), SETTINGS, SEED + 1,
-        )  # fmt: skip
+            lambda fit: simulation_error(name, fit),
+            SETTINGS,
+            SEED + 1,
+        )
 
 
 def test_both_engines_are_compared_and_a_wrong_one_is_found() -> None:

@@ -42,11 +42,21 @@ def clean(seed: int, k: int = TRIALS, *, given: bool = False) -> pd.DataFrame:
         effect = rng.normal(-0.3, 0.2)
         arms = [rng.normal(mean + effect * sd * (arm == 0), sd, n) for arm, n in enumerate((n_t, n_c))]
         values = [round(float(f(x)), 2) for x in arms for f in (np.mean, lambda x: np.std(x, ddof=1))]
-        rows.append({
-            "study": f"Trial {i}", "outcome": "fatigue", "instrument": name, "coded_better": "lower",
-            "n_total": n_t + n_c, "n_t": n_t, "mean_t": values[0], "sd_t": values[1], "n_c": n_c, "mean_c": values[2],
-            "sd_c": values[3],
-        })  # fmt: skip
+        rows.append(
+            {
+                "study": f"Trial {i}",
+                "outcome": "fatigue",
+                "instrument": name,
+                "coded_better": "lower",
+                "n_total": n_t + n_c,
+                "n_t": n_t,
+                "mean_t": values[0],
+                "sd_t": values[1],
+                "n_c": n_c,
+                "mean_c": values[2],
+                "sd_c": values[3],
+            }
+        )
     frame = pd.DataFrame(rows, index=pd.RangeIndex(2, k + 2))
     if given:
         difference = frame["mean_t"] - frame["mean_c"]
@@ -55,10 +65,14 @@ def clean(seed: int, k: int = TRIALS, *, given: bool = False) -> pd.DataFrame:
         se = pooled * np.sqrt(1 / frame["n_t"] + 1 / frame["n_c"])
         quantile = stats.t.ppf(0.975, df)
         frame = frame.assign(
-            measure="MD", estimate=difference.round(2), se=se.round(3), ci_low=(difference - quantile * se).round(2),
-            ci_high=(difference + quantile * se).round(2), t=(difference / se).round(2),
+            measure="MD",
+            estimate=difference.round(2),
+            se=se.round(3),
+            ci_low=(difference - quantile * se).round(2),
+            ci_high=(difference + quantile * se).round(2),
+            t=(difference / se).round(2),
             p=(2 * stats.t.sf(abs(difference / se), df)).round(3),
-        )  # fmt: skip
+        )
     return frame
 
 
@@ -359,8 +373,17 @@ def test_left_out_against_a_refit_written_out():
 def test_f_tails_are_those_of_scipy_stats():
     # the smallest ratio of SDs that the rule finds, with 40 in each arm
     ratio = math.sqrt(stats.f.isf(F_TEST / 2, 39, 39))
-    frame = pd.DataFrame({"study": ["A", "B"], "n_t": 40, "mean_t": 1.0, "sd_t": [ratio * 1.001, ratio * 0.999],
-                          "n_c": 40, "mean_c": 1.1, "sd_c": 1.0})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "study": ["A", "B"],
+            "n_t": 40,
+            "mean_t": 1.0,
+            "sd_t": [ratio * 1.001, ratio * 0.999],
+            "n_c": 40,
+            "mean_c": 1.1,
+            "sd_c": 1.0,
+        }
+    )
     assert [text.startswith("table row 0") for text in rules(frame)["SDs of the arms differ"]] == [True]
 
 

@@ -38,10 +38,16 @@ def clean(seed: int, *, random: bool = True) -> tuple[pd.DataFrame, pd.DataFrame
     """Twelve trials, four outcomes with two disjoint subgroups and a total each, pooled and printed to two decimals."""
     rng = np.random.default_rng(seed)
     n = rng.integers(15, 90, (12, 2))
-    trials = pd.DataFrame({
-        "study": [f"Author{i} et al." for i in range(12)], "ref": [str(20 + i) for i in range(12)], "n_t": n[:, 0],
-        "n_c": n[:, 1], "n_randomised": n.sum(1), "outcome_codes": "abcd",
-    })  # fmt: skip
+    trials = pd.DataFrame(
+        {
+            "study": [f"Author{i} et al." for i in range(12)],
+            "ref": [str(20 + i) for i in range(12)],
+            "n_t": n[:, 0],
+            "n_c": n[:, 1],
+            "n_randomised": n.sum(1),
+            "outcome_codes": "abcd",
+        }
+    )
     rows = [{"outcome": "participants", "scope": "review", "k": 12, "n": int(n.sum())}]
     for code in "abcd":
         members = rng.permutation(12)[: rng.integers(6, 11)]
@@ -54,15 +60,29 @@ def clean(seed: int, *, random: bool = True) -> tuple[pd.DataFrame, pd.DataFrame
         for subgroup, rows_of in (("during", members[:half]), ("after", members[half:]), ("overall", members)):
             estimate, se, i2 = pooled(y[rows_of], v[rows_of], random=random)
             p = math.erfc(abs(estimate / se) / math.sqrt(2))
-            rows.append({
-                "review": "a review", "outcome": f"outcome {code}", "subgroup": subgroup, "scope": "result",
-                "k": len(rows_of), "n": int(n[rows_of].sum()), "measure": "SMD", "estimate": round(estimate, 2),
-                "ci_low": round(estimate - 1.96 * se, 2), "ci_high": round(estimate + 1.96 * se, 2), "i2": round(i2, 1),
-                "p": "<0.001" if p < 0.001 else f"{p:.3f}", "model": "random" if random else "fixed",
-                "studies_cited": " ".join(str(20 + i) for i in rows_of),
-                "studies_named": "; ".join(f"Author{i}" for i in rows_of), "outcome_code": code,
-                "scale_better": "lower", "called_better": "lower", "instrument": f"scale {code}",
-            })  # fmt: skip
+            rows.append(
+                {
+                    "review": "a review",
+                    "outcome": f"outcome {code}",
+                    "subgroup": subgroup,
+                    "scope": "result",
+                    "k": len(rows_of),
+                    "n": int(n[rows_of].sum()),
+                    "measure": "SMD",
+                    "estimate": round(estimate, 2),
+                    "ci_low": round(estimate - 1.96 * se, 2),
+                    "ci_high": round(estimate + 1.96 * se, 2),
+                    "i2": round(i2, 1),
+                    "p": "<0.001" if p < 0.001 else f"{p:.3f}",
+                    "model": "random" if random else "fixed",
+                    "studies_cited": " ".join(str(20 + i) for i in rows_of),
+                    "studies_named": "; ".join(f"Author{i}" for i in rows_of),
+                    "outcome_code": code,
+                    "scale_better": "lower",
+                    "called_better": "lower",
+                    "instrument": f"scale {code}",
+                }
+            )
     return pd.DataFrame(rows).assign(review="a review"), trials
 
 
@@ -100,11 +120,22 @@ def test_false_alarms_in_honest_reviews(random):
 
 def test_all_that_the_review_shows_is_found(review):
     assert set(review) == {
-        "participants v arms", "sizes v report", "studies v citations", "cited, not listed", "outcome v list",
-        "arm that is not the treatment", "control shared by arms", "narrower than participants allow",
-        "wider than participants explain", "random-effects interval v I2", "same I2 twice", "same result twice",
-        "model chosen by I2", "direction v scale", "patients counted twice",
-    }  # fmt: skip
+        "participants v arms",
+        "sizes v report",
+        "studies v citations",
+        "cited, not listed",
+        "outcome v list",
+        "arm that is not the treatment",
+        "control shared by arms",
+        "narrower than participants allow",
+        "wider than participants explain",
+        "random-effects interval v I2",
+        "same I2 twice",
+        "same result twice",
+        "model chosen by I2",
+        "direction v scale",
+        "patients counted twice",
+    }
 
 
 def test_participants(review):
@@ -256,13 +287,22 @@ def parts(correlation: float) -> pd.DataFrame:
     se = 0.1
     rows = []
     for subgroup, estimate, error in (
-        ("hand", -0.25, se), ("foot", -0.31, se), ("both", -0.28, se * math.sqrt((1 + correlation) / 2)),
-    ):  # fmt: skip
-        rows.append({
-            "outcome": "tingling", "subgroup": subgroup, "measure": "SMD", "estimate": estimate, "model": "fixed",
-            "ci_low": round(estimate - 1.96 * error, 2), "ci_high": round(estimate + 1.96 * error, 2),
-            "studies_cited": "1 2 3 4 5 6 7 8",
-        })  # fmt: skip
+        ("hand", -0.25, se),
+        ("foot", -0.31, se),
+        ("both", -0.28, se * math.sqrt((1 + correlation) / 2)),
+    ):
+        rows.append(
+            {
+                "outcome": "tingling",
+                "subgroup": subgroup,
+                "measure": "SMD",
+                "estimate": estimate,
+                "model": "fixed",
+                "ci_low": round(estimate - 1.96 * error, 2),
+                "ci_high": round(estimate + 1.96 * error, 2),
+                "studies_cited": "1 2 3 4 5 6 7 8",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -333,10 +373,16 @@ def test_scale_and_sign_do_not_change_findings():
 
 
 def test_ratios():
-    table = pd.DataFrame({
-        "outcome": ["a", "b"], "measure": "OR", "estimate": [0.5, 0.62], "ci_low": 0.25, "ci_high": 1.0,
-        "p": ["0.05", ""],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "outcome": ["a", "b"],
+            "measure": "OR",
+            "estimate": [0.5, 0.62],
+            "ci_low": 0.25,
+            "ci_high": 1.0,
+            "p": ["0.05", ""],
+        }
+    )
     (text,) = rules(table)["pooled interval v estimate"]
     assert "row 1 (b)" in text
 

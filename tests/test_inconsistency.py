@@ -314,9 +314,24 @@ def test_columns() -> None:
     table = inconsistency_table(bm.fit(make(), MODEL), [limit()])
     sides = [f"{kind}_{side}" for kind in ("estimates", "theta", "sure") for side in ("benefit", "trivial", "harm")]
     documented = {
-        "threshold", "benefit", "worse", "k", *sides, "di", "asi", "di_estimates", "asi_estimates", "tau_units",
-        "tau_units_lower", "tau_units_upper", "new_lower", "new_upper", "new_crosses", "overlap", "level",
-    }  # fmt: skip
+        "threshold",
+        "benefit",
+        "worse",
+        "k",
+        *sides,
+        "di",
+        "asi",
+        "di_estimates",
+        "asi_estimates",
+        "tau_units",
+        "tau_units_lower",
+        "tau_units_upper",
+        "new_lower",
+        "new_upper",
+        "new_crosses",
+        "overlap",
+        "level",
+    }
     assert set(table.columns) == documented
     assert table["level"].tolist() == [0.95]
     assert table["k"].tolist() == [6]

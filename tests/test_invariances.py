@@ -283,9 +283,14 @@ def test_shifting_a_numeric_moderator_changes_nothing_and_scaling_it_with_per_ne
     effects, model = with_moderators()
     moderators = {"kind": effects.moderators["kind"], "weeks": (effects.moderators["weeks"] - 3.0) * 7}
     days = Effects(
-        effects.study, effects.y, effects.se, measure="MD", moderators=moderators, blocks=effects.blocks,
+        effects.study,
+        effects.y,
+        effects.se,
+        measure="MD",
+        moderators=moderators,
+        blocks=effects.blocks,
         label=effects.label,
-    )  # fmt: skip
+    )
     beta = {**model.beta, "weeks": bm.Coefficient(bm.Normal(0, 0.25), per=42)}
     one, other = bm.fit(effects, model), bm.fit(days, bm.Model(model.mu, model.tau, beta))
     np.testing.assert_allclose(numbers(other), numbers(one), rtol=0, atol=1e-9)

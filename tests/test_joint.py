@@ -226,14 +226,23 @@ def three_arms() -> dict[str, bm.Effects]:
     """Trial T compares aerobic and yoga with usual care in both outcomes; U has one pair of arms, V one outcome."""
     arms = [("aerobic", "usual"), ("yoga", "usual"), ("aerobic", "usual")]
     fatigue = bm.Effects(
-        ["T", "T", "U"], [-0.5, -0.3, -0.2], [0.2, 0.25, 0.3], measure="SMD", better="lower", arms=arms,
+        ["T", "T", "U"],
+        [-0.5, -0.3, -0.2],
+        [0.2, 0.25, 0.3],
+        measure="SMD",
+        better="lower",
+        arms=arms,
         blocks=(([0, 1], [[0.04, 0.02], [0.02, 0.0625]]),),
-    )  # fmt: skip
+    )
     vigour = bm.Effects(
-        ["V", "U", "T", "T"], [0.4, 0.1, 0.3, 0.2], [0.4, 0.3, 0.22, 0.24], measure="SMD", better="higher",
+        ["V", "U", "T", "T"],
+        [0.4, 0.1, 0.3, 0.2],
+        [0.4, 0.3, 0.22, 0.24],
+        measure="SMD",
+        better="higher",
         arms=[("yoga", "usual"), ("aerobic", "usual"), ("yoga", "usual"), ("aerobic", "usual")],
         blocks=(([2, 3], [[0.0484, 0.022], [0.022, 0.0576]]),),
-    )  # fmt: skip
+    )
     return {"fatigue": fatigue, "vigour": vigour}
 
 
@@ -324,8 +333,10 @@ def test_what_was_borrowed() -> None:
     for name, part in joint.fits.items():
         alone, together = bm.summarize(bm.fit(gums()[name], MODEL)), bm.summarize(part)
         row = table.loc[name]
-        assert row[["alone", "alone_lower", "alone_upper"]].tolist() == alone.loc[
-            "mu", ["median", "lower", "upper"]].tolist()  # fmt: skip
+        assert (
+            row[["alone", "alone_lower", "alone_upper"]].tolist()
+            == alone.loc["mu", ["median", "lower", "upper"]].tolist()
+        )
         assert row["joint"] == together.loc["mu", "median"]
         assert row["trials"] == 5
         widths = [t.loc["mu", "upper"] - t.loc["mu", "lower"] for t in (together, alone)]
@@ -353,8 +364,9 @@ def test_working_correlations_are_varied(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [(made_of(-0.3), fitted(0.5).seed, SETTINGS)]
     assert table["correlation"].tolist() == [0.5, 0.5, -0.3, -0.3]
     assert table["outcome"].tolist() == [*NAMES] * 2
-    expected = [bm.summarize(joint.fits[name]).loc["mu", "median"] for joint in (fitted(0.5), stands_in) for name in
-                NAMES]  # fmt: skip
+    expected = [
+        bm.summarize(joint.fits[name]).loc["mu", "median"] for joint in (fitted(0.5), stands_in) for name in NAMES
+    ]
     assert table["mu"].tolist() == expected
     assert table["ok"].tolist() == [joint.ok for joint in (fitted(0.5), stands_in) for _ in NAMES]
 

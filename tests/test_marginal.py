@@ -254,9 +254,11 @@ def test_shortest_interval_of_a_skewed_table(level: float) -> None:
     low, high = ours.interval(level, "shortest")
     assert float(theirs.cdf(high) - theirs.cdf(low)) == pytest.approx(level, abs=1e-9)
     found = optimize.minimize_scalar(
-        lambda tail: theirs.ppf(tail + level) - theirs.ppf(tail), bounds=(0, 1 - level), method="bounded",
+        lambda tail: theirs.ppf(tail + level) - theirs.ppf(tail),
+        bounds=(0, 1 - level),
+        method="bounded",
         options={"xatol": 1e-12},
-    )  # fmt: skip
+    )
     assert high - low == pytest.approx(found.fun, abs=SHORTEST)
     assert theirs.pdf(low) == pytest.approx(theirs.pdf(high), rel=1e-5)
 

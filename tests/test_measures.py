@@ -27,9 +27,16 @@ SIM_SE = 4.0  # allowed distance from the delta method in those standard errors
 SIM_BIAS = 0.02  # relative error of the delta method itself at 200 to 400 people per arm (it is of order 1/n)
 
 PINNED = [
-    "bcg_rr", "crins_or", "hine_or", "hine_rd", "normand_md", "normand_smd", "furukawa_smd", "furukawa_smdh",
+    "bcg_rr",
+    "crins_or",
+    "hine_or",
+    "hine_rd",
+    "normand_md",
+    "normand_smd",
+    "furukawa_smd",
+    "furukawa_smdh",
     "gibson_smd",
-]  # fmt: skip
+]
 FORMULA: dict[str, Callable[..., bm.Estimate]] = {
     "MD": bm.mean_difference,
     "SMD": bm.smd,
@@ -89,18 +96,39 @@ def test_every_pinned_file_with_raw_data_is_tested() -> None:
 # R metafor 3.8.1, escalc("SMD", vtype=...) on dat.normand1999
 VTYPE: dict[str, Any] = {
     "LS2": [
-        0.0130022562030212, 0.0629093892520276, 0.0455266747906522, 0.1557283376018675, 0.1895677553025555,
-        0.0363954450126399, 0.0588909002965283, 0.0147880322328096, 0.0357825996187011,
+        0.0130022562030212,
+        0.0629093892520276,
+        0.0455266747906522,
+        0.1557283376018675,
+        0.1895677553025555,
+        0.0363954450126399,
+        0.0588909002965283,
+        0.0147880322328096,
+        0.0357825996187011,
     ],
     "UB": [
-        0.0130671503925683, 0.0645296321798948, 0.0462968455000617, 0.1663642906492597, 0.2061936438904211,
-        0.0369154111198517, 0.0602998452007540, 0.0148670262483138, 0.0362846944001576,
+        0.0130671503925683,
+        0.0645296321798948,
+        0.0462968455000617,
+        0.1663642906492597,
+        0.2061936438904211,
+        0.0369154111198517,
+        0.0602998452007540,
+        0.0148670262483138,
+        0.0362846944001576,
     ],
     "AV": [
-        0.0132960163301312, 0.0656512347094280, 0.0283426329932433, 0.1148616589493844, 0.2083525875029739,
-        0.0380133419273951, 0.0617300147429102, 0.0150162081296555, 0.0371029691311666,
+        0.0132960163301312,
+        0.0656512347094280,
+        0.0283426329932433,
+        0.1148616589493844,
+        0.2083525875029739,
+        0.0380133419273951,
+        0.0617300147429102,
+        0.0150162081296555,
+        0.0371029691311666,
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("vtype", list(VTYPE))
@@ -233,12 +261,17 @@ def test_negative_means_have_a_ratio_and_mixed_signs_have_none() -> None:
 def test_morris_2008_table_5() -> None:
     # Morris 2008, doi:10.1177/1094428106291059, Table 5, column d_ppc2 (approximate J), five training studies
     result = bm.smd_change(
-        mean_pre_t=[30.6, 23.5, 0.5, 53.4, 35.6], mean_post_t=[38.5, 26.8, 0.7, 75.9, 36.0],
-        sd_pre_t=[15.0, 3.1, 0.1, 14.5, 4.7], n_t=[20, 50, 9, 10, 14],
-        mean_pre_c=[23.1, 24.9, 0.6, 55.7, 34.8], mean_post_c=[19.7, 25.3, 0.6, 60.7, 33.4],
-        sd_pre_c=[13.8, 4.1, 0.2, 17.3, 3.1], n_c=[20, 42, 9, 11, 14],
-        correlation=[0.47, 0.64, 0.77, 0.89, 0.44], j="approx",
-    )  # fmt: skip
+        mean_pre_t=[30.6, 23.5, 0.5, 53.4, 35.6],
+        mean_post_t=[38.5, 26.8, 0.7, 75.9, 36.0],
+        sd_pre_t=[15.0, 3.1, 0.1, 14.5, 4.7],
+        n_t=[20, 50, 9, 10, 14],
+        mean_pre_c=[23.1, 24.9, 0.6, 55.7, 34.8],
+        mean_post_c=[19.7, 25.3, 0.6, 60.7, 33.4],
+        sd_pre_c=[13.8, 4.1, 0.2, 17.3, 3.1],
+        n_c=[20, 42, 9, 11, 14],
+        correlation=[0.47, 0.64, 0.77, 0.89, 0.44],
+        j="approx",
+    )
     np.testing.assert_allclose(result.y, [0.77, 0.80, 1.20, 1.05, 0.44], atol=0.005)
 
 
@@ -476,9 +509,17 @@ def test_four_arm_matrix_is_positive_definite(arm: list, name: str) -> None:
     for i in range(3):
         for j in range(i):
             V[i, j] = V[j, i] = bm.shared_control_covariance(
-                name, control[2], y_1=result.y[i], y_2=result.y[j], n_1=t[2, i], n_2=t[2, j],
-                sd_1=t[1, i], sd_2=t[1, j], sd_c=control[1], mean_c=control[0],
-            )[0]  # fmt: skip
+                name,
+                control[2],
+                y_1=result.y[i],
+                y_2=result.y[j],
+                n_1=t[2, i],
+                n_2=t[2, j],
+                sd_1=t[1, i],
+                sd_2=t[1, j],
+                sd_c=control[1],
+                mean_c=control[0],
+            )[0]
     scale = np.sqrt(np.diag(V))
     assert np.linalg.eigvalsh(V / np.outer(scale, scale)).min() > 0
 

@@ -143,9 +143,11 @@ def test_bayesian_universes_are_fits() -> None:
     table = multiverse_table(fit, threshold=mid(), tau=tau)
     found = bayesian(table).set_index(["tau_prior", "mu_prior"])
     assert found.index.tolist() == [
-        ("halfnormal(0.5)", "normal(0, 1)"), ("halfnormal(0.5)", "flat()"),
-        ("half-Cauchy", "normal(0, 1)"), ("half-Cauchy", "flat()"),
-    ]  # fmt: skip
+        ("halfnormal(0.5)", "normal(0, 1)"),
+        ("halfnormal(0.5)", "flat()"),
+        ("half-Cauchy", "normal(0, 1)"),
+        ("half-Cauchy", "flat()"),
+    ]
     assert found["stated"].tolist() == [True, False, False, False]
     new = bayesian(table, "new setting").set_index(["tau_prior", "mu_prior"])
     for (name, mu), row in found.iterrows():
@@ -325,11 +327,21 @@ def test_a_pre_post_correlation_is_varied_where_one_is_stated() -> None:
 
 def test_pre_post_effects_use_the_correlation() -> None:
     """SD of change^2 = a^2 + b^2 - 2 r a b, by hand."""
-    frame = pd.DataFrame({
-        "study": ["A", "B"], "n_t": [20, 30], "n_c": [22, 28], "mean_pre_t": [10, 11], "sd_pre_t": [2, 3.0],
-        "mean_post_t": [8, 9], "sd_post_t": [2.5, 3.0], "mean_pre_c": [10, 11], "sd_pre_c": [2, 2.5],
-        "mean_post_c": [9.5, 10], "sd_post_c": [2.2, 2.0],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "study": ["A", "B"],
+            "n_t": [20, 30],
+            "n_c": [22, 28],
+            "mean_pre_t": [10, 11],
+            "sd_pre_t": [2, 3.0],
+            "mean_post_t": [8, 9],
+            "sd_post_t": [2.5, 3.0],
+            "mean_pre_c": [10, 11],
+            "sd_pre_c": [2, 2.5],
+            "mean_post_c": [9.5, 10],
+            "sd_post_c": [2.2, 2.0],
+        }
+    )
 
     def recompute(options: Mapping[str, Any]) -> Effects:
         with warnings.catch_warnings():
@@ -349,8 +361,15 @@ def test_pre_post_effects_use_the_correlation() -> None:
 
 def test_a_way_that_these_rows_do_not_allow_is_left_out_with_the_reason() -> None:
     """A row with a mean difference and its SE has no SDs to average g over: AV is refused, the others are not lost."""
-    frame = pd.DataFrame({"study": ["A", "B", "C"], "md": [-2.0, -1.0, -3.0], "se": [1.0, 0.8, 1.1],
-                          "n_t": [20, 30, 25], "n_c": [20, 28, 24]})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "study": ["A", "B", "C"],
+            "md": [-2.0, -1.0, -3.0],
+            "se": [1.0, 0.8, 1.1],
+            "n_t": [20, 30, 25],
+            "n_c": [20, 28, 24],
+        }
+    )
 
     def recompute(options: Mapping[str, Any]) -> Effects:
         with warnings.catch_warnings():
@@ -371,9 +390,23 @@ def test_without_a_way_to_compute_again_the_effects_stand_alone() -> None:
     table = multiverse_table(bm.fit(effects, MODEL), tau=())
     assert table.attrs["data_choices"] == []
     assert table.columns.tolist() == [
-        "target", "engine", "tau2_method", "interval", "prediction", "tau_prior", "mu_prior", "estimate", "lower",
-        "upper", "tau", "p_any_benefit", "p_important_benefit", "verdict", "stated", "level",
-    ]  # fmt: skip
+        "target",
+        "engine",
+        "tau2_method",
+        "interval",
+        "prediction",
+        "tau_prior",
+        "mu_prior",
+        "estimate",
+        "lower",
+        "upper",
+        "tau",
+        "p_any_benefit",
+        "p_important_benefit",
+        "verdict",
+        "stated",
+        "level",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------- degenerate
@@ -417,14 +450,25 @@ def test_what_is_left_out_is_named_in_the_order_of_the_universes() -> None:
     one = make(Y[:1], SE[:1], measure="MD")
     variants = [Variant({"form": "as stated"}, one), Variant({"form": "change"}, "no such column")]
     table = multiverse_table(bm.fit(one, MODEL), variants)
-    assert list(table.attrs["left_out"]) == ["EE, t", "EE, hksj", "EE, hksj_adhoc", "named priors of tau",
-                                             "form = change"]  # fmt: skip
+    assert list(table.attrs["left_out"]) == [
+        "EE, t",
+        "EE, hksj",
+        "EE, hksj_adhoc",
+        "named priors of tau",
+        "form = change",
+    ]
 
 
 def test_rows_of_one_trial_leave_out_estimators_that_are_not_defined() -> None:
     S = np.array([[0.04, 0.015], [0.015, 0.16]])
-    effects = Effects(["a", "star", "b", "star", "c"], Y, [0.3, 0.2, 0.25, 0.4, 0.15], measure="SMD", better="lower",
-                      blocks=((np.array([1, 3]), S),))  # fmt: skip
+    effects = Effects(
+        ["a", "star", "b", "star", "c"],
+        Y,
+        [0.3, 0.2, 0.25, 0.4, 0.15],
+        measure="SMD",
+        better="lower",
+        blocks=((np.array([1, 3]), S),),
+    )
     fit = bm.fit(effects, Model(Normal(0, 1), HalfNormal(0.5), rho=0.3))
     table = multiverse_table(fit, tau=())
     assert set(classical(table)["tau2_method"]) == set(METHODS) - {"HS", "SJ"}
@@ -459,12 +503,22 @@ def test_spread_counts_verdicts() -> None:
 
 def test_shares_of_variance_by_hand() -> None:
     """Estimates 1, 3 at level a and 5, 7 at b: between 16, total 20. Widths by their logarithms."""
-    frame = pd.DataFrame({
-        "target": "mean effect", "engine": "classical", "tau2_method": ["a", "a", "b", "b"],
-        "interval": ["x", "y", "x", "y"], "prediction": "-", "tau_prior": "-", "mu_prior": "-",
-        "estimate": [1.0, 3.0, 5.0, 7.0], "lower": 0.0, "upper": [1.0, math.e, 1.0, math.e],
-        "verdict": ["not clear", "benefit", "not clear", "not clear"], "stated": False,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "target": "mean effect",
+            "engine": "classical",
+            "tau2_method": ["a", "a", "b", "b"],
+            "interval": ["x", "y", "x", "y"],
+            "prediction": "-",
+            "tau_prior": "-",
+            "mu_prior": "-",
+            "estimate": [1.0, 3.0, 5.0, 7.0],
+            "lower": 0.0,
+            "upper": [1.0, math.e, 1.0, math.e],
+            "verdict": ["not clear", "benefit", "not clear", "not clear"],
+            "stated": False,
+        }
+    )
     _, choices = multiverse_summary(frame)
     found = choices.set_index("choice")
     assert found.index.tolist() == ["tau2_method", "interval"]
@@ -488,11 +542,21 @@ def test_eta_squared_is_one_less_the_share_within_groups(rows: list[tuple[str, f
 
 def test_verdicts_over_prediction_formulas_count_those_that_have_one_standard_error() -> None:
     """HTS and Partlett-Riley intervals stand without an interval method: they belong to every one of them."""
-    frame = pd.DataFrame({
-        "target": "new setting", "engine": "classical", "tau2_method": "REML",
-        "interval": ["wald", "wald", "hksj", "-"], "prediction": ["normal", "t_km1", "normal", "hts_t_km2"],
-        "tau_prior": "-", "mu_prior": "-", "estimate": 1.0, "lower": [0.1, -0.1, 0.1, -2.0], "upper": 2.0,
-        "verdict": ["benefit", "not clear", "benefit", "harm"], "stated": False,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "target": "new setting",
+            "engine": "classical",
+            "tau2_method": "REML",
+            "interval": ["wald", "wald", "hksj", "-"],
+            "prediction": ["normal", "t_km1", "normal", "hts_t_km2"],
+            "tau_prior": "-",
+            "mu_prior": "-",
+            "estimate": 1.0,
+            "lower": [0.1, -0.1, 0.1, -2.0],
+            "upper": 2.0,
+            "verdict": ["benefit", "not clear", "benefit", "harm"],
+            "stated": False,
+        }
+    )
     _, choices = multiverse_summary(frame)
     assert choices.set_index("choice").loc["prediction", "verdicts"] == 3

@@ -25,8 +25,13 @@ def effects(kind: str = "kind", weeks: str = "weeks") -> bm.Effects:
     study = [f"trial {i}" for i in range(6)]
     study[0] = "HIIT/MICT 2020"
     moderators = {kind: list("abacbc"), weeks: [6.0, 12, 8, 24, 10, 9]}
-    return bm.Effects(study, [-0.9, -0.2, -0.5, 0.1, -0.35, -0.6], [0.3, 0.2, 0.25, 0.4, 0.15, 0.3], measure="SMD",
-                      moderators=moderators)  # fmt: skip
+    return bm.Effects(
+        study,
+        [-0.9, -0.2, -0.5, 0.1, -0.35, -0.6],
+        [0.3, 0.2, 0.25, 0.4, 0.15, 0.3],
+        measure="SMD",
+        moderators=moderators,
+    )
 
 
 def moderated(kind: str = "kind", weeks: str = "weeks") -> bm.Fit:

@@ -209,9 +209,14 @@ def test_clusters_and_blocks() -> None:
     with pytest.warns(bm.BayesmetaWarning):
         effects = Effects(["A", "A", "B", "C"], Y[:4], SE[:4], measure="SMD", better="lower")
     effects = Effects(
-        ["A", "A", "B", "C"], Y[:4], SE[:4], measure="SMD", better="lower", cluster=["A", "A", "B", "C"],
+        ["A", "A", "B", "C"],
+        Y[:4],
+        SE[:4],
+        measure="SMD",
+        better="lower",
+        cluster=["A", "A", "B", "C"],
         label=effects.label,
-    )  # fmt: skip
+    )
     model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), cluster_tau=bm.HalfNormal(0.25))
     fit = bm.fit(effects, model)
     points = np.array([-1.0, 0.0, 0.5])

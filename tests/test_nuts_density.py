@@ -203,8 +203,13 @@ CASES: dict[str, Density] = {
             random=bm.StudentEffects(bm.Exponential(0.1)),
         ),
         {
-            **MU, "tau": half_normal(0.5), "df": exponential(0.1), "b1": normal(0, 0.25), "mean[weeks]": normal(2, 1),
-            "sd[weeks]": half_normal(1), "missing[weeks]_unit": UNIT,
+            **MU,
+            "tau": half_normal(0.5),
+            "df": exponential(0.1),
+            "b1": normal(0, 0.25),
+            "mean[weeks]": normal(2, 1),
+            "sd[weeks]": half_normal(1),
+            "missing[weeks]_unit": UNIT,
         },
         _stated("weeks", log=True),
     ),
@@ -219,12 +224,15 @@ CASES: dict[str, Density] = {
     "missing SD, MD": Density(
         *problem("stay_md"),
         {
-            "mu": normal(0, 20), "tau_signed": normal(0, 10), "sd_meanlog": normal(3, 1), "sd_sdlog": half_normal(1),
+            "mu": normal(0, 20),
+            "tau_signed": normal(0, 10),
+            "sd_meanlog": normal(3, 1),
+            "sd_sdlog": half_normal(1),
             "sd_unit": UNIT,
         },
         _reported_sds,
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -244,8 +252,9 @@ def graph_of(effects: bm.Effects, model: bm.Model, seed: int = 1) -> Graph:
     made = graph.model
     rng = np.random.default_rng(seed)
     start = made.initial_point()
-    points = [{name: value + 0.4 * rng.standard_normal(value.shape) for name, value in start.items()}
-              for _ in range(POINTS)]  # fmt: skip
+    points = [
+        {name: value + 0.4 * rng.standard_normal(value.shape) for name, value in start.items()} for _ in range(POINTS)
+    ]
 
     def function(names: list[str]) -> Callable[[Any], Values]:
         outputs = made.replace_rvs_by_values([made[name] for name in names])
@@ -327,8 +336,11 @@ def dense(h: Hierarchy, kept: Values) -> tuple[FloatArray, FloatArray, FloatArra
     X[h.row] = h.X
     x = np.asarray(kept["missing[weeks]"])
     for position, trial in enumerate(h.imputed[0].trials):
-        rows = [i for i, study in enumerate(h.effects.study) if study == trial and np.isnan(
-            h.effects.moderators["weeks"][i])]  # fmt: skip
+        rows = [
+            i
+            for i, study in enumerate(h.effects.study)
+            if study == trial and np.isnan(h.effects.moderators["weeks"][i])
+        ]
         X[rows, 3] += (x[position] - h.imputed[0].centre) / 6
     R = np.eye(7)
     R[1, 3] = R[3, 1] = h.model.rho

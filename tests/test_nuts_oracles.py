@@ -24,9 +24,17 @@ from oracle_core import Oracle
 POINTS = (0.025, 0.5, 0.975)
 # compiling is what costs: of models of one kind one is tested always, and the rest with -m slow
 SLOW = {
-    "bcg_or", "blocker_or", "zeros_or", "bcg_rr", "hine_rd", "bcg_latitude", "bcg_allocation", "training_prepost",
-    "stay_md", "weeks_four_knots",
-}  # fmt: skip
+    "bcg_or",
+    "blocker_or",
+    "zeros_or",
+    "bcg_rr",
+    "hine_rd",
+    "bcg_latitude",
+    "bcg_allocation",
+    "training_prepost",
+    "stay_md",
+    "weeks_four_knots",
+}
 
 # names in the library of what the oracle calls otherwise
 NAMES = {

@@ -24,8 +24,14 @@ from bayesmeta.nuts import engine
 from bayesmeta.nuts.checks import BFMI, ESS, RHAT, checks_of, judge
 from bayesmeta.nuts.running import Raw
 
-EFFECTS = bm.Effects(list("abcdef"), [-0.9, -0.2, -0.5, 0.1, -0.35, -0.6], [0.3, 0.2, 0.25, 0.4, 0.15, 0.3],
-                     measure="SMD", better="lower", name="Fatigue")  # fmt: skip
+EFFECTS = bm.Effects(
+    list("abcdef"),
+    [-0.9, -0.2, -0.5, 0.1, -0.35, -0.6],
+    [0.3, 0.2, 0.25, 0.4, 0.15, 0.3],
+    measure="SMD",
+    better="lower",
+    name="Fatigue",
+)
 MODEL = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))
 # seconds that a sampler gets to end after an interrupt, and that an import and a compilation may take on a busy machine
 PATIENCE = 300
@@ -128,8 +134,15 @@ def test_both_engines_carry_both_sets_of_checks(monkeypatch: pytest.MonkeyPatch)
     fit = bm.fit(EFFECTS, MODEL, engine="both", seed=3)
     names = [check.name for check in fit.checks]
     assert names == [
-        "quadrature error", "R-hat", "bulk ESS", "tail ESS", "divergences", "BFMI", "tree depth", "engines agree",
-    ]  # fmt: skip
+        "quadrature error",
+        "R-hat",
+        "bulk ESS",
+        "tail ESS",
+        "divergences",
+        "BFMI",
+        "tree depth",
+        "engines agree",
+    ]
     assert fit.ok
     assert fit.exact
     assert fit.second is not None
@@ -200,8 +213,13 @@ def test_the_limits_are_the_published_ones() -> None:
     assert (RHAT, ESS, BFMI) == (1.01, 400.0, 0.3)
     assert judged(GOOD) == {}
     assert {check.name for check in judge([("fine", GOOD)], STATS, 10)} == {
-        "R-hat", "bulk ESS", "tail ESS", "divergences", "BFMI", "tree depth",
-    }  # fmt: skip
+        "R-hat",
+        "bulk ESS",
+        "tail ESS",
+        "divergences",
+        "BFMI",
+        "tree depth",
+    }
 
 
 def test_one_chain_elsewhere() -> None:

@@ -187,9 +187,16 @@ def test_student_effects_against_stan() -> None:
 def test_outliers_that_are_no_wider_are_no_outliers() -> None:
     y, se = normand()
     found = oracles.outlier_effects(
-        y, se, normal(0, 1), half_normal(0.5), uniform(0.2, 0.4), half_normal(1e-5), share_range=(0.2, 0.4),
-        extra_high=1e-4, n=(72, 44, 9, 9),
-    )  # fmt: skip
+        y,
+        se,
+        normal(0, 1),
+        half_normal(0.5),
+        uniform(0.2, 0.4),
+        half_normal(1e-5),
+        share_range=(0.2, 0.4),
+        extra_high=1e-4,
+        n=(72, 44, 9, 9),
+    )
     close(found, reference(), {"mu": "mu", "tau": "tau", "theta_new": "theta_new", "theta_typical": "theta_new"}, LIMIT)
     assert found.probabilities["outlier"] == pytest.approx(np.full(9, 0.3), abs=LIMIT)
 
@@ -359,9 +366,19 @@ def test_missing_numbers_against_draws_from_the_prior(shift: float) -> None:
     x = np.array([4.0, 12.0, np.nan, 6.0, 8.0])
     axes = {"mean": Axis.real(-3, 8), "sd": Axis.positive(5.0), "x": Axis.positive(2000.0, 8.0)}
     found = oracles.missing_numeric(
-        y, se, x, (0, 1), (0, 0.5), half_normal(0.3), normal(2, 1), half_normal(0.7), per=5.0, family="lognormal",
-        shift=shift, axes=axes,
-    )  # fmt: skip
+        y,
+        se,
+        x,
+        (0, 1),
+        (0, 0.5),
+        half_normal(0.3),
+        normal(2, 1),
+        half_normal(0.7),
+        per=5.0,
+        family="lognormal",
+        shift=shift,
+        axes=axes,
+    )
     mu, b, tau = rng.normal(0, 1, DRAWS), rng.normal(0, 0.5, DRAWS), half(rng, 0.3)
     m, s = rng.normal(2, 1, DRAWS), half(rng, 0.7)
     lost = np.exp(m + shift + s * rng.normal(size=DRAWS))
@@ -383,9 +400,18 @@ def test_missing_sds_against_draws_from_the_prior(measure: str, jacobian: bool) 
     n_t, n_c = np.array([20.0, 30, 25, 40, 15]), np.array([20.0, 28, 27, 41, 15])
     scale = 1.0 if measure == "SMD" else 10.0
     found = oracles.missing_sd(
-        difference, sd, n_t, n_c, measure, (0, scale), half_normal(0.3 * scale), normal(2, 0.5), half_normal(0.4),
-        jacobian=jacobian, tau_high=5 * scale,
-    )  # fmt: skip
+        difference,
+        sd,
+        n_t,
+        n_c,
+        measure,
+        (0, scale),
+        half_normal(0.3 * scale),
+        normal(2, 0.5),
+        half_normal(0.4),
+        jacobian=jacobian,
+        tau_high=5 * scale,
+    )
     mu, tau = rng.normal(0, scale, DRAWS), half(rng, 0.3 * scale)
     m, w = rng.normal(2, 0.5, DRAWS), half(rng, 0.4)
     log = np.zeros(DRAWS)
@@ -428,8 +454,12 @@ def test_monotone_against_draws_from_the_prior() -> None:
 def test_joint_outcomes_against_draws_from_the_prior() -> None:
     rng = np.random.default_rng(4)
     y = np.array([[-0.5, -0.3], [-0.2, 0.0], [-0.8, np.nan], [np.nan, -0.1]])
-    S = np.array([[[v, 0.4 * math.sqrt(v * u)], [0.4 * math.sqrt(v * u), u]] for v, u in
-                  [(0.04, 0.06), (0.05, 0.03), (0.02, 0.05), (0.08, 0.04)]])  # fmt: skip
+    S = np.array(
+        [
+            [[v, 0.4 * math.sqrt(v * u)], [0.4 * math.sqrt(v * u), u]]
+            for v, u in [(0.04, 0.06), (0.05, 0.03), (0.02, 0.05), (0.08, 0.04)]
+        ]
+    )
     found = oracles.joint_outcomes(y, S, ((0, 1), (0, 1)), (half_normal(0.5), half_normal(0.3)), 2.0)
     mu, tau = rng.normal(0, 1, (2, DRAWS)), np.array([half(rng, 0.5), half(rng, 0.3)])
     r = 2 * rng.beta(2, 2, DRAWS) - 1
@@ -568,9 +598,15 @@ FINER: dict[str, dict[str, object]] = {
 def test_finer_grids_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     coarse = case(name).oracle()
     for function in (
-        "student_effects", "outlier_effects", "binomial", "missing_numeric", "uncertain_number", "missing_sd",
-        "monotone", "joint_outcomes",
-    ):  # fmt: skip
+        "student_effects",
+        "outlier_effects",
+        "binomial",
+        "missing_numeric",
+        "uncertain_number",
+        "missing_sd",
+        "monotone",
+        "joint_outcomes",
+    ):
         whole = getattr(oracles, function)
         monkeypatch.setattr(oracles, function, lambda *a, whole=whole, **k: whole(*a, **(k | FINER[name])))
     fine = CASES[name]().solve()

@@ -89,8 +89,15 @@ def small(k: int, sign: int = 1, scale: float = 1.0) -> bm.Fit:
     """Mean differences of few trials with names of any length."""
     names = ["A trial whose name is as long as the titles that some registries ask for, and longer", "B", "Trial C"]
     y, se = sign * scale * np.array([12.0, -3.0, 8.0]), scale * np.array([4.0, 5.0, 3.0])
-    effects = bm.Effects(names[:k], y[:k], se[:k], measure="MD", unit="m in 6 min",
-                         better="higher" if sign > 0 else "lower", name="Walking distance")  # fmt: skip
+    effects = bm.Effects(
+        names[:k],
+        y[:k],
+        se[:k],
+        measure="MD",
+        unit="m in 6 min",
+        better="higher" if sign > 0 else "lower",
+        name="Walking distance",
+    )
     return bm.fit(effects, bm.Model(bm.Normal(0, 50 * scale), bm.HalfNormal(10 * scale)))
 
 
@@ -168,8 +175,18 @@ def segments(axes: Axes, label: str) -> np.ndarray:
 
 def test_every_picture_of_the_bench_is_drawn() -> None:
     kinds = {name.partition(" ")[0].rstrip(",") for name in PICTURES}
-    assert kinds == {"deletion", "cumulative", "baujat", "influence", "subsets", "specification", "drapery", "radial",
-                     "ladder", "funnel"}  # fmt: skip
+    assert kinds == {
+        "deletion",
+        "cumulative",
+        "baujat",
+        "influence",
+        "subsets",
+        "specification",
+        "drapery",
+        "radial",
+        "ladder",
+        "funnel",
+    }
     assert len(PICTURES) >= 39
 
 
@@ -220,8 +237,12 @@ def test_drawing_leaves_settings_alone_and_is_the_same_every_time() -> None:
 
 
 def test_ratios_have_ticks_on_the_natural_scale() -> None:
-    for name, label in (("deletion ratio", "deletion"), ("drapery ratio", "drapery"), ("subsets ratio", "gosh"),
-                        ("ladder ratio", "ladder")):  # fmt: skip
+    for name, label in (
+        ("deletion ratio", "deletion"),
+        ("drapery ratio", "drapery"),
+        ("subsets ratio", "gosh"),
+        ("ladder ratio", "ladder"),
+    ):
         axes = axes_of(picture(name), label)
         written = [float(text.get_text()) for text in axes.get_xticklabels()]
         np.testing.assert_allclose(np.exp(axes.xaxis.get_majorticklocs()), written, rtol=1e-9)
@@ -482,9 +503,13 @@ def test_marks_of_choices_stand_under_their_universes() -> None:
     plot = picture("specification new setting")
     table, axes = plot.table, axes_of(plot, "choices")
     marks = {str(item.get_label()).partition(": ")[2]: item for item in axes.collections}
-    for column, value, words in (("tau2_method", "REML", "REML"), ("engine", "Bayesian", "Bayesian"),
-                                 ("prediction", "hts_t_km2", "HTS, t(k \u2212 2)"), ("interval", "hksj", "HKSJ"),
-                                 ("tau_prior", "Cochrane, all fields", "Cochrane, all fields")):  # fmt: skip
+    for column, value, words in (
+        ("tau2_method", "REML", "REML"),
+        ("engine", "Bayesian", "Bayesian"),
+        ("prediction", "hts_t_km2", "HTS, t(k \u2212 2)"),
+        ("interval", "hksj", "HKSJ"),
+        ("tau_prior", "Cochrane, all fields", "Cochrane, all fields"),
+    ):
         ranks = [segment[0][0] for segment in marks[words].get_segments()]
         assert ranks == table.loc[table[column] == value, "rank"].tolist(), words
     # every universe has an engine and a verdict

@@ -62,16 +62,22 @@ def types() -> bm.Fit:
 @cache
 def ratio() -> bm.Fit:
     effects = bm.Effects(
-        ["Long ago 1948", "B", "C", "D"], np.log([0.4, 0.6, 0.9, 1.2]), [0.3, 0.2, 0.25, 0.4], measure="RR",
-        better="lower", name="Falls", moderators={"dose": [1.0, 2.0, 3.0, 5.0]},
-    )  # fmt: skip
+        ["Long ago 1948", "B", "C", "D"],
+        np.log([0.4, 0.6, 0.9, 1.2]),
+        [0.3, 0.2, 0.25, 0.4],
+        measure="RR",
+        better="lower",
+        name="Falls",
+        moderators={"dose": [1.0, 2.0, 3.0, 5.0]},
+    )
     return bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), {"dose": bm.Normal(0, 0.5)}))
 
 
 @cache
 def outliers() -> bm.Fit:
-    effects = bm.Effects(list("ABCDE"), [-0.3, -0.2, -0.35, -0.25, -1.6], [0.1, 0.1, 0.15, 0.1, 0.15], measure="SMD",
-                         better="lower")  # fmt: skip
+    effects = bm.Effects(
+        list("ABCDE"), [-0.3, -0.2, -0.35, -0.25, -1.6], [0.1, 0.1, 0.15, 0.1, 0.15], measure="SMD", better="lower"
+    )
     random = bm.OutlierEffects(bm.Uniform(0, 0.5), bm.HalfNormal(1))
     return bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.3), random=random))
 

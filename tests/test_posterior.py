@@ -278,8 +278,10 @@ def test_contrast_table(mu: Any) -> None:
     assert table["contrast"].tolist() == ["b - a", "c - a", "c - b", "slope per 6"]
     indexed = table.set_index("contrast")
     for contrast, name in (
-        ("b - a", "beta[kind: b - a]"), ("c - a", "beta[kind: c - a]"), ("slope per 6", "beta[weeks per 6]")
-    ):  # fmt: skip
+        ("b - a", "beta[kind: b - a]"),
+        ("c - a", "beta[kind: c - a]"),
+        ("slope per 6", "beta[weeks per 6]"),
+    ):
         form, row = marginal(fit, name), indexed.loc[contrast]
         np.testing.assert_allclose(
             row[["mean", "sd", "lower", "median", "upper"]].to_numpy(float),
@@ -306,8 +308,14 @@ def test_compare_table_against_metafor(name: str) -> None:
     fit = bm.fit(effects, bm.Model(bm.Flat(), bm.HalfNormal(0.5)))
     table = bm.compare_table(effects, fit).set_index("method")
     pinned = reference(name)["classical"]
-    keys = {"common effect": "EE", "DL": "DL", "REML": "REML", "PM": "PM", "REML + HKSJ": "REML_knha",
-            "REML + HKSJ ad hoc": "REML_adhoc"}  # fmt: skip
+    keys = {
+        "common effect": "EE",
+        "DL": "DL",
+        "REML": "REML",
+        "PM": "PM",
+        "REML + HKSJ": "REML_knha",
+        "REML + HKSJ ad hoc": "REML_adhoc",
+    }
     assert table.index.tolist() == ["Bayesian", *keys]
     mu = bm.summarize(fit).loc["mu"]
     assert table.loc["Bayesian", ["estimate", "lower", "upper"]].tolist() == mu[["median", "lower", "upper"]].tolist()
@@ -316,8 +324,10 @@ def test_compare_table_against_metafor(name: str) -> None:
         row, theirs = table.loc[method], pinned[key]
         scale = theirs["se"]
         for ours, value in (
-            (row["estimate"], theirs["estimate"]), (row["lower"], theirs["ci_low"]), (row["upper"], theirs["ci_high"])
-        ):  # fmt: skip
+            (row["estimate"], theirs["estimate"]),
+            (row["lower"], theirs["ci_low"]),
+            (row["upper"], theirs["ci_high"]),
+        ):
             assert abs(ours - value) < METAFOR * scale
         assert row["tau"] ** 2 == pytest.approx(theirs["tau2"], rel=METAFOR, abs=1e-12)
         assert row["p_value"] == pytest.approx(theirs["pval"], rel=1e-5)

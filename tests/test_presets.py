@@ -90,9 +90,16 @@ def test_a_preset_prints_what_the_program_prints(name: str, key: str) -> None:
             apply_preset(effects, item)
         return
     found = apply_preset(effects, item)
-    ours = {"estimate": found.fit.estimate, "lower": found.fit.lower, "upper": found.fit.upper, "p": found.fit.p,
-            "tau": math.sqrt(found.fit.tau2), "i2": found.i2, "pi_lower": found.pi_lower,
-            "pi_upper": found.pi_upper}  # fmt: skip
+    ours = {
+        "estimate": found.fit.estimate,
+        "lower": found.fit.lower,
+        "upper": found.fit.upper,
+        "p": found.fit.p,
+        "tau": math.sqrt(found.fit.tau2),
+        "i2": found.i2,
+        "pi_lower": found.pi_lower,
+        "pi_upper": found.pi_upper,
+    }
     for column, expected in numbers(name, key).items():
         value = ours[column]
         if math.isnan(expected):
@@ -286,8 +293,9 @@ def test_equal_estimates_leave_hartung_knapp_without_a_width() -> None:
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("key", [OURS.name, *PRESETS])
 def test_few_trials(key: str, k: int) -> None:
-    effects = Effects([f"{i}" for i in range(k)], [0.1, 0.5, 0.2, 0.9, 0.3][:k], [0.1, 0.2, 0.1, 0.3, 0.2][:k],
-                      measure="SMD")  # fmt: skip
+    effects = Effects(
+        [f"{i}" for i in range(k)], [0.1, 0.5, 0.2, 0.9, 0.3][:k], [0.1, 0.2, 0.1, 0.3, 0.2][:k], measure="SMD"
+    )
     item = preset(key)
     if k < item.fewest:
         with pytest.raises(ModelError, match=f"no random-effects analysis of {k} trials; it takes {item.fewest}"):

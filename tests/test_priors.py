@@ -148,10 +148,16 @@ def test_log_student_t_tail_is_one_over_x_times_a_power_of_the_logarithm() -> No
 
 @pytest.mark.parametrize(
     "prior",
-    [bm.Normal(0, 1), bm.HalfNormal(1), bm.Exponential(1), bm.LogNormal(0, 1), bm.Uniform(0, 1),
-     bm.Truncated(bm.HalfCauchy(1), 0, 5)],
+    [
+        bm.Normal(0, 1),
+        bm.HalfNormal(1),
+        bm.Exponential(1),
+        bm.LogNormal(0, 1),
+        bm.Uniform(0, 1),
+        bm.Truncated(bm.HalfCauchy(1), 0, 5),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_light_tails_fall_faster_than_any_power(prior: Prior) -> None:
     assert math.isinf(prior.tail[0])
     x = np.array([1e20, 1e40])

@@ -117,8 +117,12 @@ def on_a_grid(mu: Any, tau: Any, distance: float, sign: int) -> float:
     log_t = np.linspace(-45, 45, 1801)
     t = np.exp(log_t)
     weight = tau.pdf(t) * t
-    inner = np.array([w * (far @ stats.norm.cdf(x / s) + near @ stats.norm.cdf(-x / s)) if w > 1e-18 else 0.0
-                      for w, s in zip(weight, t, strict=True)])  # fmt: skip
+    inner = np.array(
+        [
+            w * (far @ stats.norm.cdf(x / s) + near @ stats.norm.cdf(-x / s)) if w > 1e-18 else 0.0
+            for w, s in zip(weight, t, strict=True)
+        ]
+    )
     return float(inner.sum() * (log_x[1] - log_x[0]) * (log_t[1] - log_t[0]))
 
 
@@ -278,8 +282,20 @@ def test_a_conflict_lies_between_zero_and_one_and_ignores_direction() -> None:
 
 # --------------------------------------------------------------------------------------------------------- tipping
 
-COLUMNS = ["question", "target", "benefit", "cut", "probability", "main_prior_probability", "moved", "value", "prior",
-           "prior_probability", "tipped", "note"]  # fmt: skip
+COLUMNS = [
+    "question",
+    "target",
+    "benefit",
+    "cut",
+    "probability",
+    "main_prior_probability",
+    "moved",
+    "value",
+    "prior",
+    "prior_probability",
+    "tipped",
+    "note",
+]
 
 
 @pytest.mark.parametrize("cut", [0.6, 0.8, 0.93])
@@ -328,10 +344,13 @@ def prior_tail(mean: float, sd: float, scale: float, distance: float, sign: int)
         return float(stats.norm.sf((distance - sign * mean) / sd))
     return float(
         integrate.quad(
-            lambda q: stats.norm.sf((distance - sign * mean) / np.hypot(sd, scale * stats.halfnorm.ppf(q))), 0, 1,
-            epsabs=1e-11, limit=200,
+            lambda q: stats.norm.sf((distance - sign * mean) / np.hypot(sd, scale * stats.halfnorm.ppf(q))),
+            0,
+            1,
+            epsabs=1e-11,
+            limit=200,
         )[0]
-    )  # fmt: skip
+    )
 
 
 def test_a_sceptical_prior_s_crossing_is_where_a_common_effect_says() -> None:

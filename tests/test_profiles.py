@@ -257,8 +257,9 @@ def test_imputed_values_are_named() -> None:
 
 
 def test_outlier_probabilities_and_bayes_factors_by_sums_over_the_prior() -> None:
-    effects = bm.Effects(list("ABCDE"), [-0.3, -0.2, -0.35, -0.25, -1.6], [0.1, 0.1, 0.15, 0.1, 0.15], measure="SMD",
-                         better="lower")  # fmt: skip
+    effects = bm.Effects(
+        list("ABCDE"), [-0.3, -0.2, -0.35, -0.25, -1.6], [0.1, 0.1, 0.15, 0.1, 0.15], measure="SMD", better="lower"
+    )
     random = bm.OutlierEffects(bm.Uniform(0, 0.5), bm.HalfNormal(1))
     model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.3), random=random)
     rng = np.random.default_rng(8)
@@ -304,11 +305,15 @@ def test_only_a_model_with_outliers_has_them() -> None:
 
 def test_missing_levels_have_probabilities_that_sum_to_one() -> None:
     effects = bm.Effects(
-        list("ABCDEF"), [-0.5, -0.4, 0.1, 0.0, -0.45, 0.2], [0.1, 0.15, 0.1, 0.2, 0.15, 0.1], measure="SMD",
+        list("ABCDEF"),
+        [-0.5, -0.4, 0.1, 0.0, -0.45, 0.2],
+        [0.1, 0.15, 0.1, 0.2, 0.15, 0.1],
+        measure="SMD",
         moderators={"timing": ["during", "during", "after", "after", None, "after"]},
-    )  # fmt: skip
-    model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.2), {"timing": bm.Normal(0, 0.5)},
-                     missing={"timing": bm.MissingLevels()})  # fmt: skip
+    )
+    model = bm.Model(
+        bm.Normal(0, 1), bm.HalfNormal(0.2), {"timing": bm.Normal(0, 0.5)}, missing={"timing": bm.MissingLevels()}
+    )
     fit = drawn_until(lambda seed, settings: bm.fit(effects, model, seed=seed, settings=settings))
     assert build_hierarchy(effects, model).levels
     table = imputed_table(fit)

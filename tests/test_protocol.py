@@ -59,9 +59,15 @@ def test_shipped_protocols_are_valid_and_fit_the_schema(path):
 
 def test_eight_protocols_ship():
     assert {path.stem for path in MODELS} == {
-        "cancer_exercise", "cancer_horizons", "cancer_robust", "cipn", "depression_dose", "exercise_depression", "hiit",
+        "cancer_exercise",
+        "cancer_horizons",
+        "cancer_robust",
+        "cipn",
+        "depression_dose",
+        "exercise_depression",
+        "hiit",
         "metastatic",
-    }  # fmt: skip
+    }
 
 
 def test_cancer_protocol_asks_twelve_questions():
@@ -82,8 +88,11 @@ def test_cancer_protocol_asks_twelve_questions():
 
 def test_cancer_protocol_declares_its_sensitivity_set():
     protocol = read_protocol(ROOT / "models/cancer_exercise.toml")
-    taus = {repr(item.outcomes["depression_short"].tau) for item in protocol.sensitivities
-            if item.changes == ("priors.tau",) and "depression_short" in item.outcomes}  # fmt: skip
+    taus = {
+        repr(item.outcomes["depression_short"].tau)
+        for item in protocol.sensitivities
+        if item.changes == ("priors.tau",) and "depression_short" in item.outcomes
+    }
     assert {"halfnormal(0.25)", "halfnormal(1)", "halfcauchy(0.5)"} <= taus
     assert sum(text.startswith("rhodes2015") for text in taus) == 4
     assert sum(text.startswith("cochrane") for text in taus) == 2
@@ -103,7 +112,11 @@ def test_cancer_protocol_declares_its_sensitivity_set():
 
 
 def test_defaults_are_inherited_key_by_key_and_overridden(tmp_path):
-    protocol = read_protocol(write(tmp_path, HEAD + f"""
+    protocol = read_protocol(
+        write(
+            tmp_path,
+            HEAD
+            + f"""
 [defaults]
 measure = "SMD"
 better = "lower"
@@ -117,7 +130,9 @@ label = "B"
 better = "higher"
 priors.tau = {{ dist = "halfcauchy", scale = 1, source = "Smith 2001" }}
 priors.beta.type = "normal(0, 0.3)"
-"""))  # fmt: skip
+""",
+        )
+    )
     a, b = protocol.outcomes["a"], protocol.outcomes["b"]
     assert (a.better, b.better) == ("lower", "higher")
     assert (a.mu, a.tau, b.mu, b.tau) == (parse("normal(0, 1)"), parse("halfnormal(0.5)"), a.mu, parse("halfcauchy(1)"))
@@ -128,10 +143,17 @@ priors.beta.type = "normal(0, 0.3)"
 
 
 def test_default_coefficient_priors_apply_where_none_is_stated(tmp_path):
-    outcome = read_protocol(write(tmp_path, HEAD + OUTCOME + """
+    outcome = read_protocol(
+        write(
+            tmp_path,
+            HEAD
+            + OUTCOME
+            + """
 moderators = [{ name = "type", reference = "x" }, { name = "weeks", per = 6 }, "site"]
 interactions = ["type:weeks"]
-""")).outcomes["pain"]  # fmt: skip
+""",
+        )
+    ).outcomes["pain"]
     moderators = {
         "type": np.array(["x", "y"], object),
         "weeks": np.array([6.0, 12.0]),
@@ -139,8 +161,10 @@ interactions = ["type:weeks"]
     }
     beta = coefficient_priors(outcome, moderators)
     assert {name: repr(item.prior) for name, item in beta.items()} == {
-        "type": "normal(0, 0.5)", "weeks": "normal(0, 0.25)", "type:weeks": "normal(0, 0.25)",
-    }  # fmt: skip
+        "type": "normal(0, 0.5)",
+        "weeks": "normal(0, 0.25)",
+        "type:weeks": "normal(0, 0.25)",
+    }
     assert (beta["type"].reference, beta["weeks"].per) == ("x", 6.0)
     assert dict(analysis_model(outcome).beta) == {}
     assert dict(analysis_model(outcome, moderators).beta) == beta
@@ -154,9 +178,7 @@ def test_coefficient_prior_is_required_where_the_scale_is_the_outcomes_own(tmp_p
     ]
 
 
-@pytest.mark.parametrize(
-    ("better", "benefit", "worse"), [("lower", 0.75, 1.25), ("higher", 1.25, 0.8)]
-)  # fmt: skip
+@pytest.mark.parametrize(("better", "benefit", "worse"), [("lower", 0.75, 1.25), ("higher", 1.25, 0.8)])
 def test_ratio_thresholds_become_distances_on_the_log_scale(tmp_path, better, benefit, worse):
     text = OUTCOME.replace('"lower"', f'"{better}"').replace("SMD", "RR")
     text += f'thresholds = [{{ name = "x", benefit = {benefit}, worse = {worse}, source = "s", kind = "panel" }}]\n'
@@ -184,7 +206,13 @@ thresholds = [
 
 def test_sensitivity_analyses_are_worked_out_per_outcome(tmp_path):
     second = OUTCOME.replace("pain", "sleep").replace("Pain", "Sleep")
-    protocol = read_protocol(write(tmp_path, HEAD + OUTCOME + second + """
+    protocol = read_protocol(
+        write(
+            tmp_path,
+            HEAD
+            + OUTCOME
+            + second
+            + """
 [[sensitivity]]
 name = "wide"
 priors.tau = "halfnormal(1)"
@@ -193,7 +221,9 @@ name = "without X"
 outcomes = ["sleep"]
 exclude = [{ where = { study = "X" }, reason = "outlier" }]
 rho = 1
-"""))  # fmt: skip
+""",
+        )
+    )
     wide = vary(protocol, "wide")
     assert {key: repr(outcome.tau) for key, outcome in wide.outcomes.items()} == dict.fromkeys(
         ("pain", "sleep"), "halfnormal(1)"
@@ -218,7 +248,9 @@ def test_priors_in_text_form_and_in_table_form_are_the_same(tmp_path):
 
 
 def test_all_faults_of_all_tables_are_told_at_once(tmp_path):
-    found = faults(tmp_path, """
+    found = faults(
+        tmp_path,
+        """
 schema = 1
 titel = "T"
 [data]
@@ -245,7 +277,8 @@ outcomes = ["slep"]
 seed = "one"
 [bia]
 ensemble = "x"
-""")  # fmt: skip
+""",
+    )
 
     def told(key, *parts):
         return any(f"key {key}:" in line and all(part in line for part in parts) for line in found)
@@ -303,7 +336,7 @@ ensemble = "x"
         (HEAD + OUTCOME + 2 * '[[sensitivity]]\nname = "a"\nrho = 0\n', "two sensitivity analyses are named 'a'"),
         (HEAD + OUTCOME + '[sensitivity]\nname = "a"\nrho = 0\n', "Write [[sensitivity]], with two brackets"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_rule_is_told_with_its_key(tmp_path, text, expected):
     found = faults(tmp_path, text)
     assert any(expected in line for line in found), found

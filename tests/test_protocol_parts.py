@@ -137,12 +137,15 @@ def test_curves(tmp_path):
 
 
 def test_populations_of_missing_moderators(tmp_path):
-    made = model(tmp_path, f"""moderators = ["weeks", "type"]
+    made = model(
+        tmp_path,
+        f"""moderators = ["weeks", "type"]
 missing = "impute"
 impute.weeks = {{ family = "lognormal", {NUMBERS}, shift = 0.3 }}
 [outcome.pain.impute.type]
 concentration = 2
-shift = {{ a = 0.7 }}""")  # fmt: skip
+shift = {{ a = 0.7 }}""",
+    )
     assert dict(made.missing) == {
         "weeks": MissingNumeric(parse("normal(10, 5)"), parse("halfnormal(5)"), "lognormal", 0.3),
         "type": MissingLevels(2.0, {"a": 0.7}),
@@ -157,11 +160,17 @@ def test_a_population_enters_only_where_a_cell_is_empty(tmp_path):
 
 
 def test_populations_are_inherited_and_a_sensitivity_analysis_changes_one_number(tmp_path):
-    protocol = read(tmp_path, HEAD + f"""[defaults]
+    protocol = read(
+        tmp_path,
+        HEAD
+        + f"""[defaults]
 missing = "impute"
 impute.weeks = {{ {NUMBERS} }}
 impute.type = {{ concentration = 1.0 }}
-""" + outcome('moderators = ["weeks"]') + outcome('moderators = ["type"]', key="sleep") + """
+"""
+        + outcome('moderators = ["weeks"]')
+        + outcome('moderators = ["type"]', key="sleep")
+        + """
 [[sensitivity]]
 name = "later"
 outcomes = ["pain"]
@@ -169,7 +178,8 @@ impute.weeks.shift = 4
 [[sensitivity]]
 name = "complete"
 missing = "exclude"
-""")  # fmt: skip
+""",
+    )
     assert set(protocol.outcomes["pain"].impute) == {"weeks"}
     assert set(protocol.outcomes["sleep"].impute) == {"type"}
     later = protocol.sensitivities[0]
@@ -205,14 +215,20 @@ def test_engines(tmp_path, engine):
 
 
 def test_joint_outcomes_and_their_sensitivity(tmp_path):
-    protocol = read(tmp_path, HEAD + outcome() + outcome(key="sleep") + """
+    protocol = read(
+        tmp_path,
+        HEAD
+        + outcome()
+        + outcome(key="sleep")
+        + """
 [joint]
 outcomes = ["pain", "sleep"]
 eta = 1.5
 [[sensitivity]]
 name = "weak"
 joint.correlation = 0.2
-""")  # fmt: skip
+""",
+    )
     assert protocol.joint == Joint(("pain", "sleep"), 0.5, 1.5)
     weak = protocol.sensitivities[0]
     assert (weak.changes, dict(weak.outcomes)) == (("joint.correlation",), {})
@@ -224,7 +240,12 @@ def test_sensitivity_analyses_may_change_any_of_these(tmp_path):
     base = (
         'cluster = "study"\nworking_correlation = 0.5\npriors.cluster_tau = "halfnormal(0.25)"\nmoderators = ["type"]'
     )
-    protocol = read(tmp_path, HEAD + outcome(base) + outcome('moderators = ["type"]', key="sleep") + """
+    protocol = read(
+        tmp_path,
+        HEAD
+        + outcome(base)
+        + outcome('moderators = ["type"]', key="sleep")
+        + """
 [[sensitivity]]
 name = "a"
 outcomes = ["pain"]
@@ -235,7 +256,8 @@ name = "b"
 outcomes = ["sleep"]
 random = { dist = "student", df = "exponential(0.1)" }
 moderators = [{ name = "type", pooling = "exchangeable" }]
-""")  # fmt: skip
+""",
+    )
     a, b = (vary(protocol, name) for name in "ab")
     assert a.outcomes["pain"].working_correlation == 0.8
     assert a.outcomes["pain"].cluster_tau == parse("halfnormal(1)")
@@ -253,8 +275,11 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
         (outcome('likelihood = "binomial"\npriors.baseline = "normal(0, 1)"'), "is for OR, RR, RD, not SMD"),
         (outcome('priors.baseline = "normal(0, 1)"', measure="OR"), 'State likelihood = "binomial"'),
         (
-            outcome('likelihood = "binomial"\npriors.baseline = "normal(0, 1)"\ncluster = "c"\n'
-                    'priors.cluster_tau = "halfnormal(1)"', measure="OR"),
+            outcome(
+                'likelihood = "binomial"\npriors.baseline = "normal(0, 1)"\ncluster = "c"\n'
+                'priors.cluster_tau = "halfnormal(1)"',
+                measure="OR",
+            ),
             "key outcome.pain.priors.cluster_tau: the binomial likelihood goes with normal effects",
         ),
         (outcome('random = "studnt"'), "'studnt' is not a distribution of true effects"),
@@ -266,8 +291,10 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
         (outcome('priors.cluster_tau = "halfnormal(1)"'), "priors.cluster_tau: there is no cluster"),
         (outcome('cluster = "study"\npriors.cluster_tau = "normal(0, 1)"'), "cluster_tau: normal(0, 1) reaches below"),
         (
-            outcome('cluster = "c"\npriors.cluster_tau = "halfnormal(1)"\n'
-                    'random = { dist = "student", df = "exponential(1)" }'),
+            outcome(
+                'cluster = "c"\npriors.cluster_tau = "halfnormal(1)"\n'
+                'random = { dist = "student", df = "exponential(1)" }'
+            ),
             "key outcome.pain.random: clusters have normal random effects",
         ),
         (outcome('moderators = [{ name = "a", pooling = "partial" }]'), "'partial' is not allowed"),
@@ -334,7 +361,9 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
         (outcome() + '[joint]\noutcomes = ["pain", "pain"]\n', "outcome 'pain' stands twice"),
         (outcome() + outcome(key="b") + '[joint]\noutcomes = ["pain", "b"]\neta = 0\n', "key joint.eta: 0 is not > 0"),
         (
-            outcome() + outcome(key="b") + outcome(key="c")
+            outcome()
+            + outcome(key="b")
+            + outcome(key="c")
             + '[joint]\noutcomes = ["pain", "b", "c"]\ncorrelation = -0.5\n',
             "-0.5 between every two of 3 outcomes is impossible. Give a correlation above -0.5",
         ),
@@ -348,15 +377,19 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
             "'a' is not a moderator of pain",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_broken_rule_is_told_with_its_key(tmp_path, text, expected):
     found = faults(tmp_path, HEAD + text)
     assert any(expected in line for line in found), found
 
 
 def test_faults_of_several_parts_are_told_at_once(tmp_path):
-    found = faults(tmp_path, HEAD + outcome(
-        'cluster = "study"\nmoderators = [{ name = "a", knots = 4 }]\nrandom = "t"\n'
-        'priors.derived.correlation = "flat()"'
-    ))  # fmt: skip
+    found = faults(
+        tmp_path,
+        HEAD
+        + outcome(
+            'cluster = "study"\nmoderators = [{ name = "a", knots = 4 }]\nrandom = "t"\n'
+            'priors.derived.correlation = "flat()"'
+        ),
+    )
     assert len(found) == 4, found

@@ -250,8 +250,10 @@ SUMMARIES: list[tuple[str, Prior, Prior, str, dict[str, str]]] = [
     ),
     (RAUDENBUSH, bm.Flat(), bm.HalfNormal(0.5), "theta_new", {"lower": "-.273193", "upper": ".480368"}),
 ]
-PAIN = {area: PRIORS[f"rhodes_{area}_nonpharm_pain logt5 tau2({text})"] for area, text in
-        (("other", "-3.02,2.27"), ("cancer", "-0.46,2.40"))}  # fmt: skip
+PAIN = {
+    area: PRIORS[f"rhodes_{area}_nonpharm_pain logt5 tau2({text})"]
+    for area, text in (("other", "-3.02,2.27"), ("cancer", "-0.46,2.40"))
+}
 SUMMARIES += [
     (NORMAND, bm.Flat(), PAIN["other"], "mu", {"median": "-.53295", "lower": "-1.18718", "upper": ".10717"}),
     (NORMAND, bm.Flat(), PAIN["cancer"], "mu", {"median": "-.53485", "lower": "-1.23207", "upper": ".14877"}),
@@ -583,11 +585,21 @@ def test_poulsen() -> None:
     ("name", "benefit", "expected"),
     [
         # FIELD's 4 million draws: four Monte Carlo standard errors are below 1e-3 for every entry
-        (BCG, -math.log(0.8), {"share_mean": 0.8003, "share_median": 0.8134, "share_lower": 0.5757,
-                               "share_upper": 0.9528, "p_majority": 0.994, "p_share_80": 0.552}),
+        (
+            BCG,
+            -math.log(0.8),
+            {
+                "share_mean": 0.8003,
+                "share_median": 0.8134,
+                "share_lower": 0.5757,
+                "share_upper": 0.9528,
+                "p_majority": 0.994,
+                "p_share_80": 0.552,
+            },
+        ),
         (NORMAND, 0.5, {"share_mean": 0.5149, "share_lower": 0.2584, "share_upper": 0.7665, "p_majority": 0.545}),
     ],
-)  # fmt: skip
+)
 def test_share_of_settings(name: str, benefit: float, expected: dict[str, float]) -> None:
     fit = bm.fit(effects_of(name, better="lower"), bm.Model(bm.Flat(), bm.HalfNormal(0.5)))
     share = bm.share_of_settings(fit, benefit)

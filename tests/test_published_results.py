@@ -106,10 +106,16 @@ def test_equal_trials_are_given_back_exactly(model, k, excess):
 @pytest.mark.parametrize("mu", [bm.Normal(0.3, 0.2), bm.Flat()], ids=repr)
 @pytest.mark.parametrize(
     "tau",
-    [bm.HalfCauchy(0.3), bm.Uniform(0, 2), bm.LogNormal(-1.5, 0.8), bm.Exponential(2.0),
-     bm.LogStudentT(-2, 0.7, 5), bm.InverseGamma(1.7, 0.4)],
+    [
+        bm.HalfCauchy(0.3),
+        bm.Uniform(0, 2),
+        bm.LogNormal(-1.5, 0.8),
+        bm.Exponential(2.0),
+        bm.LogStudentT(-2, 0.7, 5),
+        bm.InverseGamma(1.7, 0.4),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_every_prior_gives_what_the_trials_give(mu, tau):
     y, se = of_equal_trials(6, 0.2, 11.0)
     found, fit = reanalyse(printed(y, se), mu, tau), fitted(y, se, mu, tau)
@@ -127,8 +133,17 @@ def test_intervals_by_students_t_give_the_same_trials_back(interval):
     usual = printed(y, se)
     error = (usual.upper - usual.lower) / (2 * Z)
     half = stats.t(4).ppf(0.975) * error
-    by_t = PublishedResult("x", "SMD", usual.estimate, usual.estimate - half, usual.estimate + half, i2=usual.i2, k=5,
-                           model="random", interval=interval)  # fmt: skip
+    by_t = PublishedResult(
+        "x",
+        "SMD",
+        usual.estimate,
+        usual.estimate - half,
+        usual.estimate + half,
+        i2=usual.i2,
+        k=5,
+        model="random",
+        interval=interval,
+    )
     same(reanalyse(by_t, NORMAL, TAU), fitted(y, se))
     scatter = math.sqrt(((y - y.mean()) ** 2).sum() / 4 / 5)
     assert error == pytest.approx(scatter, rel=CLOSED)
@@ -230,8 +245,16 @@ def again_and_whole(name, method):
     data, effects = reference(name), effects_of(name)
     pooled = data["classical"][method]
     i2 = 100 * max(0.0, 1 - (data["k"] - 1) / pooled["Q"])
-    row = PublishedResult(name, "generic", pooled["estimate"], pooled["ci_low"], pooled["ci_high"], i2=i2,
-                          k=data["k"], model="fixed" if method == "EE" else "random")  # fmt: skip
+    row = PublishedResult(
+        name,
+        "generic",
+        pooled["estimate"],
+        pooled["ci_low"],
+        pooled["ci_high"],
+        i2=i2,
+        k=data["k"],
+        model="fixed" if method == "EE" else "random",
+    )
     size = 2 * float(np.median(effects.se))
     priors = bm.Normal(0, 4 * size), bm.HalfNormal(size)
     return reanalyse(row, *priors), bm.fit(effects, bm.Model(*priors))
@@ -492,11 +515,23 @@ def test_moments_that_do_not_exist_are_infinite():
 
 @pytest.mark.parametrize(
     ("words", "name"),
-    [("SMD", "SMD"), ("Hedges g (benefit positive)", "SMD"), ("Cohen's d", "SMD"), ("WMD pg/mL", "MD"),
-     ("mean difference", "MD"), ("standardized mean difference", "SMD"), ("RR", "RR"), ("odds ratio", "OR"),
-     ("risk difference", "RD"), ("log OR", "generic"), ("net change (no unit given)", "generic"), ("HR", "HR"),
-     ("pain score for adults", "generic"), ("", "generic")],
-)  # fmt: skip
+    [
+        ("SMD", "SMD"),
+        ("Hedges g (benefit positive)", "SMD"),
+        ("Cohen's d", "SMD"),
+        ("WMD pg/mL", "MD"),
+        ("mean difference", "MD"),
+        ("standardized mean difference", "SMD"),
+        ("RR", "RR"),
+        ("odds ratio", "OR"),
+        ("risk difference", "RD"),
+        ("log OR", "generic"),
+        ("net change (no unit given)", "generic"),
+        ("HR", "HR"),
+        ("pain score for adults", "generic"),
+        ("", "generic"),
+    ],
+)
 def test_measures_are_found_in_the_words_of_reviews(words, name):
     found = published_results(pd.DataFrame({"outcome": ["x"], "measure": [words], "estimate": [0.3]}))[0]
     assert found.measure == name
@@ -504,10 +539,13 @@ def test_measures_are_found_in_the_words_of_reviews(words, name):
 
 
 def test_directions_that_contradict_each_other_are_refused():
-    table = pd.DataFrame({
-        "outcome": ["a", "b", "c", "d", "e"], "scale_better": ["higher", "higher", "", "lower", ""],
-        "called_better": ["lower", "higher", "lower", "", ""],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "outcome": ["a", "b", "c", "d", "e"],
+            "scale_better": ["higher", "higher", "", "lower", ""],
+            "called_better": ["lower", "higher", "lower", "", ""],
+        }
+    )
     found = published_results(table)
     assert [item.better for item in found] == [None, "higher", "lower", "lower", None]
     assert "calls lower better" in found[0].contradiction
@@ -519,10 +557,17 @@ def test_directions_that_contradict_each_other_are_refused():
 
 
 def test_cells_that_are_not_read_are_listed_together():
-    table = pd.DataFrame({
-        "outcome": ["a", "b"], "estimate": ["0.3", "about 1"], "k": ["3", "2.5"], "model": ["random effects", "mixed"],
-        "ci_method": ["t", "exact"], "better": ["", "up"], "ci_level": ["95", "0.95"],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "outcome": ["a", "b"],
+            "estimate": ["0.3", "about 1"],
+            "k": ["3", "2.5"],
+            "model": ["random effects", "mixed"],
+            "ci_method": ["t", "exact"],
+            "better": ["", "up"],
+            "ci_level": ["95", "0.95"],
+        }
+    )
     with pytest.raises(DataError) as caught:
         published_results(table)
     text = str(caught.value)
@@ -554,8 +599,10 @@ def test_every_row_of_the_real_tables_is_told(name):
 
 
 def test_the_real_tables_say_what_each_row_allows():
-    cipn = {item.result.label: item for item in reanalyse_all(
-        published_results(read_table(ROOT / "data" / "cipn_published.csv")), threshold=0.2)}  # fmt: skip
+    cipn = {
+        item.result.label: item
+        for item in reanalyse_all(published_results(read_table(ROOT / "data" / "cipn_published.csv")), threshold=0.2)
+    }
     assert isinstance(cipn["quality of life, social"], NotAnalysed)
     ntx = cipn["FACT/GOG-NTX, overall"]
     assert isinstance(ntx, Reanalysis)
@@ -659,5 +706,7 @@ def test_the_document_has_the_numbers_of_metafors_data_sets():
             means.append(found.mu.sd / mu.sd)
             news.append(found.theta_new.sd / new.sd)
             chances.append(abs(float(found.theta_new.cdf(0.0) - new.cdf(0.0))))
-        holds(f"| {words} | {np.median(shifts):.2f} ({max(shifts):.2f}) | {min(means):.2f} to {max(means):.2f} | "
-              f"{min(news):.2f} to {max(news):.2f} | {np.median(chances):.3f} ({max(chances):.3f}) |")  # fmt: skip
+        holds(
+            f"| {words} | {np.median(shifts):.2f} ({max(shifts):.2f}) | {min(means):.2f} to {max(means):.2f} | "
+            f"{min(news):.2f} to {max(news):.2f} | {np.median(chances):.3f} ({max(chances):.3f}) |"
+        )

@@ -47,17 +47,24 @@ def sets() -> list[Effects]:
         se = rng.uniform(0.05, 0.4, k)
         found.append(Effects([f"T{i}" for i in range(k)], rng.normal(-0.3, np.hypot(se, 0.2)), se, measure="SMD"))
     block = (np.array([1, 2]), np.array([[0.04, 0.02], [0.02, 0.09]]))
-    found.append(Effects("ABBC", [-0.4, -0.1, 0.3, -0.2], [0.1, 0.2, 0.3, 0.2], measure="SMD", label="wxyz",
-                         blocks=[block]))  # fmt: skip
+    found.append(
+        Effects("ABBC", [-0.4, -0.1, 0.3, -0.2], [0.1, 0.2, 0.3, 0.2], measure="SMD", label="wxyz", blocks=[block])
+    )
     return found
 
 
 def tasks() -> list[tuple[Effects, Model]]:
     found = [(effects, Model(mu, tau)) for effects, mu, tau in product(sets(), MUS, TAUS)]
-    moderated = Effects("ABCDEFG", [-0.4, -0.1, 0.3, -0.2, 0.1, 0.0, -0.5], [0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.3],
-                        measure="SMD", moderators={"weeks": [6, 12, 9, 24, 12, 8, 16]})  # fmt: skip
-    found += [(moderated, Model(bm.Normal(0, 1), tau, {"weeks": bm.Coefficient(bm.Normal(0, 0.5), per=6)}))
-              for tau in TAUS]  # fmt: skip
+    moderated = Effects(
+        "ABCDEFG",
+        [-0.4, -0.1, 0.3, -0.2, 0.1, 0.0, -0.5],
+        [0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.3],
+        measure="SMD",
+        moderators={"weeks": [6, 12, 9, 24, 12, 8, 16]},
+    )
+    found += [
+        (moderated, Model(bm.Normal(0, 1), tau, {"weeks": bm.Coefficient(bm.Normal(0, 0.5), per=6)})) for tau in TAUS
+    ]
     # no standard deviation at all, and one Student-t prior: solved on their own
     found += [(sets()[2], Model(bm.Flat(), None)), (sets()[2], Model(bm.StudentT(0, 1, 5), bm.HalfNormal(0.5)))]
     return found
@@ -90,9 +97,7 @@ def test_company_changes_no_posterior(together: list[bm.Fit], alone: list[bm.Fit
         same(found, single)
 
 
-def test_pieces_that_fit_in_memory_change_no_posterior(
-    alone: list[bm.Fit], monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+def test_pieces_that_fit_in_memory_change_no_posterior(alone: list[bm.Fit], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_ELEMENTS", 5000)
     for found, single in zip(fit_all(tasks()), alone, strict=True):
         assert isinstance(found, bm.Fit)
@@ -170,11 +175,13 @@ def test_nothing_is_asked_of_nothing() -> None:
     st.lists(
         st.tuples(
             st.lists(st.tuples(st.floats(-3, 3), st.floats(0.01, 2)), min_size=2, max_size=8),
-            st.sampled_from(MUS[:2]), st.sampled_from(TAUS),
+            st.sampled_from(MUS[:2]),
+            st.sampled_from(TAUS),
         ),
-        min_size=1, max_size=6,
+        min_size=1,
+        max_size=6,
     )
-)  # fmt: skip
+)
 def test_any_company(worlds: Sequence[tuple[list[tuple[float, float]], bm.Prior, bm.Prior]]) -> None:
     some = [
         (Effects([f"T{i}" for i in range(len(rows))], *zip(*rows, strict=True), measure="MD"), Model(mu, tau))

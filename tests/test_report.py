@@ -85,8 +85,14 @@ def part_of(key: str = "anxiety_long", **changes) -> Part:
 
 def test_every_file_is_there(folder):
     assert {item.name for item in folder.iterdir()} == {
-        "index.html", "results.json", "references.bib", "summary-of-findings.docx", "figures", "tables", "fits",
-    }  # fmt: skip
+        "index.html",
+        "results.json",
+        "references.bib",
+        "summary-of-findings.docx",
+        "figures",
+        "tables",
+        "fits",
+    }
     for name in OUTCOMES:
         for kind in ("forest", "heterogeneity", "benefit"):
             assert (folder / "figures" / f"{name}.{kind}.svg").read_bytes().startswith(b"<?xml")
@@ -381,11 +387,21 @@ def test_every_question_of_the_bench_says_whose_analysis_it_is():
 
 
 def test_a_ratio_with_its_review_is_shown_as_a_ratio():
-    frame = pd.DataFrame({
-        "weight": [0.0], "analysis": ["robust prior"], "median": [np.log(0.5)], "lower": [np.log(0.25)],
-        "upper": [0.0], "p_any_benefit": [0.9], "p_important_benefit": [0.5], "p_important_harm": [0.01],
-        "ess_gained": [10.0], "vague_weight": [0.1], "note": [""],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "weight": [0.0],
+            "analysis": ["robust prior"],
+            "median": [np.log(0.5)],
+            "lower": [np.log(0.25)],
+            "upper": [0.0],
+            "p_any_benefit": [0.9],
+            "p_important_benefit": [0.5],
+            "p_important_harm": [0.01],
+            "ess_gained": [10.0],
+            "vague_weight": [0.1],
+            "note": [""],
+        }
+    )
     (block,) = block_views({"borrowing": frame}, "RR")
     assert block["rows"][0][2] == "0.50 (0.25 to 1.00)"
     (block,) = block_views({"borrowing": frame}, "MD")
@@ -442,8 +458,11 @@ def test_a_run_that_is_not_reportable_ends_with_five(tmp_path, monkeypatch, caps
 
 
 def digest(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in sorted(folder.rglob("*")) if p.is_file()}  # fmt: skip
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 def test_a_fault_leaves_the_previous_report_untouched(folder, tmp_path, capsys):

@@ -71,8 +71,10 @@ def set_value(page, element, value: str, event: str = "input") -> None:
     """Type a value as a script would: through the element's own event."""
     page.execute_script(
         "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event(arguments[2], {bubbles: true}));",
-        element, value, event,
-    )  # fmt: skip
+        element,
+        value,
+        event,
+    )
 
 
 def move(page, part, value: str) -> None:
@@ -83,8 +85,10 @@ def move(page, part, value: str) -> None:
 def choose(page, part, label: str) -> None:
     """Choose an analysis by its label."""
     select = part.find_element("css selector", "select.analysis")
-    options = {node.get_attribute("textContent"): node.get_attribute("value")
-               for node in select.find_elements("css selector", "option")}  # fmt: skip
+    options = {
+        node.get_attribute("textContent"): node.get_attribute("value")
+        for node in select.find_elements("css selector", "option")
+    }
     set_value(page, select, options[label], "change")
 
 
@@ -96,8 +100,10 @@ def press(page, element) -> None:
 def shown(root) -> dict[str, str]:
     """What the page shows, the lines of declared analyses aside unless one of them is asked."""
     inside = "" if root.tag_name == "tr" else ":not(tr[data-analysis] *)"
-    return {node.get_attribute("data-live"): node.get_attribute("textContent")
-            for node in root.find_elements("css selector", f"[data-live]{inside}")}  # fmt: skip
+    return {
+        node.get_attribute("data-live"): node.get_attribute("textContent")
+        for node in root.find_elements("css selector", f"[data-live]{inside}")
+    }
 
 
 def printed(path: Path, key: str, threshold: str, capsys) -> dict[str, str]:
@@ -105,8 +111,11 @@ def printed(path: Path, key: str, threshold: str, capsys) -> dict[str, str]:
     capsys.readouterr()
     assert main(["benefit", str(path), "--outcome", key, "--threshold", threshold, "--json"]) == 0
     rows = {row["target"]: row for row in json.loads(capsys.readouterr().out)["benefit"]}
-    found = {f"{name}.{cell}": bm.percent(rows[target][column])
-             for name, target in TARGETS.items() for cell, column in CELLS.items()}  # fmt: skip
+    found = {
+        f"{name}.{cell}": bm.percent(rows[target][column])
+        for name, target in TARGETS.items()
+        for cell, column in CELLS.items()
+    }
     new = rows["new setting"]
     low, middle, high = (bm.percent(new[f"share_{end}"]) for end in ("lower", "median", "upper"))
     return found | {"share": f"{middle} ({low} to {high})"}
@@ -146,12 +155,18 @@ def test_another_declared_analysis_is_that_of_its_own_fit(page):
     key = "anxiety_long"
     part = section(page, key)
     protocol = bm.read_protocol(CANCER)
-    choices = {node.get_attribute("textContent"): node.get_attribute("value")
-               for node in part.find_elements("css selector", "select.analysis option")}  # fmt: skip
+    choices = {
+        node.get_attribute("textContent"): node.get_attribute("value")
+        for node in part.find_elements("css selector", "select.analysis option")
+    }
     assert {"as stated", "mu flat", "tau half-normal(1)"} <= set(choices)
     assert any(label.startswith("exercise: ") for label in choices) or len(choices) > 10
-    for name in ("mu flat", "tau half-normal(1)", "mu Cochrane, all fields",
-                 "true effects of one trial's arms uncorrelated (rho 0)"):  # fmt: skip
+    for name in (
+        "mu flat",
+        "tau half-normal(1)",
+        "mu Cochrane, all fields",
+        "true effects of one trial's arms uncorrelated (rho 0)",
+    ):
         changed = vary(protocol, name)
         outcome = changed.outcomes[key]
         fit = bm.fit(read_outcome(changed, key).effects, analysis_model(outcome), outcome=outcome)
@@ -327,10 +342,17 @@ def test_grade_support_follows(page, key):
         move(page, part, text)
         table = grade_table(fit, moved_to(fit, text), tables=bench.tables)
         rows = part.find_elements("css selector", "tr[data-grade]")
-        found = {row.get_attribute("data-grade"): {cell.get_attribute("data-col"): cell.get_attribute("textContent")
-                 for cell in row.find_elements("css selector", "[data-col]")} for row in rows}  # fmt: skip
-        assert found == {row["item"]: {name: row[name] for name in ("value", "rationale", "suggestion")}
-                         for row in table.to_dict("records")}  # fmt: skip
+        found = {
+            row.get_attribute("data-grade"): {
+                cell.get_attribute("data-col"): cell.get_attribute("textContent")
+                for cell in row.find_elements("css selector", "[data-col]")
+            }
+            for row in rows
+        }
+        assert found == {
+            row["item"]: {name: row[name] for name in ("value", "rationale", "suggestion")}
+            for row in table.to_dict("records")
+        }
 
 
 @pytest.mark.parametrize("key", OUTCOMES)
@@ -348,8 +370,9 @@ def test_the_multiverse_follows(page):
     part, fit, protocol = section(page, key), fitted(key), bm.read_protocol(CANCER)
     for text in ("0.05", "0.3"):
         move(page, part, text)
-        bench = sensitivity_bench(fit, ["multiverse"], threshold=moved_to(fit, text),
-                                  recompute=recompute_of(protocol, key))  # fmt: skip
+        bench = sensitivity_bench(
+            fit, ["multiverse"], threshold=moved_to(fit, text), recompute=recompute_of(protocol, key)
+        )
         assert cells_of(part, "multiverse") == read_section("multiverse", bench.tables["multiverse"], fit).cells
 
 
@@ -392,10 +415,13 @@ def test_a_table_with_lines_whose_refits_are_missing_stays_and_says_so():
 def test_refits_are_computed_from_packed_nodes(page):
     """Lines as the bench will send them: a posterior, a classical mean with t or normal, and none."""
     fit = fitted("qol_medium")
-    forms = [packed_form(shipped_form(fit, thin=True)), None,
-             {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
-             {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 4},
-             {"form": "classical", "estimate": 0.31, "se": 0.12, "df": None}]  # fmt: skip
+    forms = [
+        packed_form(shipped_form(fit, thin=True)),
+        None,
+        {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
+        {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 4},
+        {"form": "classical", "estimate": 0.31, "se": 0.12, "df": None},
+    ]
     script = """const b = window.bayesmeta, lines = arguments[0].map(x => x && b.unpack(x));
         return b.tables.refits({better: "higher"}, lines, {benefit: arguments[1]});"""
     for x in (0.05, 0.2, 0.5, 0.9):
@@ -404,11 +430,14 @@ def test_refits_are_computed_from_packed_nodes(page):
         assert found[0] == {"p_important_benefit": bm.percent(p[0]), "p_important_benefit_new": bm.percent(p[1])}
         z = (0.31 - x) / 0.12
         assert [line.get("p_important_benefit") for line in found[1:]] == [
-            None, *(bm.percent(float(q)) for q in (special.stdtr(7, z), special.stdtr(4, z), special.ndtr(z)))
-        ]  # fmt: skip
+            None,
+            *(bm.percent(float(q)) for q in (special.stdtr(7, z), special.stdtr(4, z), special.ndtr(z))),
+        ]
     # whole degrees of freedom from one on, both tails
-    ours = page.execute_script("return arguments[0].map(([x, df]) => window.bayesmeta.studentBelow(x, df));",
-                               [[x, df] for df in (1, 2, 3, 10, 31, 200) for x in (-6.0, -0.3, 0.0, 2.2)])  # fmt: skip
+    ours = page.execute_script(
+        "return arguments[0].map(([x, df]) => window.bayesmeta.studentBelow(x, df));",
+        [[x, df] for df in (1, 2, 3, 10, 31, 200) for x in (-6.0, -0.3, 0.0, 2.2)],
+    )
     theirs = [special.stdtr(df, x) for df in (1, 2, 3, 10, 31, 200) for x in (-6.0, -0.3, 0.0, 2.2)]
     assert ours == pytest.approx(theirs, abs=1e-14)
 
@@ -433,8 +462,10 @@ def test_a_subgroup_is_the_moderated_fit_at_its_level(page):
     effects = bm.read_effects(protocol, key)
     outcome = protocol.outcomes[key]
     fit = bm.fit(effects, analysis_model(outcome, effects.moderators), outcome=outcome)
-    labels = {node.get_attribute("textContent"): node.get_attribute("value")
-              for node in part.find_elements("css selector", "select.analysis option")}  # fmt: skip
+    labels = {
+        node.get_attribute("textContent"): node.get_attribute("value")
+        for node in part.find_elements("css selector", "select.analysis option")
+    }
     levels = {text: value for text, value in labels.items() if text.startswith("timing: ")}
     assert len(levels) == 2
     for text, value in levels.items():

@@ -102,8 +102,17 @@ def test_contract(name: str) -> None:
     fit = fitted(name)
     tree, effects = fit.tree, fit.effects
     proper = name in ("plain", "moderators", "blocks and moderators", "Student-t mu", "truncated mu", "Rhodes")
-    expected = {"posterior", "log_likelihood", "posterior_predictive", "observed_data", "constant_data", "quadrature",
-                "specification", "log_prior", *(["prior", "prior_predictive"] if proper else [])}  # fmt: skip
+    expected = {
+        "posterior",
+        "log_likelihood",
+        "posterior_predictive",
+        "observed_data",
+        "constant_data",
+        "quadrature",
+        "specification",
+        "log_prior",
+        *(["prior", "prior_predictive"] if proper else []),
+    }
     assert set(tree.children) == expected
     posterior = tree["posterior"]
     sampled = ("chain", "draw")

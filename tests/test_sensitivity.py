@@ -38,9 +38,13 @@ def three_arms(rho: float = 0.5) -> tuple[Effects, bm.Model]:
     """Rows 1 and 3 are two arms of one trial against one control."""
     S = np.array([[0.04, 0.015], [0.015, 0.16]])
     effects = Effects(
-        ["a", "star", "b", "star", "c"], Y, [0.3, 0.2, 0.25, 0.4, 0.15], measure="SMD",
-        blocks=((np.array([1, 3]), S),), arms=[("x", "c"), ("x", "c"), ("x", "c"), ("y", "c"), ("x", "c")],
-    )  # fmt: skip
+        ["a", "star", "b", "star", "c"],
+        Y,
+        [0.3, 0.2, 0.25, 0.4, 0.15],
+        measure="SMD",
+        blocks=((np.array([1, 3]), S),),
+        arms=[("x", "c"), ("x", "c"), ("x", "c"), ("y", "c"), ("x", "c")],
+    )
     return effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), rho=rho)
 
 
@@ -81,8 +85,11 @@ def test_leave_one_out_is_the_fit_of_the_rest() -> None:
     for row in range(effects.k):
         rest = bm.fit(effects.subset([i for i in range(effects.k) if i != row]), MODEL)
         summary = bm.summarize(rest)
-        expected = [*summary.loc["mu", ["median", "lower", "upper"]], summary.loc["tau", "median"],
-                    *summary.loc["theta_new", ["lower", "upper"]]]  # fmt: skip
+        expected = [
+            *summary.loc["mu", ["median", "lower", "upper"]],
+            summary.loc["tau", "median"],
+            *summary.loc["theta_new", ["lower", "upper"]],
+        ]
         np.testing.assert_allclose(table.loc[row, COLUMNS].to_numpy(float), expected, rtol=0, atol=SAME)
         assert table.loc[row, "p_below_null"] == pytest.approx(bm.probability(rest, "mu", below=0), abs=SAME)
 

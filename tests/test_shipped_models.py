@@ -56,8 +56,11 @@ def test_durations_that_are_not_printed_are_imputed_and_shifted():
     population = model.missing["duration"]
     assert isinstance(population, MissingNumeric)
     assert (population.family, population.shift) == ("lognormal", 0.0)
-    shifts = {item.outcomes["symptoms_by_duration"].impute["duration"].shift for item in asked.sensitivities
-              if item.changes == ("impute.duration",)}  # fmt: skip
+    shifts = {
+        item.outcomes["symptoms_by_duration"].impute["duration"].shift
+        for item in asked.sensitivities
+        if item.changes == ("impute.duration",)
+    }
     assert shifts == {0.7, -0.7}
 
 

@@ -127,8 +127,12 @@ def test_revman_variance_is_that_of_the_source_reviews():
     effects = read_effects(vary(read_protocol(CANCER), "variance of SMD as in RevMan"), "fatigue_short")
     effects = dataclasses.replace(effects, blocks=(), cluster=effects.label)
     fit = pool(effects, method="REML")
-    assert np.allclose((fit.estimate, fit.lower, fit.upper, math.sqrt(fit.tau2)), (-0.2781, -0.3970, -0.1592, 0.2725),
-                       rtol=0, atol=FOUR_DIGITS)  # fmt: skip
+    assert np.allclose(
+        (fit.estimate, fit.lower, fit.upper, math.sqrt(fit.tau2)),
+        (-0.2781, -0.3970, -0.1592, 0.2725),
+        rtol=0,
+        atol=FOUR_DIGITS,
+    )
 
 
 def test_rows_coded_in_the_other_direction_are_turned_before_anything_is_computed():
@@ -210,8 +214,17 @@ def test_exercise_for_depression_is_as_published():
 
 
 def arms(**columns: object) -> pd.DataFrame:
-    base = {"study": ["A", "A"], "arm_t": ["x", "y"], "arm_c": ["c", "c"], "n_t": [30, 28], "mean_t": [10.0, 9.0],
-            "sd_t": [4.0, 5.0], "n_c": [31, 31], "mean_c": [12.0, 12.0], "sd_c": [4.5, 4.5]}  # fmt: skip
+    base = {
+        "study": ["A", "A"],
+        "arm_t": ["x", "y"],
+        "arm_c": ["c", "c"],
+        "n_t": [30, 28],
+        "mean_t": [10.0, 9.0],
+        "sd_t": [4.0, 5.0],
+        "n_c": [31, 31],
+        "mean_c": [12.0, 12.0],
+        "sd_c": [4.5, 4.5],
+    }
     return pd.DataFrame({**base, **columns})
 
 
@@ -227,14 +240,32 @@ def test_direction_turns_effect_and_covariance_together():
 
 
 def test_direction_turns_intervals_and_medians():
-    table = pd.DataFrame({"study": ["A", "B"], "coded_better": ["lower", "higher"], "estimate": [-1.0, 1.0],
-                          "ci_low": [-2.0, -0.5], "ci_high": [0.5, 2.0]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "study": ["A", "B"],
+            "coded_better": ["lower", "higher"],
+            "estimate": [-1.0, 1.0],
+            "ci_low": [-2.0, -0.5],
+            "ci_high": [0.5, 2.0],
+        }
+    )
     effects = effect_sizes(table, "MD", better="lower")
     assert effects.y.tolist() == [-1.0, -1.0]
     assert effects.se[0] == effects.se[1]
-    table = pd.DataFrame({"study": ["A", "B"], "coded_better": ["lower", "higher"], "n_t": [40, 40], "n_c": [40, 40],
-                          "median_t": [5.0, -5.0], "q1_t": [3.0, -8.0], "q3_t": [8.0, -3.0],
-                          "median_c": [6.0, -6.0], "q1_c": [4.0, -9.0], "q3_c": [9.0, -4.0]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "study": ["A", "B"],
+            "coded_better": ["lower", "higher"],
+            "n_t": [40, 40],
+            "n_c": [40, 40],
+            "median_t": [5.0, -5.0],
+            "q1_t": [3.0, -8.0],
+            "q3_t": [8.0, -3.0],
+            "median_c": [6.0, -6.0],
+            "q1_c": [4.0, -9.0],
+            "q3_c": [9.0, -4.0],
+        }
+    )
     effects = effect_sizes(table, "MD", better="lower")
     assert math.isclose(effects.y[0], effects.y[1], rel_tol=CLOSED)
     assert math.isclose(effects.se[0], effects.se[1], rel_tol=CLOSED)
@@ -253,8 +284,17 @@ def test_shared_treated_arm_and_arm_in_both_roles():
 
 
 def test_counts_that_share_a_control():
-    table = pd.DataFrame({"study": ["A", "A"], "arm_t": ["x", "y"], "arm_c": ["c", "c"], "events_t": [3, 5],
-                          "n_t": [30, 28], "events_c": [8, 8], "n_c": [31, 31]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "study": ["A", "A"],
+            "arm_t": ["x", "y"],
+            "arm_c": ["c", "c"],
+            "events_t": [3, 5],
+            "n_t": [30, 28],
+            "events_c": [8, 8],
+            "n_c": [31, 31],
+        }
+    )
     assert math.isclose(effect_sizes(table, "OR").covariance()[0, 1], 1 / 8 + 1 / 23, rel_tol=CLOSED)
     assert math.isclose(effect_sizes(table, "RR").covariance()[0, 1], 1 / 8 - 1 / 31, rel_tol=CLOSED)
 
@@ -277,16 +317,33 @@ def test_rows_that_share_all_patients_get_the_working_correlation():
 
 
 def test_three_comparisons_of_three_arms_are_redundant():
-    table = pd.DataFrame({"study": ["A"] * 3, "arm_t": ["x", "y", "x"], "arm_c": ["c", "c", "y"], "n_t": [30] * 3,
-                          "mean_t": [1.0, 2.0, 1.0], "sd_t": [1.0] * 3, "n_c": [30] * 3, "mean_c": [0.0, 0.0, 2.0],
-                          "sd_c": [1.0] * 3})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "study": ["A"] * 3,
+            "arm_t": ["x", "y", "x"],
+            "arm_c": ["c", "c", "y"],
+            "n_t": [30] * 3,
+            "mean_t": [1.0, 2.0, 1.0],
+            "sd_t": [1.0] * 3,
+            "n_c": [30] * 3,
+            "mean_c": [0.0, 0.0, 2.0],
+            "sd_c": [1.0] * 3,
+        }
+    )
     with pytest.raises(DataError, match="one comparison follows from the others"):
         effect_sizes(table, "MD")
 
 
 def test_moderators_keep_their_kind():
-    table = pd.DataFrame({"study": list("ABC"), "estimate": [0.1, 0.2, 0.3], "se": [0.1] * 3, "weeks": [4, 8, 12],
-                          "type": ["a", "b", "a"]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "study": list("ABC"),
+            "estimate": [0.1, 0.2, 0.3],
+            "se": [0.1] * 3,
+            "weeks": [4, 8, 12],
+            "type": ["a", "b", "a"],
+        }
+    )
     effects = effect_sizes(table, "generic", moderators=["weeks", "type"])
     assert effects.moderators["weeks"].dtype == float
     assert effects.moderators["type"].tolist() == ["a", "b", "a"]
@@ -298,7 +355,8 @@ def test_moderators_keep_their_kind():
 def test_missing_moderators_are_left_out_or_named_as_the_protocol_says(tmp_path, missing, k, levels):
     (tmp_path / "t.csv").write_text("study,estimate,se,type\nA,0.1,0.1,a\nB,0.2,0.1,b\nC,0.3,0.1,\n", encoding="utf-8")
     path = tmp_path / "p.toml"
-    path.write_text(f"""schema = 1
+    path.write_text(
+        f"""schema = 1
 title = "T"
 [data]
 path = "t.csv"
@@ -309,7 +367,9 @@ moderators = ["type"]
 missing = "{missing}"
 priors.mu = "normal(0, 1)"
 priors.tau = "halfnormal(0.5)"
-""", encoding="utf-8")  # fmt: skip
+""",
+        encoding="utf-8",
+    )
     reading = read_outcome(path, "x")
     assert reading.effects.k == k
     assert sorted(reading.effects.moderators["type"]) == levels
@@ -394,9 +454,12 @@ def test_what_is_asked_of_a_table_decides_its_rows_and_not_what_was_asked_before
     protocol = read_protocol(CANCER)
     outcome = protocol.outcomes["fatigue_short"]
     changes = {
-        "where": {**outcome.where, "horizon": "long"}, "better": "higher", "moderators": (), "measure": "MD",
+        "where": {**outcome.where, "horizon": "long"},
+        "better": "higher",
+        "moderators": (),
+        "measure": "MD",
         "exclude": (Exclusion({"study": "Dhillon 2017"}, "asked"),),
-    }  # fmt: skip
+    }
     changed = [dataclasses.replace(outcome, **{name: value}) for name, value in changes.items()]
 
     def reading(asked):

@@ -15,7 +15,7 @@ import pytest
 from scipy import integrate, optimize, special, stats
 
 import bayesmeta as bm
-from bayesmeta import units
+from bayesmeta import information, units
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.outcome import BaselineRisk, BetaRisk, NaturalUnit, PointsThreshold
@@ -54,42 +54,44 @@ def points(benefit: Any, worse: Any = None) -> PointsThreshold:
 def test_information_sizes_are_those_of_r() -> None:
     assert len(R["binary"]) == 18
     for case in R["binary"]:
-        mine = units.information_size_binary(case["control"], case["reduction"], power=case["power"])
+        mine = information.information_size_binary(case["control"], case["reduction"], power=case["power"])
         assert mine == pytest.approx(case["total"], rel=UNIROOT)
     assert len(R["continuous"]) == 6
     for case in R["continuous"]:
-        assert units.information_size(case["delta"], power=case["power"]) == pytest.approx(case["total"], rel=CLOSED)
+        assert information.information_size(case["delta"], power=case["power"]) == pytest.approx(
+            case["total"], rel=CLOSED
+        )
     # FIELD and GRADE guidelines 6: 0.2 SD needs 785 participants
-    assert math.ceil(units.information_size(0.2)) == 785
+    assert math.ceil(information.information_size(0.2)) == 785
 
 
 @pytest.mark.parametrize("delta", [0.0, -0.2, math.nan, math.inf])
 def test_information_size_refuses(delta: float) -> None:
     with pytest.raises(ModelError, match="positive difference"):
-        units.information_size(delta)
+        information.information_size(delta)
 
 
 @pytest.mark.parametrize(("risk", "drop"), [(0.0, 0.2), (1.0, 0.2), (0.6, -0.7), (0.2, 0.0), (0.2, 1.0)])
 def test_binary_information_size_refuses(risk: float, drop: float) -> None:
     with pytest.raises(ModelError, match="both risks lie between 0 and 1"):
-        units.information_size_binary(risk, drop)
+        information.information_size_binary(risk, drop)
 
 
 def test_information_table() -> None:
     effects = Effects(["A", "B"], [-0.4, -0.1], [0.2, 0.1], measure="SMD", n=[[50, 50], [200, 200]])
-    table = units.information_table(bm.fit(effects, BAYES), 0.2)
+    table = information.information_table(bm.fit(effects, BAYES), 0.2)
     assert table["participants"].tolist() == [500.0]
     assert table["ratio"].iloc[0] == pytest.approx(500 * 0.2**2 / (4 * (1.959963984540054 + 0.8416212335729143) ** 2))
     risky = Effects(["A"], [-0.4], [0.2], measure="OR", n=[[50, 50]])
-    table = units.information_table(bm.fit(risky, BAYES), risks=0.2)
+    table = information.information_table(bm.fit(risky, BAYES), risks=0.2)
     assert len(table) == 2
-    assert table["needed"].iloc[1] == pytest.approx(units.information_size_binary(0.2, 0.25))
-    assert "no risk without treatment" in units.information_table(bm.fit(risky, BAYES))["note"].iloc[0]
-    unknown = units.information_table(smd(), 0.5)
+    assert table["needed"].iloc[1] == pytest.approx(information.information_size_binary(0.2, 0.25))
+    assert "no risk without treatment" in information.information_table(bm.fit(risky, BAYES))["note"].iloc[0]
+    unknown = information.information_table(smd(), 0.5)
     assert unknown["note"].tolist() == ["participants not stated"]
-    assert unknown["needed"].iloc[0] == pytest.approx(units.information_size(0.5))
+    assert unknown["needed"].iloc[0] == pytest.approx(information.information_size(0.5))
     other = Effects(["A"], [1.0], [0.2], measure="MD")
-    assert "needs a standardised difference" in units.information_table(bm.fit(other, BAYES))["note"].iloc[0]
+    assert "needs a standardised difference" in information.information_table(bm.fit(other, BAYES))["note"].iloc[0]
 
 
 # ------------------------------------------------------------------------------------------------------ natural units

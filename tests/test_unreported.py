@@ -62,8 +62,9 @@ def test_imputed_moderators_stay_missing_and_the_model_says_where_they_come_from
     made = reading(tmp_path, MODERATED, IMPUTE + WEEKS + TYPE)
     effects = made.effects
     assert [item.evidence.split(":")[0] for item in made.findings if item.rule == "moderator imputed"] == [
-        "weeks is not stated by B", "type is not stated by C",
-    ]  # fmt: skip
+        "weeks is not stated by B",
+        "type is not stated by C",
+    ]
     assert np.isnan(effects.moderators["weeks"]).tolist() == [False, True, False, False]
     assert effects.moderators["type"].tolist() == ["a", "b", None, "a"]
     outcome = read_protocol(tmp_path / "p.toml").outcomes["x"]
@@ -73,14 +74,17 @@ def test_imputed_moderators_stay_missing_and_the_model_says_where_they_come_from
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (IMPUTE + TYPE, 'column weeks: 1 of 4 cells are empty, and nothing says what they are drawn from. Write '
-                        '[outcome.x.impute.weeks] with family = "normal" (or "lognormal"), mean = "normal(8, ...)"'),
+        (
+            IMPUTE + TYPE,
+            "column weeks: 1 of 4 cells are empty, and nothing says what they are drawn from. Write "
+            '[outcome.x.impute.weeks] with family = "normal" (or "lognormal"), mean = "normal(8, ...)"',
+        ),
         (IMPUTE + WEEKS, "Write [outcome.x.impute.type] with concentration = 1.0"),
         (IMPUTE + TYPE + "impute.weeks = { concentration = 1.0 }\n", "its population is categorical, but the"),
         (IMPUTE + WEEKS + "impute.type = { shift = { z = 1.0 } }\n", "impute.type.shift: there is no level 'z'"),
         (IMPUTE.replace("impute", "fault"), '"impute" to draw moderators from a stated population'),
     ],
-)  # fmt: skip
+)
 def test_faults_of_imputed_moderators_say_what_to_write(tmp_path, text, expected):
     found = faults(tmp_path, MODERATED, text)
     assert any(expected in line for line in found), found
@@ -176,10 +180,12 @@ def test_rows_without_a_standard_deviation_stand_at_the_geometric_mean(tmp_path,
         (SPREADS.replace("8,,28,9,,", "8,3,28,9,3,"), "no row lacks its standard deviation. Leave it out"),
         (SPREADS.replace("8,,28,9,,", "8,3,28,9,,"), "row 3: with priors.missing_sd a row is given by the means"),
         (SPREADS.replace("B,30,", "B,,"), "row 3: with priors.missing_sd a row is given by the means"),
-        (SPREADS.replace("10,4,22,12,5,", "10,,22,12,,").replace("-7,3,16,-9,,0.5", "-7,,16,-9,,"),
-         "no row states a standard deviation"),
+        (
+            SPREADS.replace("10,4,22,12,5,", "10,,22,12,,").replace("-7,3,16,-9,,0.5", "-7,,16,-9,,"),
+            "no row states a standard deviation",
+        ),
     ],
-)  # fmt: skip
+)
 def test_faults_of_missing_standard_deviations(tmp_path, table, expected):
     found = faults(tmp_path, table, 'measure = "MD"\n' + MISSING_SD)
     assert any(expected in line for line in found), found
@@ -214,9 +220,18 @@ def test_the_binomial_likelihood_needs_counts_in_every_row(tmp_path):
 
 def times(**columns: object) -> pd.DataFrame:
     """Two arms against one control at two times."""
-    base = {"study": ["A"] * 4, "horizon": ["short", "short", "long", "long"], "arm_t": ["x", "y", "x", "y"],
-            "arm_c": ["c"] * 4, "n_t": [30, 28, 30, 28], "mean_t": [10.0, 9.0, 11.0, 10.0], "sd_t": [4.0] * 4,
-            "n_c": [31] * 4, "mean_c": [12.0, 12.0, 12.5, 12.5], "sd_c": [4.0] * 4}  # fmt: skip
+    base = {
+        "study": ["A"] * 4,
+        "horizon": ["short", "short", "long", "long"],
+        "arm_t": ["x", "y", "x", "y"],
+        "arm_c": ["c"] * 4,
+        "n_t": [30, 28, 30, 28],
+        "mean_t": [10.0, 9.0, 11.0, 10.0],
+        "sd_t": [4.0] * 4,
+        "n_c": [31] * 4,
+        "mean_c": [12.0, 12.0, 12.5, 12.5],
+        "sd_c": [4.0] * 4,
+    }
     return pd.DataFrame({**base, **columns})
 
 
@@ -248,8 +263,16 @@ def test_a_control_that_shrank_between_times_is_no_contradiction():
 
 
 def test_rows_that_share_an_arm_at_two_times_without_its_numbers_get_both_correlations():
-    table = pd.DataFrame({"study": ["A", "A"], "horizon": ["s", "l"], "arm_t": ["x", "y"], "arm_c": ["c", "c"],
-                          "estimate": [0.1, 0.2], "se": [0.1, 0.2]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "study": ["A", "A"],
+            "horizon": ["s", "l"],
+            "arm_t": ["x", "y"],
+            "arm_c": ["c", "c"],
+            "estimate": [0.1, 0.2],
+            "se": [0.1, 0.2],
+        }
+    )
     S = effect_sizes(table, "MD", working_correlation=0.5).covariance()
     assert math.isclose(S[0, 1], 0.25 * 0.1 * 0.2, rel_tol=CLOSED)
 

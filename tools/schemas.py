@@ -26,15 +26,23 @@ FOLDER = ROOT / "src" / "bayesmeta" / "schemas"
 def fits() -> list[bm.Fit]:
     """Outcomes with shared controls, independent trials, counts with zero cells, and one trial."""
     found = []
-    for name, key in (("cancer_exercise", "fatigue_short"), ("cancer_exercise", "anxiety_long"),
-                      ("exercise_depression", "depression")):  # fmt: skip
+    for name, key in (
+        ("cancer_exercise", "fatigue_short"),
+        ("cancer_exercise", "anxiety_long"),
+        ("exercise_depression", "depression"),
+    ):
         protocol = bm.read_protocol(ROOT / "models" / f"{name}.toml")
         outcome = protocol.outcomes[key]
         found.append(bm.fit(bm.read_effects(protocol, key), analysis_model(outcome), outcome=outcome))
     counts = pd.DataFrame(
-        {"study": list("ABCDEFGHIJKL"), "events_t": [0, 3, 5, 8, 2, 6, 1, 9, 4, 7, 0, 12], "n_t": [20] * 12,
-         "events_c": [2, 6, 9, 10, 5, 8, 4, 12, 8, 9, 0, 13], "n_c": [22] * 12}
-    )  # fmt: skip
+        {
+            "study": list("ABCDEFGHIJKL"),
+            "events_t": [0, 3, 5, 8, 2, 6, 1, 9, 4, 7, 0, 12],
+            "n_t": [20] * 12,
+            "events_c": [2, 6, 9, 10, 5, 8, 4, 12, 8, 9, 0, 13],
+            "n_c": [22] * 12,
+        }
+    )
     effects = bm.effect_sizes(counts, "OR", better="lower")
     found.append(bm.fit(effects, bm.Model(bm.Normal(0, 2), bm.HalfNormal(0.5))))
     return found
@@ -81,56 +89,105 @@ def _write_report(parts: dict[str, Any], defs: dict[str, Any]) -> None:
     one = fit["$defs"]["analysis"]
     text, rows = {"type": "string"}, {"type": "array", "items": {"type": "object"}}
     numbers = {"type": "array", "items": {"type": "number"}}
-    grid = {"type": "object", "additionalProperties": False, "required": ["x", "cdf", "density"],
-            "properties": dict.fromkeys(("x", "cdf", "density"), numbers)}  # fmt: skip
+    grid = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["x", "cdf", "density"],
+        "properties": dict.fromkeys(("x", "cdf", "density"), numbers),
+    }
     forms = [
-        {"type": "object", "additionalProperties": False, "required": ["form", *keys],
-         "properties": {"form": {"const": form}, **keys}}
-        for form, keys in (("mixture", dict.fromkeys("wmst", numbers)), ("grid", {"mu": grid, "theta_new": grid}),
-                           ("draws", {"mu": numbers, "theta_new": numbers}))
-    ]  # fmt: skip
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["form", *keys],
+            "properties": {"form": {"const": form}, **keys},
+        }
+        for form, keys in (
+            ("mixture", dict.fromkeys("wmst", numbers)),
+            ("grid", {"mu": grid, "theta_new": grid}),
+            ("draws", {"mu": numbers, "theta_new": numbers}),
+        )
+    ]
     extra = {
         "declared": rows,
         "priors_only": {"type": "array", "items": text},
         "not_done": {"type": "object", "additionalProperties": text},
         "sections": {"type": "object", "additionalProperties": False, "properties": parts},
-        "grade": {"type": "array", "items": {"type": "object", "additionalProperties": False,
-                                             "required": list(GRADE_COLUMNS),
-                                             "properties": dict.fromkeys(GRADE_COLUMNS, text)}},
+        "grade": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": list(GRADE_COLUMNS),
+                "properties": dict.fromkeys(GRADE_COLUMNS, text),
+            },
+        },
         "grade_not_done": text,
         "findings": {"type": "array", "items": output_schema("forensics")["$defs"]["finding"]},
         "ledger": check["$defs"]["analysis"]["properties"]["rows"],
         "natural_units": rows,
         "absolute_risks": rows,
-        "borrowing": rows, "next_trial": rows,
-        "posteriors": {"type": "array", "items": {
-            "type": "object", "additionalProperties": False, "required": ["id", "label", "kind", "posterior"],
-            "properties": {"id": text, "label": text,
-                           "kind": {"enum": ["main", "prior", "declared", "subgroup", "level", "engine"]},
-                           "posterior": {"anyOf": forms}}}},
-        "figures": {"type": "object", "additionalProperties": {
-            "type": "object", "additionalProperties": False, "required": ["title", "alt", "svg", "pdf", "not_drawn"],
-            "properties": {key: {"type": ["string", "null"]} for key in ("title", "alt", "svg", "pdf", "not_drawn")}}},
-    }  # fmt: skip
+        "borrowing": rows,
+        "next_trial": rows,
+        "posteriors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["id", "label", "kind", "posterior"],
+                "properties": {
+                    "id": text,
+                    "label": text,
+                    "kind": {"enum": ["main", "prior", "declared", "subgroup", "level", "engine"]},
+                    "posterior": {"anyOf": forms},
+                },
+            },
+        },
+        "figures": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["title", "alt", "svg", "pdf", "not_drawn"],
+                "properties": {
+                    key: {"type": ["string", "null"]} for key in ("title", "alt", "svg", "pdf", "not_drawn")
+                },
+            },
+        },
+    }
     outcome = {**one, "required": [*one["required"], *extra], "properties": {**one["properties"], **extra}}
-    heads = {key: one["properties"][key]
-             for key in ("schema_version", "bayesmeta", "level", "interval", "scale", "warnings")}  # fmt: skip
+    heads = {
+        key: one["properties"][key] for key in ("schema_version", "bayesmeta", "level", "interval", "scale", "warnings")
+    }
     hashes = {"type": ["string", "null"]}
     whole = {
-        **heads, "title": text, "protocol_sha256": text, "data_sha256": hashes, "data_pinned": {"type": "boolean"},
-        "seed": {"type": "integer"}, "reportable": {"type": "boolean"}, "reasons": {"type": "array", "items": text},
-        "methods": text, "references": {"type": "array", "items": text},
+        **heads,
+        "title": text,
+        "protocol_sha256": text,
+        "data_sha256": hashes,
+        "data_pinned": {"type": "boolean"},
+        "seed": {"type": "integer"},
+        "reportable": {"type": "boolean"},
+        "reasons": {"type": "array", "items": text},
+        "methods": text,
+        "references": {"type": "array", "items": text},
         "outcomes": {"type": "object", "additionalProperties": {"$ref": "#/$defs/outcome"}},
-    }  # fmt: skip
-    others = {**{k: v for k, v in check["$defs"].items() if k != "analysis"},
-              **{k: v for k, v in fit["$defs"].items() if k != "analysis"}}  # fmt: skip
+    }
+    others = {
+        **{k: v for k, v in check["$defs"].items() if k != "analysis"},
+        **{k: v for k, v in fit["$defs"].items() if k != "analysis"},
+    }
     assert not set(others) & set(defs), set(others) & set(defs)
     schema = {
-        "$schema": fit["$schema"], "title": "bayesmeta report: results.json",
+        "$schema": fit["$schema"],
+        "title": "bayesmeta report: results.json",
         "description": "Everything that the report shows, at full precision, on the scale of the analysis.",
-        "type": "object", "additionalProperties": False, "required": list(whole), "properties": whole,
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(whole),
+        "properties": whole,
         "$defs": {"outcome": outcome, **others, **defs},
-    }  # fmt: skip
+    }
     (FOLDER / "report.json").write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -184,30 +241,45 @@ def main() -> None:
     sections_schema = {"type": "object", "additionalProperties": False, "properties": parts}
 
     def write(name: str, title: str, description: str, properties: dict[str, Any], local: dict[str, Any]) -> None:
-        one = {"type": "object", "additionalProperties": False, "required": [*always, *properties],
-               "properties": {**heads, **properties}}  # fmt: skip
-        schema = {**{k: base[k] for k in ("$schema", "oneOf")}, "title": title, "description": description,
-                  "$defs": {"analysis": one, **local}}  # fmt: skip
+        one = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": [*always, *properties],
+            "properties": {**heads, **properties},
+        }
+        schema = {
+            **{k: base[k] for k in ("$schema", "oneOf")},
+            "title": title,
+            "description": description,
+            "$defs": {"analysis": one, **local},
+        }
         order = ["$schema", "title", "description", "oneOf", "$defs"]
         text = json.dumps({k: schema[k] for k in order}, indent=2, ensure_ascii=False)
         (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
     honesty = {"honesty": {"type": "string"}}
     write(
-        "bench", "bayesmeta influence and multiverse --json",
+        "bench",
+        "bayesmeta influence and multiverse --json",
         "Sections of the sensitivity bench of one outcome, or several under analyses.",
-        {"sections": sections_schema, "not_done": texts, **honesty}, defs,
-    )  # fmt: skip
+        {"sections": sections_schema, "not_done": texts, **honesty},
+        defs,
+    )
     named = {key: {"type": "string"} for key in ("name", "label", "source", "remark")}
     choice_texts = {"choices": texts, "ours": texts, "unverified": {"type": "array", "items": {"type": "string"}}}
-    about = {"type": "object", "additionalProperties": False, "required": [*named, *choice_texts],
-             "properties": {**named, **choice_texts}}  # fmt: skip
+    about = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [*named, *choice_texts],
+        "properties": {**named, **choice_texts},
+    }
     write(
-        "preset", "bayesmeta compare --preset --json",
+        "preset",
+        "bayesmeta compare --preset --json",
         "Our choices exchanged for another program's one at a time, for one outcome or several under analyses.",
         {"preset": about, "rows": {"type": "array", "items": {"$ref": "#/$defs/row"}}, "not_done": {"type": "string"}},
         {"row": rows_schema(presets)},
-    )  # fmt: skip
+    )
     _write_report(parts, defs)
     sensitivity = output_schema("sensitivity")
     analysis = sensitivity["$defs"]["analysis"]

@@ -81,8 +81,17 @@ def chosen(protocol: bm.Protocol, names: Sequence[str]) -> list[str]:
 
 
 # what changes the model alone; everything else may change which rows are used, or what is computed from them
-_MODEL_ONLY = ("priors.mu", "priors.tau", "priors.beta", "priors.curve", "priors.cluster_tau", "priors.baseline",
-               "rho", "random", "impute")  # fmt: skip
+_MODEL_ONLY = (
+    "priors.mu",
+    "priors.tau",
+    "priors.beta",
+    "priors.curve",
+    "priors.cluster_tau",
+    "priors.baseline",
+    "rho",
+    "random",
+    "impute",
+)
 # what changes the moderated analysis and leaves the pooled one as it is
 _MODERATED_ONLY = ("moderators", "interactions", "impute", "missing", "priors.beta", "priors.curve")
 
@@ -186,9 +195,13 @@ def fitted(effects: bm.Effects, model: bm.Model, key: str, engine: str, told: li
 
 
 def from_protocol(
-    protocol: bm.Protocol, names: Sequence[str] = (), *, engine: str | None = None, moderated: bool = True,
+    protocol: bm.Protocol,
+    names: Sequence[str] = (),
+    *,
+    engine: str | None = None,
+    moderated: bool = True,
     read: Mapping[str, tuple[Reading, tuple[str, ...]]] | None = None,
-) -> list[Analysis]:  # fmt: skip
+) -> list[Analysis]:
     """Fit the outcomes of a protocol, each pooled and (if asked and estimable) moderated.
 
     What `readings` gave of these outcomes may be handed over, and is not read again.
@@ -218,12 +231,19 @@ def from_protocol(
         require_sound((key, item) for item in (pooled, second) if item is not None)
         analyses.append(
             Analysis(
-                key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds, tuple(heard),
+                key,
+                pooled,
+                second,
+                reason,
+                left_out,
+                outcome.sources,
+                outcome.thresholds,
+                tuple(heard),
                 tuple(
                     f"excluded: row {item.row} ({item.study}): {item.reason.rstrip('.')}" for item in reading.excluded
                 ),
             )
-        )  # fmt: skip
+        )
     return analyses
 
 
@@ -308,9 +328,19 @@ def _number(text: str | None, option: str) -> float | None:
 
 
 def from_table(
-    path: Path, *, measure: str | None, mu: str | None, tau: str | None, by: str | None, better: str | None,
-    threshold: str | None, ref_sd: str | None, columns: Sequence[str], where: Sequence[str], scale: str | None,
-) -> list[Analysis]:  # fmt: skip
+    path: Path,
+    *,
+    measure: str | None,
+    mu: str | None,
+    tau: str | None,
+    by: str | None,
+    better: str | None,
+    threshold: str | None,
+    ref_sd: str | None,
+    columns: Sequence[str],
+    where: Sequence[str],
+    scale: str | None,
+) -> list[Analysis]:
     """Pool a table without a protocol, whole or once per value of the column ``by``."""
     from bayesmeta.measures import measure as find_measure
     from bayesmeta.studies import effect_sizes, possible_measures, read_table
@@ -340,10 +370,18 @@ def from_table(
         }
     hashes = {"data": str(frame.attrs["sha256"])}
     return [
-        Analysis(name, fitted(item, model, name, "auto", told, hashes=hashes), None, NO_MODERATORS, (), sources, marks,
-                 tuple(told))
+        Analysis(
+            name,
+            fitted(item, model, name, "auto", told, hashes=hashes),
+            None,
+            NO_MODERATORS,
+            (),
+            sources,
+            marks,
+            tuple(told),
+        )
         for name, item in effects.items()
-    ]  # fmt: skip
+    ]
 
 
 def _stated_priors(

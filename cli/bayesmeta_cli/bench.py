@@ -50,9 +50,15 @@ def _sections(asked: Sequence[str], allowed: Sequence[str], default: Sequence[st
 
 
 def sensitivity(
-    path: Path, names: Sequence[str], asked: Sequence[str], cut: str, order: str | None, output: Path | None,
-    json: bool, csv: bool,
-) -> None:  # fmt: skip
+    path: Path,
+    names: Sequence[str],
+    asked: Sequence[str],
+    cut: str,
+    order: str | None,
+    output: Path | None,
+    json: bool,
+    csv: bool,
+) -> None:
     """Run the sensitivity bench of every outcome: the declared analyses, then every section."""
     from bayesmeta.bench import SECTIONS, SLOW, Bench, sensitivity_bench
     from bayesmeta.records import sensitivity_record
@@ -91,9 +97,15 @@ def sensitivity(
     def record(item: Analysis) -> dict[str, Any]:
         fits, not_done, priors_only = declared.get(item.key, ({}, {}, []))
         return sensitivity_record(
-            item.pooled, item.key, bm.sensitivity.variation_table(fits) if fits else None, benches[item.key],
-            priors_only=priors_only, not_done=not_done, warnings=item.told, contrasts=contrasts(item),
-        )  # fmt: skip
+            item.pooled,
+            item.key,
+            bm.sensitivity.variation_table(fits) if fits else None,
+            benches[item.key],
+            priors_only=priors_only,
+            not_done=not_done,
+            warnings=item.told,
+            contrasts=contrasts(item),
+        )
 
     def frames() -> pd.DataFrame:
         parts = []
@@ -209,11 +221,13 @@ def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool
     analyses = from_protocol(protocol, names, moderated=False)
     benches = {
         item.key: sensitivity_bench(
-            item.pooled, ["multiverse"], recompute=recompute_of(protocol, item.key),
+            item.pooled,
+            ["multiverse"],
+            recompute=recompute_of(protocol, item.key),
             options=protocol.outcomes[item.key].measure_options,
         )
         for item in track(analyses, "multiverse")
-    }  # fmt: skip
+    }
     if figure is not None:
         drawn = [item for item in analyses if benches[item.key].tables]
         for item, place in zip(drawn, plot_paths(figure, [item.key for item in drawn], "multiverse"), strict=True):
@@ -226,8 +240,9 @@ def _show_benches(
 ) -> None:
     """Print the sections of every outcome."""
     if csv and not any(bench.tables for bench in benches.values()):
-        raise bm.ModelError("; ".join(f"{key}, {name}: {why}" for key, bench in benches.items()
-                                      for name, why in bench.not_done.items()))  # fmt: skip
+        raise bm.ModelError(
+            "; ".join(f"{key}, {name}: {why}" for key, bench in benches.items() for name, why in bench.not_done.items())
+        )
 
     def text(item: Analysis) -> str:
         bench = benches[item.key]
@@ -294,12 +309,21 @@ def presets(path: Path, names: Sequence[str], asked: str, json: bool, csv: bool)
         json,
         csv,
         lambda: [
-            preset_record(analysis.pooled, analysis.key, item, tables.get(analysis.key), not_done.get(analysis.key, ""),
-                          warnings=analysis.told)
+            preset_record(
+                analysis.pooled,
+                analysis.key,
+                item,
+                tables.get(analysis.key),
+                not_done.get(analysis.key, ""),
+                warnings=analysis.told,
+            )
             for analysis in analyses
         ],
-        lambda: stacked((analysis.key, analysis.pooled.effects, tables[analysis.key])
-                        for analysis in analyses if analysis.key in tables),
+        lambda: stacked(
+            (analysis.key, analysis.pooled.effects, tables[analysis.key])
+            for analysis in analyses
+            if analysis.key in tables
+        ),
         lambda: "\n".join(["\n".join([*about, ""]), *(text(analysis) for analysis in analyses)]),
         honesty=False,
-    )  # fmt: skip
+    )

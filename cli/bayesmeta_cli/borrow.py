@@ -32,9 +32,7 @@ class Found:
     borrowing: Borrowing
 
 
-def borrow(
-    path: Path, names: Sequence[str], weight: str | None, figure: Path | None, json: bool, csv: bool
-) -> None:  # fmt: skip
+def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | None, json: bool, csv: bool) -> None:
     """Print what each outcome under [borrow] says alone, with its review, and when the review is discarded."""
     from bayesmeta.borrowing import borrowing_table
     from bayesmeta.records.borrow import borrow_record
@@ -48,7 +46,11 @@ def borrow(
         csv,
         lambda: [
             borrow_record(
-                one.borrowing, one.item.pooled, one.source.pooled, one.item.key, one.item.primary,
+                one.borrowing,
+                one.item.pooled,
+                one.source.pooled,
+                one.item.key,
+                one.item.primary,
                 stated=_stated(one),
                 warnings=one.item.told,
             )
@@ -58,13 +60,17 @@ def borrow(
             (one.item.key, one.item.pooled.effects, borrowing_table(one.borrowing, one.item.primary)) for one in found
         ),
         lambda: "\n".join(_view(one) for one in found),
-    )  # fmt: skip
+    )
 
 
 def _stated(one: Found) -> dict[str, object]:
     stated = one.stated
-    return {"protocol": stated.path.name, "sd": stated.sd, "sd_source": stated.sd_source or None,
-            "reason": stated.reason or None}  # fmt: skip
+    return {
+        "protocol": stated.path.name,
+        "sd": stated.sd,
+        "sd_source": stated.sd_source or None,
+        "reason": stated.reason or None,
+    }
 
 
 def _weight(text: str | None) -> float | None:
@@ -90,8 +96,8 @@ def borrowed(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: fl
     if lacking or not keys:
         raise bm.ModelError(
             f"{path.name}: nothing says where {', '.join(lacking) or 'an outcome'} may borrow from. Add "
-            f"[borrow.{lacking[0] if lacking else 'OUTCOME'}] with from = \"...\" and outcome = \"...\"."
-        )  # fmt: skip
+            f'[borrow.{lacking[0] if lacking else "OUTCOME"}] with from = "..." and outcome = "...".'
+        )
     made = []
     for item in from_protocol(protocol, keys, moderated=False):
         stated, effects = protocol.borrow[item.key], item.pooled.effects
@@ -102,10 +108,14 @@ def borrowed(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: fl
         (source,) = from_protocol(bm.read_protocol(stated.path), [stated.outcome], moderated=False)
         same = source.pooled.effects.better == effects.better
         borrowing = robust_map(
-            source.pooled, float(effects.y[0]), float(effects.se[0]),
-            weight=stated.weight if weight is None else weight, vague=stated.vague, n=effects.participants,
+            source.pooled,
+            float(effects.y[0]),
+            float(effects.se[0]),
+            weight=stated.weight if weight is None else weight,
+            vague=stated.vague,
+            n=effects.participants,
             scale=(stated.sd or 1.0) * (1 if same else -1),
-        )  # fmt: skip
+        )
         made.append(Found(item, stated, source, borrowing))
     return made
 
@@ -161,15 +171,23 @@ def _view(one: Found) -> str:
     texts = list(zip(*together([[float(back(v)) for v in column] for column in columns]), strict=True))
     rows = [
         [
-            f"{weight:g}" + (" *" if weight == found.weight else ""), *cells, bm.percent(p_any),
-            "" if p_imp != p_imp else bm.percent(p_imp), "" if p_harm != p_harm else bm.percent(p_harm),
+            f"{weight:g}" + (" *" if weight == found.weight else ""),
+            *cells,
+            bm.percent(p_any),
+            "" if p_imp != p_imp else bm.percent(p_imp),
+            "" if p_harm != p_harm else bm.percent(p_harm),
             "" if weight in (0.0, 1.0) else bm.percent(discarded),
         ]
         for weight, cells, p_any, p_imp, p_harm, discarded in zip(
-            frame["weight"], texts, frame["p_any_benefit"], frame["p_important_benefit"], frame["p_important_harm"],
-            frame["vague_weight"], strict=True,
+            frame["weight"],
+            texts,
+            frame["p_any_benefit"],
+            frame["p_important_benefit"],
+            frame["p_important_harm"],
+            frame["vague_weight"],
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
     heads = ["weight", "median", "lower", "upper", "P(any)", "P(important)", "P(harm)", "discarded"]
     lines += ["", table(heads, rows), wrapped(_note(one)), "", wrapped(_sentence(one)), ""]
     return "\n".join(lines)

@@ -44,19 +44,55 @@ _NOTES = {
     "loo": "khat above 0.7: importance sampling cannot stand in for a refit of that trial.",
 }
 _SHOWN: dict[str, dict[str, str]] = {
-    "predictive": {"replicated": "replicated", "statistic": "statistic", "observed": "observed", "median": "median",
-                   "lower": "lower", "upper": "upper", "p_value": "p"},
-    "trials": {"label": "trial", "observed": "observed", "median": "median", "lower": "lower", "upper": "upper",
-               "p_value": "p"},
-    "prior": {"quantity": "quantity", "observed": "observed", "median": "median", "lower": "lower", "upper": "upper",
-              "p_value": "p"},
-    "overlap": {"quantity": "quantity", "prior": "prior", "overlap": "overlap", "sd_ratio": "SD ratio",
-                "shift": "shift in prior SDs", "verdict": "verdict"},
-    "scaling": {"quantity": "quantity", "component": "scaled", "psense": "sensitivity", "exact": "exact",
-                "change": "change", "diagnosis": "diagnosis"},
-    "loo": {"left_out": "trial", "elpd_psis": "PSIS", "khat": "khat", "elpd_exact": "exact",
-            "difference": "difference"},
-}  # fmt: skip
+    "predictive": {
+        "replicated": "replicated",
+        "statistic": "statistic",
+        "observed": "observed",
+        "median": "median",
+        "lower": "lower",
+        "upper": "upper",
+        "p_value": "p",
+    },
+    "trials": {
+        "label": "trial",
+        "observed": "observed",
+        "median": "median",
+        "lower": "lower",
+        "upper": "upper",
+        "p_value": "p",
+    },
+    "prior": {
+        "quantity": "quantity",
+        "observed": "observed",
+        "median": "median",
+        "lower": "lower",
+        "upper": "upper",
+        "p_value": "p",
+    },
+    "overlap": {
+        "quantity": "quantity",
+        "prior": "prior",
+        "overlap": "overlap",
+        "sd_ratio": "SD ratio",
+        "shift": "shift in prior SDs",
+        "verdict": "verdict",
+    },
+    "scaling": {
+        "quantity": "quantity",
+        "component": "scaled",
+        "psense": "sensitivity",
+        "exact": "exact",
+        "change": "change",
+        "diagnosis": "diagnosis",
+    },
+    "loo": {
+        "left_out": "trial",
+        "elpd_psis": "PSIS",
+        "khat": "khat",
+        "elpd_exact": "exact",
+        "difference": "difference",
+    },
+}
 
 
 def _tables(fit: bm.Fit, sections: Sequence[str]) -> tuple[Frames, dict[str, str]]:
@@ -185,8 +221,9 @@ def _profiles_view(item: Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
     names = [str(name) for name in frame.columns[: list(frame.columns).index("k")]]
     shown = frame[names].copy()
     # an asterisk marks what no trial has studied
-    shown["trials"] = [f"{trials}{'*' if flag else ''}"
-                       for flag, trials in zip(frame["extrapolated"], frame["trials"], strict=True)]  # fmt: skip
+    shown["trials"] = [
+        f"{trials}{'*' if flag else ''}" for flag, trials in zip(frame["extrapolated"], frame["trials"], strict=True)
+    ]
     columns = ["median", "lower", "upper"]
     values = [kind.back(frame[column].to_numpy(float)).tolist() for column in columns]
     for column, texts in zip(columns, ratios(values) if kind.log else together(values), strict=True):

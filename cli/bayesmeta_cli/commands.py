@@ -49,8 +49,14 @@ def write_csv(frame: pd.DataFrame) -> None:
     print(buffer.getvalue(), end="")
 
 
-def show(json: bool, csv: bool, records: Callable[[], Sequence[Record]], frame: Callable[[], pd.DataFrame],
-         text: Callable[[], str], honesty: bool = True) -> None:  # fmt: skip
+def show(
+    json: bool,
+    csv: bool,
+    records: Callable[[], Sequence[Record]],
+    frame: Callable[[], pd.DataFrame],
+    text: Callable[[], str],
+    honesty: bool = True,
+) -> None:
     """Print results in the form asked for."""
     from bayesmeta.records import dumps, envelope
 
@@ -95,14 +101,18 @@ def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
         csv,
         lambda: [
             pool_record(
-                item.pooled, item.key, sources=item.sources, thresholds=item.thresholds, sentence=views.sentence(item),
+                item.pooled,
+                item.key,
+                sources=item.sources,
+                thresholds=item.thresholds,
+                sentence=views.sentence(item),
                 warnings=item.told,
             )
             for item in analyses
         ],
         lambda: _compared(analyses),
         lambda: "\n".join(views.pool_view(item) for item in analyses),
-    )  # fmt: skip
+    )
 
 
 def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
@@ -234,9 +244,14 @@ def _headlines(analyses: Sequence[Analysis]) -> pd.DataFrame:
         effects = item.pooled.effects
         found = bm.summarize(item.pooled)
         row: dict[str, Any] = {
-            "outcome": item.key, "label": item.label, "measure": effects.measure, "better": effects.better,
-            "k": effects.k, "trials": effects.n_trials, "participants": effects.participants,
-        }  # fmt: skip
+            "outcome": item.key,
+            "label": item.label,
+            "measure": effects.measure,
+            "better": effects.better,
+            "k": effects.k,
+            "trials": effects.n_trials,
+            "participants": effects.participants,
+        }
         for name in ("mu", "tau", "theta_new"):
             row |= {f"{name}_{column}": found.loc[name, column] for column in ("median", "lower", "upper")}
         if item.primary is not None and effects.better is not None:
@@ -255,8 +270,16 @@ def _headlines(analyses: Sequence[Analysis]) -> pd.DataFrame:
 # -- check -------------------------------------------------------------------------------------------------------------
 
 
-def check(path: Path | None, pinned: bool, schema: bool, measure: str | None, columns: Sequence[str], rows: str,
-          json: bool, csv: bool) -> None:  # fmt: skip
+def check(
+    path: Path | None,
+    pinned: bool,
+    schema: bool,
+    measure: str | None,
+    columns: Sequence[str],
+    rows: str,
+    json: bool,
+    csv: bool,
+) -> None:
     """Check a protocol with its data, or a table."""
     from bayesmeta.records import dumps
 
@@ -284,8 +307,9 @@ def check(path: Path | None, pinned: bool, schema: bool, measure: str | None, co
 
     read = readings(protocol, chosen(protocol, []), variations=True)
     found = {key: (examined(reading), told) for key, (reading, told) in read.items()}
-    moderated = {key: moderated_model(protocol.outcomes[key], reading.effects)[1]
-                 for key, (reading, _) in found.items()}  # fmt: skip
+    moderated = {
+        key: moderated_model(protocol.outcomes[key], reading.effects)[1] for key, (reading, _) in found.items()
+    }
     labels = {key: protocol.outcomes[key].label for key in found}
     heading = (
         f"{protocol.title}. {views.plural(len(found), 'outcome')}, {len(protocol.sensitivities)} declared sensitivity "
@@ -303,11 +327,18 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
         frame = read_table(path, columns=pairs(columns, "--column"))
         possible = possible_measures(frame)
         if measure is None:
-            record = {**head(None, warnings=told), "source": path.name, "data_sha256": frame.attrs["sha256"],
-                      "rows": len(frame), "columns": list(map(str, frame.columns)),
-                      "possible_measures": list(possible)}  # fmt: skip
-            listed = [[str(name), str(frame[name].notna().sum()), "number" if frame[name].dtype.kind == "f" else "text"]
-                      for name in frame.columns]  # fmt: skip
+            record = {
+                **head(None, warnings=told),
+                "source": path.name,
+                "data_sha256": frame.attrs["sha256"],
+                "rows": len(frame),
+                "columns": list(map(str, frame.columns)),
+                "possible_measures": list(possible),
+            }
+            listed = [
+                [str(name), str(frame[name].notna().sum()), "number" if frame[name].dtype.kind == "f" else "text"]
+                for name in frame.columns
+            ]
             could = ", ".join(possible) or "none"
             advice = f"Measures these columns could make: {could}. Add --measure to see the derived rows."
             text = [title(path.name), f"{len(frame)} rows, {len(frame.columns)} columns.", ""]
@@ -325,8 +356,15 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
     _show_checks({key: (reading, tuple(told))}, {key: key}, {key: ""}, rows, "", json, csv)
 
 
-def _show_checks(found: Mapping[str, tuple[Reading, tuple[str, ...]]], labels: Mapping[str, str],
-                 moderated: Mapping[str, str], rows: int, heading: str, json: bool, csv: bool) -> None:  # fmt: skip
+def _show_checks(
+    found: Mapping[str, tuple[Reading, tuple[str, ...]]],
+    labels: Mapping[str, str],
+    moderated: Mapping[str, str],
+    rows: int,
+    heading: str,
+    json: bool,
+    csv: bool,
+) -> None:
     import pandas as pd
 
     from bayesmeta.records import check_record
@@ -337,12 +375,17 @@ def _show_checks(found: Mapping[str, tuple[Reading, tuple[str, ...]]], labels: M
                 key,
                 reading.effects,
                 pd.DataFrame(
-                    {"row": reading.rows, "label": reading.effects.label, "study": reading.effects.study,
-                     "y": reading.effects.y, "se": reading.effects.se}
+                    {
+                        "row": reading.rows,
+                        "label": reading.effects.label,
+                        "study": reading.effects.study,
+                        "y": reading.effects.y,
+                        "se": reading.effects.se,
+                    }
                 ),
             )
             for key, (reading, _) in found.items()
-        )  # fmt: skip
+        )
 
     show(
         json,
@@ -402,9 +445,17 @@ def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
             told: list[str] = []
             try:
                 alone = effects.subset(values.astype(str) == level)
-                fit = fitted(alone, analysis_model(outcome), item.key, outcome.engine, told, outcome=outcome,
-                             hashes=dict(item.pooled.hashes), seed=item.pooled.seed,
-                             settings=settings_of(protocol))  # fmt: skip
+                fit = fitted(
+                    alone,
+                    analysis_model(outcome),
+                    item.key,
+                    outcome.engine,
+                    told,
+                    outcome=outcome,
+                    hashes=dict(item.pooled.hashes),
+                    seed=item.pooled.seed,
+                    settings=settings_of(protocol),
+                )
             except bm.ModelError as error:
                 not_done[label] = str(error)
                 continue
@@ -448,8 +499,17 @@ MODERATED_PLOTS = ("bubble", "curve")
 # -- plots -------------------------------------------------------------------------------------------------------------
 
 
-def plot(kind: str, analyses: Sequence[Analysis], output: Path, json: bool, csv: bool, *, subgroup: str | None = None,
-         moderator: str | None = None, fill: str | None = None) -> None:  # fmt: skip
+def plot(
+    kind: str,
+    analyses: Sequence[Analysis],
+    output: Path,
+    json: bool,
+    csv: bool,
+    *,
+    subgroup: str | None = None,
+    moderator: str | None = None,
+    fill: str | None = None,
+) -> None:
     """Draw one picture per outcome and write them; print their names, or the tables they are drawn from."""
     from bayesmeta.records import head, plain, table_records
 

@@ -137,12 +137,14 @@ def pin(path: Path) -> str:
     section = content[start.end() : end]
     line = f'sha256 = "{found}"'
     ending = "\r\n" if start.group().endswith("\r\n") else "\n"
-    section, replacements = re.subn(r"^([ \t]*)sha256[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')", rf"\1{line}", section,
-                                    count=1, flags=re.MULTILINE)  # fmt: skip
+    section, replacements = re.subn(
+        r"^([ \t]*)sha256[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')", rf"\1{line}", section, count=1, flags=re.MULTILINE
+    )
     if not replacements:
         # beside the path where that is a line of its own, else first in the table
-        section, placed = re.subn(r"^([ \t]*)(path[ \t]*=[^\n]*)\n", rf"\1\2\n\1{line}{ending}", section, count=1,
-                                  flags=re.MULTILINE)  # fmt: skip
+        section, placed = re.subn(
+            r"^([ \t]*)(path[ \t]*=[^\n]*)\n", rf"\1\2\n\1{line}{ending}", section, count=1, flags=re.MULTILINE
+        )
         section = section if placed else line + ending + section
     changed = content[: start.end()] + section + content[end:]
     if tomllib.loads(changed.removeprefix("\ufeff")).get("data", {}).get("sha256") != found:

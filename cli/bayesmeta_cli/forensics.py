@@ -59,14 +59,18 @@ def forensics(
     if rules:
         import pandas as pd
 
-        frame = pd.DataFrame([{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy}
-                              for r in RULES])  # fmt: skip
+        frame = pd.DataFrame(
+            [{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy} for r in RULES]
+        )
         cells = [[row["rule"], row["severity"], row["question"]] for row in frame.to_dict("records")]
         show(
-            json, csv, lambda: [{"rules": frame.to_dict("records")}], lambda: frame,
+            json,
+            csv,
+            lambda: [{"rules": frame.to_dict("records")}],
+            lambda: frame,
             lambda: "\n".join(f"{name} ({severity})\n{wrapped(question, '  ')}" for name, severity, question in cells),
             honesty=False,
-        )  # fmt: skip
+        )
         return
     if path is None:
         raise typer.BadParameter("give a PROTOCOL or a CSV.")
@@ -94,8 +98,7 @@ def forensics(
     # a row that the whole table showed already is not told again in the direction of its outcome
     seen = {(item.rule, item.evidence.partition(":")[0]) for item in found}
     for reading in read:
-        found += [item for item in examine_reading(reading)
-                  if (item.rule, item.evidence.partition(":")[0]) not in seen]  # fmt: skip
+        found += [item for item in examine_reading(reading) if (item.rule, item.evidence.partition(":")[0]) not in seen]
     sha = str(frame.attrs["sha256"])
 
     def text() -> str:
@@ -107,6 +110,10 @@ def forensics(
         return "\n".join([*heading, *finding_lines(found)])
 
     show(
-        json, csv, lambda: [forensics_record(source.name, sha, len(frame), found, warnings=told)],
-        lambda: findings_table(found), text, honesty=False,
-    )  # fmt: skip
+        json,
+        csv,
+        lambda: [forensics_record(source.name, sha, len(frame), found, warnings=told)],
+        lambda: findings_table(found),
+        text,
+        honesty=False,
+    )

@@ -49,18 +49,19 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
         fit = fit_joint(
             effects,
             bm.JointModel(
-                {key: bm.Model(protocol.outcomes[key].mu, protocol.outcomes[key].tau, rho=protocol.outcomes[key].rho)
-                 for key in effects},
+                {
+                    key: bm.Model(protocol.outcomes[key].mu, protocol.outcomes[key].tau, rho=protocol.outcomes[key].rho)
+                    for key in effects
+                },
                 correlation=protocol.joint.correlation,
                 eta=protocol.joint.eta,
             ),
             seed=seed,
             settings=settings,
             outcomes={key: protocol.outcomes[key] for key in effects},
-        )  # fmt: skip
+        )
         _require_sound(fit)
-        tables = _tables(fit, effects, {key: protocol.outcomes[key].primary for key in effects},
-                         sensitivity, settings)  # fmt: skip
+        tables = _tables(fit, effects, {key: protocol.outcomes[key].primary for key in effects}, sensitivity, settings)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         fit.save(output / "joint.nc")
@@ -88,9 +89,12 @@ def _require_sound(fit: JointFit) -> None:
 
 
 def _tables(
-    fit: JointFit, effects: Mapping[str, bm.Effects], primary: Mapping[str, bm.Threshold | None], sensitivity: bool,
+    fit: JointFit,
+    effects: Mapping[str, bm.Effects],
+    primary: Mapping[str, bm.Threshold | None],
+    sensitivity: bool,
     settings: bm.Settings,
-) -> Tables:  # fmt: skip
+) -> Tables:
     from bayesmeta import joint as questions
 
     tables = {"correlations": questions.correlation_table(fit), "borrowing": questions.borrowing_table(fit)}
@@ -113,26 +117,48 @@ def _stacked(tables: Tables) -> pd.DataFrame:
 
 _SHOWN: dict[str, dict[str, str]] = {
     "correlations": {
-        "first": "outcome", "second": "with", "trials": "trials", "median": "median", "lower": "lower",
-        "upper": "upper", "p_positive": "P(> 0)",
+        "first": "outcome",
+        "second": "with",
+        "trials": "trials",
+        "median": "median",
+        "lower": "lower",
+        "upper": "upper",
+        "p_positive": "P(> 0)",
     },
     "borrowing": {
-        "outcome": "outcome", "trials": "trials", "alone": "alone", "alone_lower": "lower", "alone_upper": "upper",
-        "joint": "joint", "joint_lower": "lower ", "joint_upper": "upper ", "width_ratio": "width ratio",
+        "outcome": "outcome",
+        "trials": "trials",
+        "alone": "alone",
+        "alone_lower": "lower",
+        "alone_upper": "upper",
+        "joint": "joint",
+        "joint_lower": "lower ",
+        "joint_upper": "upper ",
+        "width_ratio": "width ratio",
     },
     "at_least": {
-        "target": "target", "at_least": "at least", "p_any_benefit": "P(any benefit)",
-        "p_important_benefit": "P(important)", "if_independent": "P(if independent)",
+        "target": "target",
+        "at_least": "at least",
+        "p_any_benefit": "P(any benefit)",
+        "p_important_benefit": "P(important)",
+        "if_independent": "P(if independent)",
     },
     "without_harm": {
-        "target": "target", "outcome": "outcome", "p_important_benefit": "P(important)", "p_no_harm": "P(no harm)",
+        "target": "target",
+        "outcome": "outcome",
+        "p_important_benefit": "P(important)",
+        "p_no_harm": "P(no harm)",
         "p_benefit_without_harm": "P(both)",
     },
     "working_correlation": {
-        "correlation": "correlation", "outcome": "outcome", "mu": "mean", "lower": "lower", "upper": "upper",
+        "correlation": "correlation",
+        "outcome": "outcome",
+        "mu": "mean",
+        "lower": "lower",
+        "upper": "upper",
         "tau": "tau",
     },
-}  # fmt: skip
+}
 
 
 def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
@@ -159,5 +185,13 @@ def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
         "every check passed."
     )
     priors = "; ".join(f"{key}: mu {item.mu!r}, tau {item.tau!r}" for key, item in fit.model.outcomes.items())
-    return "\n".join([wrapped(protocol.title), "", wrapped(told), wrapped(f"Priors: {priors}."), "",
-                      tables_view("Outcomes together", parts)])  # fmt: skip
+    return "\n".join(
+        [
+            wrapped(protocol.title),
+            "",
+            wrapped(told),
+            wrapped(f"Priors: {priors}."),
+            "",
+            tables_view("Outcomes together", parts),
+        ]
+    )

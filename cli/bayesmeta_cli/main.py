@@ -16,6 +16,23 @@ import typer
 
 from bayesmeta import BayesmetaError, InferenceError
 from bayesmeta_cli.messages import one_line_warnings, say
+from bayesmeta_cli.options import (
+    Better,
+    Columns,
+    Csv,
+    Figure,
+    Fits,
+    Folder,
+    Json,
+    Measure,
+    OutcomeNames,
+    Output,
+    ProtocolFile,
+    Sections,
+    Source,
+    Table,
+    Thresholds,
+)
 
 __all__ = ["app", "main", "run"]
 
@@ -30,41 +47,6 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
-
-ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL", help="Analysis protocol (.toml).")]
-Source = Annotated[Path, typer.Argument(metavar="PROTOCOL|FIT", help="Protocol (.toml) or fit (.nc).")]
-Table = Annotated[Path, typer.Argument(metavar="CSV", help="Table of trials, one row per estimate.")]
-OutcomeNames = Annotated[
-    list[str] | None, typer.Option("--outcome", metavar="NAME", help="Only this outcome; repeatable.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, at full precision.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print the table as CSV, at full precision.")]
-Fits = Annotated[
-    Path | None, typer.Option("--fits", metavar="OUT", help="Read the fits that `bayesmeta fit -o OUT` wrote.")
-]
-Output = Annotated[
-    Path,
-    typer.Option("-o", "--output", metavar="FILE", help="Picture (.png .svg .pdf); a folder or {outcome} for several."),
-]
-Figure = Annotated[
-    Path | None,
-    typer.Option("--figure", metavar="FILE", help="Also draw it (.png .svg .pdf); a folder or {outcome} for several."),
-]
-Thresholds = Annotated[
-    str | None,
-    typer.Option(
-        "--threshold", metavar="X", help="Smallest important benefit: a distance; for ratio measures the ratio."
-    ),
-]
-Better = Annotated[str | None, typer.Option("--better", metavar="higher|lower", help="Which direction is benefit.")]
-Measure = Annotated[str | None, typer.Option("--measure", metavar="NAME", help="SMD MD ROM OR RR RD HR ZCOR generic.")]
-Sections = Annotated[list[str] | None, typer.Option("--section", metavar="NAME", help="Only this section; repeatable.")]
-Folder = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="DIR", help="Also draw: a folder for the pictures.")
-]
-Columns = Annotated[
-    list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name; repeatable.")
-]
 
 
 def _version(asked: bool) -> None:
@@ -128,8 +110,19 @@ def pool(
 
     if better not in (None, "higher", "lower"):
         raise typer.BadParameter(f"--better {better}: write higher or lower.")
-    found = analyses.from_table(path, measure=measure, mu=mu, tau=tau, by=by, better=better, threshold=threshold,
-                                ref_sd=ref_sd, columns=column or [], where=where or [], scale=scale)  # fmt: skip
+    found = analyses.from_table(
+        path,
+        measure=measure,
+        mu=mu,
+        tau=tau,
+        by=by,
+        better=better,
+        threshold=threshold,
+        ref_sd=ref_sd,
+        columns=column or [],
+        where=where or [],
+        scale=scale,
+    )
     commands.pool(found, json, csv)
 
 
@@ -360,8 +353,9 @@ def reanalyse(
     """Published pooled results again: what estimate, I2 and k leave possible for the mean and for a new setting."""
     from bayesmeta_cli import published as commands
 
-    commands.reanalyse(path, column or [], mu, tau, ref_sd, threshold, better or [], outcome or [], measure, model,
-                       figure, json, csv)  # fmt: skip
+    commands.reanalyse(
+        path, column or [], mu, tau, ref_sd, threshold, better or [], outcome or [], measure, model, figure, json, csv
+    )
 
 
 @app.command()

@@ -77,10 +77,20 @@ def _turned(results: Sequence[PublishedResult], stated: Sequence[str]) -> tuple[
 
 
 def reanalyse(
-    path: Path, columns: Sequence[str], mu: str | None, tau: str | None, ref_sd: str | None, threshold: str | None,
-    better: Sequence[str], outcomes: Sequence[str], measure: str | None, model: str, figure: Path | None, json: bool,
+    path: Path,
+    columns: Sequence[str],
+    mu: str | None,
+    tau: str | None,
+    ref_sd: str | None,
+    threshold: str | None,
+    better: Sequence[str],
+    outcomes: Sequence[str],
+    measure: str | None,
+    model: str,
+    figure: Path | None,
+    json: bool,
     csv: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Analyse published pooled results again and print what they say."""
     from bayesmeta.records import reanalyse_record
     from bayesmeta.studies import read_table
@@ -93,25 +103,34 @@ def reanalyse(
         frame = read_table(path, columns=pairs(columns, "--column"))
         results = _turned(_chosen(published_results(frame), outcomes, measure), better)
     kinds = measures_of(results)
-    given = [name for name, text in (("--mu", mu), ("--tau", tau), ("--ref-sd", ref_sd), ("--threshold", threshold))
-             if text is not None]  # fmt: skip
+    given = [
+        name
+        for name, text in (("--mu", mu), ("--tau", tau), ("--ref-sd", ref_sd), ("--threshold", threshold))
+        if text is not None
+    ]
     if given and len(kinds) > 1:
         raise typer.BadParameter(
             f"{' and '.join(given)}: on one scale, but the results are of several measures ({', '.join(kinds)}). "
             "Choose one with --measure or --outcome."
         )
     items = reanalyse_all(
-        results, None if mu is None else bm.priors.parse(mu), None if tau is None else bm.priors.parse(tau),
-        threshold=_number(threshold, "--threshold"), model=cast(Any, model), ref_sd=_number(ref_sd, "--ref-sd"),
-    )  # fmt: skip
+        results,
+        None if mu is None else bm.priors.parse(mu),
+        None if tau is None else bm.priors.parse(tau),
+        threshold=_number(threshold, "--threshold"),
+        model=cast(Any, model),
+        ref_sd=_number(ref_sd, "--ref-sd"),
+    )
     if figure is not None:
         _draw(items, kinds, figure)
     sha = str(frame.attrs["sha256"])
     show(
-        json, csv,
+        json,
+        csv,
         lambda: [reanalyse_record(item, source=path.name, sha256=sha, warnings=told) for item in items],
-        lambda: reanalysis_table(items), lambda: "\n".join(_text(path.name, items)),
-    )  # fmt: skip
+        lambda: reanalysis_table(items),
+        lambda: "\n".join(_text(path.name, items)),
+    )
 
 
 def _draw(items: Sequence[Reanalysis | NotAnalysed], kinds: Sequence[str], figure: Path) -> None:
@@ -244,8 +263,11 @@ def _numbers(item: Reanalysis) -> list[str]:
     heads = _HEADS[: 4 + len(chances)]
     lines = table(heads, cells).splitlines()
     if item.threshold is not None and item.better is not None:
-        lines.append(wrapped(f"Important: {amount(cast(float, item.threshold.benefit))} or beyond; {item.better} is "
-                             "better.", "  "))  # fmt: skip
+        lines.append(
+            wrapped(
+                f"Important: {amount(cast(float, item.threshold.benefit))} or beyond; {item.better} is better.", "  "
+            )
+        )
     elif item.better is not None:
         lines.append(f"  {item.better} is better.")
     return lines
@@ -266,11 +288,18 @@ def audit(
     from bayesmeta.studies import read_table
 
     if rules:
-        frame = pd.DataFrame([{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy}
-                              for r in AUDIT_RULES])  # fmt: skip
+        frame = pd.DataFrame(
+            [{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy} for r in AUDIT_RULES]
+        )
         listed = [f"{r.name} ({r.severity})\n{wrapped(r.question, '  ')}" for r in AUDIT_RULES]
-        show(json, csv, lambda: [{"rules": frame.to_dict("records")}], lambda: frame, lambda: "\n".join(listed),
-             honesty=False)  # fmt: skip
+        show(
+            json,
+            csv,
+            lambda: [{"rules": frame.to_dict("records")}],
+            lambda: frame,
+            lambda: "\n".join(listed),
+            honesty=False,
+        )
         return 0
     if path is None:
         raise typer.BadParameter("give a table of published results.")
@@ -279,8 +308,11 @@ def audit(
         published = read_table(existing(path, ("table",)), columns=pairs(columns, "--column"))
         listed_trials = None if trials is None else read_table(existing(trials, ("table",)))
     found = asked(published, listed_trials)
-    named = None if listed_trials is None or trials is None else (
-        trials.name, str(listed_trials.attrs["sha256"]), len(listed_trials))  # fmt: skip
+    named = (
+        None
+        if listed_trials is None or trials is None
+        else (trials.name, str(listed_trials.attrs["sha256"]), len(listed_trials))
+    )
 
     def text() -> str:
         counts = ", ".join(
@@ -293,10 +325,13 @@ def audit(
 
     sha = str(published.attrs["sha256"])
     show(
-        json, csv,
+        json,
+        csv,
         lambda: [audit_record(path.name, sha, len(published), found, trials=named, warnings=told)],
-        lambda: findings_table(found), text, honesty=False,
-    )  # fmt: skip
+        lambda: findings_table(found),
+        text,
+        honesty=False,
+    )
     errors = sum(item.severity == "error" for item in found)
     if strict and errors:
         say(f"not reportable: {errors} finding{'' if errors == 1 else 's'} of severity error (--strict)")

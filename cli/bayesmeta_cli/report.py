@@ -75,16 +75,26 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
         declared, not_done, priors_only = variations(protocol, item)
         options = protocol.outcomes[key].measure_options
         refits = Refits(item.pooled)
-        bench = sensitivity_bench(
-            item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep
-        )  # fmt: skip
+        bench = sensitivity_bench(item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep)
         findings = (*reading.findings, *examine_reading(reading))
         part = Part(
-            key, item.label, item.pooled, item.moderated, item.reason, declared, tuple(priors_only), not_done, bench,
-            reading, findings, item.warnings, item.notes, item.sources,
+            key,
+            item.label,
+            item.pooled,
+            item.moderated,
+            item.reason,
+            declared,
+            tuple(priors_only),
+            not_done,
+            bench,
+            reading,
+            findings,
+            item.warnings,
+            item.notes,
+            item.sources,
             borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
             refits.kept,
-        )  # fmt: skip
+        )
         return _finished(part, told, place, pdf)
 
 
@@ -198,18 +208,31 @@ def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path, step: Cal
     about: dict[str, Any] = {"seed": parts[0].pooled.seed, "pinned": protocol.data.sha256 is not None}
     step("writing the page")
     page = render_page(
-        parts, [item.view for item in made], {item.part.key: item.live for item in made if item.live},
-        title=protocol.title, hashes=hashes, report=protocol.report, reasons=reasons, **about,
-    )  # fmt: skip
+        parts,
+        [item.view for item in made],
+        {item.part.key: item.live for item in made if item.live},
+        title=protocol.title,
+        hashes=hashes,
+        report=protocol.report,
+        reasons=reasons,
+        **about,
+    )
     (place / "index.html").write_text(page, encoding="utf-8")
     step("writing results.json")
     cited = used_references(fits, sections)
     record: dict[str, Any] = {
-        **head(None), "scale": _one(item.scale for item in made), "title": protocol.title,
-        "protocol_sha256": hashes["protocol"], "data_sha256": hashes.get("data"), "data_pinned": about["pinned"],
-        "seed": about["seed"], "reportable": not reasons, "reasons": reasons, "methods": methods_text(fits, sections),
+        **head(None),
+        "scale": _one(item.scale for item in made),
+        "title": protocol.title,
+        "protocol_sha256": hashes["protocol"],
+        "data_sha256": hashes.get("data"),
+        "data_pinned": about["pinned"],
+        "seed": about["seed"],
+        "reportable": not reasons,
+        "reasons": reasons,
+        "methods": methods_text(fits, sections),
         "references": cited,
-    }  # fmt: skip
+    }
     outcomes = ",\n".join(f"    {json.dumps(item.part.key)}: {item.record}" for item in made)
     whole = dumps(record).rstrip().removesuffix("}").rstrip() + ',\n  "outcomes": {\n' + outcomes + "\n  }\n}\n"
     (place / "results.json").write_text(whole, encoding="utf-8")
@@ -231,8 +254,10 @@ def _figures(key: str, drawn: Sequence[Drawn], not_drawn: Mapping[str, str]) -> 
         picture.name: {"title": picture.title, "alt": picture.alt, **picture.paths(key), "not_drawn": None}
         for picture in drawn
     }
-    return found | {name: {"title": None, "alt": None, "svg": None, "pdf": None, "not_drawn": why}
-                    for name, why in not_drawn.items()}  # fmt: skip
+    return found | {
+        name: {"title": None, "alt": None, "svg": None, "pdf": None, "not_drawn": why}
+        for name, why in not_drawn.items()
+    }
 
 
 def cite(path: Path, names: Sequence[str], bibtex: bool, fits: Path | None) -> None:

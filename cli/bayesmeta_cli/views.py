@@ -122,8 +122,11 @@ def _coefficient_priors(fit: bm.Fit, analysis: Analysis) -> str:
 
 def _quantity_table(fit: bm.Fit) -> str:
     natural = bm.summarize(fit, scale="natural")
-    rows: list[tuple[Any, ...]] = [(label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
-            for name, label in _QUANTITIES if name in natural.index]  # fmt: skip
+    rows: list[tuple[Any, ...]] = [
+        (label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
+        for name, label in _QUANTITIES
+        if name in natural.index
+    ]
     for name in further(fit):
         rows.append((label_of(name), *(natural.loc[name, column] for column in ("median", "lower", "upper"))))
     classical = bm.compare_table(fit.effects, fit, scale="natural")
@@ -331,8 +334,10 @@ def compare_block(fit: bm.Fit) -> str:
     values = _written(fit, [defined[column].tolist() for column in columns])
     # a common effect has no prediction interval, which is not a number that failed
     values = [["-" if text == "not defined" else text for text in column] for column in values]
-    p = ["-" if kind == "posterior" else p_value(value)
-         for kind, value in zip(defined["kind"], defined["p_value"], strict=True)]  # fmt: skip
+    p = [
+        "-" if kind == "posterior" else p_value(value)
+        for kind, value in zip(defined["kind"], defined["p_value"], strict=True)
+    ]
     cells = [list(row) for row in zip(defined["method"].tolist(), *values, p, strict=True)]
     note = (
         "Bayesian: posterior median, 95 % central credible interval, 95 % central predictive interval (PI). Classical: "
@@ -419,8 +424,9 @@ def declared_lines(
     columns = [variations["k"].astype(str).tolist(), *together([*effects, variations["tau"].tolist()])]
     heads = ["analysis", "k", "mean", "lower", "upper", "tau"]
     if "p_important_benefit" in variations:
-        columns += [[bm.percent(p) for p in variations[name]]
-                    for name in ("p_important_benefit", "p_important_benefit_new")]  # fmt: skip
+        columns += [
+            [bm.percent(p) for p in variations[name]] for name in ("p_important_benefit", "p_important_benefit_new")
+        ]
         heads += ["P(mean)", "P(new)"]
     cells = [list(row) for row in zip(variations["analysis"].tolist(), *columns, strict=True)]
     note = (
@@ -442,8 +448,10 @@ def declared_lines(
 def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) -> list[str]:
     """What a preset changes, choice by choice."""
     columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
-    values = [["-" if text == "not defined" else text for text in column]
-              for column in _written(fit, [frame[column].tolist() for column in columns])]  # fmt: skip
+    values = [
+        ["-" if text == "not defined" else text for text in column]
+        for column in _written(fit, [frame[column].tolist() for column in columns])
+    ]
     i2 = ["-" if value != value else f"{value:.0f}" for value in frame["i2"]]
     marks = ["" if row.same else "*" for row in frame.itertuples()]
     names = [f"{name}{mark}" for name, mark in zip(frame["choice"], marks, strict=True)]
@@ -500,5 +508,7 @@ def _reasons(items: Sequence[Any], what: str) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for item in items:
         by_reason.setdefault(item.reason, []).append(f"{item.row} ({item.study})")
-    return [wrapped(f"{what}: row{'s' if len(rows) > 1 else ''} {', '.join(rows)}: {reason}")
-            for reason, rows in by_reason.items()]  # fmt: skip
+    return [
+        wrapped(f"{what}: row{'s' if len(rows) > 1 else ''} {', '.join(rows)}: {reason}")
+        for reason, rows in by_reason.items()
+    ]

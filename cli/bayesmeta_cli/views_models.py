@@ -73,8 +73,9 @@ def overlap_lines(fit: bm.Fit) -> list[str]:
         return []
     found = bm.overlap_table(fit)
     rows = found[found["quantity"].str.startswith("beta[")]
-    cells = [[_inside(row.quantity), str(row.prior), number(row.overlap, 2), str(row.verdict)]
-             for row in rows.itertuples()]  # fmt: skip
+    cells = [
+        [_inside(row.quantity), str(row.prior), number(row.overlap, 2), str(row.verdict)] for row in rows.itertuples()
+    ]
     note = "Overlap of prior and posterior: 1 where the data taught nothing, 0 where they exclude each other."
     return [table(["coefficient", "prior", "overlap", "verdict"], cells, left=2), wrapped(note)] if cells else []
 

@@ -105,7 +105,7 @@ _HOMES = {
     "threshold": "decision",
     "Borrowing": "borrowing",
     "grade_table": "grade",
-    "information_table": "units",
+    "information_table": "information",
     "natural_table": "units",
     "next_trial_table": "nexttrial",
     "published_results": "published",
@@ -158,6 +158,7 @@ if TYPE_CHECKING:
     from bayesmeta.examples import example
     from bayesmeta.grade import grade_table
     from bayesmeta.inference import fit, fit_all
+    from bayesmeta.information import information_table
     from bayesmeta.joint import JointModel, fit_joint
     from bayesmeta.model import (
         Coefficient,
@@ -216,7 +217,7 @@ if TYPE_CHECKING:
     from bayesmeta.quantities import marginal
     from bayesmeta.result import Fit, load
     from bayesmeta.studies import effect_sizes, read_effects
-    from bayesmeta.units import information_table, natural_table, risk_table
+    from bayesmeta.units import natural_table, risk_table
 
 __all__ = [*_HOMES, *_MODULES, "__version__"]
 

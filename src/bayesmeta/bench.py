@@ -103,18 +103,39 @@ def estimators_table(effects: Effects, *, level: float = LEVEL, rho: float = 0.5
     rows: list[dict[str, object]] = []
     try:
         usual = pool(effects, method="REML", ci="hksj", level=level, rho=rho)
-        rows.append({"method": "REML + HKSJ", "estimate": usual.estimate, "se": usual.se, "lower": usual.lower,
-                     "upper": usual.upper, "df": usual.df, "p": usual.p, "tau2": usual.tau2, "pi_lower": usual.pi_lower,
-                     "pi_upper": usual.pi_upper, "note": "; ".join(usual.notes)})  # fmt: skip
+        rows.append(
+            {
+                "method": "REML + HKSJ",
+                "estimate": usual.estimate,
+                "se": usual.se,
+                "lower": usual.lower,
+                "upper": usual.upper,
+                "df": usual.df,
+                "p": usual.p,
+                "tau2": usual.tau2,
+                "pi_lower": usual.pi_lower,
+                "pi_upper": usual.pi_upper,
+                "note": "; ".join(usual.notes),
+            }
+        )
     except ModelError as error:
         rows.append({"method": "REML + HKSJ", "note": str(error)})
     rows += [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     name = "confidence distribution of tau2"
     try:
         found = bootstrap_prediction(effects, level=level)
-        rows.append({"method": name, "estimate": found.estimate, "lower": found.lower, "upper": found.upper,
-                     "tau2": found.tau2, "pi_lower": found.pi_lower, "pi_upper": found.pi_upper,
-                     "note": "; ".join(found.notes)})  # fmt: skip
+        rows.append(
+            {
+                "method": name,
+                "estimate": found.estimate,
+                "lower": found.lower,
+                "upper": found.upper,
+                "tau2": found.tau2,
+                "pi_lower": found.pi_lower,
+                "pi_upper": found.pi_upper,
+                "note": "; ".join(found.notes),
+            }
+        )
     except ModelError as error:
         rows.append({"method": name, "note": str(error)})
     frame = pd.DataFrame(rows).reindex(columns=table.columns)
@@ -141,11 +162,18 @@ def permutation_table(effects: Effects, *, seed: int = 1, rho: float = 0.5, leve
         found = permutation_test(effects, ci=ci, seed=seed, rho=rho)
         rows.append(
             {
-                "method": f"REML, {ci}", "ci": ci, "estimate": usual.estimate, "stat": found.stat, "p": found.p,
-                "p_usual": usual.p, "number": found.number, "exact": found.exact, "smallest": found.smallest,
+                "method": f"REML, {ci}",
+                "ci": ci,
+                "estimate": usual.estimate,
+                "stat": found.stat,
+                "p": found.p,
+                "p_usual": usual.p,
+                "number": found.number,
+                "exact": found.exact,
+                "smallest": found.smallest,
                 "note": "; ".join(found.notes),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 

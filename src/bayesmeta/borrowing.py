@@ -54,10 +54,35 @@ FloatArray = NDArray[np.float64]
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 #: What one participant contributes, ``se sqrt(N)``, on scales where it does not depend on the outcome.
 _UNIT_SD = 2.0
-_COLUMNS = ["weight", "analysis", "vague_weight", "mean", "sd", "median", "lower", "upper", "p_any_benefit",
-            "p_important_benefit", "p_important_harm", "ess_prior", "ess_gained", "level", "note"]  # fmt: skip
-_CONFLICT_COLUMNS = ["y", "vague_weight", "median", "lower", "upper", "p_any_benefit", "p_important_benefit",
-                     "conflict_p", "level", "note"]  # fmt: skip
+_COLUMNS = [
+    "weight",
+    "analysis",
+    "vague_weight",
+    "mean",
+    "sd",
+    "median",
+    "lower",
+    "upper",
+    "p_any_benefit",
+    "p_important_benefit",
+    "p_important_harm",
+    "ess_prior",
+    "ess_gained",
+    "level",
+    "note",
+]
+_CONFLICT_COLUMNS = [
+    "y",
+    "vague_weight",
+    "median",
+    "lower",
+    "upper",
+    "p_any_benefit",
+    "p_important_benefit",
+    "conflict_p",
+    "level",
+    "note",
+]
 #: Estimates that discard the source are looked for this many predictive standard deviations away.
 _REACH = 60.0
 
@@ -318,14 +343,25 @@ def _borrow(
     predictive = NormalMixture(told.weights, told.means, np.hypot(told.sds, se))
     lower, upper, notes = _kept(told, se, weight, vague)
     return Borrowing(
-        y, se, weight, vague, reference, told, prior, posterior, alone,
+        y,
+        se,
+        weight,
+        vague,
+        reference,
+        told,
+        prior,
+        posterior,
+        alone,
         vague_weight=float(posterior.weights[-1]),
         ess_source=effective_size(told, reference),
         ess_prior=effective_size(prior, reference),
         ess_gained=reference**2 * (1 / posterior.sd**2 - 1 / alone.sd**2),
         conflict_p=_capped(2 * min(predictive.cdf(y), predictive.sf(y))),
-        kept_lower=lower, kept_upper=upper, better=better, notes=notes,
-    )  # fmt: skip
+        kept_lower=lower,
+        kept_upper=upper,
+        better=better,
+        notes=notes,
+    )
 
 
 def _capped(p: Any) -> float:
@@ -459,19 +495,28 @@ def borrowing_table(
         words = {0.0: "review taken at its word", 1.0: "trial on its own"}.get(float(weight), "robust prior")
         rows.append(
             {
-                "weight": float(weight), "analysis": words, "vague_weight": float(posterior.weights[-1]),
+                "weight": float(weight),
+                "analysis": words,
+                "vague_weight": float(posterior.weights[-1]),
                 "ess_prior": effective_size(prior, found.unit_sd),
                 "ess_gained": found.unit_sd**2 * (1 / posterior.sd**2 - 1 / found.alone.sd**2),
                 **_summary(found, posterior, threshold, level),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _summary(found: Borrowing, form: NormalMixture, threshold: Threshold | None, level: float) -> dict[str, Any]:
     lower, median, upper = form.quantile([(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
-    row: dict[str, Any] = {"mean": form.mean, "sd": form.sd, "median": median, "lower": lower, "upper": upper,
-                           "level": level, "note": ""}  # fmt: skip
+    row: dict[str, Any] = {
+        "mean": form.mean,
+        "sd": form.sd,
+        "median": median,
+        "lower": lower,
+        "upper": upper,
+        "level": level,
+        "note": "",
+    }
     try:
         row |= borrowing_probabilities(found, threshold, form)
     except ModelError as error:
@@ -515,18 +560,21 @@ def conflict_table(
         posterior, _ = update(found.prior, point, found.se)
         rows.append(
             {
-                "y": point, "vague_weight": float(posterior.weights[-1]),
+                "y": point,
+                "vague_weight": float(posterior.weights[-1]),
                 "conflict_p": _capped(2 * min(predictive.cdf(point), predictive.sf(point))),
                 **_summary(found, posterior, threshold, level),
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows, columns=_CONFLICT_COLUMNS)
 
 
 def _default_points(found: Borrowing) -> FloatArray:
     lower, middle, upper = found.source.quantile([0.001, 0.5, 0.999]).tolist()
-    ends = [found.kept_lower if found.kept_lower is not None else lower,
-            found.kept_upper if found.kept_upper is not None else upper]  # fmt: skip
+    ends = [
+        found.kept_lower if found.kept_lower is not None else lower,
+        found.kept_upper if found.kept_upper is not None else upper,
+    ]
     low = min(middle + 1.5 * (ends[0] - middle), found.y)
     high = max(middle + 1.5 * (ends[1] - middle), found.y)
     return np.unique(np.append(np.linspace(low, high, 80), found.y))

@@ -164,9 +164,9 @@ def _chosen_scenarios(h: Hierarchy, draws: Mapping[str, FloatArray], rng: np.ran
             taken = item.taken[:, position]
             log_p += np.where((taken >= 0)[:, None], moved[taken], 0.0)
     gumbel = log_p - np.log(-np.log(rng.random(log_p.shape)))
-    return np.array([
-        np.flatnonzero(h.unit == number)[gumbel[h.unit == number].argmax(axis=0)] for number in range(len(h.units))
-    ])  # fmt: skip
+    return np.array(
+        [np.flatnonzero(h.unit == number)[gumbel[h.unit == number].argmax(axis=0)] for number in range(len(h.units))]
+    )
 
 
 def _binomial(h: Hierarchy, draws: dict[str, FloatArray], rng: np.random.Generator) -> Forward:
@@ -206,8 +206,9 @@ def predicted(h: Hierarchy, theta: FloatArray, draws: Mapping[str, FloatArray], 
     if h.model.likelihood == "binomial":
         assert effects.counts is not None
         controls, arm = control_arms(effects)
-        events = rng.binomial(effects.counts[:, 1, None].astype(int),
-                              treated_risk(effects.measure, draws["baseline"][arm], theta))  # fmt: skip
+        events = rng.binomial(
+            effects.counts[:, 1, None].astype(int), treated_risk(effects.measure, draws["baseline"][arm], theta)
+        )
         in_control = rng.binomial(controls[:, 1, None].astype(int), special.expit(draws["baseline"]))[arm]
         return crude_effect(effects.measure, events, effects.counts[:, 1, None], in_control, effects.counts[:, 3, None])
     _, a, _ = estimates(h, draws, size)

@@ -17,11 +17,11 @@ from bayesmeta.classical import pool
 from bayesmeta.decision import benefit_probabilities, direction, percent
 from bayesmeta.digits import number, ratios, together
 from bayesmeta.errors import ModelError
+from bayesmeta.information import information_size
 from bayesmeta.measures import measure
 from bayesmeta.outcome import Threshold
 from bayesmeta.posterior import LEVEL, summarize
 from bayesmeta.sensitivity import inconsistency_table
-from bayesmeta.units import information_size
 
 if TYPE_CHECKING:
     from bayesmeta.result import Fit
@@ -89,15 +89,28 @@ def grade_table(
         *_inconsistency(fit, chosen, level),
         *_publication(fit, (tables or {}).get("small-study")),
         *_risk(fit, risk_of_bias),
-        _row("indirectness", "people, interventions, comparators, outcomes", "for the panel",
-             "judged, not computed", "Who was studied, what was done, and which outcome was measured", ""),
-    ]  # fmt: skip
+        _row(
+            "indirectness",
+            "people, interventions, comparators, outcomes",
+            "for the panel",
+            "judged, not computed",
+            "Who was studied, what was done, and which outcome was measured",
+            "",
+        ),
+    ]
     return pd.DataFrame(rows, columns=list(GRADE_COLUMNS))
 
 
 def _row(domain: str, item: str, value: str, rule: str, rationale: str, suggestion: str) -> dict[str, str]:
-    return {"domain": domain, "item": item, "value": value, "rule": rule, "rationale": rationale,
-            "suggestion": suggestion, "panel": ""}  # fmt: skip
+    return {
+        "domain": domain,
+        "item": item,
+        "value": value,
+        "rule": rule,
+        "rationale": rationale,
+        "suggestion": suggestion,
+        "panel": "",
+    }
 
 
 def _levels(count: int) -> str:
@@ -136,14 +149,29 @@ def _imprecision(fit: Fit, item: Threshold, benefit: float, worse: float, level:
     try:
         classical = pool(fit.effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
     except ModelError as error:
-        rows.append(_row("imprecision", "thresholds crossed by the Hartung-Knapp interval", "not defined",
-                         "the same rule", str(error), ""))  # fmt: skip
+        rows.append(
+            _row(
+                "imprecision",
+                "thresholds crossed by the Hartung-Knapp interval",
+                "not defined",
+                "the same rule",
+                str(error),
+                "",
+            )
+        )
     else:
         ends = sorted((sign * classical.lower, sign * classical.upper))
         crossed = _crossed(ends, marks)
-        rows.append(_row("imprecision", "thresholds crossed by the Hartung-Knapp interval",
-                         f"{crossed} of 2 ({span(classical.lower, classical.upper)})", "the same rule",
-                         "The classical check beside it", _levels(crossed)))  # fmt: skip
+        rows.append(
+            _row(
+                "imprecision",
+                "thresholds crossed by the Hartung-Knapp interval",
+                f"{crossed} of 2 ({span(classical.lower, classical.upper)})",
+                "the same rule",
+                "The classical check beside it",
+                _levels(crossed),
+            )
+        )
     people = fit.effects.participants
     if fit.effects.measure in ("SMD", "SMDH") and people is not None:
         needed = information_size(benefit)
@@ -179,21 +207,35 @@ def _inconsistency(fit: Fit, item: Threshold, level: float) -> list[dict[str, st
             + " (0 to 100, posterior)",
             _levels(0 if sides < 2 or k < 2 else 1 if min(beyond, trivial + harm) < 0.2 * k else 2),
         ),
-        _row("inconsistency", "overlap of confidence intervals", overlap.replace("100 %", "all"),
-             "Core GRADE 3: point estimates and overlap of intervals", "Pairs of estimates whose intervals overlap",
-             ""),
-    ]  # fmt: skip
+        _row(
+            "inconsistency",
+            "overlap of confidence intervals",
+            overlap.replace("100 %", "all"),
+            "Core GRADE 3: point estimates and overlap of intervals",
+            "Pairs of estimates whose intervals overlap",
+            "",
+        ),
+    ]
     if fit.model.tau is not None:
         rows += [
-            _row("inconsistency", "tau in units of the threshold",
-                 f"{float(line['tau_units']):.2f} ({float(line['tau_units_lower']):.2f} to "
-                 f"{float(line['tau_units_upper']):.2f})", "a convention: below 0.5 small, above 1 large",
-                 "Whether settings differ by an amount that matters",
-                 _levels(0 if line["tau_units"] < 0.5 else 1 if line["tau_units"] <= 1 else 2)),
-            _row("inconsistency", "thresholds crossed by the prediction interval", f"{crosses} of 2",
-                 "GRADE guidance 36: what a new setting may show",
-                 "A new setting may lie on another side than the mean", _levels(crosses)),
-        ]  # fmt: skip
+            _row(
+                "inconsistency",
+                "tau in units of the threshold",
+                f"{float(line['tau_units']):.2f} ({float(line['tau_units_lower']):.2f} to "
+                f"{float(line['tau_units_upper']):.2f})",
+                "a convention: below 0.5 small, above 1 large",
+                "Whether settings differ by an amount that matters",
+                _levels(0 if line["tau_units"] < 0.5 else 1 if line["tau_units"] <= 1 else 2),
+            ),
+            _row(
+                "inconsistency",
+                "thresholds crossed by the prediction interval",
+                f"{crosses} of 2",
+                "GRADE guidance 36: what a new setting may show",
+                "A new setting may lie on another side than the mean",
+                _levels(crosses),
+            ),
+        ]
     return rows
 
 
@@ -201,8 +243,16 @@ def _publication(fit: Fit, table: pd.DataFrame | None) -> list[dict[str, str]]:
     trials = fit.effects.n_trials
     domain, rule = "publication bias", "Cochrane Handbook 13.3.5.4: asymmetry is not judged with fewer than ten trials"
     if trials < ENOUGH:
-        return [_row(domain, "small-study effects", f"{trials} trials", rule,
-                     "Tests have little power; a large p value does not show that nothing is missing", "")]  # fmt: skip
+        return [
+            _row(
+                domain,
+                "small-study effects",
+                f"{trials} trials",
+                rule,
+                "Tests have little power; a large p value does not show that nothing is missing",
+                "",
+            )
+        ]
     if table is None:
         return [_row(domain, "small-study effects", f"{trials} trials", rule, "No test was run", "")]
     rows = []
@@ -210,31 +260,61 @@ def _publication(fit: Fit, table: pd.DataFrame | None) -> list[dict[str, str]]:
     for key, words in (("Egger, weighted", "Egger's test"), ("Egger, mixed", "Egger's test, random effects")):
         if key in by.index and not math.isnan(float(by.loc[key, "p"])):  # type: ignore[arg-type]
             p = float(by.loc[key, "p"])  # type: ignore[arg-type]
-            rows.append(_row(domain, words, f"p = {p:.3f}" if p >= 0.001 else "p < 0.001", rule,
-                             "Small trials differ from large ones; reasons other than missing trials exist",
-                             _levels(1 if p < 0.10 else 0)))  # fmt: skip
+            rows.append(
+                _row(
+                    domain,
+                    words,
+                    f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",
+                    rule,
+                    "Small trials differ from large ones; reasons other than missing trials exist",
+                    _levels(1 if p < 0.10 else 0),
+                )
+            )
     for name in ("trim and fill", "limit meta-analysis"):
         lines = table[(table["method"] == name) & table["shift"].notna()]
         if len(lines):
             shift = float(lines["shift"].iloc[0])
-            rows.append(_row(domain, f"shift by {name}", f"{shift:+.1f} standard errors",
-                             "sensitivity analysis, no test",
-                             "How far the mean would move under that method's assumption", ""))  # fmt: skip
+            rows.append(
+                _row(
+                    domain,
+                    f"shift by {name}",
+                    f"{shift:+.1f} standard errors",
+                    "sensitivity analysis, no test",
+                    "How far the mean would move under that method's assumption",
+                    "",
+                )
+            )
     return rows
 
 
 def _risk(fit: Fit, judged: Sequence[str | None] | None) -> list[dict[str, str]]:
     domain = "risk of bias"
     if judged is None:
-        return [_row(domain, "judgements of trials", "not in the table", "a column risk_of_bias states them",
-                     "Without them nothing can be computed; the panel judges", "")]  # fmt: skip
+        return [
+            _row(
+                domain,
+                "judgements of trials",
+                "not in the table",
+                "a column risk_of_bias states them",
+                "Without them nothing can be computed; the panel judges",
+                "",
+            )
+        ]
     high = np.array([str(value).strip().lower() in HIGH for value in judged])
     known = np.array([value is not None and str(value).strip() not in ("", "nan") for value in judged])
     weight = 1 / (fit.effects.se**2)
     share = float(weight[high].sum() / weight.sum())
-    rows = [_row(domain, "weight of trials at high risk", f"{100 * share:.0f} % of the weight, {int(high.sum())} of "
-                 f"{len(high)} rows; {int((~known).sum())} not judged", "inverse-variance weights",
-                 "How much of the estimate rests on them", "")]  # fmt: skip
+    rows = [
+        _row(
+            domain,
+            "weight of trials at high risk",
+            f"{100 * share:.0f} % of the weight, {int(high.sum())} of "
+            f"{len(high)} rows; {int((~known).sum())} not judged",
+            "inverse-variance weights",
+            "How much of the estimate rests on them",
+            "",
+        )
+    ]
     if 0 < high.sum() < len(high) - 1:
         from bayesmeta.inference import fit as fit_model
 
@@ -242,7 +322,14 @@ def _risk(fit: Fit, judged: Sequence[str | None] | None) -> list[dict[str, str]]
         summaries: list[Any] = [summarize(item) for item in (fit, rest)]
         before, after = (float(table.loc["mu", "median"]) for table in summaries)
         kind = measure(fit.effects.measure)
-        rows.append(_row(domain, "mean without trials at high risk",
-                         f"{number(float(kind.back(after)))} (with them {number(float(kind.back(before)))})",
-                         "restricted analysis, refitted", "Whether the answer rests on them", ""))  # fmt: skip
+        rows.append(
+            _row(
+                domain,
+                "mean without trials at high risk",
+                f"{number(float(kind.back(after)))} (with them {number(float(kind.back(before)))})",
+                "restricted analysis, refitted",
+                "Whether the answer rests on them",
+                "",
+            )
+        )
     return rows

@@ -236,9 +236,14 @@ def _evaluate(series: FloatArray, panel: NDArray[np.intp], t: FloatArray) -> Flo
 
 
 def _table_quantile(
-    target: FloatArray, panel: NDArray[np.intp], left: FloatArray, width: FloatArray, before: FloatArray,
-    integral: FloatArray, series: FloatArray,
-) -> FloatArray:  # fmt: skip
+    target: FloatArray,
+    panel: NDArray[np.intp],
+    left: FloatArray,
+    width: FloatArray,
+    before: FloatArray,
+    integral: FloatArray,
+    series: FloatArray,
+) -> FloatArray:
     """Where distribution functions reach probabilities, each in a given panel; shape of ``target``.
 
     Nearly all the work is in the series, so that a point that has arrived is left alone.

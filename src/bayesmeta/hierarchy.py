@@ -210,8 +210,9 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
                     f"clusters {', '.join(sorted(inside))} share patients, so they are one cluster. Name them so."
                 )
     for name, factor in design.factors.items():
-        if factor.missing.any() and not isinstance(model.missing.get(name), MissingNumeric if not factor.levels
-                                                   else MissingLevels):  # fmt: skip
+        if factor.missing.any() and not isinstance(
+            model.missing.get(name), MissingNumeric if not factor.levels else MissingLevels
+        ):
             wanted = "MissingNumeric" if not factor.levels else "MissingLevels"
             raise ModelError(f"missing[{name}]: this moderator needs {wanted}.")
         if factor.missing.any() and not factor.levels and not isinstance(factor.curve, Line):
@@ -338,8 +339,10 @@ def _imputed(name: str, effects: Effects, model: Model, design: Design, row: Int
     population = model.missing[name]
     assert isinstance(population, MissingNumeric)
     lacking = tuple(dict.fromkeys(effects.study[i] for i in np.flatnonzero(factor.missing)))
-    stated = [value for _, value in dict.fromkeys((effects.study[i], float(values[i]))
-                                                  for i in np.flatnonzero(~factor.missing))]  # fmt: skip
+    stated = [
+        value
+        for _, value in dict.fromkeys((effects.study[i], float(values[i])) for i in np.flatnonzero(~factor.missing))
+    ]
     if population.family == "lognormal" and min(stated) <= 0:
         raise ModelError(f"missing[{name}]: a log-normal moderator is positive, and {min(stated):g} is not.")
     place = np.array([[factor.missing[r] and effects.study[r] == trial for trial in lacking] for r in row], float)

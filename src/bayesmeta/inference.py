@@ -78,8 +78,9 @@ def fit(
     described = {"outcome": outcome, "analysis": analysis, "hashes": dict(hashes or {})}
     beyond = exact_covers(effects, model) if engine != "exact" else None
     if engine == "both" and beyond is not None:
-        raise ModelError(f"the exact engine does not cover this model ({beyond}), so there is nothing to compare. "
-                         "Use engine='nuts'.")  # fmt: skip
+        raise ModelError(
+            f"the exact engine does not cover this model ({beyond}), so there is nothing to compare. Use engine='nuts'."
+        )
     if engine == "nuts" and beyond is None:
         # what is improper, or has no meaning, is refused whoever would answer: draws of it may look converged
         build_problem(effects, model)

@@ -110,12 +110,24 @@ class _Lines:
         places = np.flatnonzero(chosen).tolist()
         problems, axes = tuple(self.problems[i] for i in places), tuple(self.axes[i] for i in places)
         return dataclasses.replace(
-            self, number=self.number[chosen], problems=problems, axes=axes, groups=_grouped(problems, axes),
-            ends=self.ends[chosen], y=self.y[chosen], a=self.a[chosen], b=self.b[chosen], X=self.X[chosen],
-            products=self.products[chosen], constant=self.constant[chosen], mean=self.mean[:, chosen],
-            precision=self.precision[:, chosen], typical_se=self.typical_se[chosen],
-            tau_moments=self.tau_moments[chosen], mu_moments=self.mu_moments[chosen],
-        )  # fmt: skip
+            self,
+            number=self.number[chosen],
+            problems=problems,
+            axes=axes,
+            groups=_grouped(problems, axes),
+            ends=self.ends[chosen],
+            y=self.y[chosen],
+            a=self.a[chosen],
+            b=self.b[chosen],
+            X=self.X[chosen],
+            products=self.products[chosen],
+            constant=self.constant[chosen],
+            mean=self.mean[:, chosen],
+            precision=self.precision[:, chosen],
+            typical_se=self.typical_se[chosen],
+            tau_moments=self.tau_moments[chosen],
+            mu_moments=self.mu_moments[chosen],
+        )
 
 
 def _grouped(problems: Sequence[Problem], axes: Sequence[Axis]) -> tuple[_Group, ...]:
@@ -149,12 +161,23 @@ def _together(problems: Sequence[Problem], axes: Sequence[Axis]) -> _Lines:
     moments = [(problem.tau_moments, problem.mu_moments if problem.cut is None else 0) for problem in problems]
     tau_moments, mu_moments = np.array(moments).T[:, :, None]
     return _Lines(
-        np.arange(count), tuple(problems), tuple(axes), _grouped(problems, axes),
-        np.array([axis.scan[[0, -1]] for axis in axes]), y[:, None, :], a[:, None, :], b[:, None, :], X,
-        np.concatenate([products, X * y[:, :, None]], axis=2), constant[:, None],
-        np.array([problem.prior_mean for problem in problems]).T[:, :, None], precision.T[:, :, None],
-        np.array([[problem.typical_se] for problem in problems]), tau_moments, mu_moments,
-    )  # fmt: skip
+        np.arange(count),
+        tuple(problems),
+        tuple(axes),
+        _grouped(problems, axes),
+        np.array([axis.scan[[0, -1]] for axis in axes]),
+        y[:, None, :],
+        a[:, None, :],
+        b[:, None, :],
+        X,
+        np.concatenate([products, X * y[:, :, None]], axis=2),
+        constant[:, None],
+        np.array([problem.prior_mean for problem in problems]).T[:, :, None],
+        precision.T[:, :, None],
+        np.array([[problem.typical_se] for problem in problems]),
+        tau_moments,
+        mu_moments,
+    )
 
 
 def _conditional(lines: _Lines, tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -420,11 +443,20 @@ def _on_nodes(
         marginal = Gridded(z[i, [0, -1]], column[i], lines.axes[i].variable, problem.axes[0].moments)
         fine, coarse, sds = full[i, kept], other[i, kept], tau[i, kept]
         return Quadrature(
-            problem, sds, np.empty((0, sds.size)), fine / fine.sum(), coarse / coarse.sum(),
-            mean[:, i, kept], cov[:, :, i, kept], marginal,
+            problem,
+            sds,
+            np.empty((0, sds.size)),
+            fine / fine.sum(),
+            coarse / coarse.sum(),
+            mean[:, i, kept],
+            cov[:, :, i, kept],
+            marginal,
             float(peak[i]) + math.log(float(full[i].sum())) if problem.proper else None,
-            float(error[i]), (n,), sds[None, :], {problem.axes[0].name: marginal},
-        )  # fmt: skip
+            float(error[i]),
+            (n,),
+            sds[None, :],
+            {problem.axes[0].name: marginal},
+        )
 
     answers: list[Quadrature | InferenceError | float | None] = []
     for i in range(len(lines.problems)):
@@ -446,9 +478,14 @@ def _matters(lines: _Lines, tau: FloatArray, weights: FloatArray) -> BoolArray:
 
 
 def _differences(
-    lines: _Lines, tau: FloatArray, mean: FloatArray, var: FloatArray, fine: FloatArray, half: FloatArray,
+    lines: _Lines,
+    tau: FloatArray,
+    mean: FloatArray,
+    var: FloatArray,
+    fine: FloatArray,
+    half: FloatArray,
     inner: BoolArray,
-) -> FloatArray:  # fmt: skip
+) -> FloatArray:
     """Largest relative difference of evidence, existing moments and tail probabilities between two rules, (F,).
 
     Nodes outside of ``inner`` change no digit, and may have infinite moments.

@@ -40,9 +40,26 @@ FloatArray = NDArray[np.float64]
 #: Participants per arm that are asked about.
 SIZES = (20, 50, 100, 200, 500, 1000)
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
-_COLUMNS = ["size", "se", "question", "target", "benefit", "cut", "probability", "change", "estimate", "natural",
-            "confirmed", "p_change", "p_reaches", "predicted", "predicted_lower", "predicted_upper", "level",
-            "note"]  # fmt: skip
+_COLUMNS = [
+    "size",
+    "se",
+    "question",
+    "target",
+    "benefit",
+    "cut",
+    "probability",
+    "change",
+    "estimate",
+    "natural",
+    "confirmed",
+    "p_change",
+    "p_reaches",
+    "predicted",
+    "predicted_lower",
+    "predicted_upper",
+    "level",
+    "note",
+]
 #: Results with less probability than this on either side are not looked at first.
 _RARE = 1e-6
 #: Beyond them results are looked for as far as this many times the distance from the predicted result.
@@ -209,11 +226,17 @@ def with_trial(effects: Effects, y: float, se: float, name: str = "next trial") 
         # whatever there was to say of repeated trials was said of them
         warnings.simplefilter("ignore", BayesmetaWarning)
         return Effects(
-            (*effects.study, name), [*effects.y, y], [*effects.se, se], measure=effects.measure,
-            label=(*effects.label, name), blocks=effects.blocks,
+            (*effects.study, name),
+            [*effects.y, y],
+            [*effects.se, se],
+            measure=effects.measure,
+            label=(*effects.label, name),
+            blocks=effects.blocks,
             cluster=None if effects.cluster is None else (*effects.cluster, name),
-            name=effects.name, better=effects.better, unit=effects.unit,
-        )  # fmt: skip
+            name=effects.name,
+            better=effects.better,
+            unit=effects.unit,
+        )
 
 
 def next_trial_table(
@@ -301,16 +324,31 @@ def next_trial_table(
                 crossings.append(_crossing(question, now, results, gaps, middle))
                 rows.append(
                     {
-                        "size": size, "se": planned, "question": words, "target": target, "benefit": distance,
-                        "cut": cut, "probability": now, "change": "rise" if now < cut else "fall",
-                        "predicted": middle, "predicted_lower": lower, "predicted_upper": upper, "level": level,
+                        "size": size,
+                        "se": planned,
+                        "question": words,
+                        "target": target,
+                        "benefit": distance,
+                        "cut": cut,
+                        "probability": now,
+                        "change": "rise" if now < cut else "fall",
+                        "predicted": middle,
+                        "predicted_lower": lower,
+                        "predicted_upper": upper,
+                        "level": level,
                     }
-                )  # fmt: skip
+                )
     back = measure(fit.effects.measure).back
     for row, crossing, (estimate, confirmed) in zip(rows, crossings, _confirmed(crossings), strict=True):
         note = crossing.note if math.isnan(estimate) else "; ".join(crossing.notes)
-        row |= {"estimate": estimate, "confirmed": confirmed, "natural": float(back(estimate)), "note": note,
-                "p_reaches": crossing.p_reaches, "p_change": crossing.p_change}  # fmt: skip
+        row |= {
+            "estimate": estimate,
+            "confirmed": confirmed,
+            "natural": float(back(estimate)),
+            "note": note,
+            "p_reaches": crossing.p_reaches,
+            "p_change": crossing.p_change,
+        }
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 

@@ -292,8 +292,16 @@ def curve_table(
             change = np.zeros(3)
         else:
             change, _ = _quantiles(fit, _Form(row - base), False, p)
-        rows.append({"x": x, **answers, "change": change[1], "change_lower": change[0], "change_upper": change[2],
-                     "beyond": not low <= x <= high})  # fmt: skip
+        rows.append(
+            {
+                "x": x,
+                **answers,
+                "change": change[1],
+                "change_lower": change[0],
+                "change_upper": change[2],
+                "beyond": not low <= x <= high,
+            }
+        )
     frame = pd.DataFrame(rows)
     tail = ["change", "change_lower", "change_upper"]
     first = ["x", "median", "lower", "upper", "new_lower", "new_upper", *tail]
@@ -321,8 +329,9 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     """
     p = _ends(level)
     if fit.exact:
-        raise ModelError("nothing was imputed: the fit is exact. Values are imputed where a model states `missing` or "
-                         "`missing_sd`.")  # fmt: skip
+        raise ModelError(
+            "nothing was imputed: the fit is exact. Values are imputed where a model states `missing` or `missing_sd`."
+        )
     h = build_hierarchy(fit.effects, fit.model)
     others = fit.sample.others
     rows: list[dict[str, object]] = []
@@ -330,8 +339,19 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     def number(what: str, trial: str, values: FloatArray) -> None:
         form = Draws(values)
         lower, median, upper = form.quantile(p)
-        rows.append({"what": what, "trial": trial, "level_of": "", "mean": form.mean, "sd": form.sd, "median": median,
-                     "lower": lower, "upper": upper, "mcse": form.mcse})  # fmt: skip
+        rows.append(
+            {
+                "what": what,
+                "trial": trial,
+                "level_of": "",
+                "mean": form.mean,
+                "sd": form.sd,
+                "median": median,
+                "lower": lower,
+                "upper": upper,
+                "mcse": form.mcse,
+            }
+        )
 
     for item in h.imputed:
         for trial in item.trials:
@@ -340,8 +360,9 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         for trial in levels.trials:
             for name in levels.levels:
                 form = Draws(others[f"missing[{levels.name}: {trial} = {name}]"])
-                rows.append({"what": levels.name, "trial": trial, "level_of": name, "probability": form.mean,
-                             "mcse": form.mcse})  # fmt: skip
+                rows.append(
+                    {"what": levels.name, "trial": trial, "level_of": name, "probability": form.mean, "mcse": form.mcse}
+                )
     for row in h.row[h.sd_rows].tolist():
         number("standard deviation", fit.effects.label[row], others[f"missing_sd[{fit.effects.label[row]}]"])
     if not rows:

@@ -158,9 +158,7 @@ def _log_integrand(
         sd = axis.variable.x(points[starts])
         if axis.floor:
             sd = np.maximum(sd, axis.floor)
-        density = tau_log_prior(
-            deviation.prior, points[starts], axis.variable, problem.rotation.a, problem.rotation.b
-        )  # fmt: skip
+        density = tau_log_prior(deviation.prior, points[starts], axis.variable, problem.rotation.a, problem.rotation.b)
         sds[i] = np.repeat(sd, runs)
         log_prior = log_prior + np.repeat(density, runs)
     position = len(problem.axes)

@@ -104,14 +104,15 @@ _SHOWN: dict[str, tuple[Shown, ...]] = {
         "asked=universes:text, verdict=verdict:text, universes=n:count, share=share:share, "
         "estimate_min=least:effect, estimate_median=median:effect, estimate_max=most:effect"
     ),
-    "permutation": _columns("method=method:text, estimate=mean:effect, stat=statistic:number, p=p:p, "
-    "number=flips:count"),
+    "permutation": _columns(
+        "method=method:text, estimate=mean:effect, stat=statistic:number, p=p:p, number=flips:count"
+    ),
     "gosh": _columns(
         "trial=trial:text, with_estimate=with it:effect, without_estimate=without:effect, "
         "with_below_null=below null:share, without_below_null=without:share, with_i2=I2 with:number, "
         "without_i2=without:number"
     ),
-}  # fmt: skip
+}
 
 _NOTES: dict[str, str] = {
     "concordance": "Each line exchanges one ingredient more; shifts are in classical standard errors, widths "
@@ -252,8 +253,9 @@ def _short(value: float) -> str:
 
 
 def _joined(first: pd.Series[Any], second: pd.Series[Any]) -> list[str]:
-    return [f"{a}, {b}" if str(b) not in ("", "nan", "None", "-") else str(a)
-            for a, b in zip(first, second, strict=True)]  # fmt: skip
+    return [
+        f"{a}, {b}" if str(b) not in ("", "nan", "None", "-") else str(a) for a, b in zip(first, second, strict=True)
+    ]
 
 
 def _prepared(name: str, frame: pd.DataFrame, fit: Fit) -> tuple[pd.DataFrame, list[str]]:
@@ -330,8 +332,11 @@ def _number(row: Any, column: str) -> float | None:
 def _guards(frame: pd.DataFrame) -> list[str]:
     """What notes say of the whole table, once; then why a method is not defined."""
     parts = [_SENTENCES.split(str(note)) for note in frame["note"] if note]
-    common = [text for text in dict.fromkeys(part for note in parts for part in note)
-              if sum(text in note for note in parts) > 1]  # fmt: skip
+    common = [
+        text
+        for text in dict.fromkeys(part for note in parts for part in note)
+        if sum(text in note for note in parts) > 1
+    ]
     found = [f"{text.rstrip('.')}." for text in common]
     lost = frame[frame["estimate"].isna() & frame["k0"].isna()]
     for row in lost.to_dict("records"):

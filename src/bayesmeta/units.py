@@ -1,4 +1,4 @@
-"""Effects in units that people know: points of an instrument, absolute risks, and how much information there is.
+"""Effects in units that people know: points of an instrument and absolute risks.
 
 A standardised effect times the standard deviation S of a familiar instrument is an effect in its points. Neither S nor
 the instrument's smallest important difference M is known exactly; where they are distributions,
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.amounts import Part, centre, invert, parts_of, ratio, thinned
+from bayesmeta.amounts import Part, invert, parts_of, ratio, thinned
 from bayesmeta.decision import direction
 from bayesmeta.errors import ModelError
 from bayesmeta.outcome import BaselineRisk, NaturalUnit, PointsThreshold
@@ -34,12 +33,12 @@ from bayesmeta.thresholds import Amount
 
 __all__ = [
     "RISK_MEASURES",
+    "STANDARDISED",
     "absolute_risk",
-    "information_size",
-    "information_size_binary",
-    "information_table",
     "natural_table",
+    "noted",
     "risk_table",
+    "risks_of",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -48,166 +47,47 @@ FloatArray = NDArray[np.float64]
 RISK_MEASURES = ("OR", "RR", "RD", "HR")
 STANDARDISED = ("SMD", "SMDH")
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
-_NATURAL_COLUMNS = ["unit", "sd", "sd_form", "mid", "mid_form", "target", "median", "lower", "upper", "p_any_benefit",
-                    "p_important_benefit", "p_trivial", "p_important_harm", "mid_units", "mid_units_lower",
-                    "mid_units_upper", "level", "source", "note"]  # fmt: skip
-_RISK_COLUMNS = ["baseline", "form", "target", "per", "without", "without_lower", "without_upper", "with_treatment",
-                 "with_lower", "with_upper", "difference", "difference_lower", "difference_upper", "p_important",
-                 "nnt", "level", "source", "note"]  # fmt: skip
-_INFORMATION_COLUMNS = ["form", "assumption", "needed", "participants", "ratio", "source", "note"]
-_GRADE_6 = "GRADE guidelines 6, doi:10.1016/j.jclinepi.2011.01.012"
-
-
-# -- how much information ----------------------------------------------------------------------------------------------
-
-
-def _error_quantiles(alpha: float, power: float) -> tuple[float, float]:
-    if not (0 < alpha < 1 and 0 < power < 1):
-        raise ModelError(f"information size: alpha = {alpha}, power = {power}; both lie between 0 and 1.")
-    return float(special.ndtri(1 - alpha / 2)), float(special.ndtri(power))
-
-
-def information_size(delta: float, *, alpha: float = 0.05, power: float = 0.80) -> float:
-    """Participants of two equal arms that detect a standardised difference: the optimal information size.
-
-    ``N = 4 (z_{1 - alpha/2} + z_power)^2 / delta^2``.
-
-    Parameters
-    ----------
-    delta : float
-        The difference in standard deviations.
-    alpha, power : float
-        Two-sided error and power.
-
-    References
-    ----------
-    Guyatt GH et al. GRADE guidelines 6. J Clin Epidemiol 2011;64:1283-1293. doi:10.1016/j.jclinepi.2011.01.012
-
-    Examples
-    --------
-    >>> round(information_size(0.2))
-    785
-    """
-    z_alpha, z_power = _error_quantiles(alpha, power)
-    if not (math.isfinite(delta) and delta > 0):
-        raise ModelError(f"information size: delta = {delta}; give a positive difference in standard deviations.")
-    return 4 * (z_alpha + z_power) ** 2 / (delta * delta)
-
-
-def information_size_binary(
-    control_risk: float, reduction: float = 0.25, *, alpha: float = 0.05, power: float = 0.80
-) -> float:
-    """Participants of two equal arms that detect a relative risk reduction: the optimal information size.
-
-    With ``p_c`` the control risk, ``p_t = p_c (1 - reduction)`` and ``p`` their mean,
-
-        ``N = 2 [z_a sqrt(2 p (1 - p)) + z_b sqrt(p_c (1 - p_c) + p_t (1 - p_t))]^2 / (p_c - p_t)^2``,
-
-    the formula of R's ``power.prop.test``.
-
-    Parameters
-    ----------
-    control_risk : float
-        Risk without treatment.
-    reduction : float
-        Relative risk reduction; GRADE suggests 0.20 to 0.25. Negative for an increase.
-    alpha, power : float
-        Two-sided error and power.
-
-    References
-    ----------
-    Guyatt GH et al. GRADE guidelines 6. J Clin Epidemiol 2011;64:1283-1293. doi:10.1016/j.jclinepi.2011.01.012
-
-    Examples
-    --------
-    >>> round(information_size_binary(0.2, 0.25))
-    1811
-    """
-    z_alpha, z_power = _error_quantiles(alpha, power)
-    other = control_risk * (1 - reduction)
-    if not (0 < control_risk < 1 and 0 < other < 1 and reduction != 0):
-        raise ModelError(
-            f"information size: control risk {control_risk} and reduction {reduction} make a risk of {other:.4g}; both "
-            "risks lie between 0 and 1 and differ."
-        )
-    mean = 0.5 * (control_risk + other)
-    apart = z_alpha * math.sqrt(2 * mean * (1 - mean))
-    apart += z_power * math.sqrt(control_risk * (1 - control_risk) + other * (1 - other))
-    return 2 * (apart / (control_risk - other)) ** 2
-
-
-def information_table(
-    fit: Fit,
-    delta: float | None = None,
-    *,
-    risks: Sequence[BaselineRisk] | float | None = None,
-    reductions: Sequence[float] = (0.20, 0.25),
-    alpha: float = 0.05,
-    power: float = 0.80,
-) -> pd.DataFrame:
-    """The participants there are beside the optimal information size.
-
-    Parameters
-    ----------
-    fit : Fit
-    delta : float, optional
-        Standardised outcomes: the difference to detect; default the primary threshold of the fit's outcome.
-    risks : sequence of BaselineRisk or float, optional
-        OR, RR, RD, HR: risks without treatment; default those of the fit's outcome. A distribution enters by its mean.
-    reductions : sequence of float
-        Relative risk reductions to detect.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``form assumption needed participants ratio source note``; ``ratio`` is participants over needed.
-
-    Examples
-    --------
-    >>> table = information_table(fit, 0.2)
-    >>> table[["participants", "ratio"]].round(2).values.tolist()
-    [[700.0, 0.89]]
-    """
-    kind = fit.effects.measure
-    cases: list[tuple[str, str, Callable[[], float]]] = []
-    note = ""
-    if kind in STANDARDISED:
-        stated = fit.outcome.primary if delta is None and fit.outcome is not None else None
-        value = delta if stated is None else stated.benefit_distance
-        if isinstance(value, (int, float)):
-            size = float(value)
-            cases = [
-                ("two means", f"a difference of {size:g} SD", partial(information_size, size, alpha=alpha, power=power))
-            ]
-        else:
-            note = "no difference to detect: give delta, or a primary threshold that is a number."
-    elif kind in RISK_MEASURES:
-        for item in _risks(fit, risks):
-            for drop in reductions:
-                risk = centre(item.risk)
-                cases.append((
-                    "two risks", f"{item.name}: risk {risk:g}, relative reduction {100 * drop:g} %",
-                    partial(information_size_binary, risk, drop, alpha=alpha, power=power),
-                ))  # fmt: skip
-        note = "" if cases else "no risk without treatment is stated: give risks."
-    else:
-        note = f"{kind}: the information size needs a standardised difference or a risk."
-    people = fit.effects.participants
-    if not cases:
-        return _noted(_INFORMATION_COLUMNS, note)
-    rows = []
-    for form, words, size_of in cases:
-        row: dict[str, Any] = {"form": form, "assumption": f"{words}, alpha {alpha:g}, power {power:g}",
-                               "source": _GRADE_6, "note": ""}  # fmt: skip
-        try:
-            needed = size_of()
-        except ModelError as error:
-            rows.append({**row, "note": str(error)})
-            continue
-        row |= {"needed": needed, "participants": math.nan if people is None else float(people)}
-        row |= {"ratio": row["participants"] / needed, "note": "" if people is not None else "participants not stated"}
-        rows.append(row)
-    return pd.DataFrame(rows, columns=_INFORMATION_COLUMNS)
+_NATURAL_COLUMNS = [
+    "unit",
+    "sd",
+    "sd_form",
+    "mid",
+    "mid_form",
+    "target",
+    "median",
+    "lower",
+    "upper",
+    "p_any_benefit",
+    "p_important_benefit",
+    "p_trivial",
+    "p_important_harm",
+    "mid_units",
+    "mid_units_lower",
+    "mid_units_upper",
+    "level",
+    "source",
+    "note",
+]
+_RISK_COLUMNS = [
+    "baseline",
+    "form",
+    "target",
+    "per",
+    "without",
+    "without_lower",
+    "without_upper",
+    "with_treatment",
+    "with_lower",
+    "with_upper",
+    "difference",
+    "difference_lower",
+    "difference_upper",
+    "p_important",
+    "nnt",
+    "level",
+    "source",
+    "note",
+]
 
 
 def _tail(level: float) -> FloatArray:
@@ -216,7 +96,7 @@ def _tail(level: float) -> FloatArray:
     return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
-def _noted(columns: Sequence[str], note: str) -> pd.DataFrame:
+def noted(columns: Sequence[str], note: str) -> pd.DataFrame:
     """One line whose numbers are missing, with the reason."""
     texts = ("unit", "sd_form", "mid_form", "target", "source", "baseline", "form", "nnt", "assumption")
     row = {name: "" if name in texts else note if name == "note" else math.nan for name in columns}
@@ -278,7 +158,7 @@ def natural_table(
             raise ModelError("no instrument is stated: give a NaturalUnit with its SD and the SD's source.")
         sign, p = direction(fit), _tail(level)
     except ModelError as error:
-        return _noted(_NATURAL_COLUMNS, str(error))
+        return noted(_NATURAL_COLUMNS, str(error))
     flip = 1 if chosen.better in (None, fit.effects.better) else -1
     table = predict(fit, level=level)
     stated = thresholds if thresholds is not None else [chosen.mid] if chosen.mid is not None else []
@@ -290,11 +170,19 @@ def natural_table(
                 lower, median, upper = np.sort(flip * points[name])
                 row: dict[str, Any] = dict.fromkeys(_NATURAL_COLUMNS, math.nan)
                 row |= {
-                    "unit": chosen.name, "sd": sd.mean, "sd_form": sd.form, "mid_form": "", "target": target,
-                    "median": median, "lower": lower, "upper": upper, "level": level, "source": chosen.sd_source,
+                    "unit": chosen.name,
+                    "sd": sd.mean,
+                    "sd_form": sd.form,
+                    "mid_form": "",
+                    "target": target,
+                    "median": median,
+                    "lower": lower,
+                    "upper": upper,
+                    "level": level,
+                    "source": chosen.sd_source,
                     "p_any_benefit": min(float(distribution(fit, name, np.zeros(1), upper=sign > 0)[0]), 1.0),
                     "note": "",
-                }  # fmt: skip
+                }
                 if mid is None or worse is None:
                     row["note"] = "no smallest important difference in points is stated"
                 else:
@@ -361,10 +249,15 @@ def _against(
     factor, shares = ratio(sd, mid)
     lower, median, upper = np.sort(sign * _points(fit, name, table, factor, shares, p))
     return {
-        "mid": mid.mean, "mid_form": mid.form, "p_important_benefit": important,
-        "p_important_harm": harm, "p_trivial": max(0.0, 1.0 - important - harm),
-        "mid_units": median, "mid_units_lower": lower, "mid_units_upper": upper,
-    }  # fmt: skip
+        "mid": mid.mean,
+        "mid_form": mid.form,
+        "p_important_benefit": important,
+        "p_important_harm": harm,
+        "p_trivial": max(0.0, 1.0 - important - harm),
+        "mid_units": median,
+        "mid_units_lower": lower,
+        "mid_units_upper": upper,
+    }
 
 
 # -- absolute risk -----------------------------------------------------------------------------------------------------
@@ -418,7 +311,8 @@ def _effect_at(measure_name: str, baseline: FloatArray, risk: FloatArray) -> Flo
         return np.log(np.log1p(-inside) / np.log1p(-baseline))
 
 
-def _risks(fit: Fit, risks: Sequence[BaselineRisk] | float | None) -> Sequence[BaselineRisk]:
+def risks_of(fit: Fit, risks: Sequence[BaselineRisk] | float | None) -> Sequence[BaselineRisk]:
+    """Risks without treatment: those given, else those of the outcome of the fit."""
     if risks is None:
         return fit.outcome.baseline_risk if fit.outcome is not None else ()
     return [BaselineRisk("baseline", float(risks), "stated by the user")] if isinstance(risks, (int, float)) else risks
@@ -469,7 +363,7 @@ def risk_table(
     [200.0, 114.2, -85.8]
     """
     kind = fit.effects.measure
-    stated = _risks(fit, risks)
+    stated = risks_of(fit, risks)
     try:
         if kind not in RISK_MEASURES:
             raise ModelError(f"{kind}: absolute risks follow from {', '.join(RISK_MEASURES)}.")
@@ -480,7 +374,7 @@ def risk_table(
         p = _tail(level)
         parts = [(item, part) for item in stated for part in _risk_parts(item)]
     except ModelError as error:
-        return _noted(_RISK_COLUMNS, str(error))
+        return noted(_RISK_COLUMNS, str(error))
     table = predict(fit, level=level)
     sign = {None: 0, "higher": 1, "lower": -1}[fit.effects.better]
     rows = []

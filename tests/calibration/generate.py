@@ -65,8 +65,11 @@ def calibrate(name: str, engine: str, worlds: int, seed: int = SEED) -> dict[str
         "packages": {package: metadata.version(package) for package in PACKAGES},
     }
     low = min(result["p"], key=result["p"].__getitem__)
-    print(f"{name:28}{engine:6}{worlds:5} worlds {result['failed_checks']:4} failed checks  smallest p "
-          f"{result['p'][low]:.3g} ({low})  {time.perf_counter() - start:.0f} s", flush=True)  # fmt: skip
+    print(
+        f"{name:28}{engine:6}{worlds:5} worlds {result['failed_checks']:4} failed checks  smallest p "
+        f"{result['p'][low]:.3g} ({low})  {time.perf_counter() - start:.0f} s",
+        flush=True,
+    )
     return result
 
 

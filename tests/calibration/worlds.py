@@ -109,10 +109,13 @@ def _three_arm() -> bm.Effects:
     se = SE[:8].copy()
     blocks = [([1, 2], 0.02), ([5, 6], 0.05)]
     return bm.Effects(
-        ["A", "B", "B", "C", "D", "E", "E", "F"], np.zeros(8), se, measure="MD",
+        ["A", "B", "B", "C", "D", "E", "E", "F"],
+        np.zeros(8),
+        se,
+        measure="MD",
         label=["A", "B1", "B2", "C", "D", "E1", "E2", "F"],
         blocks=[(rows, np.diag(se[rows] ** 2) + c * (1 - np.eye(2))) for rows, c in blocks],
-    )  # fmt: skip
+    )
 
 
 def _clusters() -> bm.Effects:
@@ -149,9 +152,12 @@ def _unreported(y_moves: bool) -> Callable[[np.random.Generator], World]:
         )
         middle = 8
         effects = bm.Effects(
-            _names(k), table.y[:, middle], table.se[:, middle], measure="SMD" if y_moves else "MD",
+            _names(k),
+            table.y[:, middle],
+            table.se[:, middle],
+            measure="SMD" if y_moves else "MD",
             tabulated={"correlation": table},
-        )  # fmt: skip
+        )
         parameters = {"coefficients": np.array([[mu]]), "tau": np.array([tau]), "correlation": at}
         return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
 
@@ -179,11 +185,14 @@ def _missing_numeric(family: str, shift: float) -> Callable[[np.random.Generator
         mu, slope, tau = draw(MU, rng), draw(term.prior, rng), draw(TAU, rng)
         # mu is the effect at the mean of the stated values
         theta = mu + slope * (x - np.nanmean(stated)) / 6 + tau * rng.standard_normal(k)
-        effects = bm.Effects(_names(k), theta + SE * rng.standard_normal(k), SE, measure="MD",
-                             moderators={"weeks": stated})  # fmt: skip
+        effects = bm.Effects(
+            _names(k), theta + SE * rng.standard_normal(k), SE, measure="MD", moderators={"weeks": stated}
+        )
         parameters = {
-            "coefficients": np.array([[mu], [slope]]), "tau": np.array([tau]), "missing[weeks]": x[lacking, None],
-        }  # fmt: skip
+            "coefficients": np.array([[mu], [slope]]),
+            "tau": np.array([tau]),
+            "missing[weeks]": x[lacking, None],
+        }
         return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
 
     return world
@@ -215,8 +224,10 @@ def _missing_levels(rng: np.random.Generator) -> World:
     # the internal coefficient of the one contrast of two levels
     inner = contrast / h.design.contrasts[0].weights[1]
     parameters = {
-        "coefficients": np.array([[mu], [inner]]), "tau": np.array([tau]), "levels[type]": p[:, None],
-    }  # fmt: skip
+        "coefficients": np.array([[mu], [inner]]),
+        "tau": np.array([tau]),
+        "levels[type]": p[:, None],
+    }
     truth = _truth(h, parameters, theta, rng)
     truth["missing[type: trial 2 = b]"] = float(level[1] == 1)
     return World(effects, model, truth, parameters)
@@ -309,9 +320,11 @@ def _binomial(measure: str) -> Callable[[np.random.Generator], World]:
         counts = np.column_stack([rng.binomial(n[:, 0], risk), n[:, 0], rng.binomial(n[:, 1], control), n[:, 1]])
         effects = bm.Effects(_names(k), np.zeros(k), np.ones(k), measure=measure, counts=counts)
         parameters = {
-            "coefficients": np.array([[mu]]), "tau": np.array([tau]), "baseline": alpha[:, None],
+            "coefficients": np.array([[mu]]),
+            "tau": np.array([tau]),
+            "baseline": alpha[:, None],
             "theta": theta[:, None],
-        }  # fmt: skip
+        }
         return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
 
     return world
@@ -342,10 +355,15 @@ def _joint(rng: np.random.Generator) -> World:
     found = sign * (theta + se * pairs(within, 7))
     rows = {"y": [*range(both), *only_y], "z": [*range(both), *only_z]}
     effects = {
-        name: bm.Effects([f"trial {i + 1}" for i in rows[name]], found[rows[name], o], se[rows[name], o], measure="MD",
-                         better="higher" if name == "y" else "lower")
+        name: bm.Effects(
+            [f"trial {i + 1}" for i in rows[name]],
+            found[rows[name], o],
+            se[rows[name], o],
+            measure="MD",
+            better="higher" if name == "y" else "lower",
+        )
         for o, name in enumerate("yz")
-    }  # fmt: skip
+    }
     new = sign * mu + tau * pairs(omega, 1)[0]
     truth = {"omega": omega}
     for o, name in enumerate("yz"):

@@ -260,6 +260,5 @@ def overlap_curves(fit: Fit, names: Sequence[str] | None = None, *, points: int 
         if isinstance(posterior, Draws) and x[0] == 0.0 == density[0]:
             # the estimate starts at the smallest draw, just above zero
             density[0] = density[1]
-        parts.append(pd.DataFrame({"quantity": name, "x": x, "prior": prior_density,
-                                   "posterior": density}))  # fmt: skip
+        parts.append(pd.DataFrame({"quantity": name, "x": x, "prior": prior_density, "posterior": density}))
     return pd.concat(parts, ignore_index=True)

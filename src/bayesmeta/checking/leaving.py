@@ -65,8 +65,13 @@ def loo_table(fit: Fit, *, exact: bool = True) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"left_out": names, "elpd_psis": np.asarray(found.elpd_i, float), "khat": np.asarray(found.pareto_k, float)}
     )
-    attrs = {"elpd_psis": float(found.elpd), "se": float(found.se), "p_loo": float(found.p), "elpd_exact": math.nan,
-             "flagged": int((frame["khat"] > KHAT).sum())}  # fmt: skip
+    attrs = {
+        "elpd_psis": float(found.elpd),
+        "se": float(found.se),
+        "p_loo": float(found.p),
+        "elpd_exact": math.nan,
+        "flagged": int((frame["khat"] > KHAT).sum()),
+    }
     refits = _refits(fit) if exact else None
     columns = ["left_out", "rows", "elpd_psis", "khat", "elpd_exact", "difference", "p_value", "note"]
     if refits is not None:
@@ -80,8 +85,9 @@ def loo_table(fit: Fit, *, exact: bool = True) -> pd.DataFrame:
     else:
         inside = {str(name) for name in fit.effects.study}
         frame["note"] = ""
-        frame["rows"] = [sum(study == name for study in fit.effects.study) if name in inside else np.nan
-                         for name in names]  # fmt: skip
+        frame["rows"] = [
+            sum(study == name for study in fit.effects.study) if name in inside else np.nan for name in names
+        ]
     frame = frame.reindex(columns=columns)
     frame["note"] = [
         "; ".join(part for part in (str(note or ""), _advice(khat, value)) if part)

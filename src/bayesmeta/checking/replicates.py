@@ -164,8 +164,17 @@ def predictive_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
             form = NormalMixture(quadrature.weights, functional.mean[row], np.sqrt(functional.var[row] + se**2))
             lower, median, upper = (float(value) for value in form.quantile(p))
             below = float(form.cdf(y))
-            rows.append({"observed": y, "median": median, "lower": lower, "upper": upper, "below": below,
-                         "p_value": 2 * min(below, 1 - below), "mcse": 0.0})  # fmt: skip
+            rows.append(
+                {
+                    "observed": y,
+                    "median": median,
+                    "lower": lower,
+                    "upper": upper,
+                    "below": below,
+                    "p_value": 2 * min(below, 1 - below),
+                    "mcse": 0.0,
+                }
+            )
     else:
         rows = [_compared(y, values, p) for y, values in zip(effects.y.tolist(), new_trials(fit), strict=True)]
     frame = pd.DataFrame(rows)
@@ -301,8 +310,19 @@ def prior_check_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     names = [name for name in ("mu", "tau", "theta_trial", "theta_new") if name in prior]
     for name in names if fit.model.tau is not None else ["mu"]:
         lower, median, upper = Draws(prior[name].values).quantile(p)
-        rows.append({"kind": "range", "quantity": name, "observed": np.nan, "median": median, "lower": lower,
-                     "upper": upper, "below": np.nan, "p_value": np.nan, "mcse": np.nan})  # fmt: skip
+        rows.append(
+            {
+                "kind": "range",
+                "quantity": name,
+                "observed": np.nan,
+                "median": median,
+                "lower": lower,
+                "upper": upper,
+                "below": np.nan,
+                "p_value": np.nan,
+                "mcse": np.nan,
+            }
+        )
     typical = int(np.argsort(effects.se, kind="stable")[(effects.k - 1) // 2])
     quantity = f"y[{effects.label[typical]}]"
     rows.append({"kind": "range", "quantity": quantity, **_compared(float(effects.y[typical]), y[typical], p)})

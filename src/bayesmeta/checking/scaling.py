@@ -238,18 +238,25 @@ def _exact_table(fit: Fit, quantities: list[str], chances: Mapping[str, tuple[st
     """Sensitivity to each prior by refits alone."""
     if not fit.exact:
         raise ModelError("a fit by draws is power-scaled from its draws; leave draws=True.")
-    components = ["mu", *(["tau"] if fit.model.tau is not None else []),
-                  *(["tau_within"] if fit.model.cluster_tau is not None else []),
-                  *(f"beta[{term.name}]" for term in fit.design.terms)]  # fmt: skip
+    components = [
+        "mu",
+        *(["tau"] if fit.model.tau is not None else []),
+        *(["tau_within"] if fit.model.cluster_tau is not None else []),
+        *(f"beta[{term.name}]" for term in fit.design.terms),
+    ]
     rows: list[dict[str, object]] = []
     for component in components:
         others = _refits(fit, component)
         for name in quantities if others else ():
             change = _difference(others, lambda f, name=name: marginal(f, name).mean) / marginal(fit, name).sd  # type: ignore[misc]
             rows.append(
-                {"quantity": name, "component": component, "exact": exact_sensitivity(fit, others, name),
-                 "exact_change": change}
-            )  # fmt: skip
+                {
+                    "quantity": name,
+                    "component": component,
+                    "exact": exact_sensitivity(fit, others, name),
+                    "exact_change": change,
+                }
+            )
         for words, (name, x, below) in chances.items() if others else ():
             moved = _difference(
                 others,

@@ -25,10 +25,16 @@ __all__ = ["OURS", "PRESETS", "Preset", "apply_preset", "preset", "preset_choice
 PiFormula = Literal["normal", "t_km1", "v_t_km1", "hts_t_km2", "hkpr_t_km2"]
 
 _METHODS = {
-    "EE": "none: a common effect", "DL": "DerSimonian-Laird", "REML": "restricted maximum likelihood",
-    "ML": "maximum likelihood", "PM": "Paule-Mandel", "EB": "empirical Bayes", "HE": "Hedges", "HS": "Hunter-Schmidt",
+    "EE": "none: a common effect",
+    "DL": "DerSimonian-Laird",
+    "REML": "restricted maximum likelihood",
+    "ML": "maximum likelihood",
+    "PM": "Paule-Mandel",
+    "EB": "empirical Bayes",
+    "HE": "Hedges",
+    "HS": "Hunter-Schmidt",
     "SJ": "Sidik-Jonkman",
-}  # fmt: skip
+}
 _INTERVALS = {
     "wald": "normal (Wald)",
     "t": "t(k - 1), classic standard error",
@@ -46,12 +52,19 @@ _PREDICTIONS = {
 }
 _I2 = {"q": "from Q", "tau2": "from tau2"}
 _VARIANCES = {
-    "LS": "1/n_t + 1/n_c + g^2/(2N)", "LS2": "J^2 (1/n_t + 1/n_c + d^2/(2N))", "UB": "unbiased", "AV": "average effect",
+    "LS": "1/n_t + 1/n_c + g^2/(2N)",
+    "LS2": "J^2 (1/n_t + 1/n_c + d^2/(2N))",
+    "UB": "unbiased",
+    "AV": "average effect",
     "RevMan": "N/(n_t n_c) + g^2/(2(N - 3.94))",
-}  # fmt: skip
+}
 _J = {"exact": "exact (gamma functions)", "approx": "1 - 3/(4 df - 1)"}
-_ZEROS = {"half": "1/2 added to all cells of tables with a zero", "half_all": "1/2 added to every table",
-          "treatment_arm": "by the size of the other arm", "none": "nothing added"}  # fmt: skip
+_ZEROS = {
+    "half": "1/2 added to all cells of tables with a zero",
+    "half_all": "1/2 added to every table",
+    "treatment_arm": "by the size of the other arm",
+    "none": "nothing added",
+}
 _EMPTY = {"kept": "kept, corrected like other zero cells", "left_out": "left out"}
 
 
@@ -113,9 +126,17 @@ class Preset:
 
 #: What bayesmeta does by default.
 OURS = Preset(
-    "bayesmeta", "bayesmeta", "REML", "hksj", "t_km1", "tau2", "LS", "exact", "half",
+    "bayesmeta",
+    "bayesmeta",
+    "REML",
+    "hksj",
+    "t_km1",
+    "tau2",
+    "LS",
+    "exact",
+    "half",
     source="Cochrane Handbook 10; Langan 2019, doi:10.1002/jrsm.1316",
-)  # fmt: skip
+)
 
 _RULE = (
     "The model is chosen by I2, which is itself uncertain: with few trials I2 says little, the interval ignores that a "
@@ -128,14 +149,30 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         item.name: item
         for item in (
             Preset(
-                "revman5", "Review Manager 5", "DL", "wald", None, "q", "RevMan", "approx", "half", "left_out",
-                source="R package meta, settings.meta(\"RevMan5\"); Deeks & Higgins, Statistical algorithms in "
-                "RevMan 5",
+                "revman5",
+                "Review Manager 5",
+                "DL",
+                "wald",
+                None,
+                "q",
+                "RevMan",
+                "approx",
+                "half",
+                "left_out",
+                source='R package meta, settings.meta("RevMan5"); Deeks & Higgins, Statistical algorithms in RevMan 5',
                 remark="For counts RevMan 5 centres Q at the Mantel-Haenszel estimate; here Q is the inverse-variance "
                 "one.",
             ),
             Preset(
-                "revman2025", "RevMan (2025)", "REML", "hksj", "t_km1", "tau2", "RevMan", "approx", "half",
+                "revman2025",
+                "RevMan (2025)",
+                "REML",
+                "hksj",
+                "t_km1",
+                "tau2",
+                "RevMan",
+                "approx",
+                "half",
                 "left_out",
                 source="Cochrane, Random-effects meta-analysis methods for intervention reviews (May 2024 and January "
                 "2025 updates)",
@@ -143,47 +180,101 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 remark="RevMan offers Wald and Hartung-Knapp; this preset takes Hartung-Knapp, as Cochrane recommends.",
             ),
             Preset(
-                "stata", "Stata meta", "REML", "wald", "hts_t_km2", "tau2", "LS", "approx", "half",
+                "stata",
+                "Stata meta",
+                "REML",
+                "wald",
+                "hts_t_km2",
+                "tau2",
+                "LS",
+                "approx",
+                "half",
                 source="Stata manual, [META] meta esize and meta summarize; Higgins 2009, "
                 "doi:10.1111/j.1467-985X.2008.00552.x",
                 unverified=("small-sample factor and variance of Hedges' g", "trials without events in both arms"),
                 remark="The prediction interval is printed on request.",
             ),
             Preset(
-                "iqwig6", "IQWiG, General Methods 6", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half", "left_out",
-                source="R package meta, settings.meta(\"IQWiG6\")",
+                "iqwig6",
+                "IQWiG, General Methods 6",
+                "PM",
+                "iqwig6",
+                "v_t_km1",
+                "q",
+                "UB",
+                "exact",
+                "half",
+                "left_out",
+                source='R package meta, settings.meta("IQWiG6")',
                 unverified=("variance of Hedges' g: that of R meta",),
             ),
             Preset(
-                "iqwig8", "IQWiG, General Methods 8", "PM", "iqwig6", "v_t_km1", "q", "UB", "exact", "half", "left_out",
+                "iqwig8",
+                "IQWiG, General Methods 8",
+                "PM",
+                "iqwig6",
+                "v_t_km1",
+                "q",
+                "UB",
+                "exact",
+                "half",
+                "left_out",
                 fewest=5,
                 source="Lilienthal 2024, doi:10.1002/jrsm.1685; summary of the Methods, version 8.0",
-                unverified=("numbers of the empirical priors of tau", "that five or more trials are treated as in "
-                            "version 6"),
+                unverified=(
+                    "numbers of the empirical priors of tau",
+                    "that five or more trials are treated as in version 6",
+                ),
                 remark="With three or four trials a Bayesian analysis with an empirical prior of tau takes its place: "
                 "read the Bayesian answer. With two trials nothing is pooled under random effects.",
             ),
             Preset(
-                "metafor", "R metafor", "REML", "wald", "normal", "tau2", "LS", "exact", "half",
+                "metafor",
+                "R metafor",
+                "REML",
+                "wald",
+                "normal",
+                "tau2",
+                "LS",
+                "exact",
+                "half",
                 source="metafor 5.1.12, rma() and escalc() with their defaults; doi:10.18637/jss.v036.i03",
             ),
             Preset(
-                "meta", "R meta", "REML", "wald", "v_t_km1", "q", "UB", "exact", "half", "left_out",
-                source="R package meta, settings.meta(\"print\"): method.tau REML, method.random.ci classic, "
+                "meta",
+                "R meta",
+                "REML",
+                "wald",
+                "v_t_km1",
+                "q",
+                "UB",
+                "exact",
+                "half",
+                "left_out",
+                source='R package meta, settings.meta("print"): method.tau REML, method.random.ci classic, '
                 "method.predict V, method.I2 Q, exact.smd TRUE; Balduzzi 2019, doi:10.1136/ebmental-2019-300117",
                 unverified=("variance of Hedges' g: White & Thomas 2005, the unbiased form",),
                 remark="In risk ratios R meta adds 1/2, not 1, to the size of an arm of a table with a zero, unless "
                 "RR.Cochrane is set; here it is 1.",
             ),
             Preset(
-                "i2_rule", "fixed effect if I2 <= 50 %, else random effects", "DL", "wald", None, "q", "RevMan",
-                "approx", "half", "left_out", common_up_to_i2=50.0,
+                "i2_rule",
+                "fixed effect if I2 <= 50 %, else random effects",
+                "DL",
+                "wald",
+                None,
+                "q",
+                "RevMan",
+                "approx",
+                "half",
+                "left_out",
+                common_up_to_i2=50.0,
                 source="a rule of many published reviews; discouraged by the Cochrane Handbook, section 10.10.4.1",
                 remark=_RULE,
             ),
         )
     }
-)  # fmt: skip
+)
 """The presets by name."""
 
 
@@ -225,9 +316,10 @@ def preset_choices(item: Preset, measure: str) -> dict[str, str]:
         found["trials without events"] = _EMPTY[item.empty]
     found["heterogeneity variance"] = _METHODS[item.method]
     found["model"] = (
-        "random effects" if item.common_up_to_i2 is None else
-        f"common effect if I2 <= {item.common_up_to_i2:g} %, else random effects"
-    )  # fmt: skip
+        "random effects"
+        if item.common_up_to_i2 is None
+        else f"common effect if I2 <= {item.common_up_to_i2:g} %, else random effects"
+    )
     found["interval"] = _INTERVALS[item.ci]
     found["prediction interval"] = _PREDICTIONS[item.pi]
     found["I2"] = _I2[item.i2]
@@ -323,9 +415,13 @@ def _informative(effects: Effects) -> NDArray[np.bool_]:
 
 
 def preset_table(
-    effects: Effects, item: Preset, recompute: Callable[[Mapping[str, Any]], Effects] | None = None, *,
-    level: float = 0.95, rho: float = 0.5,
-) -> pd.DataFrame:  # fmt: skip
+    effects: Effects,
+    item: Preset,
+    recompute: Callable[[Mapping[str, Any]], Effects] | None = None,
+    *,
+    level: float = 0.95,
+    rho: float = 0.5,
+) -> pd.DataFrame:
     """Exchange our choices for a preset's one at a time, until the answer is the preset's.
 
     Parameters
@@ -398,15 +494,37 @@ def preset_table(
     frame["shift_se"] = frame["estimate"].diff() / unit if unit > 0 else math.nan
     frame["width_ratio"] = width / width.shift()
     frame["level"] = level
-    order = ["choice", "ours", "theirs", "same", "estimate", "lower", "upper", "p", "tau", "i2", "pi_lower", "pi_upper",
-             "shift_se", "width_ratio", "note", "level"]  # fmt: skip
+    order = [
+        "choice",
+        "ours",
+        "theirs",
+        "same",
+        "estimate",
+        "lower",
+        "upper",
+        "p",
+        "tau",
+        "i2",
+        "pi_lower",
+        "pi_upper",
+        "shift_se",
+        "width_ratio",
+        "note",
+        "level",
+    ]
     return frame.reindex(columns=order)
 
 
 def _numbers(found: PresetFit) -> dict[str, object]:
     fit = found.fit
     values = {
-        "estimate": fit.estimate, "lower": fit.lower, "upper": fit.upper, "p": fit.p, "tau": math.sqrt(fit.tau2),
-        "i2": found.i2, "pi_lower": found.pi_lower, "pi_upper": found.pi_upper,
-    }  # fmt: skip
+        "estimate": fit.estimate,
+        "lower": fit.lower,
+        "upper": fit.upper,
+        "p": fit.p,
+        "tau": math.sqrt(fit.tau2),
+        "i2": found.i2,
+        "pi_lower": found.pi_lower,
+        "pi_upper": found.pi_upper,
+    }
     return {name: math.nan if value is None else value for name, value in values.items()}

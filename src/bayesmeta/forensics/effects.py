@@ -200,12 +200,32 @@ def _variance(rows: EffectRows) -> Iterator[Hit]:
 
 
 EFFECT_RULES = (
-    Rule("large effect", "warning", "Is the standardised difference below 2?",
-         "Check whether a standard error was given as an SD, or a total score stands beside an item's SD.", _extreme),
-    Rule("SE given as SD", "warning", "Do the SDs fit those of the other rows?",
-         "Check in the report whether these are standard errors, and enter them as se_t and se_c if so.", _sd_is_se),
-    Rule("direction flipped", "warning", "Would the row fit the others with its sign turned?",
-         "Check the direction of the scale and which arm is which; leave it as it is if the report says so.", _flipped),
-    Rule("variance v participants", "warning", "Is the standard error what so many participants allow?",
-         "Check n, and whether a variance, an SD or an SE of another scale was entered.", _variance),
-)  # fmt: skip
+    Rule(
+        "large effect",
+        "warning",
+        "Is the standardised difference below 2?",
+        "Check whether a standard error was given as an SD, or a total score stands beside an item's SD.",
+        _extreme,
+    ),
+    Rule(
+        "SE given as SD",
+        "warning",
+        "Do the SDs fit those of the other rows?",
+        "Check in the report whether these are standard errors, and enter them as se_t and se_c if so.",
+        _sd_is_se,
+    ),
+    Rule(
+        "direction flipped",
+        "warning",
+        "Would the row fit the others with its sign turned?",
+        "Check the direction of the scale and which arm is which; leave it as it is if the report says so.",
+        _flipped,
+    ),
+    Rule(
+        "variance v participants",
+        "warning",
+        "Is the standard error what so many participants allow?",
+        "Check n, and whether a variance, an SD or an SE of another scale was entered.",
+        _variance,
+    ),
+)

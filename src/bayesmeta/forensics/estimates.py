@@ -183,16 +183,31 @@ def _range(z: tuple[float, float]) -> str:
 
 ESTIMATE_RULES = (
     Rule(
-        "interval v arm mean", "error", "Does each arm's mean stand in its own interval?",
-        "Check the cells of the arm for a lost minus sign.", _arm_intervals,
+        "interval v arm mean",
+        "error",
+        "Does each arm's mean stand in its own interval?",
+        "Check the cells of the arm for a lost minus sign.",
+        _arm_intervals,
     ),
     Rule(
-        "estimate v arms", "warning", "Does the estimate point where the arms' means point?",
-        "Check which arm is which, and whether the estimate is treated minus control.", _difference,
+        "estimate v arms",
+        "warning",
+        "Does the estimate point where the arms' means point?",
+        "Check which arm is which, and whether the estimate is treated minus control.",
+        _difference,
     ),
-    Rule("interval v estimate", "warning", "Does the estimate stand in the middle of its interval?",
-         "Check for a swapped digit or sign, a ratio taken for a difference, or another number's interval.", _interval),
-    Rule("statistics contradict", "warning", "Do SE, interval, t and p say the same?",
-         "Check which is misprinted, and whether p belongs to another comparison or is adjusted for several tests.",
-         _statistics),
-)  # fmt: skip
+    Rule(
+        "interval v estimate",
+        "warning",
+        "Does the estimate stand in the middle of its interval?",
+        "Check for a swapped digit or sign, a ratio taken for a difference, or another number's interval.",
+        _interval,
+    ),
+    Rule(
+        "statistics contradict",
+        "warning",
+        "Do SE, interval, t and p say the same?",
+        "Check which is misprinted, and whether p belongs to another comparison or is adjusted for several tests.",
+        _statistics,
+    ),
+)

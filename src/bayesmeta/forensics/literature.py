@@ -15,8 +15,21 @@ from bayesmeta.forensics.rules import FloatArray, numbers_of, texts_of
 __all__ = ["Literature", "Result", "Trial", "literature_of"]
 
 _LIST = re.compile(r"[;,/\s]+")
-_TEXTS = ("review", "outcome", "subgroup", "scope", "measure", "model", "p", "studies_cited", "studies_named",
-          "outcome_code", "instrument", "scale_better", "called_better")  # fmt: skip
+_TEXTS = (
+    "review",
+    "outcome",
+    "subgroup",
+    "scope",
+    "measure",
+    "model",
+    "p",
+    "studies_cited",
+    "studies_named",
+    "outcome_code",
+    "instrument",
+    "scale_better",
+    "called_better",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,24 +236,38 @@ def _decimals(values: FloatArray) -> float:
 
 def _results(frame: pd.DataFrame) -> tuple[Result, ...]:
     columns = {
-        "estimate": _column(frame, "estimate"), "low": _column(frame, "ci_low"), "high": _column(frame, "ci_high"),
-        "k": _column(frame, "k"), "n": _column(frame, "n"), "i2": _column(frame, "i2", "I2"),
-    }  # fmt: skip
+        "estimate": _column(frame, "estimate"),
+        "low": _column(frame, "ci_low"),
+        "high": _column(frame, "ci_high"),
+        "k": _column(frame, "k"),
+        "n": _column(frame, "n"),
+        "i2": _column(frame, "i2", "I2"),
+    }
     text = {name: texts_of(frame, name) for name in _TEXTS}
     found = []
     for i, place in enumerate(_places(frame, "published")):
         numbers = {name: float(values[i]) for name, values in columns.items()}
         label = ", ".join(filter(None, (text["outcome"][i], text["subgroup"][i])))
-        found.append(Result(
-            review=text["review"][i], outcome=text["outcome"][i], subgroup=text["subgroup"][i],
-            whole=text["scope"][i] == "review", **numbers, measure=text["measure"][i], model=text["model"][i].lower(),
-            p=text["p"][i], cited=_parts(text["studies_cited"][i]),
-            named=tuple(filter(None, (name.strip() for name in text["studies_named"][i].split(";")))),
-            code=text["outcome_code"][i], instrument=text["instrument"][i], scale_better=text["scale_better"][i],
-            called_better=text["called_better"][i],
-            unit=_decimals(np.array([numbers[name] for name in ("estimate", "low", "high")])),
-            place=f"{place} ({label})",
-        ))  # fmt: skip
+        found.append(
+            Result(
+                review=text["review"][i],
+                outcome=text["outcome"][i],
+                subgroup=text["subgroup"][i],
+                whole=text["scope"][i] == "review",
+                **numbers,
+                measure=text["measure"][i],
+                model=text["model"][i].lower(),
+                p=text["p"][i],
+                cited=_parts(text["studies_cited"][i]),
+                named=tuple(filter(None, (name.strip() for name in text["studies_named"][i].split(";")))),
+                code=text["outcome_code"][i],
+                instrument=text["instrument"][i],
+                scale_better=text["scale_better"][i],
+                called_better=text["called_better"][i],
+                unit=_decimals(np.array([numbers[name] for name in ("estimate", "low", "high")])),
+                place=f"{place} ({label})",
+            )
+        )
     return tuple(found)
 
 
@@ -252,11 +279,19 @@ def _trials(frame: pd.DataFrame) -> tuple[Trial, ...]:
         study = text["study"][i]
         where = f"{place} ({study})"
         arms = _sizes(text["n_t"][i], where)
-        found.append(Trial(
-            study, text["ref"][i], arms, _sizes(text["n_c"][i], where)[0],
-            _roles(text["roles_t"][i], len(arms), where), text["outcome_codes"][i], float(randomised[i]),
-            float(analysed[i]), where,
-        ))  # fmt: skip
+        found.append(
+            Trial(
+                study,
+                text["ref"][i],
+                arms,
+                _sizes(text["n_c"][i], where)[0],
+                _roles(text["roles_t"][i], len(arms), where),
+                text["outcome_codes"][i],
+                float(randomised[i]),
+                float(analysed[i]),
+                where,
+            )
+        )
     return tuple(found)
 
 

@@ -198,16 +198,21 @@ def fit_joint(
         If outcomes do not match, no trial links them, or the working correlation is impossible.
     """
     if set(effects) != set(model.outcomes):
-        raise ModelError(f"outcomes of the effects ({', '.join(effects)}) and of the model "
-                         f"({', '.join(model.outcomes)}) differ.")  # fmt: skip
+        raise ModelError(
+            f"outcomes of the effects ({', '.join(effects)}) and of the model ({', '.join(model.outcomes)}) differ."
+        )
     settings = settings or Settings()
     rho = {item.rho for item in model.outcomes.values()}
     if len(rho) > 1:
         raise ModelError("outcomes of one joint model have one rho.")
     stacked = stack(effects, correlation=model.correlation, rho=rho.pop())
     graph = _graph(stacked, model)
-    key = ("joint", stacked.groups.shape, tuple((family(m.mu), family(m.tau)) for m in model.outcomes.values()),
-           tuple(stacked.sign.values()))  # fmt: skip
+    key = (
+        "joint",
+        stacked.groups.shape,
+        tuple((family(m.mu), family(m.tau)) for m in model.outcomes.values()),
+        tuple(stacked.sign.values()),
+    )
 
     def attempt(accept: float, made: Mapping[str, Any]) -> tuple[JointFit, tuple[Check, ...]]:
         raw = run(key, lambda: graph, graph.data, settings, seed, accept)
@@ -218,9 +223,13 @@ def fit_joint(
 
 
 def _complete(
-    effects: JointEffects, model: JointModel, raw: Raw, seed: int, made: Mapping[str, Any],
+    effects: JointEffects,
+    model: JointModel,
+    raw: Raw,
+    seed: int,
+    made: Mapping[str, Any],
     outcomes: Mapping[str, Outcome],
-) -> JointFit:  # fmt: skip
+) -> JointFit:
     rng = np.random.default_rng([seed, 3])
     mu, tau, factor, theta = (raw.draws[name] for name in ("mu", "tau", "factor", "theta"))
     z = rng.standard_normal(mu.shape)

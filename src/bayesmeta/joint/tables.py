@@ -66,10 +66,17 @@ def correlation_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
             )
             rows.append(
                 {
-                    "first": first, "second": joint.names[j], "trials": len(both), "median": median, "lower": lower,
-                    "upper": upper, "p_positive": float(form.sf(0.0)), "mcse": form.mcse, "level": level,
+                    "first": first,
+                    "second": joint.names[j],
+                    "trials": len(both),
+                    "median": median,
+                    "lower": lower,
+                    "upper": upper,
+                    "p_positive": float(form.sf(0.0)),
+                    "mcse": form.mcse,
+                    "level": level,
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(rows)
 
 
@@ -204,9 +211,13 @@ def working_correlation_table(
     rows = []
     for value in correlations:
         same = value == joint.model.correlation
-        other = joint if same else fit_joint(
-            effects, dataclasses.replace(joint.model, correlation=value), seed=joint.seed, settings=settings
-        )  # fmt: skip
+        other = (
+            joint
+            if same
+            else fit_joint(
+                effects, dataclasses.replace(joint.model, correlation=value), seed=joint.seed, settings=settings
+            )
+        )
         for name, part in other.fits.items():
             table = summarize(part, level=level)
             rows.append(

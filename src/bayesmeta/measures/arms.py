@@ -115,9 +115,13 @@ def from_arms(stem: str) -> Callable[[np.ndarray, Work], None]:
         rows = rows[ok]
         table, name = work.table, work.measure.name
         c = {
-            "mean_t": mean_t[ok], "sd_t": sd_t[ok], "n_t": table["n_t"][rows],
-            "mean_c": mean_c[ok], "sd_c": sd_c[ok], "n_c": table["n_c"][rows],
-        }  # fmt: skip
+            "mean_t": mean_t[ok],
+            "sd_t": sd_t[ok],
+            "n_t": table["n_t"][rows],
+            "mean_c": mean_c[ok],
+            "sd_c": sd_c[ok],
+            "n_c": table["n_c"][rows],
+        }
         names = {f"{what}_{arm}": f"{what}_{stem}{arm}" for what in ("mean", "sd") for arm in "tc"}
         least = 2 if name in ("SMD", "SMDH") else 1
         rules = continuous.rules_of_ratio(c) if name == "ROM" else continuous.rules_of_means(c, least)

@@ -120,8 +120,12 @@ def rules_of_t(columns: Columns) -> Rules:
     rules.present("estimate", "t")
     both = np.isfinite(columns["estimate"]) & np.isfinite(columns["t"])
     remedy = "Give se, var or an interval; a statistic of 0 carries no standard error."
-    rules.require(~both | (columns["estimate"] / np.where(columns["t"] == 0, np.nan, columns["t"]) > 0), "t",
-                  "gives no standard error with this estimate (0, or of the other sign)", remedy)  # fmt: skip
+    rules.require(
+        ~both | (columns["estimate"] / np.where(columns["t"] == 0, np.nan, columns["t"]) > 0),
+        "t",
+        "gives no standard error with this estimate (0, or of the other sign)",
+        remedy,
+    )
     return rules
 
 

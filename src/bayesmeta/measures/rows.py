@@ -230,20 +230,45 @@ UNCERTAINTY_TEXT = {
 
 MEANS = ("MD", "SMD", "SMDH", "ROM")
 SOURCES = (
-    Source("counts", ("OR", "RR", "RD"), _needs("events_t", "n_t", "events_c", "n_c"), _from_counts,
-           "events_t n_t events_c n_c"),
-    Source("arm means", MEANS, needs_arms(""), from_arms(""),
-           "n_t mean_t sd_t n_c mean_c sd_c (se_*, ci_low_* ci_high_*, or median_* with q1_* q3_* or low_* high_*)"),
-    Source("change scores", ("MD", "SMD"), needs_arms("change_"), from_arms("change_"),
-           "n_t mean_change_t sd_change_t n_c mean_change_c sd_change_c"),
-    Source("means before and after", ("MD", "SMD"), _needs_prepost, _from_prepost,
-           "n_* mean_pre_* sd_pre_* mean_post_* sd_post_* correlation"),
+    Source(
+        "counts",
+        ("OR", "RR", "RD"),
+        _needs("events_t", "n_t", "events_c", "n_c"),
+        _from_counts,
+        "events_t n_t events_c n_c",
+    ),
+    Source(
+        "arm means",
+        MEANS,
+        needs_arms(""),
+        from_arms(""),
+        "n_t mean_t sd_t n_c mean_c sd_c (se_*, ci_low_* ci_high_*, or median_* with q1_* q3_* or low_* high_*)",
+    ),
+    Source(
+        "change scores",
+        ("MD", "SMD"),
+        needs_arms("change_"),
+        from_arms("change_"),
+        "n_t mean_change_t sd_change_t n_c mean_change_c sd_change_c",
+    ),
+    Source(
+        "means before and after",
+        ("MD", "SMD"),
+        _needs_prepost,
+        _from_prepost,
+        "n_* mean_pre_* sd_pre_* mean_post_* sd_post_* correlation",
+    ),
     Source("correlation", ("ZCOR",), _needs("r", "n"), _from_correlation, "r n"),
-    Source("estimate", (*MEANS, "OR", "RR", "RD", "HR", "ZCOR", "generic"), _needs_estimate, _from_estimate,
-           "estimate with se, var, ci_low ci_high, t or p"),
+    Source(
+        "estimate",
+        (*MEANS, "OR", "RR", "RD", "HR", "ZCOR", "generic"),
+        _needs_estimate,
+        _from_estimate,
+        "estimate with se, var, ci_low ci_high, t or p",
+    ),
     Source("mean difference with se", ("SMD",), _needs("md", "se", "n_t", "n_c"), _from_md, "md se n_t n_c"),
     Source("mean difference with se", ("MD",), _needs("md", "se"), _from_md, "md se"),
-)  # fmt: skip
+)
 
 
 def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, object] | None = None) -> EffectRows:

@@ -106,9 +106,16 @@ def shared_control_covariance(
     choose("form", form, ("pairwise", "pooled"))
     choose("zero", zero, ZERO_POLICIES)
     given: dict[str, ArrayLike | None] = {
-        "y_1": y_1, "y_2": y_2, "n_1": n_1, "n_2": n_2, "sd_1": sd_1, "sd_2": sd_2,
-        "sd_c": sd_c, "mean_c": mean_c, "events_c": events_c,
-    }  # fmt: skip
+        "y_1": y_1,
+        "y_2": y_2,
+        "n_1": n_1,
+        "n_2": n_2,
+        "sd_1": sd_1,
+        "sd_2": sd_2,
+        "sd_c": sd_c,
+        "mean_c": mean_c,
+        "events_c": events_c,
+    }
     lacking = [name for name in NEEDED[measure] if given[name] is None]
     if lacking:
         raise ModelError(

@@ -74,16 +74,22 @@ def judge(
         Check("bulk ESS", bulk[0] >= ESS, bulk[0], ESS, f"Fewest for {bulk[1]}. {longer}"),
         Check("tail ESS", tail[0] >= ESS, tail[0], ESS, f"Fewest for {tail[1]}. {longer}"),
         Check(
-            "divergences", divergences == 0, float(divergences), 0.0,
+            "divergences",
+            divergences == 0,
+            float(divergences),
+            0.0,
             "Parts of the posterior were not reached. Raise sampling.target_accept, or use a tighter prior for the "
             "standard deviations.",
         ),
         Check("BFMI", bfmi >= BFMI, bfmi, BFMI, "The energy is explored poorly. Use priors with lighter tails."),
         Check(
-            "tree depth", depth == 0, depth, 0.0,
+            "tree depth",
+            depth == 0,
+            depth,
+            0.0,
             f"Trajectories stopped at {2**max_depth - 1} steps. Rescale moderators, or use more informative priors.",
         ),
-    )  # fmt: skip
+    )
 
 
 def _worst(value: float) -> float:

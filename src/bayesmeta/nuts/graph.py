@@ -47,8 +47,14 @@ def signature(h: Hierarchy) -> tuple[Any, ...]:
         shape += ("outliers", family(random.share), family(random.extra))
     for item in h.imputed:
         population = item.population
-        shape += (item.name, item.column, population.family, family(population.mean), family(population.sd),
-                  len(item.trials))  # fmt: skip
+        shape += (
+            item.name,
+            item.column,
+            population.family,
+            family(population.mean),
+            family(population.sd),
+            len(item.trials),
+        )
     for levels in h.levels:
         shape += (levels.name, levels.counts.size, levels.taken.shape)
     if h.levels or h.cluster is not None or isinstance(random, OutlierEffects):
@@ -56,8 +62,13 @@ def signature(h: Hierarchy) -> tuple[Any, ...]:
     for polynomial in h.polynomials:
         shape += (polynomial.name, polynomial.y.shape[1], family(model.derived[polynomial.name]))
     if model.missing_sd is not None:
-        shape += ("sd", h.effects.measure, h.sd_rows.size, family(model.missing_sd.meanlog),
-                  family(model.missing_sd.sdlog))  # fmt: skip
+        shape += (
+            "sd",
+            h.effects.measure,
+            h.sd_rows.size,
+            family(model.missing_sd.meanlog),
+            family(model.missing_sd.sdlog),
+        )
     if model.baseline is not None:
         shape += (family(model.baseline), h.effects.measure, control_arms(h.effects)[0].shape[0], h.effects.k)
     return shape

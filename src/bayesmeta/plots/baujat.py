@@ -26,8 +26,14 @@ _NAMED = 4
 _MOST = 10
 # millimetres: radius of a point without, and of the one with the largest, Cook's distance
 _SMALL, _LARGE = 0.55, 2.4
-_PLAIN: dict[str, Any] = {"marker": "o", "markersize": 3.6, "markerfacecolor": "#BDBDBD", "markeredgecolor": INK,
-                          "markeredgewidth": 0.6, "linestyle": "none"}  # fmt: skip
+_PLAIN: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 3.6,
+    "markerfacecolor": "#BDBDBD",
+    "markeredgecolor": INK,
+    "markeredgewidth": 0.6,
+    "linestyle": "none",
+}
 _FLAGGED: dict[str, Any] = {**_PLAIN, "marker": "D", "markersize": 4.2, "markerfacecolor": CLASSICAL}
 
 
@@ -79,8 +85,10 @@ def baujat_plot(
         return influence_plot(fit, table, level=level, title=title, width_mm=width_mm, why=f"{why}together.")
     width = check_width(width_mm)
     title = f"{title or name_of(fit)}: heterogeneity and influence"
-    notes = ["Classical analysis, REML. Axes: squared Pearson residual; squared change of the fitted mean without the "
-             "trial, in its variance (Baujat 2002)."]  # fmt: skip
+    notes = [
+        "Classical analysis, REML. Axes: squared Pearson residual; squared change of the fitted mean without the "
+        "trial, in its variance (Baujat 2002)."
+    ]
     words = ("Contribution to heterogeneity", "Influence on the mean effect")
     shown = table[table["baujat_x"].notna()]
     order = _order(shown, shown["baujat_x"].to_numpy(float), shown["baujat_y"].to_numpy(float))
@@ -141,9 +149,11 @@ def influence_plot(
     z = float(special.ndtri((1 + level) / 2))
     entries = [
         *_entries(table, level),
-        Entry({"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 2))}, f"\u00b1{z:.2f}: {level_text(level)} of "
-              "residuals lie between"),
-    ]  # fmt: skip
+        Entry(
+            {"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 2))},
+            f"\u00b1{z:.2f}: {level_text(level)} of residuals lie between",
+        ),
+    ]
     notes = [
         *([why] if why else []),
         f"Classical analysis, REML. Area of a point: Cook's distance, {largest:.2g} at most. A residual is studentized "
@@ -220,22 +230,36 @@ def _points(
     flagged = _flagged(table).to_numpy()
     size = (2 * radius / MM * 72) ** 2
     for which, look in ((~flagged, _PLAIN), (flagged, _FLAGGED)):
-        axes.scatter(x[which], y[which], s=size[which], marker=look["marker"], facecolor=look["markerfacecolor"],
-                     edgecolor=INK, linewidth=0.6, alpha=0.85, zorder=4,
-                     label="flagged" if look is _FLAGGED else "estimates")  # fmt: skip
+        axes.scatter(
+            x[which],
+            y[which],
+            s=size[which],
+            marker=look["marker"],
+            facecolor=look["markerfacecolor"],
+            edgecolor=INK,
+            linewidth=0.6,
+            alpha=0.85,
+            zorder=4,
+            label="flagged" if look is _FLAGGED else "estimates",
+        )
     ticks(axes.xaxis, measure("generic"), *ends[0], panel.length)
     ticks(axes.yaxis, measure("generic"), *ends[1], panel.height)
     names = [str(table["label"].iloc[i]) for i in order]
     # names keep off the lines too
     grid = np.linspace(*ends[0], 80)
     across_lines = [] if band is None else [0.0, -band, band]
-    others = [np.concatenate([values, *extra]) for values, extra in (
-        (x, [grid] * len(across_lines)), (y, [np.full(grid.size, level) for level in across_lines])
-    )]  # fmt: skip
+    others = [
+        np.concatenate([values, *extra])
+        for values, extra in (
+            (x, [grid] * len(across_lines)),
+            (y, [np.full(grid.size, level) for level in across_lines]),
+        )
+    ]
     sizes = radius * np.where(flagged, 1.3, 1.0)
     around = np.concatenate([sizes + 0.2, np.full(grid.size * len(across_lines), 0.3)])
-    name_points(panel, x[order], y[order], names, others=(others[0], others[1]), other_radius=around,
-                radius=sizes[order])  # fmt: skip
+    name_points(
+        panel, x[order], y[order], names, others=(others[0], others[1]), other_radius=around, radius=sizes[order]
+    )
 
 
 def _flags(table: pd.DataFrame, level: float) -> list[str]:
@@ -244,9 +268,7 @@ def _flags(table: pd.DataFrame, level: float) -> list[str]:
         ("influential", "Influential by metafor's rules"),
         ("outlier", f"Studentized residual beyond {level_text(level)} of the normal distribution"),
     ):
-        named = [
-            f"{item['label']} ({item['rstudent']:.1f})" for item in table[table[column]].to_dict("records")
-        ]  # fmt: skip
+        named = [f"{item['label']} ({item['rstudent']:.1f})" for item in table[table[column]].to_dict("records")]
         parts.append(f"{words}: {', '.join(named)}." if named else f"{words}: none.")
     return parts
 

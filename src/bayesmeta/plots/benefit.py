@@ -105,8 +105,15 @@ def _probabilities(fit: Fit, thresholds: tuple[Threshold, ...]) -> pd.DataFrame:
     sign, numbers = direction(fit), numbers_of(fit.effects)
     null = numbers.value(0.0)
     curve = benefit_curve(fit, [0.0])
-    rows = [{"x": 0.0, "words": f"Any benefit (beyond {null})", "side": "null", "mean": curve["p_mean"].iloc[0],
-             "new": curve["p_setting"].iloc[0]}]  # fmt: skip
+    rows = [
+        {
+            "x": 0.0,
+            "words": f"Any benefit (beyond {null})",
+            "side": "null",
+            "mean": curve["p_mean"].iloc[0],
+            "new": curve["p_setting"].iloc[0],
+        }
+    ]
     if not thresholds:
         return pd.DataFrame(rows)
     table = benefit_table(fit, thresholds)
@@ -149,10 +156,19 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     head = [f"{size_line(fit.effects)}; {better} is better"]
     label = f"t: {axis_label(fit.effects)}; better to the right"
     entries = [
-        Entry({"color": color, "linestyle": style, "linewidth": 1.4, "marker": marker, "markersize": 3.6,
-               "markerfacecolor": "white" if marker == "s" else color}, f"P({target} beyond t)")
+        Entry(
+            {
+                "color": color,
+                "linestyle": style,
+                "linewidth": 1.4,
+                "marker": marker,
+                "markersize": 3.6,
+                "markerfacecolor": "white" if marker == "s" else color,
+            },
+            f"P({target} beyond t)",
+        )
         for target, _, color, style, marker in targets
-    ]  # fmt: skip
+    ]
     if (odds["side"] == "benefit").any():
         entries.append(Entry(THRESHOLD[True], "Threshold of benefit"))
         entries.append(Entry(THRESHOLD[False], "Threshold of worsening"))
@@ -182,8 +198,19 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
         marked = odds[odds["side"].isin(["null", "benefit"])]
         values = 100 * marked["mean" if column == "p_mean" else "new"].to_numpy(float)
         face = "white" if marker == "s" else color
-        draw_line(axes, marked["x"], values, linestyle="none", marker=marker, markersize=3.6, markerfacecolor=face,
-                  markeredgecolor=color, zorder=4, clip_on=False, label=f"{target} at thresholds")  # fmt: skip
+        draw_line(
+            axes,
+            marked["x"],
+            values,
+            linestyle="none",
+            marker=marker,
+            markersize=3.6,
+            markerfacecolor=face,
+            markeredgecolor=color,
+            zorder=4,
+            clip_on=False,
+            label=f"{target} at thresholds",
+        )
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)
     axes.yaxis.set_major_locator(FixedLocator([0, 20, 40, 60, 80, 100]))

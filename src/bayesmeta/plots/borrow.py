@@ -80,10 +80,14 @@ def _forms(found: Borrowing) -> dict[str, NormalMixture]:
 
 def _curves(found: Borrowing) -> pd.DataFrame:
     # the vague part of the prior is too wide to be seen whole
-    ends = np.concatenate([
-        found.source.quantile([0.005, 0.995]), found.alone.quantile([0.001, 0.999]),
-        found.posterior.quantile([0.001, 0.999]), [0.0],
-    ])  # fmt: skip
+    ends = np.concatenate(
+        [
+            found.source.quantile([0.005, 0.995]),
+            found.alone.quantile([0.001, 0.999]),
+            found.posterior.quantile([0.001, 0.999]),
+            [0.0],
+        ]
+    )
     x = np.linspace(float(ends.min()), float(ends.max()), _POINTS)
     parts = [pd.DataFrame({"curve": name, "x": x, "density": form.density(x)}) for name, form in _forms(found).items()]
     return pd.concat(parts, ignore_index=True)
@@ -99,9 +103,15 @@ def _words(found: Borrowing, source: str) -> dict[str, str]:
 
 
 def _draw(
-    found: Borrowing, fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]], source: str, title: str,
-    level: float, width: float,
-) -> Sheet:  # fmt: skip
+    found: Borrowing,
+    fit: Fit,
+    table: pd.DataFrame,
+    lines: list[tuple[str, float, bool]],
+    source: str,
+    title: str,
+    level: float,
+    width: float,
+) -> Sheet:
     words = _words(found, source)
     entries = [Entry(look, words[name]) for name, look in _LOOKS.items()]
     entries += [Entry(THRESHOLD[benefit], name) for name, _, benefit in lines]

@@ -109,11 +109,20 @@ def _draw(
     stated = level_text(level)
     head = [size_line(fit.effects)]
     entries = [
-        Entry({"marker": "o", "markersize": 5, "markerfacecolor": "#BDBDBD", "markeredgecolor": INK,
-               "markeredgewidth": 0.6, "linestyle": "none"}, "Quoted estimate; area: weight"),
+        Entry(
+            {
+                "marker": "o",
+                "markersize": 5,
+                "markerfacecolor": "#BDBDBD",
+                "markeredgecolor": INK,
+                "markeredgewidth": 0.6,
+                "linestyle": "none",
+            },
+            "Quoted estimate; area: weight",
+        ),
         Entry({"color": BAYES, "linewidth": 1.4}, "Mean effect, posterior median"),
         Entry({"facecolor": DENSITY, "edgecolor": "none"}, f"{stated} central credible interval of the mean effect"),
-    ]  # fmt: skip
+    ]
     if fit.model.tau is not None:
         entries.append(
             Entry(
@@ -163,8 +172,17 @@ def _draw_bubbles(axes: Axes, fit: Fit, table: pd.DataFrame, length: float) -> N
             axes.plot(line["x"], line[name], color=BAYES, linewidth=0.9, linestyle=(0, (4, 2)), zorder=3, label=name)
     weight = np.maximum(dots["weight"].to_numpy(float), 0.0)
     side = np.maximum(_LARGEST * np.sqrt(weight / weight.max()), _SMALLEST)
-    axes.scatter(x, dots["y"], s=(side * 72 / MM) ** 2, facecolor="#BDBDBD", edgecolor=INK, linewidth=0.6, alpha=0.75,
-                 zorder=5, label="estimates")  # fmt: skip
+    axes.scatter(
+        x,
+        dots["y"],
+        s=(side * 72 / MM) ** 2,
+        facecolor="#BDBDBD",
+        edgecolor=INK,
+        linewidth=0.6,
+        alpha=0.75,
+        zorder=5,
+        label="estimates",
+    )
     for name in ("right", "top"):
         axes.spines[name].set_visible(False)
     axes.tick_params(labelsize=SIZE)

@@ -99,8 +99,17 @@ def _draw_ppc(fit: Fit, single: pd.DataFrame, whole: pd.DataFrame, title: str, l
     trials = Rows("predicted", ("Estimate", *headings), rows, axis_label(fit.effects), width)
     by = {kind: part.set_index("statistic") for kind, part in whole.groupby("replicated")}
     names = list(by[_SAME].index)
-    lines = [Row(_statistic(name), (_number(by[_SAME].loc[name, "observed"]), p_text(by[_SAME].loc[name, "p_value"]),
-                                    p_text(by[_NEW].loc[name, "p_value"]))) for name in names]  # fmt: skip
+    lines = [
+        Row(
+            _statistic(name),
+            (
+                _number(by[_SAME].loc[name, "observed"]),
+                p_text(by[_SAME].loc[name, "p_value"]),
+                p_text(by[_NEW].loc[name, "p_value"]),
+            ),
+        )
+        for name in names
+    ]
     words = "Replications below the observed value, percent"
     statistics = Rows(
         "statistics", ("All estimates", "Observed", "p, same trials", "p, new trials"), lines, words, width
@@ -112,10 +121,12 @@ def _draw_ppc(fit: Fit, single: pd.DataFrame, whole: pd.DataFrame, title: str, l
     ]
     second = [
         Entry({"color": BAYES, "marker": "o", "markersize": 3.6, "linestyle": "none"}, "Same trials, replicated"),
-        Entry({"color": CLASSICAL, "marker": "s", "markersize": 3.6, "markerfacecolor": "white", "linestyle": "none"},
-              "New trials"),
+        Entry(
+            {"color": CLASSICAL, "marker": "s", "markersize": 3.6, "markerfacecolor": "white", "linestyle": "none"},
+            "New trials",
+        ),
         Entry({"facecolor": "#EDEDED", "edgecolor": "none"}, f"Middle {stated}: no conflict"),
-    ]  # fmt: skip
+    ]
     count = len(single)
     notes = [
         f"Two-sided p-values. By chance {0.05 * count:.1f} of {count} estimates have one below 0.05. Replications use "
@@ -134,8 +145,17 @@ def _draw_ppc(fit: Fit, single: pd.DataFrame, whole: pd.DataFrame, title: str, l
     axes.set_xlim(-2, 102)
     axes.axvspan(50 * (1 - level), 50 * (1 + level), facecolor="#EDEDED", edgecolor="none", zorder=0, label="middle")
     for kind, marker, color, face, shift in ((_SAME, "o", BAYES, BAYES, -0.14), (_NEW, "s", CLASSICAL, "white", 0.14)):
-        axes.plot(100 * by[kind]["below"].to_numpy(float), np.arange(len(names)) + shift, linestyle="none",
-                  marker=marker, markersize=3.6, color=color, markerfacecolor=face, zorder=3, label=kind)  # fmt: skip
+        axes.plot(
+            100 * by[kind]["below"].to_numpy(float),
+            np.arange(len(names)) + shift,
+            linestyle="none",
+            marker=marker,
+            markersize=3.6,
+            color=color,
+            markerfacecolor=face,
+            zorder=3,
+            label=kind,
+        )
     ticks(axes.xaxis, measure("generic"), 0.0, 100.0, statistics.length)
     sheet.notes(sheet.legend(footer, second), notes)
     return sheet
@@ -154,22 +174,41 @@ def _draw_estimates(axes: Axes, fit: Fit, single: pd.DataFrame, length: float) -
     axes.set_xlim(low, high)
     axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
     for i, item in enumerate(single.to_dict("records")):
-        axes.plot([item["lower"], item["upper"]], [i, i], color=DENSITY, linewidth=3.0, solid_capstyle="butt", zorder=2,
-                  label=f"predicted: {item['label']}")  # fmt: skip
+        axes.plot(
+            [item["lower"], item["upper"]],
+            [i, i],
+            color=DENSITY,
+            linewidth=3.0,
+            solid_capstyle="butt",
+            zorder=2,
+            label=f"predicted: {item['label']}",
+        )
         outside = not item["lower"] <= item["observed"] <= item["upper"]
-        axes.plot([item["observed"]], [i], marker="D" if outside else "o", markersize=3.4, linestyle="none", zorder=3,
-                  color=CLASSICAL if outside else INK, label=f"observed: {item['label']}")  # fmt: skip
+        axes.plot(
+            [item["observed"]],
+            [i],
+            marker="D" if outside else "o",
+            markersize=3.4,
+            linestyle="none",
+            zorder=3,
+            color=CLASSICAL if outside else INK,
+            label=f"observed: {item['label']}",
+        )
     ticks(axes.xaxis, measure(fit.effects.measure), low, high, length)
 
 
 def _alt_ppc(fit: Fit, single: pd.DataFrame, whole: pd.DataFrame, title: str, level: float) -> str:
     numbers, stated = numbers_of(fit.effects), level_text(level)
     outside = single[(single["observed"] < single["lower"]) | (single["observed"] > single["upper"])]
-    named = "; ".join(f"{item['label']} ({numbers.value(item['observed'])}, p {p_text(item['p_value'])})"
-                      for item in outside.to_dict("records"))  # fmt: skip
+    named = "; ".join(
+        f"{item['label']} ({numbers.value(item['observed'])}, p {p_text(item['p_value'])})"
+        for item in outside.to_dict("records")
+    )
     odd = whole[whole["p_value"] < 1 - level]
-    words = "; ".join(f"{_statistic(item['statistic'])} of {item['replicated']} (p {p_text(item['p_value'])})"
-                      for item in odd.to_dict("records"))  # fmt: skip
+    words = "; ".join(
+        f"{_statistic(item['statistic'])} of {item['replicated']} (p {p_text(item['p_value'])})"
+        for item in odd.to_dict("records")
+    )
     return (
         f"Predictive check of {title.partition(':')[0]}: {size_line(fit.effects)}. {len(outside)} of {len(single)} "
         f"estimates lie outside the middle {stated} of their prediction{': ' + named if named else ''}. Statistics in "

@@ -102,22 +102,41 @@ def _form(fit: Fit, moderator: str) -> str:
 
 
 def _draw(
-    fit: Fit, table: pd.DataFrame, moderator: str, words: str, lines: list[tuple[str, float, bool]], title: str,
-    level: float, width: float,
-) -> Sheet:  # fmt: skip
+    fit: Fit,
+    table: pd.DataFrame,
+    moderator: str,
+    words: str,
+    lines: list[tuple[str, float, bool]],
+    title: str,
+    level: float,
+    width: float,
+) -> Sheet:
     stated = level_text(level)
     entries = [
-        Entry({"marker": "o", "markersize": 5, "markerfacecolor": "#BDBDBD", "markeredgecolor": INK,
-               "markeredgewidth": 0.6, "linestyle": "none"}, "Quoted estimate; area: weight"),
+        Entry(
+            {
+                "marker": "o",
+                "markersize": 5,
+                "markerfacecolor": "#BDBDBD",
+                "markeredgecolor": INK,
+                "markeredgewidth": 0.6,
+                "linestyle": "none",
+            },
+            "Quoted estimate; area: weight",
+        ),
         Entry({"color": BAYES, "linewidth": 1.4}, "Mean effect, posterior median"),
         Entry({"facecolor": DENSITY, "edgecolor": "none"}, f"{stated} central credible interval of the mean effect"),
-    ]  # fmt: skip
+    ]
     if fit.model.tau is not None:
         entries.append(Entry(_NEW, f"{stated} central prediction interval of the effect in a new setting"))
     entries += [Entry(THRESHOLD[benefit], text) for text, _, benefit in lines]
     if table["beyond"].any():
-        entries.append(Entry({"facecolor": "white", "edgecolor": "#8A8A8A", "hatch": "//////", "linewidth": 0.3},
-                             "Beyond the stated values"))  # fmt: skip
+        entries.append(
+            Entry(
+                {"facecolor": "white", "edgecolor": "#8A8A8A", "hatch": "//////", "linewidth": 0.3},
+                "Beyond the stated values",
+            )
+        )
     notes = [f"{_form(fit, moderator)} Differences between trials, not within them."]
     unknown = int(np.isnan(np.asarray(fit.effects.moderators[moderator], float)).sum())
     if unknown:
@@ -165,8 +184,17 @@ def _draw_curve(
     first, last = table.attrs["range"]
     for begin, end in ((ends.min() - room, first), (last, ends.max() + room)):
         if (table["x"] < first).any() if end == first else (table["x"] > last).any():
-            axes.axvspan(begin, end, facecolor="none", edgecolor="#8A8A8A", hatch="////", linewidth=0, alpha=0.5,
-                         zorder=0, label="beyond")  # fmt: skip
+            axes.axvspan(
+                begin,
+                end,
+                facecolor="none",
+                edgecolor="#8A8A8A",
+                hatch="////",
+                linewidth=0,
+                alpha=0.5,
+                zorder=0,
+                label="beyond",
+            )
     at = table["x"].to_numpy(float)
     axes.fill_between(at, table["lower"], table["upper"], color=DENSITY, linewidth=0, zorder=2, label="credible")
     axes.plot(at, table["median"], color=BAYES, linewidth=1.4, zorder=4, label="median")
@@ -175,8 +203,17 @@ def _draw_curve(
             axes.plot(at, table[name], zorder=3, label=name, **_NEW)
     weight = np.maximum(study_weights(fit)[known], 0.0)
     side = np.maximum(_LARGEST * np.sqrt(weight / weight.max()), _SMALLEST)
-    axes.scatter(x, y, s=(side * 72 / MM) ** 2, facecolor="#BDBDBD", edgecolor=INK, linewidth=0.6, alpha=0.75,
-                 zorder=5, label="estimates")  # fmt: skip
+    axes.scatter(
+        x,
+        y,
+        s=(side * 72 / MM) ** 2,
+        facecolor="#BDBDBD",
+        edgecolor=INK,
+        linewidth=0.6,
+        alpha=0.75,
+        zorder=5,
+        label="estimates",
+    )
     for name in ("right", "top"):
         axes.spines[name].set_visible(False)
     axes.tick_params(labelsize=SIZE)

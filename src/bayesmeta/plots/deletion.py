@@ -186,9 +186,16 @@ def _mean(numbers: Numbers, item: dict[Any, Any]) -> str:
 
 
 def _draw(
-    fit: Fit, table: pd.DataFrame, rows: Sequence[tuple[str, tuple[str, ...], bool]], heads: tuple[str, ...],
-    lines: list[tuple[str, float, bool]], notes: list[str], title: str, level: float, width: float,
-) -> Sheet:  # fmt: skip
+    fit: Fit,
+    table: pd.DataFrame,
+    rows: Sequence[tuple[str, tuple[str, ...], bool]],
+    heads: tuple[str, ...],
+    lines: list[tuple[str, float, bool]],
+    notes: list[str],
+    title: str,
+    level: float,
+    width: float,
+) -> Sheet:
     stated, full = level_text(level), _full(fit, level)
     keep = list(range(len(heads) - 1))
     if width < WIDE:
@@ -201,13 +208,17 @@ def _draw(
     # a threshold of worsening far from every answer would squeeze them
     lines = [line for line in lines if limits[0] <= line[1] <= limits[1]]
     entries = [
-        Entry({"color": BAYES, "marker": "o", "markersize": 3.6, "linewidth": 1.4},
-              f"Bayesian mean effect: posterior median, {stated} central credible interval (CrI)"),
-        Entry({"marker": "s", "markersize": 3.2, "markerfacecolor": "white", "markeredgewidth": 0.9, **_CLASSICAL},
-              f"Classical mean: REML, {stated} HKSJ confidence interval"),
+        Entry(
+            {"color": BAYES, "marker": "o", "markersize": 3.6, "linewidth": 1.4},
+            f"Bayesian mean effect: posterior median, {stated} central credible interval (CrI)",
+        ),
+        Entry(
+            {"marker": "s", "markersize": 3.2, "markerfacecolor": "white", "markeredgewidth": 0.9, **_CLASSICAL},
+            f"Classical mean: REML, {stated} HKSJ confidence interval",
+        ),
         Entry({"facecolor": DENSITY, "edgecolor": BAYES, "linewidth": 0.6}, "Bayesian mean effect of all trials"),
         *(Entry(THRESHOLD[benefit], text) for text, _, benefit in lines),
-    ]  # fmt: skip
+    ]
     ends = table[["lower", "upper", "classical_lower", "classical_upper"]].to_numpy(float)
     notes = list(notes)
     if (ends < limits[0]).any() or (ends > limits[1]).any():
@@ -251,13 +262,36 @@ def _draw_row(
     axes: Axes, item: dict[Any, Any], i: int, apart: float, limits: tuple[float, float], marked: bool
 ) -> None:
     bar(axes, (item["lower"], item["upper"]), i - apart, limits, f"interval: {i}", color=BAYES, linewidth=1.4)
-    axes.plot([item["mu"]], [i - apart], marker="D" if marked else "o", markersize=4.2 if marked else 3.6,
-              color=BAYES, linestyle="none", zorder=5, label=f"median: {i}")  # fmt: skip
-    bar(axes, (item["classical_lower"], item["classical_upper"]), i + apart, limits, f"classical interval: {i}",
-        **_CLASSICAL)  # fmt: skip
-    axes.plot([item["classical_estimate"]], [i + apart], marker="s", markersize=3.2, markerfacecolor="white",
-              markeredgecolor=CLASSICAL, markeredgewidth=0.9, linestyle="none", zorder=5,
-              label=f"classical estimate: {i}")  # fmt: skip
+    axes.plot(
+        [item["mu"]],
+        [i - apart],
+        marker="D" if marked else "o",
+        markersize=4.2 if marked else 3.6,
+        color=BAYES,
+        linestyle="none",
+        zorder=5,
+        label=f"median: {i}",
+    )
+    bar(
+        axes,
+        (item["classical_lower"], item["classical_upper"]),
+        i + apart,
+        limits,
+        f"classical interval: {i}",
+        **_CLASSICAL,
+    )
+    axes.plot(
+        [item["classical_estimate"]],
+        [i + apart],
+        marker="s",
+        markersize=3.2,
+        markerfacecolor="white",
+        markeredgecolor=CLASSICAL,
+        markeredgewidth=0.9,
+        linestyle="none",
+        zorder=5,
+        label=f"classical estimate: {i}",
+    )
 
 
 def _extremes(numbers: Numbers, table: pd.DataFrame, column: str, word: str, names: str) -> str:

@@ -57,8 +57,9 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     table: Any = predict(fit, level=level)
     half = float(special.ndtri((1 + level) / 2))
     ends = table.loc["theta_new" if fit.model.tau is not None else "mu", ["lower", "upper"]].to_numpy(float)
-    low, high = stretched_limits(effects.measure, [*effects.y, *ends], [effects.y - half * effects.se,
-                                                                        effects.y + half * effects.se])  # fmt: skip
+    low, high = stretched_limits(
+        effects.measure, [*effects.y, *ends], [effects.y - half * effects.se, effects.y + half * effects.se]
+    )
     grid = np.linspace(low, high, _POINTS + 1)
     parts = []
 
@@ -71,8 +72,12 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     classical = pool_or_none(fit, level)
     if classical is not None and classical.se > 0:
         found = classical
-        add("classical", "Classical mean (REML, HKSJ)", found.estimate,
-            lambda x: 2 * special.stdtr(found.df, -np.abs(x - found.estimate) / found.se))  # fmt: skip
+        add(
+            "classical",
+            "Classical mean (REML, HKSJ)",
+            found.estimate,
+            lambda x: 2 * special.stdtr(found.df, -np.abs(x - found.estimate) / found.se),
+        )
     for kind, name, label in (
         ("mean", "mu", "Bayesian mean effect"),
         ("new setting", "theta_new", "Effect in a new setting"),
@@ -80,8 +85,12 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         if kind == "new setting" and fit.model.tau is None:
             continue
         form = marginal(fit, name)
-        add(kind, label, float(table.loc[name, "median"]),
-            lambda x, form=form: np.clip(2 * np.minimum(form.cdf(x), form.sf(x)), 0, 1))  # fmt: skip
+        add(
+            kind,
+            label,
+            float(table.loc[name, "median"]),
+            lambda x, form=form: np.clip(2 * np.minimum(form.cdf(x), form.sf(x)), 0, 1),
+        )
     return pd.concat(parts, ignore_index=True)
 
 

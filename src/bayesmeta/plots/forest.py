@@ -321,15 +321,31 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
         _whisker(axes, ends, y - _ABOVE, limits, f"quoted whisker: {name}", color=INK, linewidth=0.8)
         side = max(_SQUARE * np.sqrt(max(data["weight"], 0.0) / heaviest), 0.5)
         draw_line(
-            axes, [data["estimate"]], [y - _ABOVE], marker="s", markersize=side * _POINT, color=INK, markeredgewidth=0,
-            zorder=4, label=f"quoted: {name}",
-        )  # fmt: skip
+            axes,
+            [data["estimate"]],
+            [y - _ABOVE],
+            marker="s",
+            markersize=side * _POINT,
+            color=INK,
+            markeredgewidth=0,
+            zorder=4,
+            label=f"quoted: {name}",
+        )
         shrunken = (data["theta_lower"], data["theta_upper"])
         _whisker(axes, shrunken, y + _BELOW, limits, f"shrunken whisker: {name}", color=BAYES, linewidth=0.8)
         draw_line(
-            axes, [data["theta"]], [y + _BELOW], marker="o", markersize=2.6, markerfacecolor="white",
-            markeredgecolor=BAYES, markeredgewidth=0.8, linestyle="none", zorder=5, label=f"shrunken: {name}",
-        )  # fmt: skip
+            axes,
+            [data["theta"]],
+            [y + _BELOW],
+            marker="o",
+            markersize=2.6,
+            markerfacecolor="white",
+            markeredgecolor=BAYES,
+            markeredgewidth=0.8,
+            linestyle="none",
+            zorder=5,
+            label=f"shrunken: {name}",
+        )
     elif kind == "new setting":
         _draw_density(axes, fit, row, limits)
     elif kind == "classical prediction":
@@ -383,15 +399,27 @@ def _draw_density(axes: Axes, fit: Fit, row: _Row, limits: tuple[float, float]) 
     axes.add_patch(
         Polygon(
             np.column_stack([np.concatenate([[low], x, [high]]), np.concatenate([[base], y, [base]])]),
-            closed=True, facecolor=DENSITY, edgecolor=BAYES, linewidth=0.6, zorder=2, label="predictive density",
+            closed=True,
+            facecolor=DENSITY,
+            edgecolor=BAYES,
+            linewidth=0.6,
+            zorder=2,
+            label="predictive density",
         )
-    )  # fmt: skip
+    )
     ends = (row.data["lower"], row.data["upper"])
     _whisker(axes, ends, base + 1.1, limits, row.data["label"], color=BAYES, linewidth=1.8)
     draw_line(
-        axes, [row.data["estimate"]], [base + 1.1], marker="|", markersize=4, color=BAYES, markeredgewidth=1.2,
-        zorder=5, label="predictive median",
-    )  # fmt: skip
+        axes,
+        [row.data["estimate"]],
+        [base + 1.1],
+        marker="|",
+        markersize=4,
+        color=BAYES,
+        markeredgewidth=1.2,
+        zorder=5,
+        label="predictive median",
+    )
 
 
 def _favour_lines(

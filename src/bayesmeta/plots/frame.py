@@ -278,5 +278,6 @@ def bar(axes: Axes, ends: tuple[float, float], y: float, limits: tuple[float, fl
     axes.plot(shown, [y, y], **{"solid_capstyle": "butt", "dash_capstyle": "butt", "zorder": 3, "label": name, **look})
     for beyond, x, marker in ((ends[0] < limits[0], limits[0], "<"), (ends[1] > limits[1], limits[1], ">")):
         if beyond:
-            axes.plot([x], [y], marker=marker, markersize=3.0, color=look["color"], markeredgewidth=0, clip_on=False,
-                      zorder=6)  # fmt: skip
+            axes.plot(
+                [x], [y], marker=marker, markersize=3.0, color=look["color"], markeredgewidth=0, clip_on=False, zorder=6
+            )

@@ -197,15 +197,42 @@ def _draw_funnel(axes: Axes, fit: Fit, table: pd.DataFrame, level: float) -> Non
     axes.axvline(0.0, color=INK, linewidth=0.6, zorder=2, label="no effect")
     axes.axvline(mu, color=BAYES, linewidth=1.2, zorder=3, label="mean")
     for side in (-1, 1):
-        axes.plot([mu, mu + side * z * deepest], [0.0, deepest], color=BAYES, linewidth=0.9, linestyle=(0, (4, 2)),
-                  zorder=3, label="pseudo limit")  # fmt: skip
-    axes.plot(dots["y"], dots["se"], linestyle="none", marker="o", markersize=3.6, markerfacecolor=INK,
-              markeredgecolor="white", markeredgewidth=0.4, zorder=4, label="estimates")  # fmt: skip
+        axes.plot(
+            [mu, mu + side * z * deepest],
+            [0.0, deepest],
+            color=BAYES,
+            linewidth=0.9,
+            linestyle=(0, (4, 2)),
+            zorder=3,
+            label="pseudo limit",
+        )
+    axes.plot(
+        dots["y"],
+        dots["se"],
+        linestyle="none",
+        marker="o",
+        markersize=3.6,
+        markerfacecolor=INK,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        zorder=4,
+        label="estimates",
+    )
     if len(filled):
         mean = float(table.loc[table["kind"] == "filled mean", "y"].iloc[0])
         axes.axvline(mean, zorder=3, label="filled mean", **_FILLED_MEAN)
-        axes.plot(filled["y"], filled["se"], linestyle="none", marker="o", markersize=4.0, markerfacecolor="white",
-                  markeredgecolor=CLASSICAL, markeredgewidth=1.0, zorder=5, label="filled")  # fmt: skip
+        axes.plot(
+            filled["y"],
+            filled["se"],
+            linestyle="none",
+            marker="o",
+            markersize=4.0,
+            markerfacecolor="white",
+            markeredgecolor=CLASSICAL,
+            markeredgewidth=1.0,
+            zorder=5,
+            label="filled",
+        )
     for side_name in ("right", "top"):
         axes.spines[side_name].set_visible(False)
 

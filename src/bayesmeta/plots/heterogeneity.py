@@ -165,8 +165,16 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, length: float, fit: Fit, lines: 
     draw_area(axes, x[inside], y[inside], color="#7FBDE3", linewidth=0, zorder=2)
     draw_line(axes, x, y, color=BAYES, linewidth=1.0, zorder=3, label=f"{name}: posterior density")
     if len(prior):
-        draw_line(axes, prior["x"], prior["y"], color=GREY, linewidth=1.0, linestyle=(0, (4, 2)), zorder=3,
-                  label=f"{name}: prior density")  # fmt: skip
+        draw_line(
+            axes,
+            prior["x"],
+            prior["y"],
+            color=GREY,
+            linewidth=1.0,
+            linestyle=(0, (4, 2)),
+            zorder=3,
+            label=f"{name}: prior density",
+        )
     axes.axhline(0.0, color=INK, linewidth=0.5, zorder=3)
     _draw_bars(axes, part, limits, floor)
     for side in ("left", "right", "top"):
@@ -206,15 +214,33 @@ def _draw_bars(axes: Axes, part: pd.DataFrame, limits: tuple[float, float], floo
         upper = np.inf if np.isnan(item["upper"]) and not np.isnan(item["lower"]) else item["upper"]
         if not np.isnan(item["lower"]):
             shown = [item["lower"], min(upper, limits[1] + (limits[1] - limits[0]))]
-            draw_line(axes, shown, [y, y], color=color, linewidth=1.4, linestyle=style, solid_capstyle="butt", zorder=4,
-                      label=f"{label} interval")  # fmt: skip
+            draw_line(
+                axes,
+                shown,
+                [y, y],
+                color=color,
+                linewidth=1.4,
+                linestyle=style,
+                solid_capstyle="butt",
+                zorder=4,
+                label=f"{label} interval",
+            )
         for beyond, x, arrow in ((item["lower"] < limits[0], limits[0], "<"), (upper > limits[1], limits[1], ">")):
             if beyond:
                 draw_line(axes, [x], [y], marker=arrow, markersize=3.6, color=color, markeredgewidth=0, clip_on=False)
         face = "white" if item["kind"] == "classical" else color
         look: dict[str, Any] = {"markersize": 3.4, "markeredgecolor": color, "markeredgewidth": 0.9, "zorder": 5}
-        draw_line(axes, [item["estimate"]], [y], marker=marker, markerfacecolor=face, linestyle="none", clip_on=False,
-                  label=f"{label} estimate", **look)  # fmt: skip
+        draw_line(
+            axes,
+            [item["estimate"]],
+            [y],
+            marker=marker,
+            markerfacecolor=face,
+            linestyle="none",
+            clip_on=False,
+            label=f"{label} estimate",
+            **look,
+        )
 
 
 def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]], level: float) -> list[Entry]:

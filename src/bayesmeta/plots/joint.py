@@ -107,9 +107,11 @@ def _draw(joint: JointFit, pairs: pd.DataFrame, counts: pd.DataFrame, title: str
     entries = [
         Entry({"facecolor": BAYES, "edgecolor": "none"}, "Mean effects"),
         Entry({"facecolor": "white", "edgecolor": BAYES, "linewidth": 1.0}, "A new setting"),
-        Entry({"color": CLASSICAL, "marker": "|", "markersize": 7, "markeredgewidth": 1.2, "linestyle": "none"},
-              "If outcomes were independent"),
-    ]  # fmt: skip
+        Entry(
+            {"color": CLASSICAL, "marker": "|", "markersize": 7, "markeredgewidth": 1.2, "linestyle": "none"},
+            "If outcomes were independent",
+        ),
+    ]
     notes = [f"Working correlation of sampling errors within trials, an assumption: {joint.model.correlation:g}."]
     head = [_size(joint)]
     top = head_height(title, head, width) + 2.0
@@ -142,8 +144,17 @@ def _draw_matrix(
     for item in pairs.to_dict("records"):
         i, j = places[item["first"]], places[item["second"]]
         # above the diagonal the correlation, below it how many trials tell it
-        axes.add_patch(Rectangle((j, i), 1, 1, facecolor=_colour(item["median"]), edgecolor="white", linewidth=1.0,
-                                 label=f"{item['first']}, {item['second']}"))  # fmt: skip
+        axes.add_patch(
+            Rectangle(
+                (j, i),
+                1,
+                1,
+                facecolor=_colour(item["median"]),
+                edgecolor="white",
+                linewidth=1.0,
+                label=f"{item['first']}, {item['second']}",
+            )
+        )
         ink = "white" if abs(item["median"]) > 0.6 else INK
         x, middle = left + (j + 0.5) * cell, y + LINE + (i + 0.5) * cell
         middle_value = signed(f"{item['median']:z.2f}")
@@ -151,8 +162,9 @@ def _draw_matrix(
         interval = signed(f"{item['lower']:.1f} to {item['upper']:.1f}")
         if text_width(interval) < cell - 1.0:
             sheet.text(x, middle + 0.4, interval, ha="center", va="top", color=ink)
-        sheet.text(left + (i + 0.5) * cell, y + LINE + (j + 0.5) * cell, f"{item['trials']} trials", ha="center",
-                   color=GREY)  # fmt: skip
+        sheet.text(
+            left + (i + 0.5) * cell, y + LINE + (j + 0.5) * cell, f"{item['trials']} trials", ha="center", color=GREY
+        )
     for i in range(n):
         axes.add_patch(Rectangle((i, i), 1, 1, facecolor="#EDEDED", edgecolor="white", linewidth=1.0))
     y += LINE + n * cell + 2.0
@@ -187,8 +199,17 @@ def _draw_bars(
         m = part["at_least"].to_numpy(float)
         p = 100 * part["p_important_benefit"].to_numpy(float)
         axes.barh(m + shift, p, height=0.34, facecolor=face, edgecolor=BAYES, linewidth=1.0, zorder=2, label=target)
-        axes.plot(100 * part["if_independent"].to_numpy(float), m + shift, linestyle="none", marker="|", markersize=7,
-                  markeredgewidth=1.2, color=CLASSICAL, zorder=3, label=f"{target}, independent")  # fmt: skip
+        axes.plot(
+            100 * part["if_independent"].to_numpy(float),
+            m + shift,
+            linestyle="none",
+            marker="|",
+            markersize=7,
+            markeredgewidth=1.2,
+            color=CLASSICAL,
+            zorder=3,
+            label=f"{target}, independent",
+        )
         for item in part.to_dict("records"):
             at = y + (item["at_least"] - 0.5 + shift) * _BAR
             sheet.text(left + room, at, percent(item["p_important_benefit"]), ha="right")

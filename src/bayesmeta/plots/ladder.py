@@ -108,8 +108,11 @@ def ladder_table(
     known_mu, known_tau = _known(fit, mu, tau, ref_sd)
     rows = []
     for item, which in zip(part.to_dict("records"), varied.tolist(), strict=True):
-        label = {"stated": f"Stated: {item['mu_prior']}; tau {item['tau_prior']}", "mu": f"Mean: {item['mu_prior']}",
-                 "tau": f"tau: {item['tau_prior']}"}[which]  # fmt: skip
+        label = {
+            "stated": f"Stated: {item['mu_prior']}; tau {item['tau_prior']}",
+            "mu": f"Mean: {item['mu_prior']}",
+            "tau": f"tau: {item['tau_prior']}",
+        }[which]
         first, second = _prior_of(item["mu_prior"], known_mu), _prior_of(item["tau_prior"], known_tau)
         rows.append({"label": label, "varied": which, **_intervals(fit, first, second, level)})
     front = pd.DataFrame(rows, index=part.index)
@@ -243,8 +246,11 @@ def _draw(
     rows = []
     for item in table.to_dict("records"):
         mean = "\u2013" if math.isnan(item["mu"]) else numbers.cell(item["mu"], item["lower"], item["upper"])
-        cells = [*(() if narrow else (mean,)), *((_change(item, ""),) if chances else ()),
-                 *((_change(item, "_new"),) if chances and not narrow else ())]  # fmt: skip
+        cells = [
+            *(() if narrow else (mean,)),
+            *((_change(item, ""),) if chances else ()),
+            *((_change(item, "_new"),) if chances and not narrow else ()),
+        ]
         rows.append(Row(shorten(item["label"], width - 2 * MARGIN), tuple(cells)))
     block = Rows("ladder", tuple(heads), rows, axis_label(fit.effects), width)
     limits = _limits(fit, table, lines)
@@ -252,16 +258,19 @@ def _draw(
     entries = [
         Entry(_PRIOR, f"Prior of the mean effect, central {stated} interval"),
         Entry(_PRIOR_NEW, "Prior of a new setting"),
-        Entry({"marker": "o", "markersize": 3.6, **_MEAN},
-              f"Posterior of the mean effect: median, {stated} central credible interval (CrI)"),
+        Entry(
+            {"marker": "o", "markersize": 3.6, **_MEAN},
+            f"Posterior of the mean effect: median, {stated} central credible interval (CrI)",
+        ),
         Entry(_NEW, f"Posterior of a new setting: {stated} central prediction interval"),
         *(Entry(THRESHOLD[benefit], text) for text, _, benefit in shown),
-    ]  # fmt: skip
+    ]
     notes = ["The first line has the stated priors; in the others one of the two is another."]
     if chances:
         notes.append("P: probability before any trial \u2192 with all of them.")
-    ends = table[["prior_lower", "prior_upper", "prior_new_lower", "prior_new_upper", "lower", "upper", "new_lower",
-                  "new_upper"]].to_numpy(float)  # fmt: skip
+    ends = table[
+        ["prior_lower", "prior_upper", "prior_new_lower", "prior_new_upper", "lower", "upper", "new_lower", "new_upper"]
+    ].to_numpy(float)
     if (ends < limits[0]).any() or (ends > limits[1]).any():
         notes.append("An arrowhead marks an interval that goes on beyond the axis.")
     improper = table["prior_lower"].isna() | table["prior_new_lower"].isna()
@@ -287,8 +296,10 @@ def _draw(
 
 
 def _limits(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]]) -> tuple[float, float]:
-    core = [*table[["lower", "upper", "new_lower", "new_upper"]].to_numpy(float).ravel(),
-            *(x for _, x, benefit in lines if benefit)]  # fmt: skip
+    core = [
+        *table[["lower", "upper", "new_lower", "new_upper"]].to_numpy(float).ravel(),
+        *(x for _, x, benefit in lines if benefit),
+    ]
     return stretched_limits(
         fit.effects.measure, core, table[["prior_lower", "prior_upper"]].to_numpy(float), stretch=1.5
     )
@@ -303,8 +314,16 @@ def _draw_row(axes: Axes, item: dict[Any, Any], i: int, apart: float, limits: tu
     ):
         bar(axes, (item[ends[0]], item[ends[1]]), i + side * apart, limits, f"{name}: {i}", **look)
     if not math.isnan(item["mu"]):
-        axes.plot([item["mu"]], [i + apart], marker="o", markersize=3.6, color=BAYES, linestyle="none", zorder=5,
-                  label=f"median: {i}")  # fmt: skip
+        axes.plot(
+            [item["mu"]],
+            [i + apart],
+            marker="o",
+            markersize=3.6,
+            color=BAYES,
+            linestyle="none",
+            zorder=5,
+            label=f"median: {i}",
+        )
 
 
 def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:

@@ -80,9 +80,14 @@ def profile_plot(
 
 
 def _draw(
-    fit: Fit, table: pd.DataFrame, names: list[str], lines: list[tuple[str, float, bool]], title: str, level: float,
+    fit: Fit,
+    table: pd.DataFrame,
+    names: list[str],
+    lines: list[tuple[str, float, bool]],
+    title: str,
+    level: float,
     width: float,
-) -> Sheet:  # fmt: skip
+) -> Sheet:
     numbers, stated = numbers_of(fit.effects), level_text(level)
     chance = next((name for name in ("p_important_benefit", "p_any_benefit") if name in table), None)
     word = "important benefit" if chance == "p_important_benefit" else "any benefit"
@@ -104,15 +109,21 @@ def _draw(
         rows = [Row(row.label, tuple(row.cells[i] for i in keep), row.hatched) for row in rows]
     block = Rows("profile", (_words(names), *headings), rows, axis_label(fit.effects), width)
     entries = [
-        Entry({"color": BAYES, "marker": "o", "markersize": 4, "linewidth": 1.8},
-              f"Mean effect: posterior median, {stated} central credible interval"),
-    ]  # fmt: skip
+        Entry(
+            {"color": BAYES, "marker": "o", "markersize": 4, "linewidth": 1.8},
+            f"Mean effect: posterior median, {stated} central credible interval",
+        ),
+    ]
     if fit.model.tau is not None:
         entries.append(Entry(_NEW, f"{stated} central prediction interval of a new setting"))
     entries += [Entry(THRESHOLD[benefit], text) for text, _, benefit in lines]
     if table["extrapolated"].any():
-        entries.append(Entry({"facecolor": "white", "edgecolor": "#8A8A8A", "hatch": "//////", "linewidth": 0.3},
-                             "No trial: rests on the model"))  # fmt: skip
+        entries.append(
+            Entry(
+                {"facecolor": "white", "edgecolor": "#8A8A8A", "hatch": "//////", "linewidth": 0.3},
+                "No trial: rests on the model",
+            )
+        )
     notes = _notes(fit, table, names)
     head = [size_line(fit.effects)]
     top = head_height(title, head, width) + 2.0
@@ -140,11 +151,28 @@ def _draw_cells(axes: Axes, fit: Fit, table: pd.DataFrame, lines: list[tuple[str
     for i, item in enumerate(table.to_dict("records")):
         if new:
             axes.plot([item["new_lower"], item["new_upper"]], [i, i], zorder=2, label=f"new setting: {i}", **_NEW)
-        axes.plot([item["lower"], item["upper"]], [i, i], color=BAYES, linewidth=1.8, solid_capstyle="butt", zorder=3,
-                  label=f"interval: {i}")  # fmt: skip
+        axes.plot(
+            [item["lower"], item["upper"]],
+            [i, i],
+            color=BAYES,
+            linewidth=1.8,
+            solid_capstyle="butt",
+            zorder=3,
+            label=f"interval: {i}",
+        )
         face = "white" if item["extrapolated"] else BAYES
-        axes.plot([item["median"]], [i], marker="o", markersize=4, markerfacecolor=face, markeredgecolor=BAYES,
-                  markeredgewidth=1.0, linestyle="none", zorder=4, label=f"median: {i}")  # fmt: skip
+        axes.plot(
+            [item["median"]],
+            [i],
+            marker="o",
+            markersize=4,
+            markerfacecolor=face,
+            markeredgecolor=BAYES,
+            markeredgewidth=1.0,
+            linestyle="none",
+            zorder=4,
+            label=f"median: {i}",
+        )
     ticks(axes.xaxis, measure(fit.effects.measure), low, high, length)
 
 
@@ -178,8 +206,10 @@ def _alt(fit: Fit, table: pd.DataFrame, names: list[str], title: str, level: flo
         behind = "no trial, extrapolated" if item["extrapolated"] else f"{item['trials']} trials"
         text = f"{who} ({behind}): {numbers.value(item['median'])} ({numbers.interval(item['lower'], item['upper'])})"
         if "p_important_benefit" in item and fit.effects.better is not None:
-            text += (f"; probability of important benefit {percent(item['p_important_benefit'])} for the mean, "
-                     f"{percent(item['p_important_benefit_new'])} in a new setting")  # fmt: skip
+            text += (
+                f"; probability of important benefit {percent(item['p_important_benefit'])} for the mean, "
+                f"{percent(item['p_important_benefit_new'])} in a new setting"
+            )
         parts.append(f"{text}.")
     if fit.effects.better is not None:
         parts.append(f"{'Higher' if direction(fit) > 0 else 'Lower'} is better.")

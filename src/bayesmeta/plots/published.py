@@ -127,9 +127,13 @@ def _chance(numbers: dict[str, float]) -> str:
 
 
 def _draw(
-    done: Sequence[Reanalysis], items: Sequence[Reanalysis | NotAnalysed],
-    lines: Sequence[dict[str, Any]], title: str, level: float, width: float,
-) -> Sheet:  # fmt: skip
+    done: Sequence[Reanalysis],
+    items: Sequence[Reanalysis | NotAnalysed],
+    lines: Sequence[dict[str, Any]],
+    title: str,
+    level: float,
+    width: float,
+) -> Sheet:
     kind = measure(done[0].result.measure)
     numbers, stated = _numbers(kind, done), level_text(level)
     directed = any(item.better is not None for item in done)
@@ -178,13 +182,32 @@ def _draw(
         look = _MEAN if item.mu is not None else _ALONE
         stroke = {key: value for key, value in look.items() if not key.startswith("marker")}
         if item.rebuilt.lower is not None and item.rebuilt.upper is not None:
-            bar(axes, (item.rebuilt.lower, item.rebuilt.upper), i - apart, limits, f"printed: {i}",
-                color=CLASSICAL, linewidth=1.0)  # fmt: skip
-        axes.plot([item.rebuilt.y], [i - apart], linestyle="none", zorder=5, label=f"estimate: {i}",
-                  **{key: value for key, value in _PRINTED.items() if key != "linewidth"})  # fmt: skip
+            bar(
+                axes,
+                (item.rebuilt.lower, item.rebuilt.upper),
+                i - apart,
+                limits,
+                f"printed: {i}",
+                color=CLASSICAL,
+                linewidth=1.0,
+            )
+        axes.plot(
+            [item.rebuilt.y],
+            [i - apart],
+            linestyle="none",
+            zorder=5,
+            label=f"estimate: {i}",
+            **{key: value for key, value in _PRINTED.items() if key != "linewidth"},
+        )
         bar(axes, (mean["lower"], mean["upper"]), i, limits, f"mean: {i}", **stroke)
-        axes.plot([mean["median"]], [i], linestyle="none", zorder=5, label=f"median: {i}",
-                  **{key: value for key, value in look.items() if key != "linewidth"})  # fmt: skip
+        axes.plot(
+            [mean["median"]],
+            [i],
+            linestyle="none",
+            zorder=5,
+            label=f"median: {i}",
+            **{key: value for key, value in look.items() if key != "linewidth"},
+        )
         bar(axes, (line["new"]["lower"], line["new"]["upper"]), i + apart, limits, f"new setting: {i}", **_NEW)
     ticks(axes.xaxis, kind, *limits, block.length)
     sheet.notes(sheet.legend(footer, entries), notes)
@@ -216,9 +239,12 @@ def _size(done: Sequence[Reanalysis], items: Sequence[Reanalysis | NotAnalysed])
 
 
 def _alt(
-    done: Sequence[Reanalysis], items: Sequence[Reanalysis | NotAnalysed],
-    lines: Sequence[dict[str, Any]], title: str, level: float,
-) -> str:  # fmt: skip
+    done: Sequence[Reanalysis],
+    items: Sequence[Reanalysis | NotAnalysed],
+    lines: Sequence[dict[str, Any]],
+    title: str,
+    level: float,
+) -> str:
     kind = measure(done[0].result.measure)
     numbers = _numbers(kind, done)
     parts = [f"{title}: {_size(done, items)}. {kind.label.capitalize()}, {level_text(level)} intervals."]

@@ -73,9 +73,18 @@ def radial_table(fit: Fit, *, scale: RadialScale = "se", level: float = LEVEL) -
     x = 1 / np.sqrt(effects.se**2 + tau**2)
     mu: dict[Any, Any] = predict(fit, level=level).loc["mu"].to_dict()
     half = float(special.ndtri((1 + level) / 2))
-    frame = pd.DataFrame({"kind": "estimate", "label": effects.label, "x": x, "z": x * effects.y, "effect": effects.y,
-                          "lower": effects.y - half / x, "upper": effects.y + half / x,
-                          "outside": np.abs(x * (effects.y - mu["median"])) > half})  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "kind": "estimate",
+            "label": effects.label,
+            "x": x,
+            "z": x * effects.y,
+            "effect": effects.y,
+            "lower": effects.y - half / x,
+            "upper": effects.y + half / x,
+            "outside": np.abs(x * (effects.y - mu["median"])) > half,
+        }
+    )
     rows = [("mean", "Bayesian mean effect", mu["median"], mu["lower"], mu["upper"])]
     classical = pool_or_none(fit, level)
     if classical is not None:
@@ -83,8 +92,16 @@ def radial_table(fit: Fit, *, scale: RadialScale = "se", level: float = LEVEL) -
             ("classical mean", "Classical mean (REML, HKSJ)", classical.estimate, classical.lower, classical.upper)
         )
     for kind, label, effect, lower, upper in rows:
-        frame.loc[len(frame)] = {"kind": kind, "label": label, "x": math.nan, "z": math.nan, "effect": effect,
-                                 "lower": lower, "upper": upper, "outside": False}  # fmt: skip
+        frame.loc[len(frame)] = {
+            "kind": kind,
+            "label": label,
+            "x": math.nan,
+            "z": math.nan,
+            "effect": effect,
+            "lower": lower,
+            "upper": upper,
+            "outside": False,
+        }
     return frame
 
 
@@ -144,9 +161,12 @@ def _draw(fit: Fit, table: pd.DataFrame, scale: RadialScale, title: str, level: 
     entries = [
         Entry({"color": INK, "marker": "o", "markersize": 3.6, "linestyle": "none"}, "Estimate"),
         Entry({"color": BAYES, "linewidth": 1.2}, "Slope: Bayesian mean effect (posterior median)"),
-        Entry({"facecolor": DENSITY, "edgecolor": "none"}, f"Within {half:.2f} of it: {level_text(level)} of estimates "
-              + ("if trials did not differ" if scale == "se" else "under the model")),
-    ]  # fmt: skip
+        Entry(
+            {"facecolor": DENSITY, "edgecolor": "none"},
+            f"Within {half:.2f} of it: {level_text(level)} of estimates "
+            + ("if trials did not differ" if scale == "se" else "under the model"),
+        ),
+    ]
     if len(classical):
         entries.append(
             Entry({"color": CLASSICAL, "linewidth": 1.0, "linestyle": (0, (5, 1))}, "Slope: classical mean (REML)")
@@ -181,13 +201,25 @@ def _draw(fit: Fit, table: pd.DataFrame, scale: RadialScale, title: str, level: 
     axes.add_patch(band)
     for value, look, name in (
         (slope, {"color": BAYES, "linewidth": 1.2}, "mean"),
-        *((float(item), {"color": CLASSICAL, "linewidth": 1.0, "linestyle": (0, (5, 1))}, "classical mean")
-          for item in classical),
-    ):  # fmt: skip
+        *(
+            (float(item), {"color": CLASSICAL, "linewidth": 1.0, "linestyle": (0, (5, 1))}, "classical mean")
+            for item in classical
+        ),
+    ):
         end = _on_arc(panel, value, far)
         axes.plot([0.0, end], [0.0, value * end], zorder=3, label=name, **look)  # type: ignore[arg-type]
-    axes.plot(x, z, linestyle="none", marker="o", markersize=3.6, markerfacecolor=INK, markeredgecolor="white",
-              markeredgewidth=0.4, zorder=4, label="estimates")  # fmt: skip
+    axes.plot(
+        x,
+        z,
+        linestyle="none",
+        marker="o",
+        markersize=3.6,
+        markerfacecolor=INK,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        zorder=4,
+        label="estimates",
+    )
     written, region = _arc(panel, places, labels, far)
     band.set_clip_path(region)
     ticks(axes.xaxis, measure("generic"), *axes.get_xlim(), panel.length)
@@ -198,8 +230,9 @@ def _draw(fit: Fit, table: pd.DataFrame, scale: RadialScale, title: str, level: 
     # names keep off the lines too
     along = np.linspace(0.0, far, 60)
     others = (np.concatenate([x, along, along]), np.concatenate([z, slope * along, 0.0 * along]))
-    name_points(panel, named["x"], named["z"], named["label"].astype(str).tolist(), others=others, radius=0.7,
-                avoid=written)  # fmt: skip
+    name_points(
+        panel, named["x"], named["z"], named["label"].astype(str).tolist(), others=others, radius=0.7, avoid=written
+    )
     return panel
 
 
@@ -249,8 +282,11 @@ def _arc(panel: Panel, places: FloatArray, labels: list[str], far: float) -> tup
         if not lowest <= turn <= highest:
             continue
         across, down = x0 + radius * math.cos(turn), y0 - radius * math.sin(turn)
-        overlay.add_line(Line2D([across, across + 1.0 * math.cos(turn)], [down, down - 1.0 * math.sin(turn)], color=INK,
-                                linewidth=0.6))  # fmt: skip
+        overlay.add_line(
+            Line2D(
+                [across, across + 1.0 * math.cos(turn)], [down, down - 1.0 * math.sin(turn)], color=INK, linewidth=0.6
+            )
+        )
         left, middle = across + 1.8, down - 0.6 * math.sin(turn)
         box = (left, middle - 0.45 * LINE, left + text_width(label), middle + 0.45 * LINE)
         if all(box[3] < other[1] or other[3] < box[1] for other in written):

@@ -103,8 +103,9 @@ class Rows:
             for i, line in enumerate(lines):
                 at = y + (deepest - len(lines) + i + 0.5) * LINE
                 where = MARGIN if column == 0 else float(places[column - 1])
-                sheet.text(where, at, line, weight="bold" if column == 0 else "normal",
-                           ha="left" if column == 0 else "right")  # fmt: skip
+                sheet.text(
+                    where, at, line, weight="bold" if column == 0 else "normal", ha="left" if column == 0 else "right"
+                )
         y += deepest * LINE + 0.8
         sheet.rule(y, MARGIN, self.width - MARGIN)
         y += 0.7
@@ -125,9 +126,21 @@ class Rows:
                 sheet.text(float(place), drawing, signed(cell), ha="right")
             if row.hatched:
                 half = 0.42 if self.beside else 0.22
-                axes.add_patch(Rectangle((0.0, i - half), 1.0, 2 * half, transform=axes.get_yaxis_transform(),
-                                         facecolor="none", edgecolor=_HATCH, hatch="////", linewidth=0, alpha=0.55,
-                                         zorder=0, label=f"hatched: {row.label}"))  # fmt: skip
+                axes.add_patch(
+                    Rectangle(
+                        (0.0, i - half),
+                        1.0,
+                        2 * half,
+                        transform=axes.get_yaxis_transform(),
+                        facecolor="none",
+                        edgecolor=_HATCH,
+                        hatch="////",
+                        linewidth=0,
+                        alpha=0.55,
+                        zorder=0,
+                        label=f"hatched: {row.label}",
+                    )
+                )
         for side in ("left", "right", "top"):
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(INK)

@@ -185,22 +185,35 @@ def _lines(table: pd.DataFrame) -> tuple[list[_Line], list[str]]:
 
 
 def _draw(
-    fit: Fit, table: pd.DataFrame, thresholds: list[tuple[str, float, bool]], target: Target, title: str, level: float,
+    fit: Fit,
+    table: pd.DataFrame,
+    thresholds: list[tuple[str, float, bool]],
+    target: Target,
+    title: str,
+    level: float,
     width: float,
-) -> Sheet:  # fmt: skip
+) -> Sheet:
     lines, same = _lines(table)
     stated = level_text(level)
     limits = _limits(fit, table, thresholds)
     shown = [line for line in thresholds if limits[0] <= line[1] <= limits[1]]
     kind = "central credible or confidence interval" if target == "mean effect" else "prediction interval"
     entries = [
-        *(Entry({"color": _COLOURS[item.text], "marker": "o", "markersize": 3.0, "linewidth": 1.2},
-                f"{item.text.capitalize()}") for item in lines[1:] if item.at is not None and item.text in _COLOURS),
+        *(
+            Entry(
+                {"color": _COLOURS[item.text], "marker": "o", "markersize": 3.0, "linewidth": 1.2},
+                f"{item.text.capitalize()}",
+            )
+            for item in lines[1:]
+            if item.at is not None and item.text in _COLOURS
+        ),
         *([Entry(_MAIN_LOOK, "The main Bayesian analysis")] if table["stated"].any() else []),
         *(Entry(THRESHOLD[benefit], text) for text, _, benefit in shown),
-    ]  # fmt: skip
-    notes = [f"One universe per column, sorted: estimate and {stated} {kind}; below, what was chosen in it. Universes "
-             "are not independent, and their number is no evidence."]  # fmt: skip
+    ]
+    notes = [
+        f"One universe per column, sorted: estimate and {stated} {kind}; below, what was chosen in it. Universes "
+        "are not independent, and their number is no evidence."
+    ]
     if ((table["lower"] < limits[0]) | (table["upper"] > limits[1])).any():
         notes.append("Intervals that reach the edge of the drawing go on beyond it.")
     if same:
@@ -249,9 +262,12 @@ def _limits(fit: Fit, table: pd.DataFrame, thresholds: Sequence[tuple[str, float
 
 
 def _draw_curve(
-    axes: Axes, table: pd.DataFrame, limits: tuple[float, float], thresholds: Sequence[tuple[str, float, bool]],
+    axes: Axes,
+    table: pd.DataFrame,
+    limits: tuple[float, float],
+    thresholds: Sequence[tuple[str, float, bool]],
     length: float,
-) -> None:  # fmt: skip
+) -> None:
     count = len(table)
     axes.set_xlim(0.0, count + 1.0)
     axes.set_ylim(*limits)
@@ -274,13 +290,39 @@ def _draw_curve(
         lines.set_capstyle("butt")
         axes.add_collection(lines, autolim=False)
         size = float(np.clip(0.8 * pitch, 0.8, _DOT))
-        axes.plot(rank[which], estimate[which], linestyle="none", marker="o", markersize=size, color=INK,
-                  markeredgewidth=0, zorder=3, label=f"estimates: {verdict}")  # fmt: skip
+        axes.plot(
+            rank[which],
+            estimate[which],
+            linestyle="none",
+            marker="o",
+            markersize=size,
+            color=INK,
+            markeredgewidth=0,
+            zorder=3,
+            label=f"estimates: {verdict}",
+        )
     for item in table[table["stated"]].to_dict("records"):
-        axes.plot([item["rank"]] * 2, [max(item["lower"], limits[0] - span), min(item["upper"], limits[1] + span)],
-                  color=INK, linewidth=1.6, zorder=4, solid_capstyle="butt", label="main interval")  # fmt: skip
-        axes.plot([item["rank"]], [item["estimate"]], marker="D", markersize=4.2, markerfacecolor="white",
-                  markeredgecolor=INK, markeredgewidth=1.1, linestyle="none", zorder=5, label="main")  # fmt: skip
+        axes.plot(
+            [item["rank"]] * 2,
+            [max(item["lower"], limits[0] - span), min(item["upper"], limits[1] + span)],
+            color=INK,
+            linewidth=1.6,
+            zorder=4,
+            solid_capstyle="butt",
+            label="main interval",
+        )
+        axes.plot(
+            [item["rank"]],
+            [item["estimate"]],
+            marker="D",
+            markersize=4.2,
+            markerfacecolor="white",
+            markeredgecolor=INK,
+            markeredgewidth=1.1,
+            linestyle="none",
+            zorder=5,
+            label="main",
+        )
     axes.xaxis.set_visible(False)
     for side in ("right", "top", "bottom"):
         axes.spines[side].set_visible(False)
@@ -301,8 +343,14 @@ def _draw_choices(axes: Axes, table: pd.DataFrame, lines: Sequence[_Line], lengt
             axes.axhspan(i - 0.5, i + 0.5, facecolor="#F2F2F2", linewidth=0, zorder=0)
         x = rank[item.at]
         ends = np.column_stack([x, np.full(x.size, i - 0.3), x, np.full(x.size, i + 0.3)]).reshape(-1, 2, 2)
-        marks = LineCollection(list(ends), colors=item.colour, linewidths=thick, zorder=2, label=f"{i}: {item.text}",
-                               rasterized=count > _MANY)  # fmt: skip
+        marks = LineCollection(
+            list(ends),
+            colors=item.colour,
+            linewidths=thick,
+            zorder=2,
+            label=f"{i}: {item.text}",
+            rasterized=count > _MANY,
+        )
         marks.set_capstyle("butt")
         axes.add_collection(marks, autolim=False)
     for place in table.loc[table["stated"], "rank"]:

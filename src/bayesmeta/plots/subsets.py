@@ -168,8 +168,17 @@ def _draw(
         )
     side = _SIDE if width >= WIDE else _NARROW_SIDE
     words = (axis_label(fit.effects), _words(fit, spread))
-    panel = framed("gosh", title, [size_line(fit.effects)], entries, notes, words, width,
-                   right=side + _GAP + 1.0, above=side + _GAP)  # fmt: skip
+    panel = framed(
+        "gosh",
+        title,
+        [size_line(fit.effects)],
+        entries,
+        notes,
+        words,
+        width,
+        right=side + _GAP + 1.0,
+        above=side + _GAP,
+    )
     limits = _ends(x[shown]), _spread_ends(y[shown], spread)
     axes = panel.axes
     axes.set_xlim(*limits[0])
@@ -182,8 +191,18 @@ def _draw(
     else:
         for group, _, color, name in groups:
             marker, size = "D" if name == "with" else "o", 2.2 if len(x) > _FEW else 4.0
-            axes.plot(x[group], y[group], linestyle="none", marker=marker, markersize=size, markerfacecolor=color,
-                      markeredgewidth=0, alpha=0.6, zorder=3, label=name)  # fmt: skip
+            axes.plot(
+                x[group],
+                y[group],
+                linestyle="none",
+                marker=marker,
+                markersize=size,
+                markerfacecolor=color,
+                markeredgewidth=0,
+                alpha=0.6,
+                zorder=3,
+                label=name,
+            )
     if limits[0][0] < 0.0 < limits[0][1]:
         axes.axvline(0.0, color=INK, linewidth=0.6, zorder=2, label="no effect")
     if whole is not None:
@@ -214,9 +233,12 @@ def _spread_ends(y: FloatArray, spread: Spread) -> tuple[float, float]:
 
 
 def _cells(
-    axes: Axes, x: FloatArray, y: FloatArray, groups: list[NDArray[np.bool_]],
+    axes: Axes,
+    x: FloatArray,
+    y: FloatArray,
+    groups: list[NDArray[np.bool_]],
     limits: tuple[tuple[float, float], tuple[float, float]],
-) -> None:  # fmt: skip
+) -> None:
     """Count subsets in cells; opacity is the logarithm of the number, hue the share with the highlighted trial."""
     size = (3 * _BINS, 2 * _BINS)
     counts = [np.histogram2d(x[group], y[group], bins=size, range=limits)[0] for group in groups]
@@ -226,14 +248,25 @@ def _cells(
     depth = np.log1p(total) / math.log1p(float(total.max()))
     alpha = np.where(total > 0, 0.15 + 0.85 * depth, 0.0)
     image = np.concatenate([colour, alpha[..., None]], axis=2).transpose(1, 0, 2)
-    axes.imshow(image, extent=(*limits[0], *limits[1]), origin="lower", aspect="auto", interpolation="nearest",
-                zorder=1, label="cells")  # fmt: skip
+    axes.imshow(
+        image,
+        extent=(*limits[0], *limits[1]),
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        zorder=1,
+        label="cells",
+    )
 
 
 def _histogram(
-    axes: Axes, values: FloatArray, ends: tuple[float, float], groups: list[tuple[Any, dict[str, Any], str, str]],
-    *, across: bool,
-) -> None:  # fmt: skip
+    axes: Axes,
+    values: FloatArray,
+    ends: tuple[float, float],
+    groups: list[tuple[Any, dict[str, Any], str, str]],
+    *,
+    across: bool,
+) -> None:
     """Draw one outline per group, on one axis of counts."""
     edges = np.linspace(*ends, _BINS + 1)
     tallest = 1.0
@@ -278,8 +311,10 @@ def _spoken(part: pd.DataFrame, numbers: Numbers, second: Numbers, spread: Sprea
     if not x.size:
         return ""
     low, middle, high = np.quantile(x, [0.05, 0.5, 0.95])
-    text = (f"{who} the median of the mean effect is {numbers.value(float(middle))}, nine tenths lie from "
-            f"{numbers.interval(float(low), float(high))}")  # fmt: skip
+    text = (
+        f"{who} the median of the mean effect is {numbers.value(float(middle))}, nine tenths lie from "
+        f"{numbers.interval(float(low), float(high))}"
+    )
     if y.size:
         text += f", and the median of {what} is {second.value(float(np.median(y)))}"
     return f"{text}."

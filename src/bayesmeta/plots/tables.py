@@ -495,11 +495,13 @@ def threshold_lines(fit: Fit, thresholds: Sequence[Threshold]) -> list[tuple[str
     distances = [distance for item in thresholds for distance in (item.benefit_distance, item.worse_distance)]
     if all(isinstance(distance, float) for distance in distances):
         # their probabilities take longer than all else here, and single numbers stand where they are stated
-        table = pd.DataFrame({
-            "threshold": [item.name for item in thresholds],
-            "benefit": [item.benefit_distance for item in thresholds],
-            "worse": [item.worse_distance for item in thresholds],
-        })  # fmt: skip
+        table = pd.DataFrame(
+            {
+                "threshold": [item.name for item in thresholds],
+                "benefit": [item.benefit_distance for item in thresholds],
+                "worse": [item.worse_distance for item in thresholds],
+            }
+        )
     else:
         table = benefit_table(fit, thresholds)
     for item in table.drop_duplicates("threshold").to_dict("records"):

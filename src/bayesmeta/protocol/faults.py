@@ -84,8 +84,12 @@ def _explain(error: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str
         return f"{value!r} is not {_WRONG_TYPE[kind]}", "Correct the value."
     if kind == "string_pattern_mismatch":
         return f"{value!r} is not a SHA-256 (64 hexadecimal digits)", "`bayesmeta check --pin` writes it."
-    signs = {"greater_than": (">", "gt"), "greater_than_equal": (">=", "ge"),
-             "less_than": ("<", "lt"), "less_than_equal": ("<=", "le")}  # fmt: skip
+    signs = {
+        "greater_than": (">", "gt"),
+        "greater_than_equal": (">=", "ge"),
+        "less_than": ("<", "lt"),
+        "less_than_equal": ("<=", "le"),
+    }
     if kind in signs:
         sign, bound = signs[kind]
         return f"{value!r} is not {sign} {context[bound]:g}", "Correct the value."

@@ -275,7 +275,7 @@ def _borrow(
             source = (path.parent / keys.from_).resolve()
             made[key] = Borrow(
                 source, keys.outcome, keys.weight, keys.sd, keys.sd_source or "", keys.vague, keys.reason
-            )  # fmt: skip
+            )
     return made
 
 
@@ -369,8 +369,9 @@ def _sensitivities(
                     continue
                 if (outcome := make_outcome(key, merge(whole, alone), set(), at, faults)) is not None:
                     varied[key] = outcome
-                    _note_idle(outcome, alone, f"{place}.impute", "Name the outcomes it concerns: outcomes = [...].",
-                               faults)  # fmt: skip
+                    _note_idle(
+                        outcome, alone, f"{place}.impute", "Name the outcomes it concerns: outcomes = [...].", faults
+                    )
         made.append(Sensitivity(keys.name or "", _changes(changed), varied, keys.source, keys.reason, jointly))
     return tuple(made)
 

@@ -185,9 +185,10 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         faults.add(at("natural_unit"), f"a natural unit translates SMD and SMDH, not {keys.measure}", "Remove it.")
     if keys.natural_unit and keys.natural_unit.sd_se is not None and not isinstance(keys.natural_unit.sd, float):
         faults.add(
-            f"{at('natural_unit')}.sd_se", "sd is a range or a distribution, which says itself how uncertain it is",
+            f"{at('natural_unit')}.sd_se",
+            "sd is a range or a distribution, which says itself how uncertain it is",
             "Remove sd_se, or make sd a number.",
-        )  # fmt: skip
+        )
     if keys.baseline_risk and keys.measure and keys.measure not in _RISK_MEASURES:
         faults.add(
             at("baseline_risk"),

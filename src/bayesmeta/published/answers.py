@@ -191,9 +191,14 @@ def reanalyse(
 
 
 def _analyse(
-    result: PublishedResult, rebuilt: Reconstruction, mu: Prior | None, tau: Prior | None, threshold: float | None,
-    worse: float | None, ref_sd: float | None,
-) -> Reanalysis:  # fmt: skip
+    result: PublishedResult,
+    rebuilt: Reconstruction,
+    mu: Prior | None,
+    tau: Prior | None,
+    threshold: float | None,
+    worse: float | None,
+    ref_sd: float | None,
+) -> Reanalysis:
     sources = [STATED, STATED]
     if mu is None or tau is None:
         advice = suggested(result.measure, ref_sd=ref_sd)
@@ -283,8 +288,15 @@ def reanalysis_table(items: Sequence[Reanalysis | NotAnalysed], *, level: float 
     rows: list[dict[str, Any]] = []
     for item in items:
         for target in TARGETS:
-            rows.append({**_printed(item), "target": target, **_told(item, target, tails), "level": level,
-                         "note": item.reason if isinstance(item, NotAnalysed) else item.note(target)})  # fmt: skip
+            rows.append(
+                {
+                    **_printed(item),
+                    "target": target,
+                    **_told(item, target, tails),
+                    "level": level,
+                    "note": item.reason if isinstance(item, NotAnalysed) else item.note(target),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -301,12 +313,21 @@ def _printed(item: Reanalysis | NotAnalysed) -> dict[str, Any]:
     )
     mark = item.threshold if isinstance(item, Reanalysis) else None
     return {
-        "review": result.review, "outcome": result.outcome, "subgroup": result.subgroup, "place": result.place,
-        "measure": result.measure, "model": result.model or "", "k": _nan(result.k), "i2": _nan(result.i2),
-        "estimate": _nan(result.estimate), "ci_low": _nan(result.lower), "ci_high": _nan(result.upper),
-        **{name: _nan(value) for name, value in read.items()}, "better": result.better or "",
+        "review": result.review,
+        "outcome": result.outcome,
+        "subgroup": result.subgroup,
+        "place": result.place,
+        "measure": result.measure,
+        "model": result.model or "",
+        "k": _nan(result.k),
+        "i2": _nan(result.i2),
+        "estimate": _nan(result.estimate),
+        "ci_low": _nan(result.lower),
+        "ci_high": _nan(result.upper),
+        **{name: _nan(value) for name, value in read.items()},
+        "better": result.better or "",
         "threshold": "" if mark is None else mark.name,
-    }  # fmt: skip
+    }
 
 
 def _told(item: Reanalysis | NotAnalysed, target: str, tails: np.ndarray) -> dict[str, float]:

@@ -83,9 +83,16 @@ def mean_posterior(y: float, se: float, mu: Prior) -> NormalMixture:
 
 
 def mean_and_heterogeneity(
-    y: float, mu: Prior, tau: Prior, *, se: float | None = None, s: float | None = None, k: int = 1,
-    q: float | None = None, at_most: bool = False,
-) -> Joint:  # fmt: skip
+    y: float,
+    mu: Prior,
+    tau: Prior,
+    *,
+    se: float | None = None,
+    s: float | None = None,
+    k: int = 1,
+    q: float | None = None,
+    at_most: bool = False,
+) -> Joint:
     """Posterior of mean and heterogeneity for k trials of one variance, of which estimate and Q are known.
 
     Given tau the estimate is ``normal(mu, (s**2 + tau**2) / k)`` and, independently of it, Q is

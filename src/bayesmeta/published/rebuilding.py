@@ -145,8 +145,24 @@ def reconstruct(result: PublishedResult, *, model: PooledModel = "random") -> Re
         spread = _spread(result, se, used, assumptions, unknown, notes)
     unknown.append("the trials: their own precision, bias, shared patients, and small trials that were not found")
     low, high = bounds or (None, None)
-    return Reconstruction(y, se, low, high, lower, upper, result.k, spread.s, spread.q, spread.at_most, spread.tau,
-                          used, tuple(assumptions), tuple(unknown), tuple(notes), why)  # fmt: skip
+    return Reconstruction(
+        y,
+        se,
+        low,
+        high,
+        lower,
+        upper,
+        result.k,
+        spread.s,
+        spread.q,
+        spread.at_most,
+        spread.tau,
+        used,
+        tuple(assumptions),
+        tuple(unknown),
+        tuple(notes),
+        why,
+    )
 
 
 _MODEL_WORDS = {"fixed": "a fixed effect", "random": "random effects"}
@@ -189,9 +205,14 @@ def _quantile(result: PublishedResult, assumptions: list[str]) -> float:
 
 
 def _standard_error(
-    result: PublishedResult, y: float, lower: float | None, upper: float | None, quantile: float,
-    assumptions: list[str], notes: list[str],
-) -> tuple[float, tuple[float, float] | None]:  # fmt: skip
+    result: PublishedResult,
+    y: float,
+    lower: float | None,
+    upper: float | None,
+    quantile: float,
+    assumptions: list[str],
+    notes: list[str],
+) -> tuple[float, tuple[float, float] | None]:
     """Standard error, and the ends that rounding allows."""
     if lower is None or upper is None:
         if result.p is None or not 0 < result.p < 1 or y == 0:
@@ -207,9 +228,15 @@ def _standard_error(
         assert result.upper is not None
         with np.errstate(invalid="ignore", divide="ignore"):
             ends = kind.transform(
-                np.array([result.lower - result.unit / 2, result.lower + result.unit / 2,
-                          result.upper - result.unit / 2, result.upper + result.unit / 2])
-            )  # fmt: skip
+                np.array(
+                    [
+                        result.lower - result.unit / 2,
+                        result.lower + result.unit / 2,
+                        result.upper - result.unit / 2,
+                        result.upper + result.unit / 2,
+                    ]
+                )
+            )
         if np.all(np.isfinite(ends)):
             narrow, wide = max(float(ends[2] - ends[1]), 0.0), float(ends[3] - ends[0])
             bounds = (narrow / (2 * quantile), wide / (2 * quantile))
@@ -221,9 +248,13 @@ def _standard_error(
 
 
 def _spread(
-    result: PublishedResult, se: float, model: PooledModel, assumptions: list[str], unknown: list[str],
+    result: PublishedResult,
+    se: float,
+    model: PooledModel,
+    assumptions: list[str],
+    unknown: list[str],
     notes: list[str],
-) -> _Spread:  # fmt: skip
+) -> _Spread:
     """What k, I2 and a prediction interval say."""
     k = result.k
     assert k is not None

@@ -240,10 +240,13 @@ def published_results(frame: pd.DataFrame) -> tuple[PublishedResult, ...]:
     values = {name: numbers_of(frame, name) for name in (*_NUMBERS, "p")}
     source = str(frame.attrs.get("source", "published"))
     return tuple(
-        _result({name: column[i] for name, column in texts.items()},
-                {name: float(column[i]) for name, column in values.items()}, f"{source} row {frame.index[i]}")
+        _result(
+            {name: column[i] for name, column in texts.items()},
+            {name: float(column[i]) for name, column in values.items()},
+            f"{source} row {frame.index[i]}",
+        )
         for i in range(len(frame))
-    )  # fmt: skip
+    )
 
 
 def _result(text: dict[str, str], value: dict[str, float], place: str) -> PublishedResult:
@@ -266,14 +269,27 @@ def _result(text: dict[str, str], value: dict[str, float], place: str) -> Publis
     units = unit_of(np.array([value[name] for name in ("estimate", "ci_low", "ci_high")]))
     known = units[np.isfinite(units)]
     return PublishedResult(
-        outcome=text["outcome"], measure=kind, estimate=number["estimate"], lower=number["ci_low"],
-        upper=number["ci_high"], level=0.95 if number["ci_level"] is None else number["ci_level"] / 100,
-        interval=cast(IntervalMethod, text["ci_method"] or "normal"), p=number["p"], i2=i2,
-        k=None if k is None else int(k), model=_model_of(text["model"]), pi_lower=number["pi_low"],
-        pi_upper=number["pi_high"], better=cast(Better, better) if better else None, review=text["review"],
-        subgroup=text["subgroup"], place=place, unit=float(known.min()) if known.size else None,
-        notes=tuple(filter(None, notes)), contradiction=contradiction,
-    )  # fmt: skip
+        outcome=text["outcome"],
+        measure=kind,
+        estimate=number["estimate"],
+        lower=number["ci_low"],
+        upper=number["ci_high"],
+        level=0.95 if number["ci_level"] is None else number["ci_level"] / 100,
+        interval=cast(IntervalMethod, text["ci_method"] or "normal"),
+        p=number["p"],
+        i2=i2,
+        k=None if k is None else int(k),
+        model=_model_of(text["model"]),
+        pi_lower=number["pi_low"],
+        pi_upper=number["pi_high"],
+        better=cast(Better, better) if better else None,
+        review=text["review"],
+        subgroup=text["subgroup"],
+        place=place,
+        unit=float(known.min()) if known.size else None,
+        notes=tuple(filter(None, notes)),
+        contradiction=contradiction,
+    )
 
 
 def directed(results: Sequence[PublishedResult], better: Better | Mapping[str, Better]) -> tuple[PublishedResult, ...]:

@@ -97,9 +97,15 @@ def sensitivity_record(
 
 
 def preset_record(
-    fit: Fit, name: str, item: Preset, table: pd.DataFrame | None, reason: str = "", *, warnings: Sequence[str] = (),
+    fit: Fit,
+    name: str,
+    item: Preset,
+    table: pd.DataFrame | None,
+    reason: str = "",
+    *,
+    warnings: Sequence[str] = (),
     level: float = LEVEL,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What a preset changes against our choices, choice by choice."""
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),

@@ -161,9 +161,16 @@ def fit_record(
 
 
 def run_record(
-    fits: Mapping[str, Sequence[Fit]], files: Mapping[str, str], *, hashes: Mapping[str, str | None], pinned: bool,
-    seed: int, reasons: Mapping[str, str], warnings: Sequence[str] = (), level: float = LEVEL,
-) -> dict[str, Any]:  # fmt: skip
+    fits: Mapping[str, Sequence[Fit]],
+    files: Mapping[str, str],
+    *,
+    hashes: Mapping[str, str | None],
+    pinned: bool,
+    seed: int,
+    reasons: Mapping[str, str],
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
     """Describe a run: what was fitted from what, into which files, and whether it may be reported.
 
     Parameters
@@ -270,22 +277,31 @@ def joint_record(
         **head(None, level=level, warnings=warnings),
         "scale": scales.pop() if len(scales) == 1 else None,
         "outcomes": [about(fit, name) for name, fit in joint.fits.items()],
-        "priors": {name: prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
-                   for name, fit in joint.fits.items()},
+        "priors": {
+            name: prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
+            for name, fit in joint.fits.items()
+        },
         "correlation": joint.model.correlation,
         "eta": joint.model.eta,
         "sampler": sampler_record(fits[0]),
-        **{name: table_records(tables[name]) if name in tables else None
-           for name in ("correlations", "borrowing", "at_least", "without_harm", "working_correlation")},
+        **{
+            name: table_records(tables[name]) if name in tables else None
+            for name in ("correlations", "borrowing", "at_least", "without_harm", "working_correlation")
+        },
         "checks": check_rows(fits[0]),
         "honesty": HONESTY,
-    }  # fmt: skip
+    }
 
 
 def ppc_record(
-    fit: Fit, name: str, tables: Mapping[str, pd.DataFrame], not_done: Mapping[str, str], *,
-    warnings: Sequence[str] = (), level: float = LEVEL,
-) -> dict[str, Any]:  # fmt: skip
+    fit: Fit,
+    name: str,
+    tables: Mapping[str, pd.DataFrame],
+    not_done: Mapping[str, str],
+    *,
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
+) -> dict[str, Any]:
     """Checks of a fit: every table that was asked for, and why others are not there.
 
     Parameters
@@ -299,13 +315,15 @@ def ppc_record(
         **about(fit, name),
         "analysis": fit.analysis,
         "engine": fit.engine,
-        **{section: table_records(tables[section]) if section in tables else None
-           for section in ("predictive", "trials", "prior", "overlap", "scaling", "loo")},
+        **{
+            section: table_records(tables[section]) if section in tables else None
+            for section in ("predictive", "trials", "prior", "overlap", "scaling", "loo")
+        },
         "loo_totals": None if loo is None else plain(loo.attrs),
         "not_done": dict(not_done),
         "checks": check_rows(fit),
         "honesty": HONESTY,
-    }  # fmt: skip
+    }
 
 
 def profiles_record(

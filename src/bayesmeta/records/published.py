@@ -58,37 +58,67 @@ def reanalyse_record(
         "outcome": result.outcome,
         "subgroup": result.subgroup,
         "measure": result.measure,
-        "printed": plain({
-            "estimate": result.estimate, "ci_low": result.lower, "ci_high": result.upper, "ci_level": result.level,
-            "ci_method": result.interval, "p": result.p, "i2": result.i2, "k": result.k, "model": result.model,
-            "pi_low": result.pi_lower, "pi_high": result.pi_upper,
-        }),
-        "read": None if rebuilt is None else plain({
-            "y": rebuilt.y, "se": rebuilt.se, "se_low": rebuilt.se_low, "se_high": rebuilt.se_high,
-            "s": rebuilt.s, "q": rebuilt.q, "q_at_most": rebuilt.at_most, "tau": rebuilt.tau, "model": rebuilt.model,
-        }),
+        "printed": plain(
+            {
+                "estimate": result.estimate,
+                "ci_low": result.lower,
+                "ci_high": result.upper,
+                "ci_level": result.level,
+                "ci_method": result.interval,
+                "p": result.p,
+                "i2": result.i2,
+                "k": result.k,
+                "model": result.model,
+                "pi_low": result.pi_lower,
+                "pi_high": result.pi_upper,
+            }
+        ),
+        "read": None
+        if rebuilt is None
+        else plain(
+            {
+                "y": rebuilt.y,
+                "se": rebuilt.se,
+                "se_low": rebuilt.se_low,
+                "se_high": rebuilt.se_high,
+                "s": rebuilt.s,
+                "q": rebuilt.q,
+                "q_at_most": rebuilt.at_most,
+                "tau": rebuilt.tau,
+                "model": rebuilt.model,
+            }
+        ),
         "better": result.better,
         "threshold": None if mark is None else plain({"benefit": mark.benefit, "worse": mark.worse}),
-        "priors": None if done is None else {
+        "priors": None
+        if done is None
+        else {
             "mu": {"prior": repr(done.mu_prior), "source": done.mu_source},
             "tau": {"prior": repr(done.tau_prior), "source": done.tau_source},
         },
         **{key: None if done is None else _target(done, target, level) for target, key in _KEYS.items()},
-        "missing": {key: text for target, key in _KEYS.items()
-                    if (text := item.reason if isinstance(item, NotAnalysed) else item.note(target))
-                    and target != "tau"},
+        "missing": {
+            key: text
+            for target, key in _KEYS.items()
+            if (text := item.reason if isinstance(item, NotAnalysed) else item.note(target)) and target != "tau"
+        },
         "reason": item.reason if isinstance(item, NotAnalysed) else "",
         "assumptions": [] if rebuilt is None else list(rebuilt.assumptions),
         "unknown": list(done.unknown) if done is not None else [] if rebuilt is None else list(rebuilt.unknown),
         "notes": list(result.notes if rebuilt is None else rebuilt.notes),
         "honesty": HONESTY,
-    }  # fmt: skip
+    }
 
 
 def audit_record(
-    source: str, sha256: str, rows: int, findings: Sequence[Finding], *, trials: tuple[str, str, int] | None = None,
+    source: str,
+    sha256: str,
+    rows: int,
+    findings: Sequence[Finding],
+    *,
+    trials: tuple[str, str, int] | None = None,
     warnings: Sequence[str] = (),
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """What rules found in a table of published results.
 
     Parameters

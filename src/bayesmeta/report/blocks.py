@@ -51,8 +51,12 @@ def borrowing_weights(told: Borrowing) -> list[float]:
 
 def block_views(tables: dict[str, pd.DataFrame], measure: str = "generic") -> list[dict[str, Any]]:
     """Put these tables into cells for the page, effects as people read those of the measure."""
-    makers = {"natural_units": _natural, "absolute_risks": _risks, "next_trial": _next,
-              "borrowing": lambda frame: _borrowing(_read_back(frame, measure))}  # fmt: skip
+    makers = {
+        "natural_units": _natural,
+        "absolute_risks": _risks,
+        "next_trial": _next,
+        "borrowing": lambda frame: _borrowing(_read_back(frame, measure)),
+    }
     return [{"table": key, "columns": {}} | makers[key](frame) for key, frame in tables.items() if len(frame)]
 
 
@@ -87,46 +91,76 @@ def _intervals(frame: pd.DataFrame, name: str, low: str, high: str) -> list[str]
 
 def _natural(frame: pd.DataFrame) -> dict[str, Any]:
     heads = ("target", "SD of the instrument", "points", "MID", "important benefit", "important harm", "MID units")
-    names = [f"{target}, {form}" if form else target
-             for target, form in zip(_texts(frame["target"]), _texts(frame["sd_form"]), strict=True)]  # fmt: skip
+    names = [
+        f"{target}, {form}" if form else target
+        for target, form in zip(_texts(frame["target"]), _texts(frame["sd_form"]), strict=True)
+    ]
     columns = [
-        names, *_numbers(frame, "sd"), _intervals(frame, "median", "lower", "upper"), *_numbers(frame, "mid"),
+        names,
+        *_numbers(frame, "sd"),
+        _intervals(frame, "median", "lower", "upper"),
+        *_numbers(frame, "mid"),
         *_percents(frame, "p_important_benefit", "p_important_harm"),
         _intervals(frame, "mid_units", "mid_units_lower", "mid_units_upper"),
-    ]  # fmt: skip
+    ]
     unit = next(iter(_texts(frame["unit"])), "")
     sources = "; ".join(dict.fromkeys(text for text in _texts(frame["source"]) if text))
-    return {"title": f"In points of {unit}", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
-            "caption": "The standardised effect times the instrument's SD, with what is not known of it", "texts": (),
-            "stays": ("analysis", "points") if frame["mid"].notna().any() else ("analysis",),
-            "note": f"{sources}. {_notes(frame)}".strip()}  # fmt: skip
+    return {
+        "title": f"In points of {unit}",
+        "heads": heads,
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "caption": "The standardised effect times the instrument's SD, with what is not known of it",
+        "texts": (),
+        "stays": ("analysis", "points") if frame["mid"].notna().any() else ("analysis",),
+        "note": f"{sources}. {_notes(frame)}".strip(),
+    }
 
 
 def _risks(frame: pd.DataFrame) -> dict[str, Any]:
     per = int(frame["per"].iloc[0])
     heads = ("baseline", "target", f"without, per {per}", "with treatment", "difference", "number needed")
-    names = [f"{name}, {form}" if form else name
-             for name, form in zip(_texts(frame["baseline"]), _texts(frame["form"]), strict=True)]  # fmt: skip
+    names = [
+        f"{name}, {form}" if form else name
+        for name, form in zip(_texts(frame["baseline"]), _texts(frame["form"]), strict=True)
+    ]
     columns = [
-        names, _texts(frame["target"]), _intervals(frame, "without", "without_lower", "without_upper"),
+        names,
+        _texts(frame["target"]),
+        _intervals(frame, "without", "without_lower", "without_upper"),
         _intervals(frame, "with_treatment", "with_lower", "with_upper"),
-        _intervals(frame, "difference", "difference_lower", "difference_upper"), _texts(frame["nnt"]),
-    ]  # fmt: skip
-    return {"title": "Absolute risks", "heads": heads, "rows": [list(row) for row in zip(*columns, strict=True)],
-            "caption": f"Per {per} people: medians with 95 % intervals", "texts": ("target", "number needed"),
-            "stays": ("analysis",),
-            "note": _notes(frame)}  # fmt: skip
+        _intervals(frame, "difference", "difference_lower", "difference_upper"),
+        _texts(frame["nnt"]),
+    ]
+    return {
+        "title": "Absolute risks",
+        "heads": heads,
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "caption": f"Per {per} people: medians with 95 % intervals",
+        "texts": ("target", "number needed"),
+        "stays": ("analysis",),
+        "note": _notes(frame),
+    }
 
 
 def _borrowing(frame: pd.DataFrame) -> dict[str, Any]:
-    heads = ("weight", "analysis", "effect", "any benefit", "important benefit", "important harm",
-             "participants' worth gained", "review discarded")  # fmt: skip
+    heads = (
+        "weight",
+        "analysis",
+        "effect",
+        "any benefit",
+        "important benefit",
+        "important harm",
+        "participants' worth gained",
+        "review discarded",
+    )
     columns = [
-        *_numbers(frame, "weight", decimals=1), _texts(frame["analysis"]),
+        *_numbers(frame, "weight", decimals=1),
+        _texts(frame["analysis"]),
         _intervals(frame, "median", "lower", "upper"),
         *_percents(frame, "p_any_benefit", "p_important_benefit", "p_important_harm"),
-        *_numbers(frame, "ess_gained", decimals=0), *_percents(frame, "vague_weight"),
-    ]  # fmt: skip
+        *_numbers(frame, "ess_gained", decimals=0),
+        *_percents(frame, "vague_weight"),
+    ]
     return {
         "title": "With what a review says about it",
         "heads": heads,
@@ -142,15 +176,27 @@ def _borrowing(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _next(frame: pd.DataFrame) -> dict[str, Any]:
     cut = percent(float(frame["cut"].iloc[0]), 0) if pd.notna(frame["cut"].iloc[0]) else ""
-    heads = ("participants per arm", "question", "target", "probability now", "has to show",
-             "chance that it changes the conclusion")  # fmt: skip
+    heads = (
+        "participants per arm",
+        "question",
+        "target",
+        "probability now",
+        "has to show",
+        "chance that it changes the conclusion",
+    )
     shown = [
         _NONE if pd.isna(estimate) or "one in a million" in str(note) else number(float(estimate), 2)
         for estimate, note in zip(frame["natural"], frame["note"], strict=True)
-    ]  # fmt: skip
+    ]
     sizes = ["" if pd.isna(value) else f"{float(value):.0f}" for value in frame["size"]]
-    columns = [sizes, _texts(frame["question"]), _texts(frame["target"]), *_percents(frame, "probability"), shown,
-               *_percents(frame, "p_change")]  # fmt: skip
+    columns = [
+        sizes,
+        _texts(frame["question"]),
+        _texts(frame["target"]),
+        *_percents(frame, "probability"),
+        shown,
+        *_percents(frame, "p_change"),
+    ]
     several = np.array(["more than once" in text for text in _texts(frame["note"])])
     more = " Where a result far beyond would bring it back, the first crossing is shown." if several.any() else ""
     caption = (

@@ -58,10 +58,11 @@ def checklists(
     at = f"#{first.key}"
     exact = all(fit.exact for part in parts for fit in part.fits)
     engine = (
-        "quadrature to 1e-8; no simulation, so no convergence to judge" if exact
+        "quadrature to 1e-8; no simulation, so no convergence to judge"
+        if exact
         else "quadrature where a model allows it; else NUTS (PyMC, nutpie), R-hat at most 1.01, 400 effective draws of "
         "every quantity"
-    )  # fmt: skip
+    )
     outcome = "none failed" if not reasons else f"failed: {len(reasons)}"
     varied = len(first.priors_only) - 1
     thresholds = "; ".join(
@@ -72,70 +73,133 @@ def checklists(
         )
     )
     priors = _shown(parts, "priors")
-    others = [f"{varied} declared priors", *(text for name, text in (("priors", "every named one"),
-              ("tipping", "tipping points")) if _shown(parts, name))]  # fmt: skip
+    others = [
+        f"{varied} declared priors",
+        *(text for name, text in (("priors", "every named one"), ("tipping", "tipping points")) if _shown(parts, name)),
+    ]
     elsewhere = priors or _shown(parts, "tipping") or at
     panel = "for the authors: software cannot fill this"
     moderated = sum(part.moderated is not None for part in parts)
     barg = [
-        _item("preamble", "why Bayesian; goals of the analysis", "probabilities of benefit beyond stated thresholds, "
-        "for "
-              "the mean and a new setting", "#answer"),
-        _item("1 model", "data, likelihood, parameters", "normal likelihood of each estimate around its true effect; "
-        "true "
-              "effects around a mean with SD tau", "#methods"),
+        _item(
+            "preamble",
+            "why Bayesian; goals of the analysis",
+            "probabilities of benefit beyond stated thresholds, for the mean and a new setting",
+            "#answer",
+        ),
+        _item(
+            "1 model",
+            "data, likelihood, parameters",
+            "normal likelihood of each estimate around its true effect; true effects around a mean with SD tau",
+            "#methods",
+        ),
         _item("1 prior", "priors and their justification", f"{_priors(parts)}. {_sources(parts)}", at),
-        _item("1 prior predictive", "what the priors imply before any trial", "prior probability of an important "
-        "benefit "
-              "under every named prior" if priors else "named priors were not run", priors or at),
-        _item("2 computation", "software, convergence, effective sample size", f"{engine}; checks: {outcome}",
-              "#methods"),
-        _item("3 posterior", "central tendency and uncertainty", "medians with central 95 % intervals of the mean, a "
-        "new "
-              "setting and tau", at),
+        _item(
+            "1 prior predictive",
+            "what the priors imply before any trial",
+            "prior probability of an important benefit under every named prior"
+            if priors
+            else "named priors were not run",
+            priors or at,
+        ),
+        _item(
+            "2 computation", "software, convergence, effective sample size", f"{engine}; checks: {outcome}", "#methods"
+        ),
+        _item(
+            "3 posterior",
+            "central tendency and uncertainty",
+            "medians with central 95 % intervals of the mean, a new setting and tau",
+            at,
+        ),
         _item("4 decision", "thresholds or loss stated before", thresholds or "no threshold is stated", "#answer"),
         _item("5 sensitivity", "other priors and models", "; ".join(others), elsewhere),
-        _item("6 reproducibility", "code, data, seed", f"protocol {hashes.get('protocol', '')[:12]}, data "
-              f"{hashes.get('data', '')[:12]}, seed {seed}; results.json, fits and tables lie beside this page"),
-    ]  # fmt: skip
+        _item(
+            "6 reproducibility",
+            "code, data, seed",
+            f"protocol {hashes.get('protocol', '')[:12]}, data "
+            f"{hashes.get('data', '')[:12]}, seed {seed}; results.json, fits and tables lie beside this page",
+        ),
+    ]
     robust = [
         _item("prior: specification", "the prior of every parameter", _priors(parts), at),
         _item("prior: justification", "why this prior", _sources(parts), at),
         _item("prior: sensitivity", "other priors", "; ".join(others), elsewhere),
-        _item("analysis: model", "the statistical model", "random effects, normal" + (
-            f"; {moderated} outcomes also regressed on moderators" if moderated else ""), "#methods"),
+        _item(
+            "analysis: model",
+            "the statistical model",
+            "random effects, normal" + (f"; {moderated} outcomes also regressed on moderators" if moderated else ""),
+            "#methods",
+        ),
         _item("analysis: technique", "how it was computed", engine, "#methods"),
         _item("results: central tendency", "posterior mean, median or mode", "medians", at),
         _item("results: variance", "SD or interval", "central 95 % credible intervals; SDs in results.json", at),
-    ]  # fmt: skip
+    ]
     prisma = [
-        _item("13a", "which studies enter each synthesis", "rows selected by the protocol, each in the ledger",
-              f"{at}-ledger"),
-        _item("13b", "preparing data: conversions, missing statistics", "every derived number with its formula and "
-        "what "
-              "was assumed", f"{at}-ledger"),
+        _item(
+            "13a",
+            "which studies enter each synthesis",
+            "rows selected by the protocol, each in the ledger",
+            f"{at}-ledger",
+        ),
+        _item(
+            "13b",
+            "preparing data: conversions, missing statistics",
+            "every derived number with its formula and what was assumed",
+            f"{at}-ledger",
+        ),
         _item("13c", "tabulating and displaying results", "forest plots and tables for every outcome", at),
-        _item("13d", "synthesis: model, heterogeneity, software", "Bayesian random effects beside REML with "
-              "Hartung-Knapp; tau, I2, prediction intervals", "#methods"),
-        _item("13e", "causes of heterogeneity", f"{moderated} moderated analyses" if moderated
-              else "no moderated analysis was estimable", at),
-        _item("13f", "sensitivity analyses", "declared analyses, trials left out, methods, multiverse",
-              _shown(parts, "multiverse") or at),
+        _item(
+            "13d",
+            "synthesis: model, heterogeneity, software",
+            "Bayesian random effects beside REML with Hartung-Knapp; tau, I2, prediction intervals",
+            "#methods",
+        ),
+        _item(
+            "13e",
+            "causes of heterogeneity",
+            f"{moderated} moderated analyses" if moderated else "no moderated analysis was estimable",
+            at,
+        ),
+        _item(
+            "13f",
+            "sensitivity analyses",
+            "declared analyses, trials left out, methods, multiverse",
+            _shown(parts, "multiverse") or at,
+        ),
         _item("15", "certainty assessment", "numbers for GRADE's domains; the rating is the panel's", f"{at}-grade"),
         _item("20a", "characteristics and risk of bias of the studies", panel),
-        _item("20b", "each synthesis: estimate, precision, heterogeneity", "median, 95 % credible interval, tau, and "
-        "the "
-              "classical estimate beside it", "#answer"),
-        _item("20c", "investigations of heterogeneity", "moderated analyses and inconsistency",
-              _shown(parts, "inconsistency") or at),
+        _item(
+            "20b",
+            "each synthesis: estimate, precision, heterogeneity",
+            "median, 95 % credible interval, tau, and the classical estimate beside it",
+            "#answer",
+        ),
+        _item(
+            "20c",
+            "investigations of heterogeneity",
+            "moderated analyses and inconsistency",
+            _shown(parts, "inconsistency") or at,
+        ),
         _item("20d", "sensitivity analyses: results", "tables for every outcome", elsewhere),
         _item("22", "certainty in the evidence for each outcome", "an empty field for the panel", "#answer"),
-    ]  # fmt: skip
+    ]
     return [
-        {"id": "barg", "title": "BARG: Bayesian analysis reporting guidelines", "rows": barg,
-         "source": "Kruschke 2021, doi:10.1038/s41562-021-01177-7"},
-        {"id": "robust", "title": "ROBUST: reporting of Bayes used in clinical studies", "rows": robust,
-         "source": "Sung 2005, doi:10.1016/j.jclinepi.2004.08.010"},
-        {"id": "prisma", "title": "PRISMA 2020: items on synthesis", "rows": prisma,
-         "source": "Page 2021, doi:10.1136/bmj.n71"},
-    ]  # fmt: skip
+        {
+            "id": "barg",
+            "title": "BARG: Bayesian analysis reporting guidelines",
+            "rows": barg,
+            "source": "Kruschke 2021, doi:10.1038/s41562-021-01177-7",
+        },
+        {
+            "id": "robust",
+            "title": "ROBUST: reporting of Bayes used in clinical studies",
+            "rows": robust,
+            "source": "Sung 2005, doi:10.1016/j.jclinepi.2004.08.010",
+        },
+        {
+            "id": "prisma",
+            "title": "PRISMA 2020: items on synthesis",
+            "rows": prisma,
+            "source": "Page 2021, doi:10.1136/bmj.n71",
+        },
+    ]

@@ -61,9 +61,12 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = 
     m, s, t = mean_.mean[row], np.sqrt(mean_.var[row]), np.sqrt(new.var[row])
     kept, weights = kept_nodes(quadrature, np.array([m, m]), np.array([s, t]), thin=thin)
     return {
-        "form": "mixture", "w": _rounded(weights), "m": _rounded(m[kept]), "s": _rounded(s[kept]),
+        "form": "mixture",
+        "w": _rounded(weights),
+        "m": _rounded(m[kept]),
+        "s": _rounded(s[kept]),
         "t": _rounded(t[kept]),
-    }  # fmt: skip
+    }
 
 
 def kept_nodes(
@@ -186,9 +189,10 @@ def shipped_probability(form: Mapping[str, Any], name: str, x: float, *, upper: 
             u = (x - points[i]) / h
             c, d = grid["cdf"], grid["density"]
             inside = (
-                c[i] * (1 + 2 * u) * (1 - u) ** 2 + c[i + 1] * u * u * (3 - 2 * u)
+                c[i] * (1 + 2 * u) * (1 - u) ** 2
+                + c[i + 1] * u * u * (3 - 2 * u)
                 + h * (d[i] * u * (1 - u) ** 2 - d[i + 1] * u * u * (1 - u))
-            )  # fmt: skip
+            )
         return 1 - inside if upper else inside
     sd = np.asarray(form["s" if name == "mu" else "t"])
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -151,8 +151,9 @@ def posteriors(part: Part) -> list[Posterior]:
             for place, level in enumerate(factor.levels):
                 count = values.count(str(level))
                 label = f"{factor_name}: {level} ({count} rows)"
-                found.append(Posterior(f"level-{factor_name}-{place}", label, "level", part.moderated,
-                                       {factor_name: level}))  # fmt: skip
+                found.append(
+                    Posterior(f"level-{factor_name}-{place}", label, "level", part.moderated, {factor_name: level})
+                )
     if part.pooled.second is not None:
         found.append(Posterior("engine", "the sampling engine", "engine", part.pooled.second))
     return found
@@ -179,11 +180,15 @@ def live_record(part: Part, *, thin: bool = False) -> dict[str, Any]:
         "scale": scale_name(part.pooled.effects.measure),
         "reach": _reach(part),
         "analyses": [
-            {"id": item.id, "label": item.label, "kind": item.kind,
-             "posterior": shipped_form(item.fit, item.at, thin=thin)}
+            {
+                "id": item.id,
+                "label": item.label,
+                "kind": item.kind,
+                "posterior": shipped_form(item.fit, item.at, thin=thin),
+            }
             for item in posteriors(part)
         ],
-    }  # fmt: skip
+    }
 
 
 def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,8 +204,9 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
     """
     grade, why = part.grade
     checked = None if part.reading is None else check_record(part.reading, part.key)
-    record = fit_record(part.pooled, part.moderated, part.key, reason=part.reason,
-                        warnings=(*part.warnings, *part.notes))  # fmt: skip
+    record = fit_record(
+        part.pooled, part.moderated, part.key, reason=part.reason, warnings=(*part.warnings, *part.notes)
+    )
     return {
         **record,
         "declared": table_records(part.variations),
@@ -214,7 +220,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
         **{key: extra.get(key, []) for key in ("natural_units", "absolute_risks", "borrowing", "next_trial")},
         "posteriors": live_record(part)["analyses"],
         "figures": plain(figures),
-    }  # fmt: skip
+    }
 
 
 def natural_range(part: Part) -> tuple[float, float, float] | None:

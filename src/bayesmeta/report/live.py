@@ -11,6 +11,7 @@ import pandas as pd
 from bayesmeta.borrowing import mix, update
 from bayesmeta.classical import ClassicalFit, pool
 from bayesmeta.errors import ModelError
+from bayesmeta.information import information_size
 from bayesmeta.measures import measure
 from bayesmeta.problem import Quadrature, studies
 from bayesmeta.quantities import ask
@@ -18,7 +19,6 @@ from bayesmeta.report.blocks import borrowing_weights
 from bayesmeta.report.forms import heavy, kept_nodes, packed, packed_form, rule_gap, shipped_form
 from bayesmeta.report.gather import Part, live_record, others, stated_threshold
 from bayesmeta.result import Fit
-from bayesmeta.units import information_size
 
 __all__ = ["Refits", "followed", "live_outcome", "live_tables"]
 
@@ -94,11 +94,14 @@ def live_outcome(part: Part) -> dict[str, Any]:
         **live_record(part, thin=True),
         "label": fit.outcome.label if fit.outcome is not None else (fit.effects.name or kind.label),
         "axis": kind.axis,
-        "stated": {"benefit": item.benefit_distance, "worse": item.worse_distance,
-                   "texts": [f"{item.benefit:g}", f"{item.worse:g}"]},
+        "stated": {
+            "benefit": item.benefit_distance,
+            "worse": item.worse_distance,
+            "texts": [f"{item.benefit:g}", f"{item.worse:g}"],
+        },
         "others": [{"id": other.id, "posterior": shipped_form(other.fit, thin=True)} for other in others(part)],
         "tables": live_tables(part),
-    }  # fmt: skip
+    }
 
 
 def followed(part: Part) -> frozenset[str]:
@@ -167,8 +170,14 @@ def _theta(part: Part) -> dict[str, Any]:
     sds = np.sqrt(form.var)
     kept, weights = kept_nodes(quadrature, form.mean, sds)
     centre = float(f"{fit.effects.y.mean():.6g}")
-    return {"k": fit.effects.k, "y": fit.effects.y.tolist(), "centre": centre, "w": packed(weights),
-            "m": packed(form.mean[:, kept] - centre), "s": packed(sds[:, kept])}  # fmt: skip
+    return {
+        "k": fit.effects.k,
+        "y": fit.effects.y.tolist(),
+        "centre": centre,
+        "w": packed(weights),
+        "m": packed(form.mean[:, kept] - centre),
+        "s": packed(sds[:, kept]),
+    }
 
 
 def _tau(table: pd.DataFrame) -> list[float]:
@@ -192,8 +201,12 @@ def _grade(part: Part) -> dict[str, Any]:
     except ModelError:
         classical = None
     standardised = effects.measure in ("SMD", "SMDH")
-    return {"classical": classical, "people": effects.participants if standardised else None,
-            "needed": information_size(1.0), "tau": _tau(part.bench.tables["inconsistency"])}  # fmt: skip
+    return {
+        "classical": classical,
+        "people": effects.participants if standardised else None,
+        "needed": information_size(1.0),
+        "tau": _tau(part.bench.tables["inconsistency"]),
+    }
 
 
 def _multiverse(part: Part) -> list[dict[str, Any]]:
@@ -201,8 +214,12 @@ def _multiverse(part: Part) -> list[dict[str, Any]]:
     frame = part.bench.tables["multiverse"]
     found = []
     for (target, engine), lines in frame.groupby(["target", "engine"], sort=False):
-        found.append({"asked": f"{target}, {engine}", **{name: packed(lines[name].to_numpy(float))
-                                                         for name in ("estimate", "lower", "upper")}})  # fmt: skip
+        found.append(
+            {
+                "asked": f"{target}, {engine}",
+                **{name: packed(lines[name].to_numpy(float)) for name in ("estimate", "lower", "upper")},
+            }
+        )
     return found
 
 
@@ -214,5 +231,8 @@ def _borrowing(part: Part) -> dict[str, Any]:
     kept = heavy(review.weights)
     form = {"w": review.weights[kept], "m": review.means[kept], "s": review.sds[kept], "t": review.sds[kept]}
     vague = [update(mix(told.source, weight, told.vague), told.y, told.se)[0] for weight in borrowing_weights(told)]
-    return {"review": packed_form(form), "alone": [float(told.alone.means[0]), float(told.alone.sds[0])],
-            "vague": [float(item.weights[-1]) for item in vague]}  # fmt: skip
+    return {
+        "review": packed_form(form),
+        "alone": [float(told.alone.means[0]), float(told.alone.sds[0])],
+        "vague": [float(item.weights[-1]) for item in vague],
+    }

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["bibliography", "methods_text", "used_references"]
 
 _SECTIONS = {
-    "leave-one-out": "vehtari2017", "small-study": "sterne2011", "multiverse": "steegen2016",
-    "scaling": "kallioinen2024", "dependence": "pustejovsky2022",
-}  # fmt: skip
+    "leave-one-out": "vehtari2017",
+    "small-study": "sterne2011",
+    "multiverse": "steegen2016",
+    "scaling": "kallioinen2024",
+    "dependence": "pustejovsky2022",
+}
 
 
 def _of_prior(prior: Prior | None) -> list[str]:

@@ -35,9 +35,20 @@ SCRIPTS = ("numbers.js", "tables.js", "page.js")
 #: What a section of the bench or a picture depends on that is moved or chosen above it.
 _STAYS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys((*SECTIONS, "picture.funnel"), ("analysis",)),
-    **dict.fromkeys(("concordance", "priors", "tipping", "scaling", "inconsistency", "multiverse", "picture.forest",
-                     "picture.heterogeneity"), ("threshold", "analysis")),
-}  # fmt: skip
+    **dict.fromkeys(
+        (
+            "concordance",
+            "priors",
+            "tipping",
+            "scaling",
+            "inconsistency",
+            "multiverse",
+            "picture.forest",
+            "picture.heterogeneity",
+        ),
+        ("threshold", "analysis"),
+    ),
+}
 #: Prediction intervals of the table of estimates, in words.
 _FORMULAS = {"predictive": "posterior predictive", "t_km1": "t(k - 1)"}
 _GROUPS = {
@@ -79,9 +90,11 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
 
         chances = benefit_probabilities(part.pooled, item)
         for name, end in (("mu", ""), ("theta_new", "_new")):
-            found |= {f"{name}.any": percent(chances[f"p_any_benefit{end}"]),
-                      f"{name}.important": percent(chances[f"p_important_benefit{end}"]),
-                      f"{name}.harm": percent(chances[f"p_important_harm{end}"])}  # fmt: skip
+            found |= {
+                f"{name}.any": percent(chances[f"p_any_benefit{end}"]),
+                f"{name}.important": percent(chances[f"p_important_benefit{end}"]),
+                f"{name}.harm": percent(chances[f"p_important_harm{end}"]),
+            }
         return found
     benefit, worse = float(item.benefit_distance), float(item.worse_distance)  # type: ignore[arg-type]
     for name in ("mu", "theta_new"):
@@ -107,8 +120,10 @@ def _estimates(part: Part) -> dict[str, Any]:
     # digits are shared along a line, as in the first table, and not down a column
     means, spans = _lines(part, defined, "estimate", "lower", "upper"), _lines(part, defined, "pi_lower", "pi_upper")
     tau = ["" if pd.isna(value) else number(value, 3) for value in defined["tau"]]
-    p = ["" if pd.isna(v) else ("<0.001" if v < 0.001 else f"{v:.3f}") if kind != "posterior" else ""
-         for v, kind in zip(defined["p_value"], defined["kind"], strict=True)]  # fmt: skip
+    p = [
+        "" if pd.isna(v) else ("<0.001" if v < 0.001 else f"{v:.3f}") if kind != "posterior" else ""
+        for v, kind in zip(defined["p_value"], defined["kind"], strict=True)
+    ]
     formula = [
         "" if pd.isna(text) or text is None else _FORMULAS.get(text, str(text)) for text in defined["pi_formula"]
     ]
@@ -132,14 +147,23 @@ def _declared(part: Part) -> list[dict[str, Any]]:
         name = str(row["analysis"])
         # the row of the main analysis is called as in the list beside the slider
         identity, label = ("main", "as stated") if name == MAIN else (ids.get(name, ""), name)
-        found = {column: percent(row[column]) if column in row and not pd.isna(row[column]) else ""
-                 for column in ("p_important_benefit", "p_important_benefit_new", "p_important_harm")}  # fmt: skip
+        found = {
+            column: percent(row[column]) if column in row and not pd.isna(row[column]) else ""
+            for column in ("p_important_benefit", "p_important_benefit_new", "p_important_harm")
+        }
         rows.append(
-            {"id": identity, "label": label, "k": row["k"], "mean": mean,
-             "interval": f"{lower} to {upper}", "tau": number(row["tau"], 3),
-             "important": found["p_important_benefit"], "important_new": found["p_important_benefit_new"],
-             "harm": found["p_important_harm"]}
-        )  # fmt: skip
+            {
+                "id": identity,
+                "label": label,
+                "k": row["k"],
+                "mean": mean,
+                "interval": f"{lower} to {upper}",
+                "tau": number(row["tau"], 3),
+                "important": found["p_important_benefit"],
+                "important_new": found["p_important_benefit_new"],
+                "harm": found["p_important_harm"],
+            }
+        )
     return rows
 
 
@@ -148,10 +172,16 @@ def _ledger(part: Part) -> tuple[list[list[str]], list[str], str]:
     ledger = effects.ledger or ()
     rows_of = part.reading.rows if part.reading is not None else tuple(range(1, effects.k + 1))
     rows = [
-        [effects.label[i], str(rows_of[i]), number(float(effects.y[i]), 4), number(float(effects.se[i]), 4),
-         ledger[i].formula if i < len(ledger) else "", "; ".join(ledger[i].assumptions) if i < len(ledger) else ""]
+        [
+            effects.label[i],
+            str(rows_of[i]),
+            number(float(effects.y[i]), 4),
+            number(float(effects.se[i]), 4),
+            ledger[i].formula if i < len(ledger) else "",
+            "; ".join(ledger[i].assumptions) if i < len(ledger) else "",
+        ]
         for i in range(effects.k)
-    ]  # fmt: skip
+    ]
     notes = list(part.notes)
     if part.reading is not None:
         for kind in ("excluded", "assumed", "turned"):
@@ -192,14 +222,26 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     rows, notes, source = _ledger(part)
     grade, why = part.grade
     view: dict[str, Any] = {
-        "key": part.key, "label": part.label, "trials": effects.n_trials, "participants": people,
+        "key": part.key,
+        "label": part.label,
+        "trials": effects.n_trials,
+        "participants": people,
         "measure_words": kind.label,
-        "measure": effects.measure, "better": effects.better, "failed": bool(reasons), "reasons": reasons,
+        "measure": effects.measure,
+        "better": effects.better,
+        "failed": bool(reasons),
+        "reasons": reasons,
         "counts": _counts(part),
-        "small_k": small_k_note(effects.n_trials), "live": live, "ledger": rows, "row_notes": notes, "source": source,
-        "findings": finding_rows(part.findings), "follows": followed(part) if live else frozenset(),
-        "grade": [] if grade is None else grade.to_dict("records"), "grade_not_done": why,
-    }  # fmt: skip
+        "small_k": small_k_note(effects.n_trials),
+        "live": live,
+        "ledger": rows,
+        "row_notes": notes,
+        "source": source,
+        "findings": finding_rows(part.findings),
+        "follows": followed(part) if live else frozenset(),
+        "grade": [] if grade is None else grade.to_dict("records"),
+        "grade_not_done": why,
+    }
     if reasons:
         return view
     table: Any = part.summary
@@ -220,14 +262,20 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
         "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",
         "threshold": "" if threshold is None else f"{threshold:g}",
         "threshold_text": (f"{threshold:g}" if threshold is not None else "a range" if item is not None else "none"),
-        "unit_words": effects.unit or kind.label, "slider": slider or (0, 1, 0.01),
-        "refused": f"A threshold of benefit lies {allowed}.", "chances": _chances(part, threshold),
+        "unit_words": effects.unit or kind.label,
+        "slider": slider or (0, 1, 0.01),
+        "refused": f"A threshold of benefit lies {allowed}.",
+        "chances": _chances(part, threshold),
         "groups": [{"label": label, "entries": entries} for label, entries in groups.items()],
-        "estimates": estimates, "analyses": _declared(part) if len(part.declared) > 1 else [],
-        "not_declared": dict(part.not_done), "pictures": pictures, "blocks": blocks,
+        "estimates": estimates,
+        "analyses": _declared(part) if len(part.declared) > 1 else [],
+        "not_declared": dict(part.not_done),
+        "pictures": pictures,
+        "blocks": blocks,
         "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.bench.tables.items()},
-        "sections_not_done": dict(part.bench.not_done), "stays": _STAYS,
-    }  # fmt: skip
+        "sections_not_done": dict(part.bench.not_done),
+        "stays": _STAYS,
+    }
 
 
 def live_text(part: Part) -> str:
@@ -243,9 +291,12 @@ def template() -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("bayesmeta.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("bayesmeta.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template("page.html")
 
 
@@ -294,16 +345,26 @@ def render_page(
     letters = set[str]().union(*(picture["markup"] for view in views for picture in view.get("pictures", ())))
     folder = resources.files("bayesmeta.report").joinpath("templates")
     return template().render(
-        fonts=Markup(font_faces(letters)), title=title,
-        version=metadata.version("bayesmeta"), css=Markup(folder.joinpath("page.css").read_text("utf-8")),
+        fonts=Markup(font_faces(letters)),
+        title=title,
+        version=metadata.version("bayesmeta"),
+        css=Markup(folder.joinpath("page.css").read_text("utf-8")),
         js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
-        live=Markup(text), outcomes=views, honesty=HONESTY,
-        reportable=not reasons, reasons=list(reasons), methods=methods_text(fits, sections),
-        bibliography=bibliography(used_references(fits, sections)), pinned=pinned,
-        protocol_hash=str(hashes.get("protocol", ""))[:12], data_hash=str(hashes.get("data", "not a file"))[:12],
-        checklists=checklists(parts, reasons, hashes=dict(hashes), seed=seed), authors=stated.get("authors", []),
-        question=stated.get("question", ""), note=stated.get("note", ""),
-    )  # fmt: skip
+        live=Markup(text),
+        outcomes=views,
+        honesty=HONESTY,
+        reportable=not reasons,
+        reasons=list(reasons),
+        methods=methods_text(fits, sections),
+        bibliography=bibliography(used_references(fits, sections)),
+        pinned=pinned,
+        protocol_hash=str(hashes.get("protocol", ""))[:12],
+        data_hash=str(hashes.get("data", "not a file"))[:12],
+        checklists=checklists(parts, reasons, hashes=dict(hashes), seed=seed),
+        authors=stated.get("authors", []),
+        question=stated.get("question", ""),
+        note=stated.get("note", ""),
+    )
 
 
 def summary_row(view: Mapping[str, Any]) -> dict[str, str]:

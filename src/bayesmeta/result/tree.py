@@ -78,9 +78,14 @@ def _replicated(h: Hierarchy, sample: Sample, rng: np.random.Generator) -> Float
 
 
 def build_tree(
-    effects: Effects, model: Model, posterior: Quadrature | Sample, *, seed: int, specification: Mapping[str, str],
+    effects: Effects,
+    model: Model,
+    posterior: Quadrature | Sample,
+    *,
+    seed: int,
+    specification: Mapping[str, str],
     attributes: Mapping[str, Any],
-) -> xr.DataTree:  # fmt: skip
+) -> xr.DataTree:
     """Make the tree of a fit.
 
     Parameters

@@ -149,9 +149,7 @@ def _of_classical(found: ClassicalFit, effects: Effects, threshold: Threshold | 
         return float(special.ndtr(z) if found.df is None else special.stdtr(found.df, z))
 
     important = math.nan if distance is None else beyond(distance)
-    return _Answer(
-        found.estimate, found.se, found.lower, found.upper, math.sqrt(found.tau2), beyond(0.0), important
-    )  # fmt: skip
+    return _Answer(found.estimate, found.se, found.lower, found.upper, math.sqrt(found.tau2), beyond(0.0), important)
 
 
 def _of_fit(item: Fit, threshold: Threshold | None, level: float) -> _Answer:
@@ -190,9 +188,15 @@ def _walk(answers: list[tuple[str, _Answer | str]], unit: float, level: float) -
             rows.append({**row, "note": answer})
             continue
         row |= {
-            "estimate": answer.estimate, "se": answer.se, "lower": answer.lower, "upper": answer.upper,
-            "tau": answer.tau, "p_any_benefit": answer.any_benefit, "p_important_benefit": answer.important, "note": "",
-        }  # fmt: skip
+            "estimate": answer.estimate,
+            "se": answer.se,
+            "lower": answer.lower,
+            "upper": answer.upper,
+            "tau": answer.tau,
+            "p_any_benefit": answer.any_benefit,
+            "p_important_benefit": answer.important,
+            "note": "",
+        }
         if last is not None:
             shift = answer.estimate - last.estimate
             width = last.upper - last.lower
@@ -203,8 +207,21 @@ def _walk(answers: list[tuple[str, _Answer | str]], unit: float, level: float) -
             }
         rows.append(row)
         last = answer
-    columns = ["step", "ingredient", "estimate", "se", "lower", "upper", "tau", "shift", "shift_se", "width_ratio",
-               "p_any_benefit", "p_important_benefit", "note"]  # fmt: skip
+    columns = [
+        "step",
+        "ingredient",
+        "estimate",
+        "se",
+        "lower",
+        "upper",
+        "tau",
+        "shift",
+        "shift_se",
+        "width_ratio",
+        "p_any_benefit",
+        "p_important_benefit",
+        "note",
+    ]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     frame["level"] = level
     first, end = frame.iloc[0], frame.iloc[-1]

@@ -210,8 +210,24 @@ def inconsistency_table(
             row["new_crosses"] = int(new[0] < benefit < new[1]) + int(new[0] < -worse < new[1])
         rows.append({**row, "overlap": overlap})
     sides = [f"{kind}_{side}" for kind in ("estimates", "theta", "sure") for side in ("benefit", "trivial", "harm")]
-    columns = ["threshold", "benefit", "worse", "k", *sides, "di", "asi", "di_estimates", "asi_estimates", "tau_units",
-               "tau_units_lower", "tau_units_upper", "new_lower", "new_upper", "new_crosses", "overlap"]  # fmt: skip
+    columns = [
+        "threshold",
+        "benefit",
+        "worse",
+        "k",
+        *sides,
+        "di",
+        "asi",
+        "di_estimates",
+        "asi_estimates",
+        "tau_units",
+        "tau_units_lower",
+        "tau_units_upper",
+        "new_lower",
+        "new_upper",
+        "new_crosses",
+        "overlap",
+    ]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     for count in ("sure_benefit", "sure_trivial", "sure_harm", "new_crosses"):
         frame[count] = frame[count].astype("Int64")
@@ -245,8 +261,9 @@ def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
     item = _numeric(fit, None if threshold is None else [threshold])[0]
     posterior, _ = _shares(fit, _cuts([item]))
     sides = ("important harm", "trivial", "important benefit")
-    frame = pd.DataFrame({"label": fit.effects.label, "study": fit.effects.study, "y": fit.effects.y,
-                          "se": fit.effects.se})  # fmt: skip
+    frame = pd.DataFrame(
+        {"label": fit.effects.label, "study": fit.effects.study, "y": fit.effects.y, "se": fit.effects.se}
+    )
     for words, column in (("p_important_benefit", 2), ("p_trivial", 1), ("p_important_harm", 0)):
         frame[words] = posterior[:, column]
     best = posterior.argmax(axis=1)

@@ -207,8 +207,20 @@ def multiverse_table(
     for row in rows:
         row["verdict"] = _verdict(float(row["lower"]), float(row["upper"]), sign, distance)  # type: ignore[arg-type]
     names = list(dict.fromkeys(name for variant in data for name in variant.choices))
-    columns = ["target", "engine", *names, *CHOICES[1:], "estimate", "lower", "upper", "tau", "p_any_benefit",
-               "p_important_benefit", "verdict", "stated"]  # fmt: skip
+    columns = [
+        "target",
+        "engine",
+        *names,
+        *CHOICES[1:],
+        "estimate",
+        "lower",
+        "upper",
+        "tau",
+        "p_any_benefit",
+        "p_important_benefit",
+        "verdict",
+        "stated",
+    ]
     frame = pd.DataFrame(rows).reindex(columns=columns)
     frame["level"] = level
     frame.attrs = {"left_out": left_out, "data_choices": names, "benefit": distance}
@@ -216,23 +228,37 @@ def multiverse_table(
 
 
 def _classical(
-    variant: Variant, methods: Sequence[Tau2Method] | None, cis: Sequence[CiMethod], rho: float, level: float,
+    variant: Variant,
+    methods: Sequence[Tau2Method] | None,
+    cis: Sequence[CiMethod],
+    rho: float,
+    level: float,
     left_out: dict[str, str],
-) -> Iterator[dict[str, object]]:  # fmt: skip
+) -> Iterator[dict[str, object]]:
     """Every estimator, interval and prediction formula; what the formulas make equal stands once."""
     effects = variant.effects
     assert not isinstance(effects, str)
     if methods is None:
         methods = [method for method in defined_methods(effects) if method != "EB"]
-    head: dict[str, object] = {"engine": "classical", **variant.choices, "tau_prior": _EMPTY, "mu_prior": _EMPTY,
-                               "stated": False}  # fmt: skip
+    head: dict[str, object] = {
+        "engine": "classical",
+        **variant.choices,
+        "tau_prior": _EMPTY,
+        "mu_prior": _EMPTY,
+        "stated": False,
+    }
     for method in methods:
         for place, (ci, found) in enumerate(_pooled(effects, method, cis, level, rho)):
             if isinstance(found, ModelError):
                 left_out[f"{method}, {ci}"] = str(found)
                 continue
-            line = {**head, "tau2_method": method, "interval": ci, "estimate": found.estimate,
-                    "tau": math.sqrt(found.tau2)}  # fmt: skip
+            line = {
+                **head,
+                "tau2_method": method,
+                "interval": ci,
+                "estimate": found.estimate,
+                "tau": math.sqrt(found.tau2),
+            }
             yield {**line, "target": "mean effect", "prediction": _EMPTY, "lower": found.lower, "upper": found.upper}
             for formula in PI_FORMULAS:
                 limits = found.pi[formula]
@@ -240,13 +266,19 @@ def _classical(
                 repeated = {"wald": "t", "t": "wald"}.get(ci) in cis[:place]
                 if limits is None or (repeated if own else place > 0):
                     continue
-                yield {**line, "interval": ci if own else _EMPTY, "target": "new setting", "prediction": formula,
-                       "lower": limits[0], "upper": limits[1]}  # fmt: skip
+                yield {
+                    **line,
+                    "interval": ci if own else _EMPTY,
+                    "target": "new setting",
+                    "prediction": formula,
+                    "lower": limits[0],
+                    "upper": limits[1],
+                }
 
 
 def _pooled(
     effects: Effects, method: Tau2Method, cis: Sequence[CiMethod], level: float, rho: float
-) -> list[tuple[CiMethod, ClassicalFit | ModelError]]:  # fmt: skip
+) -> list[tuple[CiMethod, ClassicalFit | ModelError]]:
     """One estimator with every interval; tau2 is estimated once, unless an interval is not defined for these data."""
     try:
         return list(zip(cis, pool_table(effects, (method,), cis, level=level, rho=rho), strict=True))
@@ -301,18 +333,28 @@ def _answers(
             lines.append(item)
             continue
         table, chances = next(tables)
-        lines.append([
-            {
-                "engine": "Bayesian", **world.variant.choices, "tau2_method": _EMPTY, "interval": _EMPTY,
-                "prediction": _EMPTY, "tau_prior": world.prior_name, "mu_prior": repr(world.model.mu),
-                "stated": world.stated, "target": target,
-                "estimate": table[name][1], "lower": table[name][0], "upper": table[name][2],
-                "tau": table["tau"][1] if world.model.tau is not None else 0.0,
-                "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
-                "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
-            }
-            for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new"))
-        ])  # fmt: skip
+        lines.append(
+            [
+                {
+                    "engine": "Bayesian",
+                    **world.variant.choices,
+                    "tau2_method": _EMPTY,
+                    "interval": _EMPTY,
+                    "prediction": _EMPTY,
+                    "tau_prior": world.prior_name,
+                    "mu_prior": repr(world.model.mu),
+                    "stated": world.stated,
+                    "target": target,
+                    "estimate": table[name][1],
+                    "lower": table[name][0],
+                    "upper": table[name][2],
+                    "tau": table["tau"][1] if world.model.tau is not None else 0.0,
+                    "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
+                    "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
+                }
+                for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new"))
+            ]
+        )
     return lines
 
 
@@ -328,8 +370,10 @@ def _chances(fits: Sequence[Fit], threshold: Threshold | None) -> list[dict[str,
     if threshold is not None:
         return benefit_probabilities_of(fits, threshold)
     upper = direction(fits[0]) > 0
-    columns = {f"p_any_benefit{end}": distributions(fits, name, np.zeros(1), upper=upper)[:, 0].tolist()
-               for name, end in (("mu", ""), ("theta_new", "_new"))}  # fmt: skip
+    columns = {
+        f"p_any_benefit{end}": distributions(fits, name, np.zeros(1), upper=upper)[:, 0].tolist()
+        for name, end in (("mu", ""), ("theta_new", "_new"))
+    }
     return [{name: column[i] for name, column in columns.items()} for i in range(len(fits))]
 
 
@@ -385,12 +429,18 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
         for name, some in groups:
             spread.append(
                 {
-                    "target": target, "engine": engine, "verdict": name, "universes": int(some.sum()),
-                    "share": float(some.mean()), "estimate_min": float(estimate[some].min()),
-                    "estimate_median": float(np.median(estimate[some])), "estimate_max": float(estimate[some].max()),
-                    "lower_min": float(lower[some].min()), "upper_max": float(upper[some].max()),
+                    "target": target,
+                    "engine": engine,
+                    "verdict": name,
+                    "universes": int(some.sum()),
+                    "share": float(some.mean()),
+                    "estimate_min": float(estimate[some].min()),
+                    "estimate_median": float(np.median(estimate[some])),
+                    "estimate_max": float(estimate[some].max()),
+                    "lower_min": float(lower[some].min()),
+                    "upper_max": float(upper[some].max()),
                 }
-            )  # fmt: skip
+            )
         first = int(np.argmax(stated[rows]))
         # a choice that does not concern a line cannot differ there
         alike = {
@@ -406,12 +456,16 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
             means = np.bincount(group, estimate) / np.bincount(group)
             choices.append(
                 {
-                    "target": target, "engine": engine, "choice": choice, "levels": len(levels),
-                    "estimate_share": _eta_squared(estimate, group), "width_share": _eta_squared(width, group),
+                    "target": target,
+                    "engine": engine,
+                    "choice": choice,
+                    "levels": len(levels),
+                    "estimate_share": _eta_squared(estimate, group),
+                    "width_share": _eta_squared(width, group),
                     "estimate_range": float(means.max() - means.min()),
                     "verdicts": len(np.unique(verdict[same])),
                 }
-            )  # fmt: skip
+            )
     return pd.DataFrame(spread), pd.DataFrame(choices)
 
 

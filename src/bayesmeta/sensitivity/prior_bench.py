@@ -87,10 +87,8 @@ def named_priors(measure: str, *, ref_sd: float | None = None) -> tuple[tuple[Na
     mu = [
         NamedPrior("flat", Flat(), "no information on the mean; comparable with classical pooling"),
         NamedPrior(repr(Normal(0, wide * unit)), Normal(0, wide * unit), "weakly informative"),
-        NamedPrior(
-            repr(Normal(0, 0.2 * wide * unit)), Normal(0, 0.2 * wide * unit), "a sceptic: a fifth of the width"
-        ),
-    ]  # fmt: skip
+        NamedPrior(repr(Normal(0, 0.2 * wide * unit)), Normal(0, 0.2 * wide * unit), "a sceptic: a fifth of the width"),
+    ]
     if ref_sd is not None:
         return tuple(mu), tuple(tau)
     if measure in ("SMD", "SMDH"):
@@ -254,18 +252,24 @@ def prior_bench_table(
     if isinstance(of_tau, ModelError):
         of_tau = fit_all([(fit.effects, dataclasses.replace(fit.model, tau=Flat()))])[0]
     said_of_tau = _Said(marginal(of_tau, "tau")) if isinstance(of_tau, Fit) else None
-    said_of_mu = {spread: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
-                  for spread, item in zip(taus, [next(solved) for _ in taus], strict=True)}  # fmt: skip
-    clash_tau = {spread: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau)
-                 for spread in taus}  # fmt: skip
+    said_of_mu = {
+        spread: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
+        for spread, item in zip(taus, [next(solved) for _ in taus], strict=True)
+    }
+    clash_tau = {
+        spread: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau) for spread in taus
+    }
     items = [fit if own else next(solved) for own in stated]
     answers = iter(_answers([item for item in items if isinstance(item, Fit)], fit, chosen, level, main))
     rows = []
     for (spread, centre), own, item in zip(pairs, stated, items, strict=True):
         row: dict[str, object] = {
-            "mu_prior": centre.name, "tau_prior": spread.name, "mu_source": centre.source,
-            "tau_source": spread.source, "stated": own,
-        }  # fmt: skip
+            "mu_prior": centre.name,
+            "tau_prior": spread.name,
+            "mu_source": centre.source,
+            "tau_source": spread.source,
+            "stated": own,
+        }
         if isinstance(item, ModelError):
             rows.append({**row, "note": str(item)})
             continue
@@ -299,10 +303,16 @@ def _answers(
     rows = []
     for item, table, found in zip(items, main_quantiles(items, level=level), chances, strict=True):
         row: dict[str, object] = {
-            "mu": table["mu"][1], "lower": table["mu"][0], "upper": table["mu"][2], "tau": table["tau"][1],
-            "tau_lower": table["tau"][0], "tau_upper": table["tau"][2], "new_lower": table["theta_new"][0],
-            "new_upper": table["theta_new"][2], **found,
-        }  # fmt: skip
+            "mu": table["mu"][1],
+            "lower": table["mu"][0],
+            "upper": table["mu"][2],
+            "tau": table["tau"][1],
+            "tau_lower": table["tau"][0],
+            "tau_upper": table["tau"][2],
+            "new_lower": table["theta_new"][0],
+            "new_upper": table["theta_new"][2],
+            **found,
+        }
         if (
             asked
             and threshold is not None

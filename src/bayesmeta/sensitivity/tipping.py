@@ -35,8 +35,20 @@ _POINTS, _DECADES = 17, 2.0
 _CLOSE = 1e-7
 _STEPS = 60
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
-_COLUMNS = ["question", "target", "benefit", "cut", "probability", "main_prior_probability", "moved", "value", "prior",
-            "prior_probability", "tipped", "note"]  # fmt: skip
+_COLUMNS = [
+    "question",
+    "target",
+    "benefit",
+    "cut",
+    "probability",
+    "main_prior_probability",
+    "moved",
+    "value",
+    "prior",
+    "prior_probability",
+    "tipped",
+    "note",
+]
 
 
 def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
@@ -217,11 +229,17 @@ def tipping_table(
                 continue
             rows.append(
                 {
-                    "question": q.words, "target": q.target, "benefit": q.distance, "cut": cut, "probability": main,
+                    "question": q.words,
+                    "target": q.target,
+                    "benefit": q.distance,
+                    "cut": cut,
+                    "probability": main,
                     "main_prior_probability": prior_probability(fit.model, q.quantity, q.distance, sign)
-                    if not fit.model.beta else math.nan, "moved": knob.name,
+                    if not fit.model.beta
+                    else math.nan,
+                    "moved": knob.name,
                 }
-            )  # fmt: skip
+            )
             searches.append(_Search(knob, q, values[:, number]))
     settings = _follow(fit, searches, sign, cut)
     for row, search, setting in zip(rows, searches, settings, strict=True):

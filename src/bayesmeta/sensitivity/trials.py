@@ -104,8 +104,17 @@ def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
     for table, p in zip(main_quantiles(fits, level=level), below, strict=True):
         mu, new = table["mu"], table["theta_new"]
         tau = table["tau"][1] if "tau" in table else 0.0
-        found.append({"mu": mu[1], "lower": mu[0], "upper": mu[2], "tau": tau, "new_lower": new[0], "new_upper": new[2],
-                      "p_below_null": p})  # fmt: skip
+        found.append(
+            {
+                "mu": mu[1],
+                "lower": mu[0],
+                "upper": mu[2],
+                "tau": tau,
+                "new_lower": new[0],
+                "new_upper": new[2],
+                "p_below_null": p,
+            }
+        )
     return found
 
 

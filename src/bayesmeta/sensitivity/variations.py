@@ -61,9 +61,16 @@ def variation_table(
     for name, item, table, chance in zip(fits, items, main_quantiles(items, level=level), chances, strict=True):
         mu, new = table["mu"], table["theta_new"]
         row: dict[str, object] = {
-            "analysis": name, "k": item.effects.k, "mu": mu[1], "lower": mu[0], "upper": mu[2],
-            "tau": table["tau"][1] if "tau" in table else 0.0, "new_lower": new[0], "new_upper": new[2], **chance,
-        }  # fmt: skip
+            "analysis": name,
+            "k": item.effects.k,
+            "mu": mu[1],
+            "lower": mu[0],
+            "upper": mu[2],
+            "tau": table["tau"][1] if "tau" in table else 0.0,
+            "new_lower": new[0],
+            "new_upper": new[2],
+            **chance,
+        }
         row["log_evidence"] = np.nan if item.log_evidence is None else item.log_evidence
         row["change"] = (mu[1] - centre) / spread if math.isfinite(spread) else np.nan
         rows.append(row)

@@ -173,8 +173,17 @@ def _prepared(asked: _Asked) -> Whole:
 
 def chosen_once(table: Whole, ask: Ask) -> Chosen:
     """`choose`, for variations that ask for the same rows in other words."""
-    words = (ask.measure, ask.better, ask.where, ask.exclude, ask.moderators, ask.subgroups, ask.missing, ask.impute,
-             ask.key)  # fmt: skip
+    words = (
+        ask.measure,
+        ask.better,
+        ask.where,
+        ask.exclude,
+        ask.moderators,
+        ask.subgroups,
+        ask.missing,
+        ask.impute,
+        ask.key,
+    )
     # without a column of trials the options matter too
     return _chosen(_Asked(repr(words), table, ask)) if "study" in table.frame.columns else choose(table, ask)
 

@@ -28,9 +28,26 @@ __all__ = [
 ]
 
 _ARM_STEMS = (
-    "n", "mean", "sd", "se", "events", "mean_change", "sd_change", "se_change", "mean_pre", "sd_pre", "mean_post",
-    "sd_post", "median", "q1", "q3", "low", "high", "ci_low", "ci_high",
-)  # fmt: skip
+    "n",
+    "mean",
+    "sd",
+    "se",
+    "events",
+    "mean_change",
+    "sd_change",
+    "se_change",
+    "mean_pre",
+    "sd_pre",
+    "mean_post",
+    "sd_post",
+    "median",
+    "q1",
+    "q3",
+    "low",
+    "high",
+    "ci_low",
+    "ci_high",
+)
 #: Columns that hold what a row found; every other column may tell rows apart.
 NUMBER_COLUMNS = frozenset(
     [f"{stem}_{arm}" for stem in _ARM_STEMS for arm in "tc"]

@@ -146,8 +146,17 @@ def _compute(chosen: Chosen, ask: Ask) -> Reading:
         lacking = ({"arm_t", "arm_c"} - set(part.columns)).pop()
         faults.missing_column(lacking, part, "Name both arms of every row, or neither.")
         faults.raise_if_any()
-    blocks = shared_blocks(part, ask.measure, made.y, made.se, arms, options=ask.options, findings=findings,
-                           working_correlation=ask.working_correlation, faults=faults)  # fmt: skip
+    blocks = shared_blocks(
+        part,
+        ask.measure,
+        made.y,
+        made.se,
+        arms,
+        options=ask.options,
+        findings=findings,
+        working_correlation=ask.working_correlation,
+        faults=faults,
+    )
     faults.raise_if_any()
     ledger: Sequence[Derivation] = made.ledger
     if turned.any():
@@ -173,19 +182,38 @@ def _compute(chosen: Chosen, ask: Ask) -> Reading:
         ledger = _Noted(ledger, filled.rows, filled.note)
     _look_for_extremes(part, ask, made.y, faults, findings)
     effects = Effects(
-        tuple(part["study"]), made.y, made.se, measure=ask.measure, blocks=blocks, moderators=moderators,
-        cluster=None if ask.cluster is None else tuple(part[ask.cluster].astype(str)), arms=arms, n=_sizes(part),
-        counts=counts, tabulated=tabulated, spreads=None if filled is None else filled.spreads, ledger=ledger,
-        name=ask.name, better=ask.better, unit=ask.unit,
-    )  # fmt: skip
+        tuple(part["study"]),
+        made.y,
+        made.se,
+        measure=ask.measure,
+        blocks=blocks,
+        moderators=moderators,
+        cluster=None if ask.cluster is None else tuple(part[ask.cluster].astype(str)),
+        arms=arms,
+        n=_sizes(part),
+        counts=counts,
+        tabulated=tabulated,
+        spreads=None if filled is None else filled.spreads,
+        ledger=ledger,
+        name=ask.name,
+        better=ask.better,
+        unit=ask.unit,
+    )
     reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
     # other readings may use the same rows
     own = part.copy()
     own.attrs = copy.deepcopy(faults.attrs)
     return Reading(
-        effects, faults.source, own.attrs.get("sha256"), tuple(row_numbers(part)), own,
-        chosen.excluded, chosen.assumed, tuple(records_of(part, turned, reason)), tuple(findings),
-    )  # fmt: skip
+        effects,
+        faults.source,
+        own.attrs.get("sha256"),
+        tuple(row_numbers(part)),
+        own,
+        chosen.excluded,
+        chosen.assumed,
+        tuple(records_of(part, turned, reason)),
+        tuple(findings),
+    )
 
 
 def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: Ask) -> list[Finding]:
@@ -261,8 +289,12 @@ def possible_measures(frame: pd.DataFrame) -> tuple[str, ...]:
     found: set[str] = set()
     if {"events_t", "n_t", "events_c", "n_c"} <= names:
         found |= {"OR", "RR", "RD"}
-    for stem, measures in (("mean", {"MD", "SMD", "SMDH", "ROM"}), ("median", {"MD", "SMD", "SMDH", "ROM"}),
-                           ("mean_change", {"MD", "SMD"}), ("mean_pre", {"MD", "SMD"})):  # fmt: skip
+    for stem, measures in (
+        ("mean", {"MD", "SMD", "SMDH", "ROM"}),
+        ("median", {"MD", "SMD", "SMDH", "ROM"}),
+        ("mean_change", {"MD", "SMD"}),
+        ("mean_pre", {"MD", "SMD"}),
+    ):
         if {"n_t", "n_c", f"{stem}_t", f"{stem}_c"} <= names:
             found |= measures
     if {"r", "n"} <= names:
@@ -339,8 +371,17 @@ def effect_sizes(
     if better not in (None, "higher", "lower"):
         raise ModelError(f"better={better!r} is not one of higher, lower.")
     frame = map_columns(frame, columns or {})
-    ask = Ask(measure, better, where or {}, moderators=moderators, cluster=cluster, options=options or {},
-               working_correlation=working_correlation, name=name, unit=unit)  # fmt: skip
+    ask = Ask(
+        measure,
+        better,
+        where or {},
+        moderators=moderators,
+        cluster=cluster,
+        options=options or {},
+        working_correlation=working_correlation,
+        name=name,
+        unit=unit,
+    )
     return _compute(choose(prepare(frame), ask), ask).effects
 
 
@@ -422,19 +463,37 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
     asked, data = protocol.outcome(outcome), protocol.data
     text = TEXT_COLUMNS | {data.columns[name] for name in TEXT_COLUMNS if name in data.columns}
     frame = parse_table(
-        data.path.read_bytes(), data.path.name, encoding=data.encoding, delimiter=data.delimiter,
-        decimal=data.decimal, text_columns=text,
-    )  # fmt: skip
+        data.path.read_bytes(),
+        data.path.name,
+        encoding=data.encoding,
+        delimiter=data.delimiter,
+        decimal=data.decimal,
+        text_columns=text,
+    )
     found = frame.attrs["sha256"]
     if data.sha256 is not None and found != data.sha256:
         what = f"its SHA-256 is {found}, but the protocol pins {data.sha256}"
         remedy = "Restore the file, or check what changed and run `bayesmeta check --pin`."
         raise DataError([Fault(data.path.name, what, remedy)])
     ask = Ask(
-        asked.measure, asked.better, asked.where, (*data.exclude, *asked.exclude), asked.moderators, asked.subgroups,
-        asked.cluster, asked.working_correlation, asked.missing, asked.measure_options, asked.label,
-        asked.unit, asked.impute, asked.derived, asked.missing_sd is not None, asked.likelihood, asked.key,
-    )  # fmt: skip
+        asked.measure,
+        asked.better,
+        asked.where,
+        (*data.exclude, *asked.exclude),
+        asked.moderators,
+        asked.subgroups,
+        asked.cluster,
+        asked.working_correlation,
+        asked.missing,
+        asked.measure_options,
+        asked.label,
+        asked.unit,
+        asked.impute,
+        asked.derived,
+        asked.missing_sd is not None,
+        asked.likelihood,
+        asked.key,
+    )
     reading = _compute(chosen_once(prepared_once(frame, data), ask), ask)
     if data.sha256 is None:
         note = Finding("data not pinned", "info", f"{data.path.name}: SHA-256 {found}", "`bayesmeta check --pin`")

@@ -33,8 +33,15 @@ __all__ = [
 _TURNED_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
 _NEGATED = ("mean", "mean_change", "mean_pre", "mean_post", "median")
 _NEGATED_ROW = ("estimate", "md", "t", "r")
-_SWAPPED = (("ci_low", "ci_high"), ("ci_low_t", "ci_high_t"), ("ci_low_c", "ci_high_c"), ("q1_t", "q3_t"),
-            ("q1_c", "q3_c"), ("low_t", "high_t"), ("low_c", "high_c"))  # fmt: skip
+_SWAPPED = (
+    ("ci_low", "ci_high"),
+    ("ci_low_t", "ci_high_t"),
+    ("ci_low_c", "ci_high_c"),
+    ("q1_t", "q3_t"),
+    ("q1_c", "q3_c"),
+    ("low_t", "high_t"),
+    ("low_c", "high_c"),
+)
 _NOT_REPORTED = "not reported"
 
 
@@ -223,8 +230,14 @@ def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFa
     if kind != "categorical" and (kind == "numeric" or is_number.any()):
         for i in np.flatnonzero(filled & ~is_number):
             remedy = "Correct it" + (', or state kind = "categorical".' if kind is None else ".")
-            faults.add(f"{column.iloc[i]!r} is not a number, as other rows of this moderator are" if kind is None
-                       else f"{column.iloc[i]!r} is not a number", remedy, row=int(i), column=name)  # fmt: skip
+            faults.add(
+                f"{column.iloc[i]!r} is not a number, as other rows of this moderator are"
+                if kind is None
+                else f"{column.iloc[i]!r} is not a number",
+                remedy,
+                row=int(i),
+                column=name,
+            )
         return None if (filled & ~is_number).any() else numbers
     values = column.astype(object).to_numpy()
     texts = [f"{v:g}" if isinstance(v, float) and math.isfinite(v) else v for v in values]

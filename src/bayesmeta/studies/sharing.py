@@ -22,8 +22,15 @@ FloatArray = NDArray[np.float64]
 _OTHER = {"t": "c", "c": "t"}
 _STEMS = ("n", "mean", "sd", "events")
 #: What the covariance of a measure takes from the shared arm and from the other two.
-_SHARED = {"MD": ("sd",), "SMD": (), "SMDH": ("sd",), "ROM": ("sd", "mean"), "OR": ("events",), "RR": ("events",),
-           "RD": ("events",)}  # fmt: skip
+_SHARED = {
+    "MD": ("sd",),
+    "SMD": (),
+    "SMDH": ("sd",),
+    "ROM": ("sd", "mean"),
+    "OR": ("events",),
+    "RR": ("events",),
+    "RD": ("events",),
+}
 _OTHERS = {"SMD": ("n",), "SMDH": ("sd",)}
 # a correlation matrix whose smallest eigenvalue is below this holds a row that the others already imply
 _SINGULAR = 1e-8
@@ -77,9 +84,12 @@ def _numbers(frame: pd.DataFrame, stem: str, rows: NDArray[np.intp], roles: Sequ
 
 
 def _note_differences(
-    pairs: list[_Pair], shared: Mapping[str, tuple[FloatArray, FloatArray]], arms: Sequence[tuple[str, str]],
-    frame: pd.DataFrame, findings: list[Finding],
-) -> None:  # fmt: skip
+    pairs: list[_Pair],
+    shared: Mapping[str, tuple[FloatArray, FloatArray]],
+    arms: Sequence[tuple[str, str]],
+    frame: pd.DataFrame,
+    findings: list[Finding],
+) -> None:
     """Two rows should print one arm with the same numbers; where they do not, say so and go on."""
     for stem, (one, two) in shared.items():
         for at in np.flatnonzero(np.isfinite(one) & np.isfinite(two) & (one != two)):
@@ -97,9 +107,14 @@ def _note_differences(
 
 
 def _covariances(
-    pairs: list[_Pair], frame: pd.DataFrame, measure: str, y: FloatArray, arms: Sequence[tuple[str, str]],
-    options: Mapping[str, Any], findings: list[Finding] | None,
-) -> FloatArray:  # fmt: skip
+    pairs: list[_Pair],
+    frame: pd.DataFrame,
+    measure: str,
+    y: FloatArray,
+    arms: Sequence[tuple[str, str]],
+    options: Mapping[str, Any],
+    findings: list[Finding] | None,
+) -> FloatArray:
     """Covariance of each pair that shares one arm; nan where the numbers for it are not in the table.
 
     With ``findings`` None, pairs may print the shared arm with different numbers: they are of different times.
@@ -134,9 +149,17 @@ def _covariances(
 
 
 def shared_blocks(
-    frame: pd.DataFrame, measure: str, y: FloatArray, se: FloatArray, arms: Sequence[tuple[str, str]] | None,
-    *, options: Mapping[str, Any], working_correlation: float | None, findings: list[Finding], faults: FrameFaults,
-) -> tuple[Block, ...]:  # fmt: skip
+    frame: pd.DataFrame,
+    measure: str,
+    y: FloatArray,
+    se: FloatArray,
+    arms: Sequence[tuple[str, str]] | None,
+    *,
+    options: Mapping[str, Any],
+    working_correlation: float | None,
+    findings: list[Finding],
+    faults: FrameFaults,
+) -> tuple[Block, ...]:
     """Make the blocks of dependent rows.
 
     Rows of one trial, outcome and horizon that share an arm get the covariance that the arm's numbers give. Rows that

@@ -36,9 +36,14 @@ def assumed_correlation(options: Mapping[str, Any], derived: Mapping[str, Prior]
 
 
 def tabulate(
-    part: pd.DataFrame, measure: str, options: Mapping[str, Any], prior: Prior, made: EffectRows, faults: FrameFaults,
+    part: pd.DataFrame,
+    measure: str,
+    options: Mapping[str, Any],
+    prior: Prior,
+    made: EffectRows,
+    faults: FrameFaults,
     findings: list[Finding],
-) -> Tabulated | None:  # fmt: skip
+) -> Tabulated | None:
     """Compute the estimates at every node of the correlation's range; rows that state their own do not move."""
     low, high = prior.support
     nodes = low + (rule(NODES)[0] + 1) / 2 * (high - low)
