@@ -25,7 +25,7 @@ start = time.process_time()
 import numpy as np
 import bayesmeta as bm
 import nutpie
-from bayesmeta.hierarchy import build_hierarchy
+from bayesmeta.nuts.rows import build_rows
 from bayesmeta.nuts.compiling import compile_graph
 from bayesmeta.nuts.graph import build_graph
 from bayesmeta.priors import parse
@@ -44,7 +44,7 @@ model = {
 
 
 def compiled():
-    graph = build_graph(build_hierarchy(effects, model))
+    graph = build_graph(build_rows(effects, model))
     if sys.argv[2] == "library":
         return compile_graph(graph).with_data(graph.data)
     return nutpie.compile_pymc_model(graph.model, backend="numba", var_names=list(graph.keep))

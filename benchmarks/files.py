@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 
 import bayesmeta as bm
-from bayesmeta.outcome import analysis_model
+from bayesmeta.plan import analysis_model
 
 CANCER = Path(__file__).parent.parent / "models" / "cancer_exercise.toml"
 RUN = "import sys; sys.argv[0] = 'bayesmeta'; from bayesmeta_cli.main import run; run()"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.refits import main_quantiles
+from bayesmeta.fits import main_quantiles
 from bayesmeta.sensitivity import named_priors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +39,7 @@ def one_by_one(tasks: Tasks) -> list[dict[str, tuple[float, float, float]]]:
 
 def together(tasks: Tasks) -> list[dict[str, tuple[float, float, float]]]:
     """Fit and ask all at once."""
-    return main_quantiles([item for item in bm.fit_all(tasks) if isinstance(item, bm.Fit)])
+    return main_quantiles([item for item in bm.fit_many(tasks) if isinstance(item, bm.Fit)])
 
 
 def main() -> None:

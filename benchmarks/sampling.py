@@ -87,9 +87,7 @@ def ess_per_second() -> None:
     import nutpie
     import pymc as pm
 
-    from bayesmeta.hierarchy import build_hierarchy
-    from bayesmeta.nuts.graph import build_graph, signature
-    from bayesmeta.nuts.running import run
+    from bayesmeta.nuts import build_graph, build_rows, run, signature
 
     logging.getLogger("pymc").setLevel(logging.ERROR)
     print(
@@ -97,7 +95,7 @@ def ess_per_second() -> None:
         f"target acceptance {SETTINGS.target_accept:g}; compiled before; {ROUNDS} seeds in turns)"
     )
     for title, (effects, model) in {"eight schools": eight_schools(), "fatigue, short": fatigue()}.items():
-        h = build_hierarchy(effects, model)
+        h = build_rows(effects, model)
         graph, key = build_graph(h), signature(h)
 
         def ours(seed: int) -> Drawn:
@@ -212,7 +210,7 @@ def first_answer() -> None:
 
 def protocol() -> None:
     from bayesmeta.nuts import running
-    from bayesmeta.outcome import analysis_model
+    from bayesmeta.plan import analysis_model
 
     made = bm.read_protocol(MODELS / "cancer_exercise.toml")
     pairs = []

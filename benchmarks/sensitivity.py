@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.bench import SECTIONS, SLOW, sensitivity_bench
-from bayesmeta.outcome import analysis_model
+from bayesmeta.plan import analysis_model
+from bayesmeta.sensitivity import SECTIONS, SLOW, sensitivity_analyses
 from bayesmeta.studies import read_outcome
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,11 +87,11 @@ def main() -> None:
     names = [name for name in SECTIONS if name not in SLOW]
     print(f"{'seconds, fastest of five':24}{'fatigue, 35 rows':>18}{'events, 35 rows':>18}{'ratio':>8}")
     for name in names:
-        first = seconds(lambda name=name: sensitivity_bench(fit, [name], recompute=recompute))  # type: ignore[misc]
-        second = seconds(lambda name=name: sensitivity_bench(events, [name]))  # type: ignore[misc]
+        first = seconds(lambda name=name: sensitivity_analyses(fit, [name], recompute=recompute))  # type: ignore[misc]
+        second = seconds(lambda name=name: sensitivity_analyses(events, [name]))  # type: ignore[misc]
         print(f"{name:24}{first:18.3f}{second:18.3f}{second / unit:8.1f}")
-    first = seconds(lambda: sensitivity_bench(fit, recompute=recompute))
-    second = seconds(lambda: sensitivity_bench(events))
+    first = seconds(lambda: sensitivity_analyses(fit, recompute=recompute))
+    second = seconds(lambda: sensitivity_analyses(events))
     print(f"{'all of it':24}{first:18.3f}{second:18.3f}{second / unit:8.1f}")
     few = events.effects.subset(range(15))
     for method in ("REML", "DL"):

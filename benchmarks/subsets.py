@@ -14,8 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.classical.influence import influence_table
-from bayesmeta.classical.subsets import gosh
+from bayesmeta.classical import gosh, influence_table
 
 
 def timed(function: Callable[[], object], runs: int = 3) -> float:

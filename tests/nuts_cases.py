@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.chebyshev import rule
-from bayesmeta.draws import Draws
-from bayesmeta.generative import crude_effect
+from bayesmeta.fits import marginal
+from bayesmeta.marginals import Draws
+from bayesmeta.numerics import rule
+from bayesmeta.nuts import crude_effect
 from bayesmeta.priors import parse
-from bayesmeta.quantities import marginal
 from oracle_cases import Case, case
 from sampled import LIMIT, drawn_until
 
@@ -82,7 +82,7 @@ def _correlation(found: Case) -> Problem:
         data["y"](0.5),
         data["se"](0.5),
         measure="SMD",
-        tabulated={"correlation": bm.Tabulated(low, high, y, se)},
+        tabulated={"correlation": bm.ConditionalEstimates(low, high, y, se)},
     )
     return effects, bm.Model(**_base(found), derived={"correlation": parse(found.priors["correlation"])})
 
@@ -105,7 +105,7 @@ def _stay(found: Case) -> Problem:
         se,
         measure=data["measure"],
         n=np.column_stack([n_t, n_c]),
-        spreads=bm.Spreads(difference, sd),
+        spreads=bm.RawDifferences(difference, sd),
     )
     population = bm.MissingSD(parse(found.priors["meanlog"]), parse(found.priors["sdlog"]))
     return effects, bm.Model(**_base(found), missing_sd=population)

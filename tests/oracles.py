@@ -2,8 +2,8 @@
 
 Each function takes arrays and log densities of priors, puts whatever is not Gaussian on a dense grid (`oracle_core`),
 and returns an `Oracle`: marginals with ``mean``, ``sd``, ``cdf(x)``, ``quantile(p)``. Accuracy: means, SDs and
-quantiles to about 1e-3 of a posterior SD, most to 1e-5; ``tests/test_oracles.py`` shows it by finer grids and against
-closed forms, metafor and Stan.
+quantiles to about 1e-3 of a posterior SD, most to 1e-5; ``tests/nuts/test_brute_force.py`` shows it by finer grids and
+against closed forms, metafor and Stan.
 """
 
 from __future__ import annotations

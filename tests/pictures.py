@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from bayesmeta.plots import Plot
-from bayesmeta.plots.picture import drawing
+from bayesmeta.plots import Plot, drawing
 
 
 def texts(plot: Plot) -> list[tuple[Text, object]]:

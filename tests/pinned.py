@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 import bayesmeta as bm
-from bayesmeta.quantities import marginal, quantities
+from bayesmeta.fits import marginal, quantities
 from bayesmeta_cli.main import main
 
 PINS = Path(__file__).parent / "reference" / "pinned_0_1_0"
@@ -167,7 +167,7 @@ QUESTIONS: dict[str, Callable[[bm.Fit], Any]] = {
     "benefit_curve": lambda fit: bm.benefit_curve(fit, np.linspace(-1, 1, 9)),
     "band_table": lambda fit: bm.band_table(fit, [-0.2, 0.2, 0.5]),
     "responder_table": lambda fit: bm.responder_table(fit, 0.3),
-    "share_of_settings": lambda fit: bm.share_of_settings(fit, 0.3),
+    "share_of_settings": lambda fit: bm.share_of_true_effects(fit, 0.3),
     "benefit_sentence": lambda fit: {"sentence": bm.benefit_sentence(fit, _thresholds(fit)[0])},
     "information_table": bm.information_table,
     "natural_table": bm.natural_table,

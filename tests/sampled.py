@@ -26,7 +26,7 @@ LIMIT = 4.0
 #: How many times the draws of a second attempt.
 AGAIN = 4
 #: Share of draws that may diverge: that one in two thousand does not move a number is what the comparison shows; that a
-#: fit with any is not ok is tested in test_nuts_trust.py.
+#: fit with any is not ok is tested in nuts/test_trust.py.
 DIVERGENCES = 5e-4
 #: Exit code of a command whose fit failed a check.
 INFERENCE = 4

@@ -116,7 +116,7 @@ def test_every_public_name_exists_and_is_documented() -> None:
 
     for name in bayesmeta._HOMES:
         value = getattr(bayesmeta, name)
-        assert name == "HONESTY" or value.__doc__, name
+        assert name == "CAVEAT" or value.__doc__, name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = bayesmeta.nothing
 
@@ -130,8 +130,8 @@ def test_examples_begin_with_what_every_example_has() -> None:
         for name in names.split(", ")
     ]
     # what is not public is imported by name
-    assert ("sections.py", "sensitivity_bench") in imports
-    assert [item for item in imports if item[1] in {"Effects", "Model", "fit", "fit_all"}] == []
+    assert ("sections.py", "sensitivity_analyses") in imports
+    assert [item for item in imports if item[1] in {"Effects", "Model", "fit", "fit_many"}] == []
 
 
 def test_importing_bayesmeta_imports_nothing_heavy() -> None:

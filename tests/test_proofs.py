@@ -29,8 +29,8 @@ PROVE = _tool()
 
 def test_every_slow_test_belongs_to_a_proof() -> None:
     slow = {
-        f"tests/{path.name}"
-        for path in (ROOT / "tests").glob("test_*.py")
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
         if re.search(r"pytest\.mark\.slow\b", path.read_text(encoding="utf-8"))
     } - {"tests/test_proofs.py"}
     assert slow == {name for proof in PROVE.PROOFS.values() for name in proof.tests}

@@ -1,6 +1,6 @@
 """The protocols that ship beyond the main one: what they ask, and the rows and covariances they ask it of.
 
-Authority: the data files (held by `test_data.py`), closed forms of shared arms, stated correlations.
+Authority: the data files (held by `studies/test_data.py`), closed forms of shared arms, stated correlations.
 """
 
 import math
@@ -11,7 +11,7 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.model import Exchangeable, MissingNumeric, Monotone, OutlierEffects, Spline, StudentEffects
-from bayesmeta.outcome import Joint, analysis_model, vary
+from bayesmeta.plan import JointPlan, analysis_model, vary
 from bayesmeta.protocol import read_protocol
 from bayesmeta.studies import read_effects, read_outcome
 
@@ -155,5 +155,5 @@ def test_curves_of_the_dependence_on_weeks():
 def test_the_four_short_outcomes_are_joint():
     asked = protocol("cancer_exercise")
     names = ("fatigue_short", "qol_short", "depression_short", "anxiety_short")
-    assert asked.joint == Joint(names, 0.5, 2.0)
+    assert asked.joint == JointPlan(names, 0.5, 2.0)
     assert {item.joint.correlation for item in asked.sensitivities if item.joint} == {0.2, 0.8}

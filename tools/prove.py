@@ -25,20 +25,9 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "tests" / "proofs.json"
 PACKAGES = ("numpy", "scipy", "pymc", "pytensor", "nutpie")
 
-_SHARED = ("chebyshev", "distributions", "prior_tables", "priors", "effects", "model", "curves", "design")
-EXACT = (
-    *_SHARED,
-    "likelihood",
-    "clusters",
-    "coverage",
-    "nodes",
-    "problem",
-    "lines",
-    "quadrature",
-    "marginals",
-    "gridded",
-)
-SAMPLED = (*_SHARED, "hierarchy", "conditional", "sample", "nuts", "draws", "agreement")
+SHARED = ("numerics.py", "priors", "effects.py", "model")
+EXACT = (*SHARED, "exact", "marginals")
+SAMPLED = (*SHARED, "nuts", "marginals", "fits/agreement.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ class Proof:
     tests : tuple of str
         Test files.
     modules : tuple of str
-        Modules and folders of ``src/bayesmeta``.
+        Rooms and files of ``src/bayesmeta``.
     files : tuple of str
         Other files, as patterns from the root.
     """
@@ -65,33 +54,35 @@ class Proof:
 PROOFS = {
     "random problems": Proof(
         "300 random problems by the exact engine and by a plain sum",
-        ("tests/test_fuzz.py",),
+        ("tests/exact/test_random_problems.py",),
         EXACT,
     ),
     "both engines": Proof(
         "NUTS and the exact engine on every protocol, prior and kind of level",
-        ("tests/test_nuts_exact.py",),
+        ("tests/nuts/test_against_exact.py",),
         (*EXACT, *SAMPLED),
         ("models/*.toml", "data/*.csv"),
     ),
     "brute force": Proof(
         "sampled models by sums that share nothing with the library",
-        ("tests/test_nuts_oracles.py", "tests/test_joint.py"),
+        ("tests/nuts/test_against_brute_force.py", "tests/joint/test_joint.py"),
         (*SAMPLED, "joint"),
         ("tests/oracle*.py",),
     ),
     "calibration": Proof(
         "other worlds than the stored ones, and the stored ones again",
-        ("tests/test_calibration.py",),
-        (*EXACT, *SAMPLED, "generative"),
+        ("tests/calibration/test_calibration.py",),
+        (*EXACT, *SAMPLED),
         ("tests/calibration/*.py",),
     ),
-    "grids": Proof("the sums themselves, on finer grids", ("tests/test_oracles.py",), (), ("tests/oracle*.py",)),
-    "interrupt": Proof("Ctrl-C ends a sampler and leaves no file", ("tests/test_nuts_trust.py",), ("nuts",)),
+    "grids": Proof(
+        "the sums themselves, on finer grids", ("tests/nuts/test_brute_force.py",), (), ("tests/oracle*.py",)
+    ),
+    "interrupt": Proof("Ctrl-C ends a sampler and leaves no file", ("tests/nuts/test_trust.py",), ("nuts",)),
     "page of models": Proof(
         "the code of docs/models.md prints what the page shows",
-        ("tests/test_plots_models.py",),
-        (*SAMPLED, "profiles"),
+        ("tests/plots/test_model_plots.py",),
+        (*SAMPLED, "questions/profiles.py"),
         ("docs/models.md", "docs/figures/draw_models.py"),
     ),
 }
@@ -102,7 +93,7 @@ def sources(proof: Proof) -> list[Path]:
     found = [ROOT / name for name in proof.tests]
     for name in proof.modules:
         place = ROOT / "src" / "bayesmeta" / name
-        found += sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+        found += sorted(place.rglob("*.py")) if place.is_dir() else [place]
     for pattern in proof.files:
         matched = sorted(ROOT.glob(pattern))
         if not matched:

@@ -14,10 +14,9 @@ from typing import Any
 import pandas as pd
 
 import bayesmeta as bm
-from bayesmeta.bench import SECTIONS, sensitivity_bench
-from bayesmeta.grade import GRADE_COLUMNS
-from bayesmeta.outcome import analysis_model
+from bayesmeta.plan import analysis_model
 from bayesmeta.records import bench_record, output_schema, preset_record
+from bayesmeta.sensitivity import GRADE_COLUMNS, SECTIONS, sensitivity_analyses
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "src" / "bayesmeta" / "schemas"
@@ -199,7 +198,7 @@ def main() -> None:
     choices: list[dict[str, Any]] = []
     presets: list[dict[str, Any]] = []
     for fit in fits():
-        record = bench_record(fit, "x", sensitivity_bench(fit, list(SECTIONS)))
+        record = bench_record(fit, "x", sensitivity_analyses(fit, list(SECTIONS)))
         for name, part in record["sections"].items():
             sections[name] += part["rows"]
         summary = record["sections"]["multiverse"]["summary"]

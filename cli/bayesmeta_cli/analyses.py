@@ -17,7 +17,7 @@ from bayesmeta_cli.messages import noted, say, track
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesmeta.outcome import Sensitivity
+    from bayesmeta.plan import Sensitivity
     from bayesmeta.studies import Reading
 
 NO_MODERATORS = "no moderators are declared"
@@ -144,7 +144,7 @@ def readings(
 
     With ``variations`` the declared sensitivity analyses are read too, for their faults.
     """
-    from bayesmeta.outcome import vary
+    from bayesmeta.plan import vary
     from bayesmeta.studies import read_outcome
 
     found: dict[str, tuple[Reading, tuple[str, ...]]] = {}
@@ -174,7 +174,7 @@ def readings(
 
 def moderated_model(protocol_outcome: bm.Outcome, effects: bm.Effects) -> tuple[bm.Model | None, str, tuple[str, ...]]:
     """Return the model of the moderated analysis, or None and why there is none; and moderators left out."""
-    from bayesmeta.outcome import analysis_model
+    from bayesmeta.plan import analysis_model
 
     if not protocol_outcome.moderators:
         return None, NO_MODERATORS, ()
@@ -206,7 +206,7 @@ def from_protocol(
 
     What `readings` gave of these outcomes may be handed over, and is not read again.
     """
-    from bayesmeta.outcome import analysis_model
+    from bayesmeta.plan import analysis_model
 
     read = readings(protocol, chosen(protocol, names)) if read is None else read
     analyses = []

@@ -60,8 +60,8 @@ def sensitivity(
     csv: bool,
 ) -> None:
     """Run the sensitivity bench of every outcome: the declared analyses, then every section."""
-    from bayesmeta.bench import SECTIONS, SLOW, Bench, sensitivity_bench
     from bayesmeta.records import sensitivity_record
+    from bayesmeta.sensitivity import SECTIONS, SLOW, SensitivityAnalyses, sensitivity_analyses
 
     allowed = [DECLARED, *SECTIONS]
     wanted = _sections(asked, allowed, [name for name in allowed if name not in SLOW])
@@ -70,12 +70,12 @@ def sensitivity(
     protocol = bm.read_protocol(path)
     analyses = from_protocol(protocol, names, moderated=DECLARED in wanted)
     declared: dict[str, tuple[dict[str, bm.Fit], dict[str, str], list[str]]] = {}
-    benches: dict[str, Bench] = {}
+    benches: dict[str, SensitivityAnalyses] = {}
     for item in track(analyses, "sensitivity"):
         if DECLARED in wanted:
             declared[item.key] = variations(protocol, item)
         outcome = protocol.outcomes[item.key]
-        benches[item.key] = sensitivity_bench(
+        benches[item.key] = sensitivity_analyses(
             item.pooled,
             [name for name in wanted if name != DECLARED],
             recompute=recompute_of(protocol, item.key),
@@ -154,7 +154,7 @@ def trial_order(effects: bm.Effects, by: str | None) -> list[str] | None:
         return None
     if by != "precision":
         raise typer.BadParameter(f"--order {by}: allowed are rows, precision.")
-    from bayesmeta.hierarchy import units_of
+    from bayesmeta.nuts import units_of
 
     names, unit = units_of(effects)
     weight = [float((1 / effects.se[unit == number] ** 2).sum()) for number in range(len(names))]
@@ -198,12 +198,12 @@ def influence(
     path: Path, names: Sequence[str], subsets: bool, figure: Path | None, fits: Path | None, json: bool, csv: bool
 ) -> None:
     """Print which trials pull: deletion diagnostics, leave-one-out, and all subsets where asked."""
-    from bayesmeta.bench import sensitivity_bench
     from bayesmeta.records import bench_record
+    from bayesmeta.sensitivity import sensitivity_analyses
 
     wanted = ["influence", "leave-one-out", *(["gosh"] if subsets else [])]
     analyses = from_file(path, names, fits, moderated=False)
-    benches = {item.key: sensitivity_bench(item.pooled, wanted) for item in track(analyses, "influence")}
+    benches = {item.key: sensitivity_analyses(item.pooled, wanted) for item in track(analyses, "influence")}
     if figure is not None:
         for item, place in zip(analyses, plot_paths(figure, [item.key for item in analyses], "influence"), strict=True):
             plots = bm.plots
@@ -213,14 +213,14 @@ def influence(
 
 def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool, csv: bool) -> None:
     """Print how the answer spreads over every combination of choices."""
-    from bayesmeta.bench import sensitivity_bench
     from bayesmeta.records import bench_record
+    from bayesmeta.sensitivity import sensitivity_analyses
 
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     analyses = from_protocol(protocol, names, moderated=False)
     benches = {
-        item.key: sensitivity_bench(
+        item.key: sensitivity_analyses(
             item.pooled,
             ["multiverse"],
             recompute=recompute_of(protocol, item.key),

@@ -18,8 +18,8 @@ from bayesmeta_cli.render import table, title, together, wrapped
 from bayesmeta_cli.views import counts, plural
 
 if TYPE_CHECKING:
-    from bayesmeta.borrowing import Borrowing
-    from bayesmeta.outcome import Borrow
+    from bayesmeta.plan import Borrow
+    from bayesmeta.questions import Borrowing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +34,8 @@ class Found:
 
 def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | None, json: bool, csv: bool) -> None:
     """Print what each outcome under [borrow] says alone, with its review, and when the review is discarded."""
-    from bayesmeta.borrowing import borrowing_table
-    from bayesmeta.records.borrow import borrow_record
+    from bayesmeta.questions import borrowing_table
+    from bayesmeta.records import borrow_record
 
     existing(path, ("protocol",))
     found = borrowed(bm.read_protocol(path), path, names, _weight(weight))
@@ -87,7 +87,7 @@ def _weight(text: str | None) -> float | None:
 
 def borrowed(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: float | None = None) -> list[Found]:
     """Fit every trial and its review, and put them together."""
-    from bayesmeta.borrowing import robust_map
+    from bayesmeta.questions import robust_map
 
     for name in names:
         protocol.outcome(name)
@@ -121,7 +121,7 @@ def borrowed(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: fl
 
 
 def _draw(found: Sequence[Found], figure: Path) -> None:
-    from bayesmeta.plots.borrow import borrow_plot
+    from bayesmeta.plots import borrow_plot
 
     paths = plot_paths(figure, [one.item.key for one in found], "borrow")
     for one, path in zip(found, paths, strict=True):
@@ -138,7 +138,7 @@ def _interval(one: Found, values: Sequence[float]) -> list[str]:
 
 
 def _view(one: Found) -> str:
-    from bayesmeta.borrowing import borrowing_table
+    from bayesmeta.questions import borrowing_table
 
     item, found = one.item, one.borrowing
     effects, source = item.pooled.effects, one.source.pooled.effects
@@ -204,7 +204,7 @@ def _note(one: Found) -> str:
 
 
 def _sentence(one: Found) -> str:
-    from bayesmeta.borrowing import borrowing_probabilities
+    from bayesmeta.questions import borrowing_probabilities
 
     found, item = one.borrowing, one.item
     unit = f" {item.pooled.effects.unit}" if item.pooled.effects.unit else ""

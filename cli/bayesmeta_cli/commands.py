@@ -34,7 +34,7 @@ from bayesmeta_cli.render import table, title, wrapped
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesmeta.outcome import Sensitivity
+    from bayesmeta.plan import Sensitivity
     from bayesmeta.plots import Plot
     from bayesmeta.studies import Reading
 
@@ -58,18 +58,18 @@ def show(
     honesty: bool = True,
 ) -> None:
     """Print results in the form asked for."""
-    from bayesmeta.records import dumps, envelope
+    from bayesmeta.records import envelope, json_text
 
     if json and csv:
         raise typer.BadParameter("--json and --csv: choose one.")
     if json:
-        print(dumps(envelope(records())))
+        print(json_text(envelope(records())))
     elif csv:
         write_csv(frame())
     else:
         print(text().rstrip())
         if honesty:
-            print("\n" + wrapped(bm.HONESTY))
+            print("\n" + wrapped(bm.CAVEAT))
 
 
 def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFrame:
@@ -212,7 +212,7 @@ def _fit_record(item: Analysis, make: Callable[..., Record]) -> Record:
 
 
 def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path) -> None:
-    from bayesmeta.records import dumps, run_record
+    from bayesmeta.records import json_text, run_record
 
     files: dict[str, str] = {}
     with staged(output) as place:
@@ -231,7 +231,7 @@ def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path
             reasons={item.key: item.reason for item in analyses},
             warnings=list(dict.fromkeys(text for item in analyses for text in item.told)),
         )
-        (place / "run.json").write_text(dumps(record) + "\n", encoding="utf-8")
+        (place / "run.json").write_text(json_text(record) + "\n", encoding="utf-8")
     say(f"wrote {output / 'run.json'} and {len(files)} fits beside it")
 
 
@@ -281,12 +281,12 @@ def check(
     csv: bool,
 ) -> None:
     """Check a protocol with its data, or a table."""
-    from bayesmeta.records import dumps
+    from bayesmeta.records import json_text
 
     if schema:
         from bayesmeta.protocol import protocol_schema
 
-        print(dumps(protocol_schema()))
+        print(json_text(protocol_schema()))
         return
     if path is None:
         raise typer.BadParameter("give a PROTOCOL or a CSV.")
@@ -429,7 +429,7 @@ def variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
 
 def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str]]:
     """Fit each level of each declared subgroup alone, under the model as stated."""
-    from bayesmeta.outcome import analysis_model
+    from bayesmeta.plan import analysis_model
     from bayesmeta.sensitivity import SUBGROUP
 
     outcome, effects = protocol.outcomes[item.key], item.pooled.effects
@@ -465,7 +465,7 @@ def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
 
 
 def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> bm.Fit | str:
-    from bayesmeta.outcome import analysis_model, vary
+    from bayesmeta.plan import analysis_model, vary
     from bayesmeta.studies import read_outcome
 
     outcome = declared.outcomes[item.key]

@@ -135,8 +135,7 @@ def reanalyse(
 
 def _draw(items: Sequence[Reanalysis | NotAnalysed], kinds: Sequence[str], figure: Path) -> None:
     """One picture per measure in which something could be analysed."""
-    from bayesmeta.plots import save_plot
-    from bayesmeta.plots.published import published_plot
+    from bayesmeta.plots import published_plot, save_plot
 
     found = [kind for kind in kinds if any(isinstance(i, Reanalysis) and i.result.measure == kind for i in items)]
     if not found:

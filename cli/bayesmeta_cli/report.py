@@ -25,8 +25,7 @@ from bayesmeta_cli.messages import noted, say, steps
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesmeta.report.files import Drawn
-    from bayesmeta.report.gather import Part
+    from bayesmeta.report import Drawn, Part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,10 +58,9 @@ def _protocol(path: Path) -> bm.Protocol:
 
 def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool = False) -> Made:
     """Run everything for one outcome: fits, declared analyses, the bench, forensics; write pictures, tables, fits."""
-    from bayesmeta.bench import sensitivity_bench
     from bayesmeta.forensics import examine_reading
-    from bayesmeta.report.gather import Part
-    from bayesmeta.report.live import Refits
+    from bayesmeta.report import Part, Refits
+    from bayesmeta.sensitivity import sensitivity_analyses
 
     _share_views()
     told: list[str] = []
@@ -75,7 +73,9 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
         declared, not_done, priors_only = variations(protocol, item)
         options = protocol.outcomes[key].measure_options
         refits = Refits(item.pooled)
-        bench = sensitivity_bench(item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep)
+        bench = sensitivity_analyses(
+            item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep
+        )
         findings = (*reading.findings, *examine_reading(reading))
         part = Part(
             key,
@@ -101,10 +101,16 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
 def _finished(part: Part, told: list[str], place: Path, pdf: bool) -> Made:
     """Put one outcome into words and records, and its files into folders of a place."""
     from bayesmeta.records import scale_name, table_records
-    from bayesmeta.report.blocks import block_views, extra_tables
-    from bayesmeta.report.files import IN_PAGE, draw_part, tables_of
-    from bayesmeta.report.gather import outcome_record
-    from bayesmeta.report.page import live_text, view_of
+    from bayesmeta.report import (
+        IN_PAGE,
+        block_views,
+        draw_part,
+        extra_tables,
+        live_text,
+        outcome_record,
+        tables_of,
+        view_of,
+    )
 
     key = part.key
     drawn, not_drawn = draw_part(part, pdf=pdf)
@@ -168,7 +174,7 @@ def _made_ready() -> None:
     """Load what the page and the Word file need, while other processes work."""
     import docx  # noqa: F401
 
-    from bayesmeta.report.page import template
+    from bayesmeta.report import template
 
     template()
 
@@ -195,10 +201,8 @@ def report(path: Path, names: Sequence[str], output: Path, engine: str | None, *
 
 def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path, step: Callable[[str], None]) -> list[str]:
     """Write what is of all outcomes; return why the report is not reportable."""
-    from bayesmeta.records import dumps, head, unreportable
-    from bayesmeta.report.files import word_file
-    from bayesmeta.report.methods import bibliography, methods_text, used_references
-    from bayesmeta.report.page import render_page, summary_row
+    from bayesmeta.records import head, json_text, unreportable
+    from bayesmeta.report import bibliography, methods_text, render_page, summary_row, used_references, word_file
 
     parts = [item.part for item in made]
     fits = [fit for part in parts for fit in part.fits]
@@ -234,7 +238,7 @@ def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path, step: Cal
         "references": cited,
     }
     outcomes = ",\n".join(f"    {json.dumps(item.part.key)}: {item.record}" for item in made)
-    whole = dumps(record).rstrip().removesuffix("}").rstrip() + ',\n  "outcomes": {\n' + outcomes + "\n  }\n}\n"
+    whole = json_text(record).rstrip().removesuffix("}").rstrip() + ',\n  "outcomes": {\n' + outcomes + "\n  }\n}\n"
     (place / "results.json").write_text(whole, encoding="utf-8")
     (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
     step("writing the summary of findings")
@@ -262,8 +266,8 @@ def _figures(key: str, drawn: Sequence[Drawn], not_drawn: Mapping[str, str]) -> 
 
 def cite(path: Path, names: Sequence[str], bibtex: bool, fits: Path | None) -> None:
     """Print the methods paragraph and the references that follow from what a protocol runs."""
-    from bayesmeta.bench import SECTIONS, SLOW
-    from bayesmeta.report.methods import bibliography, methods_text, used_references
+    from bayesmeta.report import bibliography, methods_text, used_references
+    from bayesmeta.sensitivity import SECTIONS, SLOW
     from bayesmeta_cli.analyses import from_file
     from bayesmeta_cli.render import wrapped
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.posterior import comparable
+from bayesmeta.questions import comparable
 from bayesmeta_cli.render import (
     amount,
     is_number,

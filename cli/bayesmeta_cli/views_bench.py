@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import bayesmeta as bm
-from bayesmeta.sections import read_section
+from bayesmeta.sensitivity import read_section
 from bayesmeta_cli.render import table, wrapped
 
 if TYPE_CHECKING:

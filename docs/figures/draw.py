@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bayesmeta as bm
-from bayesmeta.outcome import analysis_model
+from bayesmeta.plan import analysis_model
 from bayesmeta.plots import benefit_plot, bubble_plot, forest_plot, funnel_plot, heterogeneity_plot, save_plot
 
 HERE = Path(__file__).parent

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault
-from bayesmeta.measures.registry import MEASURES
+from bayesmeta.measures import MEASURES
 
-__all__ = ["Block", "Effects", "Spreads", "Tabulated", "component_labels"]
+__all__ = ["Block", "ConditionalEstimates", "Effects", "RawDifferences", "component_labels"]
 
 FloatArray = NDArray[np.float64]
 Block = tuple[NDArray[np.intp], FloatArray]
@@ -47,7 +47,7 @@ def component_labels(linked: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tabulated:
+class ConditionalEstimates:
     """Estimates as functions of one number that nobody reported, such as a pre-post correlation.
 
     Parameters
@@ -91,7 +91,7 @@ class Tabulated:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spreads:
+class RawDifferences:
     """Raw differences and standard deviations behind MD and SMD rows, where some trials do not report an SD.
 
     Parameters
@@ -139,9 +139,9 @@ class Effects:
         Participants of the treated and the control arm, ``nan`` where unknown.
     counts : array of shape (k, 4), optional
         Events and participants of the treated arm, then of the control arm.
-    tabulated : mapping of str to Tabulated
+    tabulated : mapping of str to ConditionalEstimates
         The estimates as functions of numbers that nobody reported; ``y`` and ``se`` are those at a stated value.
-    spreads : Spreads, optional
+    spreads : RawDifferences, optional
         Raw differences and SDs, where SDs are missing; ``y`` and ``se`` of such rows rest on an imputed constant.
     ledger : sequence, optional
         One derivation per row: raw cells, formula, assumptions.
@@ -171,8 +171,8 @@ class Effects:
     arms: tuple[tuple[str, str], ...] | None = field(default=None, kw_only=True)
     n: FloatArray | None = field(default=None, kw_only=True)
     counts: FloatArray | None = field(default=None, kw_only=True)
-    tabulated: Mapping[str, Tabulated] = field(default_factory=dict, kw_only=True)
-    spreads: Spreads | None = field(default=None, kw_only=True)
+    tabulated: Mapping[str, ConditionalEstimates] = field(default_factory=dict, kw_only=True)
+    spreads: RawDifferences | None = field(default=None, kw_only=True)
     ledger: Sequence[Any] | None = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
     better: Literal["higher", "lower"] | None = field(default=None, kw_only=True)
@@ -194,8 +194,8 @@ class Effects:
             arms: Sequence[tuple[str, str]] | None = None,
             n: ArrayLike | None = None,
             counts: ArrayLike | None = None,
-            tabulated: Mapping[str, Tabulated] = ...,
-            spreads: Spreads | None = None,
+            tabulated: Mapping[str, ConditionalEstimates] = ...,
+            spreads: RawDifferences | None = None,
             ledger: Sequence[Any] | None = None,
             name: str | None = None,
             better: str | None = None,
@@ -331,12 +331,12 @@ class Effects:
                 n=None if self.n is None else self.n[index],
                 counts=None if self.counts is None else self.counts[index],
                 tabulated={
-                    name: Tabulated(item.low, item.high, item.y[index], item.se[index], item.scale[index])
+                    name: ConditionalEstimates(item.low, item.high, item.y[index], item.se[index], item.scale[index])
                     for name, item in self.tabulated.items()
                 },
                 spreads=None
                 if self.spreads is None
-                else Spreads(self.spreads.difference[index], self.spreads.sd[index]),
+                else RawDifferences(self.spreads.difference[index], self.spreads.sd[index]),
                 ledger=pick(self.ledger),
                 name=self.name,
                 better=self.better,

@@ -10,15 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayesmeta as bm
-from bayesmeta.conditional import condition
-from bayesmeta.hierarchy import build_hierarchy
-from bayesmeta.joint import fit_joint
+from bayesmeta.fits import conditional_draws
+from bayesmeta.joint import JointEffects, fit_joint, stack
 from bayesmeta.joint.sampling import _graph, _log_likelihood
-from bayesmeta.joint.stacking import JointEffects, stack
-from bayesmeta.nuts.compiling import Graph
-from bayesmeta.nuts.counts import marginal_log_likelihood
-from bayesmeta.nuts.graph import build_graph
-from bayesmeta.result.exact import conditional_draws
+from bayesmeta.nuts import Graph, build_graph, build_rows, condition, marginal_log_likelihood
 from calibration.worlds import World
 
 FloatArray = NDArray[np.float64]
@@ -67,7 +62,7 @@ def log_likelihood(world: World, parameters: Mapping[str, FloatArray]) -> FloatA
         return _log_likelihood(_stacked(world), *(parameters[name] for name in ("mu", "tau", "factor"))).sum(
             axis=(0, 2)
         )
-    h = build_hierarchy(world.effects, world.model)
+    h = build_rows(world.effects, world.model)
     if world.model.likelihood == "binomial":
         return marginal_log_likelihood(h, parameters).sum(axis=0)
     return condition(h, parameters).log_likelihood.sum(axis=0)
@@ -77,7 +72,7 @@ def graph_of(world: World) -> Graph:
     """The graph that is sampled, with the data that are put into it."""
     if isinstance(world.effects, dict):
         return _graph(_stacked(world), world.model)
-    return build_graph(build_hierarchy(world.effects, world.model))
+    return build_graph(build_rows(world.effects, world.model))
 
 
 def graph_density(world: World, compiled: World | None = None) -> dict[str, float]:

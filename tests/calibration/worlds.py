@@ -1,12 +1,12 @@
 """Simulated worlds: parameters from their priors, study effects and data from the parameters, one model each.
 
-Where a model says nothing of how its design came about, the design is fixed and `bayesmeta.generative.forwards` runs
-the model forwards. Where stated values inform parameters (moderators, levels, standard deviations), they are simulated
-too, after the parameters; were they fixed, parameters from the priors would not be parameters of this posterior, and
-ranks not uniform. What is observed behind an SMD is a raw difference: it is simulated, not the SMD.
-
-A world may be rejected for what its *data* are (a level that no trial states): posteriors given the data do not change.
-A world with a risk outside 0 to 1 is rejected whole: it has probability zero under the model.
+Where a model says nothing of how its design came about, the design is fixed and data come from
+`bayesmeta.nuts.sample_prior_predictive`. Where stated values inform parameters (moderators, levels, standard
+deviations), they are simulated too, after the parameters; were they fixed, parameters from the priors would not be
+parameters of this posterior, and ranks not uniform. What is observed behind an SMD is a raw difference: it is
+simulated, not the SMD. A world may be rejected for what its *data* are (a level that no trial states): posteriors
+given the data do not change. A world with a risk outside 0 to 1 is rejected whole: it has probability zero under the
+model.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayesmeta as bm
-from bayesmeta.chebyshev import rule
-from bayesmeta.generative import forwards, new_study
-from bayesmeta.hierarchy import Hierarchy, build_hierarchy
 from bayesmeta.joint import JointModel
+from bayesmeta.numerics import rule
+from bayesmeta.nuts import HierarchicalRows, build_rows, new_study, sample_prior_predictive
 from bayesmeta.priors import Prior, parse
 
 FloatArray = NDArray[np.float64]
@@ -39,7 +38,7 @@ class World:
     truth : mapping of str to float
         By the names that `bayesmeta.marginal` takes; ``theta[...]`` of the first row.
     parameters : mapping
-        As `bayesmeta.conditional.condition` takes them, one draw.
+        As `bayesmeta.nuts.collapsed.condition` takes them, one draw.
     """
 
     effects: Any
@@ -55,7 +54,7 @@ def draw(prior: Prior | str, rng: np.random.Generator, size: int | None = None) 
 
 
 def _truth(
-    h: Hierarchy, parameters: Mapping[str, FloatArray], theta: FloatArray, rng: np.random.Generator
+    h: HierarchicalRows, parameters: Mapping[str, FloatArray], theta: FloatArray, rng: np.random.Generator
 ) -> dict[str, float]:
     beta = parameters["coefficients"][:, 0]
     found = {"mu": beta[0], "theta_new": beta[0] + new_study(h.model, parameters, rng)["theta_new"][0]}
@@ -93,10 +92,10 @@ def _effects(k: int, **options: object) -> bm.Effects:
 
 def fixed(effects: bm.Effects, model: bm.Model) -> Callable[[np.random.Generator], World]:
     """Simulate estimates for a fixed design, by running the model forwards."""
-    h = build_hierarchy(effects, model)
+    h = build_rows(effects, model)
 
     def world(rng: np.random.Generator) -> World:
-        forward = forwards(h, 1, rng)
+        forward = sample_prior_predictive(h, 1, rng)
         made = dataclasses.replace(effects, y=forward.y[:, 0])
         truth = _truth(h, forward.parameters, forward.theta[:, 0], rng)
         return World(made, model, truth, forward.parameters)
@@ -147,7 +146,7 @@ def _unreported(y_moves: bool) -> Callable[[np.random.Generator], World]:
         theta = mu + tau * rng.standard_normal(k)
         at = np.array([float(r)])
         observed = (theta + se(at)[:, 0] * rng.standard_normal(k)) / factor(at)[:, 0]
-        table = bm.Tabulated(
+        table = bm.ConditionalEstimates(
             low, high, observed[:, None] * factor(nodes), np.repeat(se(nodes), 1, 0), np.log(factor(nodes))
         )
         middle = 8
@@ -159,7 +158,7 @@ def _unreported(y_moves: bool) -> Callable[[np.random.Generator], World]:
             tabulated={"correlation": table},
         )
         parameters = {"coefficients": np.array([[mu]]), "tau": np.array([tau]), "correlation": at}
-        return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
+        return World(effects, model, _truth(build_rows(effects, model), parameters, theta, rng), parameters)
 
     return world
 
@@ -193,7 +192,7 @@ def _missing_numeric(family: str, shift: float) -> Callable[[np.random.Generator
             "tau": np.array([tau]),
             "missing[weeks]": x[lacking, None],
         }
-        return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
+        return World(effects, model, _truth(build_rows(effects, model), parameters, theta, rng), parameters)
 
     return world
 
@@ -220,7 +219,7 @@ def _missing_levels(rng: np.random.Generator) -> World:
     # mu is the effect at the stated mix of levels
     theta = mu + contrast * (level - np.delete(level, lacking).mean()) + tau * rng.standard_normal(k)
     effects = bm.Effects(_names(k), theta + SE * rng.standard_normal(k), SE, measure="MD", moderators={"type": stated})
-    h = build_hierarchy(effects, model)
+    h = build_rows(effects, model)
     # the internal coefficient of the one contrast of two levels
     inner = contrast / h.design.contrasts[0].weights[1]
     parameters = {
@@ -284,9 +283,9 @@ def _missing_sd(measure: str) -> Callable[[np.random.Generator], World]:
             raise AssertionError(f"the bound of the rejection does not hold at {theta[lacking]}")
         if measure == "SMD" and rng.random() > keep:
             return None
-        effects = bm.Effects(_names(k), y, se, measure=measure, n=n, spreads=bm.Spreads(difference, reported))
+        effects = bm.Effects(_names(k), y, se, measure=measure, n=n, spreads=bm.RawDifferences(difference, reported))
         parameters = {"coefficients": np.array([[mu]]), "tau": np.array([tau]), "sd": sd[lacking, None]}
-        return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
+        return World(effects, model, _truth(build_rows(effects, model), parameters, theta, rng), parameters)
 
     def world(rng: np.random.Generator) -> World:
         while True:
@@ -325,7 +324,7 @@ def _binomial(measure: str) -> Callable[[np.random.Generator], World]:
             "baseline": alpha[:, None],
             "theta": theta[:, None],
         }
-        return World(effects, model, _truth(build_hierarchy(effects, model), parameters, theta, rng), parameters)
+        return World(effects, model, _truth(build_rows(effects, model), parameters, theta, rng), parameters)
 
     return world
 

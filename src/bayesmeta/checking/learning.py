@@ -11,15 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.draws import Draws
-from bayesmeta.generative import forwards, is_proper, new_study
-from bayesmeta.hierarchy import build_hierarchy
-from bayesmeta.marginals import Marginal
+from bayesmeta.fits import Fit, marginal, quantities
+from bayesmeta.marginals import Draws, Marginal
 from bayesmeta.model import OutlierEffects, StudentEffects
-from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Cauchy, Normal, Prior, StudentT
-from bayesmeta.quantities import marginal, quantities
-from bayesmeta.result import Fit
+from bayesmeta.nuts import build_rows, is_proper, new_study, sample_prior_predictive
+from bayesmeta.priors import Cauchy, Normal, Prior, StudentT, resolve
 
 __all__ = ["A_LOT", "NOTHING", "learned_names", "overlap_curves", "overlap_table", "prior_forms"]
 
@@ -65,10 +61,10 @@ def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
     found = {name: resolve(form) if isinstance(form, Prior) else form for name, form in found.items()}
     improper = {name for name, form in found.items() if isinstance(form, Prior) and not form.proper}
     open_ones = [name for name in names if name not in found]
-    h = build_hierarchy(fit.effects, model)
+    h = build_rows(fit.effects, model)
     if open_ones and is_proper(h):
         rng = np.random.default_rng([fit.seed, 6])
-        worlds = forwards(h, _WORLDS, rng).parameters
+        worlds = sample_prior_predictive(h, _WORLDS, rng).parameters
         coefficients = worlds["coefficients"]
         fresh = new_study(model, worlds, rng)
         for contrast in design.contrasts:

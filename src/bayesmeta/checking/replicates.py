@@ -6,16 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.draws import Draws
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.generative import predicted, priors_of
-from bayesmeta.hierarchy import Hierarchy, build_hierarchy, effect_factor
-from bayesmeta.marginals import NormalMixture
+from bayesmeta.exact import linear
+from bayesmeta.fits import CHAINS, DRAWS, LEVEL, Fit, conditional_draws
+from bayesmeta.marginals import Draws, NormalMixture
 from bayesmeta.model import OutlierEffects, StudentEffects
-from bayesmeta.posterior import LEVEL
-from bayesmeta.problem import linear
-from bayesmeta.result import CHAINS, DRAWS, Fit, conditional_draws
+from bayesmeta.nuts import HierarchicalRows, build_rows, effect_factor, priors_of, sample_posterior_predictive
 
 __all__ = ["STATISTICS", "ppc_table", "predictive_table", "prior_check_table"]
 
@@ -187,13 +184,15 @@ def predictive_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 def new_trials(fit: Fit) -> FloatArray:
     """Estimates of new trials with the moderators and standard errors of the observed, shape (k, chains, draws)."""
     rng = np.random.default_rng([fit.seed, 4])
-    h = build_hierarchy(fit.effects, fit.model)
+    h = build_rows(fit.effects, fit.model)
     draws, shape = _parameters(fit, h, rng)
     theta = _mean_effects(h, draws) + _new_deviations(h, draws, rng)
-    return predicted(h, theta, draws, rng).reshape(-1, *shape)
+    return sample_posterior_predictive(h, theta, draws, rng).reshape(-1, *shape)
 
 
-def _parameters(fit: Fit, h: Hierarchy, rng: np.random.Generator) -> tuple[dict[str, FloatArray], tuple[int, int]]:
+def _parameters(
+    fit: Fit, h: HierarchicalRows, rng: np.random.Generator
+) -> tuple[dict[str, FloatArray], tuple[int, int]]:
     """Draws of the parameters, chains joined, as `generative.predicted` takes them."""
     if fit.exact:
         return conditional_draws(fit.quadrature, CHAINS * DRAWS, rng), (CHAINS, DRAWS)
@@ -208,7 +207,7 @@ def _parameters(fit: Fit, h: Hierarchy, rng: np.random.Generator) -> tuple[dict[
     return draws, (sample.tau.shape[0], sample.tau.shape[1])
 
 
-def _mean_effects(h: Hierarchy, draws: dict[str, FloatArray]) -> FloatArray:
+def _mean_effects(h: HierarchicalRows, draws: dict[str, FloatArray]) -> FloatArray:
     """Mean of every trial's true effect, imputed moderators included, shape (k, N)."""
     beta = draws["coefficients"]
     eta = h.design.X @ beta
@@ -228,7 +227,7 @@ def _mean_effects(h: Hierarchy, draws: dict[str, FloatArray]) -> FloatArray:
     return eta
 
 
-def _new_deviations(h: Hierarchy, draws: dict[str, FloatArray], rng: np.random.Generator) -> FloatArray:
+def _new_deviations(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Generator) -> FloatArray:
     """Deviations of new trials' true effects from their means, dependent as those of the observed, shape (k, N)."""
     effects, model, tau = h.effects, h.model, draws["tau"]
     z = rng.standard_normal((effects.k, tau.size))
@@ -255,7 +254,7 @@ def _new_deviations(h: Hierarchy, draws: dict[str, FloatArray], rng: np.random.G
     return tau * z
 
 
-def require_proper(fit: Fit) -> Hierarchy:
+def require_proper(fit: Fit) -> HierarchicalRows:
     """Refuse a model from whose priors nothing can be drawn.
 
     Raises
@@ -263,7 +262,7 @@ def require_proper(fit: Fit) -> Hierarchy:
     ModelError
         With the improper priors and the remedy.
     """
-    h = build_hierarchy(fit.effects, fit.model)
+    h = build_rows(fit.effects, fit.model)
     improper = list(dict.fromkeys(repr(prior) for prior in priors_of(h) if not prior.proper))
     if improper:
         raise ModelError(

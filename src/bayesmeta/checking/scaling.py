@@ -11,12 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.decision import direction
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit as fit_model
+from bayesmeta.fits import Fit, distribution, marginal
+from bayesmeta.fits import fit as fit_model
 from bayesmeta.model import Coefficient, Exchangeable, Model, Spline, Term
-from bayesmeta.outcome import Threshold
-from bayesmeta.prior_tables import resolve
+from bayesmeta.plan import Threshold
 from bayesmeta.priors import (
     Cauchy,
     Exponential,
@@ -30,9 +29,9 @@ from bayesmeta.priors import (
     Prior,
     StudentT,
     Uniform,
+    resolve,
 )
-from bayesmeta.quantities import distribution, marginal
-from bayesmeta.result import Fit
+from bayesmeta.questions import direction
 
 __all__ = ["LIMIT", "power_scaling_table", "powered"]
 

@@ -27,8 +27,8 @@ __all__ = [
     "EGGER_FORMS",
     "PREDICTORS",
     "AsymmetryTest",
-    "Line",
     "PetPeese",
+    "WeightedLine",
     "at_least_three",
     "dependence_note",
     "egger_test",
@@ -97,7 +97,7 @@ class AsymmetryTest:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class WeightedLine:
     """A weighted straight line ``y = intercept + slope x``.
 
     Attributes
@@ -117,7 +117,7 @@ class Line:
     rss: float
 
 
-def weighted_line(x: ArrayLike, y: ArrayLike, w: ArrayLike) -> Line:
+def weighted_line(x: ArrayLike, y: ArrayLike, w: ArrayLike) -> WeightedLine:
     """Fit a straight line by weighted least squares.
 
     Parameters
@@ -155,7 +155,7 @@ def weighted_line(x: ArrayLike, y: ArrayLike, w: ArrayLike) -> Line:
     residual = dy - slope * dx
     if np.abs(residual).max() <= ROUNDING * np.abs(y).max():
         residual = np.zeros_like(residual)
-    return Line(
+    return WeightedLine(
         intercept=y_mean - slope * x_mean,
         slope=slope,
         var_intercept=1.0 / total + x_mean**2 / sxx,

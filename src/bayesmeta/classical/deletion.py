@@ -12,7 +12,7 @@ from scipy import special
 
 from bayesmeta.classical.heterogeneity import check_level
 from bayesmeta.classical.intervals import CI_METHODS, CiMethod, interval
-from bayesmeta.classical.refits import Refits, intervals_of, refit
+from bayesmeta.classical.refits import ClassicalRefits, intervals_of, refit
 from bayesmeta.classical.rows import rows_of
 from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2Method
 from bayesmeta.errors import ModelError
@@ -179,7 +179,7 @@ def _table(
     return frame
 
 
-def _note(fits: Refits, line: int, ci: CiMethod, units: int, se: float) -> str:
+def _note(fits: ClassicalRefits, line: int, ci: CiMethod, units: int, se: float) -> str:
     if np.isnan(fits.tau2[line]):
         return "tau2 is not identified from these rows"
     if ci != "wald" and units < 2:
@@ -189,9 +189,9 @@ def _note(fits: Refits, line: int, ci: CiMethod, units: int, se: float) -> str:
     return ""
 
 
-def _nothing(member: BoolArray) -> Refits:
+def _nothing(member: BoolArray) -> ClassicalRefits:
     m = len(member)
     empty = np.full(m, np.nan)
-    return Refits(
+    return ClassicalRefits(
         member.sum(axis=1), empty, np.full((m, 1), np.nan), np.full((m, 1, 1), np.nan), empty, empty, empty, empty
     )

@@ -27,7 +27,7 @@ from bayesmeta.classical.tau2 import (
 )
 from bayesmeta.errors import InferenceError, ModelError
 
-__all__ = ["Refits", "intervals_of", "refit", "refit_tau2"]
+__all__ = ["ClassicalRefits", "intervals_of", "refit", "refit_tau2"]
 
 BoolArray = NDArray[np.bool_]
 # numbers (subsets times rows) per pass: a pass then stays in the second-level cache
@@ -35,7 +35,7 @@ CHUNK = 60_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Refits:
+class ClassicalRefits:
     """Fits of m subsets. A number that is not defined is nan.
 
     Attributes
@@ -66,7 +66,7 @@ class Refits:
     h2: FloatArray
 
 
-def refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | None = None) -> Refits:
+def refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | None = None) -> ClassicalRefits:
     """Fit every subset of `rows`.
 
     Parameters
@@ -99,10 +99,12 @@ def refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | Non
     ]
     if len(parts) == 1:
         return parts[0]
-    return Refits(*(np.concatenate([getattr(part, name) for part in parts]) for name in Refits.__slots__))
+    return ClassicalRefits(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ClassicalRefits.__slots__)
+    )
 
 
-def _refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | None) -> Refits:
+def _refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | None) -> ClassicalRefits:
     k = member.sum(axis=1)
     p = rows.p
     if y is not None:
@@ -134,7 +136,7 @@ def _refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | No
         whole = np.full((len(k), *values.shape[1:]), np.nan)
         whole[fitted] = values
         out.append(whole)
-    return Refits(k, *out)
+    return ClassicalRefits(k, *out)
 
 
 def _fitted(rows: Rows, member: BoolArray) -> BoolArray:
@@ -348,13 +350,13 @@ def _log_likelihood(part: Rows, member: BoolArray, tau2: FloatArray, *, restrict
 
 
 def intervals_of(
-    fits: Refits, ci: CiMethod, level: float, units: NDArray[np.intp]
+    fits: ClassicalRefits, ci: CiMethod, level: float, units: NDArray[np.intp]
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """SE, limits and p value of the intercept of each subset under an interval method.
 
     Parameters
     ----------
-    fits : Refits
+    fits : ClassicalRefits
         Of models with an intercept alone.
     ci : {"wald", "t", "hksj", "hksj_adhoc"}
     level : float

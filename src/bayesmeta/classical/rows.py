@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
-from bayesmeta.likelihood import rotate
+from bayesmeta.exact import rotate
 
 __all__ = ["Blocks", "FloatArray", "Moments", "Rows", "column_rank", "moments", "quadratic", "rows_of"]
 

@@ -12,7 +12,7 @@ from scipy import special
 
 from bayesmeta.forensics.rules import FloatArray, Hit, Rule, numbers_of, shown, texts_of
 
-__all__ = ["EFFECT_RULES", "EffectRows", "left_out"]
+__all__ = ["EFFECT_RULES", "ExaminedRows", "left_out"]
 
 #: |SMD| beyond which a standard error was probably given as an SD.
 EXTREME = 2.0
@@ -31,7 +31,7 @@ _LOG_ODDS = frozenset({"OR"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EffectRows:
+class ExaminedRows:
     """The effects of one outcome with what the table says of each row.
 
     Parameters
@@ -49,7 +49,7 @@ class EffectRows:
 
     Examples
     --------
-    >>> rows = EffectRows(np.array([-2.4]), np.array([0.3]), "SMD", ["row 2"], pd.DataFrame({"study": ["A"]}))
+    >>> rows = ExaminedRows(np.array([-2.4]), np.array([0.3]), "SMD", ["row 2"], pd.DataFrame({"study": ["A"]}))
     >>> [hit.evidence for hit in EFFECT_RULES[0].check(rows)]
     ['row 2: SMD -2.4']
     """
@@ -104,13 +104,13 @@ def _tail(distance: FloatArray, variance: FloatArray, k: int) -> FloatArray:
     return 2 * special.stdtr(k - 2, -np.abs(distance) / np.sqrt(variance))
 
 
-def _extreme(rows: EffectRows) -> Iterator[Hit]:
+def _extreme(rows: ExaminedRows) -> Iterator[Hit]:
     if rows.measure in _SMD:
         for i in np.flatnonzero(np.abs(rows.y) > EXTREME).tolist():
             yield Hit(f"{rows.place[i]}: {rows.measure} {rows.y[i]:.3g}")
 
 
-def _sd_is_se(rows: EffectRows) -> Iterator[Hit]:
+def _sd_is_se(rows: ExaminedRows) -> Iterator[Hit]:
     k = rows.y.size
     columns = [rows.number(name) for name in ("n_t", "mean_t", "sd_t", "n_c", "mean_c", "sd_c")]
     n_t, mean_t, sd_t, n_c, mean_c, sd_c = columns
@@ -147,7 +147,7 @@ def _sd_is_se(rows: EffectRows) -> Iterator[Hit]:
             )
 
 
-def _too_wide(rows: EffectRows, whole: np.ndarray) -> np.ndarray:
+def _too_wide(rows: ExaminedRows, whole: np.ndarray) -> np.ndarray:
     """Return rows whose SDs, read as standard errors, would be too large for their means, as scores go in the table."""
     n_t, mean_t, sd_t, n_c, mean_c, sd_c = (
         np.where(whole, rows.number(name), np.nan) for name in ("n_t", "mean_t", "sd_t", "n_c", "mean_c", "sd_c")
@@ -161,7 +161,7 @@ def _too_wide(rows: EffectRows, whole: np.ndarray) -> np.ndarray:
     return (as_error > WIDER * most) & scores
 
 
-def _flipped(rows: EffectRows) -> Iterator[Hit]:
+def _flipped(rows: ExaminedRows) -> Iterator[Hit]:
     k = rows.y.size
     if k <= FEWEST:
         return
@@ -178,7 +178,7 @@ def _flipped(rows: EffectRows) -> Iterator[Hit]:
         )
 
 
-def _variance(rows: EffectRows) -> Iterator[Hit]:
+def _variance(rows: ExaminedRows) -> Iterator[Hit]:
     n_t, n_c = rows.number("n_t"), rows.number("n_c")
     known = rows.is_given() & (n_t > 0) & (n_c > 0) & (rows.se > 0)
     if rows.measure in _SMD:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayesmeta.errors import DataError, Finding
 from bayesmeta.forensics.arms import ARM_RULES, StudyTable
-from bayesmeta.forensics.effects import EFFECT_RULES, EffectRows
+from bayesmeta.forensics.effects import EFFECT_RULES, ExaminedRows
 from bayesmeta.forensics.estimates import ESTIMATE_RULES
 from bayesmeta.forensics.rules import Rule, numbers_of, run_rules, texts_of
 from bayesmeta.measures import effect_rows
@@ -25,7 +25,7 @@ RULES: tuple[Rule, ...] = (*ARM_RULES, *ESTIMATE_RULES, *EFFECT_RULES)
 _ARM_COLUMNS = ("n_t", "mean_t", "sd_t", "n_c", "mean_c", "sd_c")
 
 
-def _groups(table: StudyTable) -> Iterator[EffectRows]:
+def _groups(table: StudyTable) -> Iterator[ExaminedRows]:
     """Split a table into outcomes and times, with the SMD of each row in one direction."""
     frame = table.frame
     columns = np.array([table.number(name) for name in _ARM_COLUMNS])
@@ -54,7 +54,7 @@ def _groups(table: StudyTable) -> Iterator[EffectRows]:
         rows = np.array([i for i, other in enumerate(keys) if other == key and np.isfinite(y[i] + se[i])], dtype=int)
         if rows.size:
             places = [table.place(int(i)) for i in rows]
-            yield EffectRows(y[rows], se[rows], str(key[3]), places, frame.iloc[rows], given[rows])
+            yield ExaminedRows(y[rows], se[rows], str(key[3]), places, frame.iloc[rows], given[rows])
 
 
 def examine_table(
@@ -145,6 +145,6 @@ def examine_reading(reading: Reading) -> tuple[Finding, ...]:
     found = [*run_rules((*ARM_RULES, *ESTIMATE_RULES), table)]
     given = np.isfinite(table.number("estimate"))
     places = [table.place(i) for i in range(len(table))]
-    rows = EffectRows(effects.y, effects.se, effects.measure, places, frame, given)
+    rows = ExaminedRows(effects.y, effects.se, effects.measure, places, frame, given)
     found += run_rules(EFFECT_RULES, rows)
     return tuple(found)

@@ -177,7 +177,7 @@ def expected_error(
     Examples
     --------
     >>> import pandas as pd
-    >>> from bayesmeta.forensics.literature import literature_of
+    >>> from bayesmeta.forensics import literature_of
     >>> result = literature_of(pd.DataFrame({"outcome": ["pain"], "estimate": [0.0], "i2": [50.0]})).results[0]
     >>> trial = Trial("A", "1", (50.0,), 50.0, ("treatment",), "", math.nan, math.nan, "row 2")
     >>> [round(se, 4) for se in expected_error(result, [trial] * 4)]

@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.design import build_design
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
+from bayesmeta.fits import Fit, write_tree
 from bayesmeta.joint.stacking import JointEffects, JointModel, stack
-from bayesmeta.nuts import Settings
-from bayesmeta.nuts.checks import judge, until_sound
-from bayesmeta.nuts.compiling import Graph
-from bayesmeta.nuts.running import Raw, run
-from bayesmeta.nuts.variables import Data, deviation, family, variable
-from bayesmeta.outcome import Outcome
-from bayesmeta.result import Fit
-from bayesmeta.sample import Sample
-from bayesmeta.storage import write_tree
+from bayesmeta.model import build_design
+from bayesmeta.nuts import (
+    Data,
+    DrawPosterior,
+    Graph,
+    SamplerOutput,
+    Settings,
+    deviation,
+    family,
+    judge,
+    run,
+    until_sound,
+    variable,
+)
+from bayesmeta.plan import Outcome
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -225,7 +231,7 @@ def fit_joint(
 def _complete(
     effects: JointEffects,
     model: JointModel,
-    raw: Raw,
+    raw: SamplerOutput,
     seed: int,
     made: Mapping[str, Any],
     outcomes: Mapping[str, Outcome],
@@ -246,7 +252,7 @@ def _complete(
     fits = {}
     for i, name in enumerate(effects.names):
         own, sign = effects.effects[name], effects.sign[name]
-        part = Sample(
+        part = DrawPosterior(
             build_design(own, model.outcomes[name]),
             model.outcomes[name],
             sign * mu[i][None],

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.draws import Draws
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit
+from bayesmeta.fits import LEVEL, fit
 from bayesmeta.joint.sampling import JointFit, fit_joint
+from bayesmeta.marginals import Draws
 from bayesmeta.nuts import Settings
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import summarize
 
 __all__ = [
     "at_least_table",
-    "borrowing_table",
+    "borrowed_strength_table",
     "correlation_table",
     "without_harm_table",
     "working_correlation_table",
@@ -80,7 +80,7 @@ def correlation_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def borrowing_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
+def borrowed_strength_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
     """What the outcomes learned from each other: every mean effect alone (exactly) and jointly.
 
     Returns

@@ -12,7 +12,7 @@ from bayesmeta.measures.estimates import Note
 from bayesmeta.measures.rules import Columns, Rules, columns_of, frozen, level_of
 
 __all__ = [
-    "Moments",
+    "DerivedMoments",
     "change_sd",
     "correlation_from_sds",
     "mean_sd_from_quantiles",
@@ -385,7 +385,7 @@ def correlation_from_sds(sd_pre: ArrayLike, sd_post: ArrayLike, sd_change: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
+class DerivedMoments:
     """Means and standard deviations estimated from quantiles.
 
     Parameters
@@ -445,7 +445,7 @@ def mean_sd_from_quantiles(
     q3: ArrayLike | None = None,
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
-) -> Moments:
+) -> DerivedMoments:
     """Estimate the mean and SD of one arm from its median with quartiles, range, or both.
 
     Means by Luo et al. 2018 (doi:10.1177/0962280216669183) and SDs by Wan et al. 2014 (doi:10.1186/1471-2288-14-135),
@@ -523,4 +523,4 @@ def mean_sd_from_quantiles(
     skewed = statistic >= critical
     skewed.setflags(write=False)
     notes = zip((FIVE, QUARTILES, RANGE, SKEWED), (*cases, skewed), strict=True)
-    return Moments(frozen(mean), frozen(sd), skewed, tuple((text, mask) for text, mask in notes if mask.any()))
+    return DerivedMoments(frozen(mean), frozen(sd), skewed, tuple((text, mask) for text, mask in notes if mask.any()))

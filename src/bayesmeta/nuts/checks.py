@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.draws import Draws
 from bayesmeta.errors import BayesmetaWarning, Check
+from bayesmeta.marginals import Draws
+from bayesmeta.nuts.posterior import DrawPosterior
 from bayesmeta.nuts.running import Settings, versions
-from bayesmeta.sample import Sample
 
 __all__ = ["BFMI", "ESS", "RHAT", "checks_of", "failed", "judge", "reported", "until_sound"]
 
@@ -25,7 +25,7 @@ ESS = 400.0
 BFMI = 0.3
 
 
-def reported(sample: Sample) -> Iterator[tuple[str, FloatArray]]:
+def reported(sample: DrawPosterior) -> Iterator[tuple[str, FloatArray]]:
     """Every quantity that a table may print, by name, with its draws of shape (chains, draws)."""
     yield "mu", sample.coefficients[0]
     if sample.model.tau is not None:
@@ -39,7 +39,7 @@ def reported(sample: Sample) -> Iterator[tuple[str, FloatArray]]:
     yield from sample.others.items()
 
 
-def checks_of(sample: Sample, max_depth: int) -> tuple[Check, ...]:
+def checks_of(sample: DrawPosterior, max_depth: int) -> tuple[Check, ...]:
     """Judge the draws.
 
     Returns

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.hierarchy import Hierarchy, control_arms
-from bayesmeta.prior_tables import resolve
+from bayesmeta.nuts.rows import HierarchicalRows, control_arms
+from bayesmeta.priors import resolve
 
 __all__ = ["marginal_log_likelihood"]
 
@@ -40,7 +40,7 @@ def treated_log_risks(measure: str, alpha: FloatArray, theta: FloatArray) -> tup
     return np.where(outside, -np.inf, log_p), np.where(outside, -np.inf, log_q)
 
 
-def marginal_log_likelihood(h: Hierarchy, draws: Mapping[str, FloatArray]) -> FloatArray:
+def marginal_log_likelihood(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> FloatArray:
     """Log probability of each unit's counts given the parameters, shape (units, N).
 
     Of a unit with one row, by a Gauss-Hermite rule in two dimensions around its crude estimates. Units with rows that
@@ -67,7 +67,7 @@ def marginal_log_likelihood(h: Hierarchy, draws: Mapping[str, FloatArray]) -> Fl
     return result
 
 
-def _one_row(h: Hierarchy, row: int, eta: FloatArray, tau: FloatArray) -> FloatArray:
+def _one_row(h: HierarchicalRows, row: int, eta: FloatArray, tau: FloatArray) -> FloatArray:
     effects, prior = h.effects, h.model.baseline
     assert effects.counts is not None
     assert prior is not None

@@ -1,4 +1,4 @@
-"""Effects and model to a `Sample`: sample the parameters, then draw what was integrated out."""
+"""Effects and model to a `DrawPosterior`: sample the parameters, then draw what was integrated out."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.conditional import Conditional, component_count, condition, draw_coefficients, study_draws
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check
-from bayesmeta.generative import new_study
-from bayesmeta.hierarchy import Hierarchy, build_hierarchy
 from bayesmeta.model import Model, OutlierEffects
 from bayesmeta.nuts.checks import checks_of, until_sound
+from bayesmeta.nuts.collapsed import CollapsedLikelihood, component_count, condition, draw_coefficients, study_draws
 from bayesmeta.nuts.counts import marginal_log_likelihood
 from bayesmeta.nuts.graph import build_graph, signature
-from bayesmeta.nuts.running import Raw, Settings, run
-from bayesmeta.sample import Sample
+from bayesmeta.nuts.posterior import DrawPosterior
+from bayesmeta.nuts.rows import HierarchicalRows, build_rows
+from bayesmeta.nuts.running import SamplerOutput, Settings, run
+from bayesmeta.nuts.simulation import new_study
 
-__all__ = ["sample"]
+__all__ = ["run_nuts"]
 
 FloatArray = NDArray[np.float64]
 # numbers that are worked on at once
 MAX_ELEMENTS = 4e6
 
 
-def sample(
+def run_nuts(
     effects: Effects, model: Model, *, seed: int = 1, settings: Settings | None = None
-) -> tuple[Sample, tuple[Check, ...]]:
+) -> tuple[DrawPosterior, tuple[Check, ...]]:
     """Sample the posterior; a run that fails a check is repeated once with a higher target acceptance.
 
     Parameters
@@ -41,7 +41,7 @@ def sample(
 
     Returns
     -------
-    sample : Sample
+    sample : DrawPosterior
     checks : tuple of Check
         R-hat, effective sample sizes, divergences, BFMI, tree depth, each with its limit and advice.
 
@@ -53,11 +53,11 @@ def sample(
         Where sampling does not start.
     """
     settings = settings or Settings()
-    h = build_hierarchy(effects, model)
+    h = build_rows(effects, model)
     graph = build_graph(h)
     key = signature(h)
 
-    def attempt(accept: float, made: Mapping[str, object]) -> tuple[Sample, tuple[Check, ...]]:
+    def attempt(accept: float, made: Mapping[str, object]) -> tuple[DrawPosterior, tuple[Check, ...]]:
         result = complete(h, run(key, lambda: graph, graph.data, settings, seed, accept), seed, made)
         return result, checks_of(result, settings.max_depth)
 
@@ -69,7 +69,7 @@ def _flat(values: FloatArray) -> FloatArray:
     return values.reshape(*values.shape[:-2], -1)
 
 
-def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) -> Sample:
+def complete(h: HierarchicalRows, raw: SamplerOutput, seed: int, settings: Mapping[str, object]) -> DrawPosterior:
     """Draw study effects and a new study's deviation given the sampled parameters, and name every quantity."""
     model = h.model
     shape = next(iter(raw.draws.values())).shape[-2:]
@@ -92,7 +92,7 @@ def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) 
     def back(values: FloatArray) -> FloatArray:
         return values.reshape(*values.shape[:-1], *shape)
 
-    return Sample(
+    return DrawPosterior(
         h.design,
         model,
         back(draws["coefficients"]),
@@ -109,7 +109,7 @@ def complete(h: Hierarchy, raw: Raw, seed: int, settings: Mapping[str, object]) 
 
 
 def _integrated(
-    h: Hierarchy, draws: Mapping[str, FloatArray], rng: np.random.Generator
+    h: HierarchicalRows, draws: Mapping[str, FloatArray], rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
     """Study effects, log likelihoods and what is said of single trials, in pieces that fit in memory."""
     size = draws["tau"].size
@@ -128,7 +128,9 @@ def _integrated(
     )
 
 
-def _of_trials(h: Hierarchy, conditional: Conditional, scenario: NDArray[np.intp]) -> dict[str, FloatArray]:
+def _of_trials(
+    h: HierarchicalRows, conditional: CollapsedLikelihood, scenario: NDArray[np.intp]
+) -> dict[str, FloatArray]:
     """Probability that a trial is an outlier, and the levels drawn for trials that do not state theirs."""
     found: dict[str, FloatArray] = {}
     if isinstance(h.model.random, OutlierEffects):
@@ -148,7 +150,7 @@ def _of_trials(h: Hierarchy, conditional: Conditional, scenario: NDArray[np.intp
     return found
 
 
-def _named(h: Hierarchy, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+def _named(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Every sampled scalar under the name that users ask for."""
     named = {name: draws[name] for name in ("tau_within", "df", "share", "extra", *h.model.derived) if name in draws}
     for number, term in enumerate(h.design.terms):

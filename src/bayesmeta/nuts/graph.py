@@ -1,6 +1,6 @@
 """The model as a PyMC graph: study effects integrated out where the likelihood is normal, drawn with it where not.
 
-The graph is written apart from `bayesmeta.hierarchy`, which computes the same densities in numpy afterwards: a test
+The graph is written apart from `bayesmeta.nuts.rows`, which computes the same densities in numpy afterwards: a test
 compares the two.
 """
 
@@ -13,13 +13,12 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from bayesmeta.conditional import MIXING_PLACES, MIXING_STEP, collapsible
-from bayesmeta.distributions import Normal
-from bayesmeta.hierarchy import Hierarchy, control_arms, effect_factor
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
+from bayesmeta.nuts.collapsed import MIXING_PLACES, MIXING_STEP, collapsible
 from bayesmeta.nuts.compiling import Graph
+from bayesmeta.nuts.rows import HierarchicalRows, control_arms, effect_factor
 from bayesmeta.nuts.variables import Data, deviation, family, log_density, variable, vector
-from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import Normal, resolve
 
 __all__ = ["build_graph", "signature"]
 
@@ -30,7 +29,7 @@ _BEND = 3e-4
 _NOTHING = -1e30
 
 
-def signature(h: Hierarchy) -> tuple[Any, ...]:
+def signature(h: HierarchicalRows) -> tuple[Any, ...]:
     """All that decides the shape of the graph: fits that agree in it share one compilation."""
     model = h.model
     random = model.random
@@ -74,11 +73,11 @@ def signature(h: Hierarchy) -> tuple[Any, ...]:
     return shape
 
 
-def _unit(h: Hierarchy, term: Any) -> bool:
+def _unit(h: HierarchicalRows, term: Any) -> bool:
     return bool(np.all(h.design.prior_scale[term.columns] == 1))
 
 
-def _coefficients(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
+def _coefficients(h: HierarchicalRows, data: Data) -> tuple[Any, list[str]]:
     """All coefficients, shape ``(p,)``."""
     parts, keep = [], []
     for number, term in enumerate(h.design.terms):
@@ -97,7 +96,7 @@ def _coefficients(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
     return pm.Deterministic("coefficients", joined), keep
 
 
-def build_graph(h: Hierarchy) -> Graph:
+def build_graph(h: HierarchicalRows) -> Graph:
     """Write the model down for PyMC."""
     data = Data()
     model = h.model
@@ -129,7 +128,7 @@ def build_graph(h: Hierarchy) -> Graph:
 # -- normal likelihood, study effects integrated out -------------------------------------------------------------------
 
 
-def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
+def _normal(h: HierarchicalRows, beta: Any, tau: Any, data: Data) -> list[str]:
     keep: list[str] = []
     eta = pt.dot(data("X", h.X), beta)
     for item in h.imputed:
@@ -177,7 +176,7 @@ def _normal(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
     return keep + _over_scenarios(h, table, data)
 
 
-def _over_scenarios(h: Hierarchy, table: Any, data: Data) -> list[str]:
+def _over_scenarios(h: HierarchicalRows, table: Any, data: Data) -> list[str]:
     """Sum over components and, where levels are missing, scenarios: ``table`` has shape (components, scenarios)."""
     summed = pm.math.logsumexp(table, axis=0, keepdims=False)
     if not h.levels:
@@ -190,7 +189,7 @@ def _over_scenarios(h: Hierarchy, table: Any, data: Data) -> list[str]:
     return names
 
 
-def _student(h: Hierarchy, parts: tuple[Any, ...], tau: Any, df: Any, logdet: Any, data: Data) -> list[str]:
+def _student(h: HierarchicalRows, parts: tuple[Any, ...], tau: Any, df: Any, logdet: Any, data: Data) -> list[str]:
     """Student-t effects with the mixing scale of every unit integrated out on the nodes of `mixing_nodes`."""
     a, b, residual, scale = parts
     places = data("mixing_places", MIXING_PLACES)
@@ -205,7 +204,7 @@ def _student(h: Hierarchy, parts: tuple[Any, ...], tau: Any, df: Any, logdet: An
     return _over_scenarios(h, table, data)
 
 
-def _collapsed(h: Hierarchy, tau: Any, data: Data) -> list[str]:
+def _collapsed(h: HierarchicalRows, tau: Any, data: Data) -> list[str]:
     """Normal likelihood with study effects and coefficients integrated out; only values and spreads are sampled."""
     keep: list[str] = []
     X = data("X", h.X)
@@ -246,7 +245,7 @@ def _collapsed(h: Hierarchy, tau: Any, data: Data) -> list[str]:
     return keep
 
 
-def _normal_priors(h: Hierarchy, data: Data) -> tuple[list[Any], list[Any], list[str]]:
+def _normal_priors(h: HierarchicalRows, data: Data) -> tuple[list[Any], list[Any], list[str]]:
     """Prior precision and mean of every coefficient; a flat one has precision 0.0."""
     precision: list[Any] = []
     mean: list[Any] = []
@@ -276,7 +275,7 @@ def _indicator(labels: np.ndarray, count: int) -> np.ndarray:
     return (labels[:, None] == np.arange(count)).astype(float)
 
 
-def _places(h: Hierarchy) -> np.ndarray:
+def _places(h: HierarchicalRows) -> np.ndarray:
     """Scenarios of every unit, padded with the place after the last, shape ``(units, most)``."""
     own = [np.flatnonzero(h.unit == number) for number in range(len(h.units))]
     table = np.full((len(own), max(len(item) for item in own)), h.unit.size)
@@ -307,7 +306,7 @@ def _missing_numeric(item: Any, data: Data) -> tuple[Any, list[str]]:
     ]
 
 
-def _scenarios(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
+def _scenarios(h: HierarchicalRows, data: Data) -> tuple[Any, list[str]]:
     """Log probability of the levels that each scenario assumes."""
     total: Any = 0.0
     keep = []
@@ -328,7 +327,7 @@ def _scenarios(h: Hierarchy, data: Data) -> tuple[Any, list[str]]:
     return total, keep
 
 
-def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, Any, list[str]]:
+def _estimates(h: HierarchicalRows, data: Data) -> tuple[Any, Any, Any, list[str]]:
     """Estimates and sampling variances, as they follow from derived numbers and imputed SDs.
 
     The third is what the log density of each row gains where a raw difference was observed and not ``y``: the scale
@@ -357,7 +356,7 @@ def _estimates(h: Hierarchy, data: Data) -> tuple[Any, Any, Any, list[str]]:
     return y, a, scale, keep
 
 
-def _with_missing_sd(h: Hierarchy, y: Any, a: Any, scale: Any, data: Data) -> tuple[Any, Any, Any, list[str]]:
+def _with_missing_sd(h: HierarchicalRows, y: Any, a: Any, scale: Any, data: Data) -> tuple[Any, Any, Any, list[str]]:
     effects, population = h.effects, h.model.missing_sd
     assert effects.spreads is not None
     assert effects.n is not None
@@ -391,7 +390,7 @@ def _with_missing_sd(h: Hierarchy, y: Any, a: Any, scale: Any, data: Data) -> tu
 # -- binomial likelihood -----------------------------------------------------------------------------------------------
 
 
-def _binomial(h: Hierarchy, beta: Any, tau: Any, data: Data) -> list[str]:
+def _binomial(h: HierarchicalRows, beta: Any, tau: Any, data: Data) -> list[str]:
     """Study effects and control risks are drawn with the rest; every control arm is counted once.
 
     What is sampled is each treated arm's log odds, so that no risk leaves 0 to 1; written as the mean and SD that it

@@ -19,7 +19,7 @@ from bayesmeta.errors import InferenceError, ModelError
 if TYPE_CHECKING:
     from bayesmeta.nuts.compiling import Compiled
 
-__all__ = ["Raw", "Settings", "run", "versions"]
+__all__ = ["SamplerOutput", "Settings", "run", "versions"]
 
 FloatArray = NDArray[np.float64]
 #: Compiled models that are kept, the least recently used forgotten first. A protocol has at most a handful of shapes
@@ -80,7 +80,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Raw:
+class SamplerOutput:
     """Draws by variable, shape ``(..., chains, draws)``, and the sampler's statistics, ``(chains, draws)``."""
 
     draws: Mapping[str, FloatArray]
@@ -122,7 +122,9 @@ def compiled(key: Any, build: Any, progress: bool) -> Compiled:
     return _COMPILED[key]
 
 
-def run(key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings, seed: int, accept: float) -> Raw:
+def run(
+    key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings, seed: int, accept: float
+) -> SamplerOutput:
     """Sample a model.
 
     Raises
@@ -165,7 +167,7 @@ def run(key: Any, build: Any, data: Mapping[str, FloatArray], settings: Settings
     stats = {
         ours: np.asarray(statistics[theirs].values) for theirs, ours in _STATISTICS.items() if theirs in statistics
     }
-    return Raw(draws, stats)
+    return SamplerOutput(draws, stats)
 
 
 def versions() -> dict[str, str]:

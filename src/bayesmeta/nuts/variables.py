@@ -10,9 +10,8 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from bayesmeta.distributions import LogStudentT, Prior, Truncated
 from bayesmeta.errors import ModelError
-from bayesmeta.prior_tables import resolve
+from bayesmeta.priors import LogStudentT, Prior, Truncated, resolve
 
 __all__ = ["Data", "deviation", "family", "log_density", "variable", "vector"]
 

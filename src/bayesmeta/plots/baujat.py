@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bayesmeta.classical.influence import influence_table
+from bayesmeta.classical import influence_table
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import Panel, framed, name_points, pooled_only
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import CLASSICAL, GREY, INK, MM, Entry, check_width, ticks
 from bayesmeta.plots.wording import level_text, name_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
 
 __all__ = ["baujat_plot", "influence_plot"]
 

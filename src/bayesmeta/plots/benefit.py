@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator
 
-from bayesmeta.decision import HONESTY, benefit_curve, benefit_table, direction, percent
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -33,16 +33,8 @@ from bayesmeta.plots.sheet import (
     ticks,
     wrap,
 )
-from bayesmeta.plots.wording import (
-    axis_label,
-    effect_sentence,
-    name_of,
-    numbers_of,
-    size_line,
-    stated_thresholds,
-)
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
+from bayesmeta.plots.wording import axis_label, effect_sentence, name_of, numbers_of, size_line, stated_thresholds
+from bayesmeta.questions import CAVEAT, benefit_curve, benefit_table, direction, percent
 
 __all__ = ["benefit_plot"]
 
@@ -172,7 +164,7 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     if (odds["side"] == "benefit").any():
         entries.append(Entry(THRESHOLD[True], "Threshold of benefit"))
         entries.append(Entry(THRESHOLD[False], "Threshold of worsening"))
-    notes = [HONESTY]
+    notes = [CAVEAT]
     top = head_height(title, head, width) + 3.0
     axis_words = wrap(label, width - 2 * MARGIN)
     legend_top = top + _HEIGHT + _AXIS + LINE * len(axis_words) + 2.0
@@ -269,4 +261,4 @@ def _alt(fit: Fit, odds: pd.DataFrame, title: str, level: float) -> str:
     for item in odds.to_dict("records"):
         new = f", {percent(item['new'])} in a new setting" if several else ""
         parts.append(f"{item['words']}: {percent(item['mean'])} for the mean effect{new}.")
-    return " ".join([*parts, HONESTY])
+    return " ".join([*parts, CAVEAT])

@@ -7,18 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.borrowing import Borrowing, borrowing_probabilities
-from bayesmeta.decision import percent
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.frame import framed
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL, DENSITY, GREY, INK, THRESHOLD, Entry, Sheet, check_width, ticks
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line, stated_thresholds
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
+from bayesmeta.questions import Borrowing, borrowing_probabilities, percent
 
 __all__ = ["borrow_plot"]
 

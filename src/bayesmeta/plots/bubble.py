@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -26,8 +27,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import bubble_table, limits_with
 from bayesmeta.plots.wording import Numbers, axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL, contrast_table
-from bayesmeta.result import Fit
+from bayesmeta.questions import contrast_table
 
 __all__ = ["bubble_plot"]
 

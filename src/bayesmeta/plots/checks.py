@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bayesmeta.checking import overlap_curves, overlap_table, ppc_table, predictive_table
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
-from bayesmeta.plots.rows import Row, Rows
+from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import (
     BAYES,
     CLASSICAL,
@@ -31,8 +32,6 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import limits_with
 from bayesmeta.plots.wording import axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
 
 __all__ = ["ppc_plot", "prior_posterior_plot"]
 
@@ -96,7 +95,7 @@ def _draw_ppc(fit: Fit, single: pd.DataFrame, whole: pd.DataFrame, title: str, l
         )
         rows.append(Row(str(item["label"]), cells if not narrow else cells[2:]))
     headings = ("p",) if narrow else ("Observed", "Predicted", "p")
-    trials = Rows("predicted", ("Estimate", *headings), rows, axis_label(fit.effects), width)
+    trials = PlotRows("predicted", ("Estimate", *headings), rows, axis_label(fit.effects), width)
     by = {kind: part.set_index("statistic") for kind, part in whole.groupby("replicated")}
     names = list(by[_SAME].index)
     lines = [
@@ -111,7 +110,7 @@ def _draw_ppc(fit: Fit, single: pd.DataFrame, whole: pd.DataFrame, title: str, l
         for name in names
     ]
     words = "Replications below the observed value, percent"
-    statistics = Rows(
+    statistics = PlotRows(
         "statistics", ("All estimates", "Observed", "p, same trials", "p, new trials"), lines, words, width
     )
     entries = [

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from bayesmeta.decision import percent
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.model import Monotone, Spline
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -33,9 +33,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import limits_with, threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL, study_weights
-from bayesmeta.profiles import curve_table
-from bayesmeta.result import Fit
+from bayesmeta.questions import curve_table, percent, study_weights
 
 __all__ = ["curve_plot"]
 
@@ -64,7 +62,7 @@ def curve_plot(
     moderator : str
         A numeric one; trials that do not state it are not drawn.
     grid : array, optional
-        As in `bayesmeta.profiles.curve_table`.
+        As in `bayesmeta.questions.profiles.curve_table`.
     threshold : Threshold, optional
         Default: the primary one of the fit's outcome.
     x_label : str, optional
@@ -75,7 +73,7 @@ def curve_plot(
     Returns
     -------
     Plot
-        ``table`` is that of `bayesmeta.profiles.curve_table`.
+        ``table`` is that of `bayesmeta.questions.profiles.curve_table`.
 
     Examples
     --------

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesmeta.decision import percent
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.checks import p_text
 from bayesmeta.plots.frame import WIDE, bar, shorten, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
-from bayesmeta.plots.rows import Row, Rows
+from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import (
     BAYES,
     CLASSICAL,
@@ -33,9 +33,8 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import pool_or_none, threshold_lines
 from bayesmeta.plots.wording import Numbers, axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL, summarize
-from bayesmeta.result import Fit
-from bayesmeta.sensitivity import cumulative_table, leave_one_out
+from bayesmeta.questions import percent, summarize
+from bayesmeta.sensitivity import cumulative_fits_table, leave_one_out
 
 __all__ = ["cumulative_plot", "deletion_plot"]
 
@@ -137,7 +136,7 @@ def cumulative_plot(
     ['C', 'A', 'B', 'D']
     """
     width = check_width(width_mm)
-    whole = cumulative_table(fit.effects, fit.model, order, level=level) if table is None else table.copy()
+    whole = cumulative_fits_table(fit.effects, fit.model, order, level=level) if table is None else table.copy()
     whole = whole.reindex(columns=[*whole.columns, *(c for c in _full(fit, level) if c not in whole.columns)])
     whole["note"] = whole["note"].astype(object).where(whole["note"].notna(), "")
     title = f"{title or name_of(fit)}: trials added one at a time"
@@ -203,7 +202,7 @@ def _draw(
         keep = [i for i in keep if not heads[i + 1].startswith("Mean")]
     heads = (heads[0], *(heads[i + 1] for i in keep))
     listed = [Row(shorten(text, width - 2 * MARGIN), tuple(cells[i] for i in keep)) for text, cells, _ in rows]
-    block = Rows("deletion", heads, listed, axis_label(fit.effects), width)
+    block = PlotRows("deletion", heads, listed, axis_label(fit.effects), width)
     limits = _limits(fit, table, full, lines)
     # a threshold of worsening far from every answer would squeeze them
     lines = [line for line in lines if limits[0] <= line[1] <= limits[1]]

@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import Panel, framed, pooled_only, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL, DENSITY, GREY, INK, Entry, check_width, text_width, ticks
 from bayesmeta.plots.tables import pool_or_none
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL, predict
-from bayesmeta.quantities import marginal
-from bayesmeta.result import Fit
+from bayesmeta.questions import predict
 
 __all__ = ["drapery_plot", "drapery_table"]
 

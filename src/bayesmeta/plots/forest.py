@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
+from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -47,9 +48,6 @@ from bayesmeta.plots.wording import (
     size_line,
     stated_thresholds,
 )
-from bayesmeta.posterior import LEVEL
-from bayesmeta.quantities import marginal
-from bayesmeta.result import Fit
 
 __all__ = ["forest_plot"]
 

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.sheet import (
     GREY,
@@ -27,7 +28,6 @@ from bayesmeta.plots.sheet import (
     text_width,
     wrap,
 )
-from bayesmeta.result import Fit
 
 __all__ = ["WIDE", "Box", "Panel", "bar", "framed", "name_points", "pooled_only", "shorten", "stretched_limits"]
 

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import special
 
-from bayesmeta.classical.trimfill import FillEstimator
+from bayesmeta.classical import FillEstimator
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -28,8 +29,6 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import funnel_table, limits_with
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, scale_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
 
 __all__ = ["FEW", "funnel_plot"]
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -43,8 +44,6 @@ from bayesmeta.plots.wording import (
     size_line,
     stated_thresholds,
 )
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
 
 __all__ = ["heterogeneity_plot"]
 

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from bayesmeta.decision import percent
+from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -32,7 +32,7 @@ from bayesmeta.plots.sheet import (
     wrap,
 )
 from bayesmeta.plots.wording import level_text, name_of
-from bayesmeta.posterior import LEVEL
+from bayesmeta.questions import percent
 
 if TYPE_CHECKING:
     from bayesmeta.joint import JointFit

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesmeta.decision import percent
 from bayesmeta.errors import BayesmetaError, ModelError
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.model import Model
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.frame import WIDE, bar, pooled_only, shorten, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
-from bayesmeta.plots.rows import Row, Rows
+from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import (
     BAYES,
     INK,
@@ -33,10 +33,8 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Prior, parse
-from bayesmeta.result import Fit
+from bayesmeta.priors import Prior, parse, resolve
+from bayesmeta.questions import percent
 from bayesmeta.sensitivity import NamedPrior, named_priors, prior_bench_table, prior_probability
 
 __all__ = ["ladder_plot", "ladder_table"]
@@ -252,7 +250,7 @@ def _draw(
             *((_change(item, "_new"),) if chances and not narrow else ()),
         ]
         rows.append(Row(shorten(item["label"], width - 2 * MARGIN), tuple(cells)))
-    block = Rows("ladder", tuple(heads), rows, axis_label(fit.effects), width)
+    block = PlotRows("ladder", tuple(heads), rows, axis_label(fit.effects), width)
     limits = _limits(fit, table, lines)
     shown = [line for line in lines if limits[0] <= line[1] <= limits[1]]
     entries = [

@@ -6,15 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.decision import percent
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
-from bayesmeta.plots.rows import Row, Rows
+from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import BAYES, GREY, Entry, Sheet, check_width, footer_height, head_height, ticks
 from bayesmeta.plots.wording import effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.profiles import outlier_table
-from bayesmeta.result import Fit
+from bayesmeta.questions import outlier_table, percent
 
 __all__ = ["outlier_plot"]
 
@@ -34,7 +32,7 @@ def outlier_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wi
     Returns
     -------
     Plot
-        ``table`` is that of `bayesmeta.profiles.outlier_table`.
+        ``table`` is that of `bayesmeta.questions.profiles.outlier_table`.
     """
     width = check_width(width_mm)
     table = outlier_table(fit, level=level)
@@ -59,7 +57,7 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
         cells = (percent(item["probability"]), _factor(item["bayes_factor"]))
         rows.append(Row(str(item["trial"]), cells if narrow else (own, *cells)))
     headings = ("Trial", *(() if narrow else (f"Estimate [{level_text(level)}]",)), "P(outlier)", "Bayes factor")
-    block = Rows("outliers", headings, rows, "Probability of being an outlier, percent", width)
+    block = PlotRows("outliers", headings, rows, "Probability of being an outlier, percent", width)
     prior = float(table["prior_share"].iloc[0])
     entries = [
         Entry({"facecolor": BAYES, "edgecolor": "none"}, "Posterior probability"),

@@ -9,27 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesmeta.decision import direction, percent
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
-from bayesmeta.plots.rows import Row, Rows
-from bayesmeta.plots.sheet import (
-    BAYES,
-    INK,
-    THRESHOLD,
-    Entry,
-    Sheet,
-    check_width,
-    footer_height,
-    head_height,
-    ticks,
-)
+from bayesmeta.plots.rows import PlotRows, Row
+from bayesmeta.plots.sheet import BAYES, INK, THRESHOLD, Entry, Sheet, check_width, footer_height, head_height, ticks
 from bayesmeta.plots.tables import limits_with, threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.profiles import NEW_TYPE, profile_table
-from bayesmeta.result import Fit
+from bayesmeta.questions import NEW_TYPE, direction, percent, profile_table
 
 __all__ = ["profile_plot"]
 
@@ -61,7 +49,7 @@ def profile_plot(
     Returns
     -------
     Plot
-        ``table`` is that of `bayesmeta.profiles.profile_table`.
+        ``table`` is that of `bayesmeta.questions.profiles.profile_table`.
 
     Examples
     --------
@@ -107,7 +95,7 @@ def _draw(
         keep = [0, *range(3, len(headings))]
         headings = [headings[i] for i in keep]
         rows = [Row(row.label, tuple(row.cells[i] for i in keep), row.hatched) for row in rows]
-    block = Rows("profile", (_words(names), *headings), rows, axis_label(fit.effects), width)
+    block = PlotRows("profile", (_words(names), *headings), rows, axis_label(fit.effects), width)
     entries = [
         Entry(
             {"color": BAYES, "marker": "o", "markersize": 4, "linewidth": 1.8},

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.decision import percent
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL
 from bayesmeta.measures import Measure, measure
 from bayesmeta.plots.frame import WIDE, bar, shorten, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
-from bayesmeta.plots.rows import Row, Rows
+from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import (
     BAYES,
     CLASSICAL,
@@ -28,8 +28,8 @@ from bayesmeta.plots.sheet import (
     ticks,
 )
 from bayesmeta.plots.wording import Numbers, level_text
-from bayesmeta.posterior import LEVEL
 from bayesmeta.published import TARGETS, NotAnalysed, Reanalysis, reanalysis_table
+from bayesmeta.questions import percent
 
 __all__ = ["published_plot"]
 
@@ -148,7 +148,7 @@ def _draw(
         cells = [numbers.cell(mean["median"], mean["lower"], mean["upper"])] if width >= WIDE else []
         rows.append(Row(name, (*cells, *((_chance(line["new"]),) if directed else ()))))
     axis = f"{kind.axis}{' (log scale)' if kind.log else ''}"
-    block = Rows("published", tuple(heads), rows, axis, width)
+    block = PlotRows("published", tuple(heads), rows, axis, width)
     marks = _thresholds(done)
     core = [x for line in lines for x in (line["mean"]["lower"], line["mean"]["upper"])]
     core += [x for _, x, _ in marks]

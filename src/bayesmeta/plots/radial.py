@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import Box, Panel, framed, name_points, pooled_only
 from bayesmeta.plots.picture import Plot, drawing
@@ -31,9 +32,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import pool_or_none
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, scale_of, size_line
-from bayesmeta.posterior import LEVEL, predict
-from bayesmeta.quantities import marginal
-from bayesmeta.result import Fit
+from bayesmeta.questions import predict
 
 __all__ = ["RadialScale", "radial_plot", "radial_table"]
 

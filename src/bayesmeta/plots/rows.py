@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from bayesmeta.plots.sheet import INK, LINE, MARGIN, Sheet, signed, text_width, wrap
 
-__all__ = ["Row", "Rows"]
+__all__ = ["PlotRows", "Row"]
 
 # millimetres
 _GAP, _AXIS, _NARROWEST_AXES = 3.0, 5.0, 34.0
@@ -31,7 +31,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PlotRows:
     """A list of rows with their headings and the words of the axis.
 
     On a narrow page the words of a row stand above its drawing.

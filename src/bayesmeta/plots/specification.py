@@ -14,8 +14,9 @@ from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.frame import WIDE, shorten, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -37,10 +38,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
-from bayesmeta.sensitivity import multiverse_table
-from bayesmeta.sensitivity.multiverse import CHOICES
+from bayesmeta.sensitivity import CHOICES, multiverse_table
 
 __all__ = ["Target", "specification_plot"]
 

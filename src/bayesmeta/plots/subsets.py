@@ -11,17 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from bayesmeta.classical.influence import influence_table
-from bayesmeta.classical.pooling import pool
-from bayesmeta.classical.subsets import Subsets, gosh
+from bayesmeta.classical import Subsets, gosh, influence_table, pool
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import WIDE, framed, pooled_only
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL, INK, Entry, Sheet, check_width, ticks
 from bayesmeta.plots.wording import Numbers, axis_label, name_of, numbers_of, scale_of, size_line
-from bayesmeta.posterior import LEVEL
-from bayesmeta.result import Fit
 
 __all__ = ["Spread", "gosh_plot"]
 

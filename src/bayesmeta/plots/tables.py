@@ -11,18 +11,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import HeterogeneityInterval, pool, tau2_interval
-from bayesmeta.classical.asymmetry import dependence_note
-from bayesmeta.classical.trimfill import FillEstimator, trim_and_fill
-from bayesmeta.decision import benefit_table, direction
+from bayesmeta.classical import (
+    FillEstimator,
+    HeterogeneityInterval,
+    dependence_note,
+    pool,
+    tau2_interval,
+    trim_and_fill,
+)
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
+from bayesmeta.plan import Threshold
 from bayesmeta.plots.wording import level_text, numbers_of
-from bayesmeta.posterior import LEVEL, heterogeneity_table, predict, study_table, typical_variance
-from bayesmeta.quantities import marginal
-from bayesmeta.result import Fit
+from bayesmeta.questions import benefit_table, direction, heterogeneity_table, predict, study_table, typical_variance
 
 __all__ = [
     "Order",

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesmeta.decision import benefit_table, direction, percent
 from bayesmeta.effects import Effects
+from bayesmeta.fits import Fit, marginal
 from bayesmeta.measures import Measure, measure
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import predict
-from bayesmeta.quantities import marginal
-from bayesmeta.result import Fit
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import benefit_table, direction, percent, predict
 
 __all__ = [
     "Numbers",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD
-from bayesmeta.outcome import DEFAULT_COEFFICIENT_SOURCE, Moderator
+from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Moderator
 from bayesmeta.priors import Prior, Truncated, Uniform
 from bayesmeta.protocol.faults import Faults, pick
 from bayesmeta.protocol.keys import ImputeKeys, ModeratorKeys, OutcomeKeys

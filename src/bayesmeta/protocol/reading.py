@@ -11,7 +11,7 @@ from typing import Any
 
 from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError
 from bayesmeta.measures import MEASURES
-from bayesmeta.outcome import Assumption, Borrow, DataSource, Joint, Outcome, Protocol, Sampling, Sensitivity
+from bayesmeta.plan import Assumption, Borrow, DataSource, JointPlan, Outcome, Protocol, Sampling, Sensitivity
 from bayesmeta.protocol.faults import Faults, check_section, pick
 from bayesmeta.protocol.keys import (
     SCHEMA,
@@ -214,7 +214,9 @@ def _outcomes(
     return outcomes, merged
 
 
-def _joint(raw: Any, place: str, merged: Mapping[str, tuple[dict[str, Any], set[str]]], faults: Faults) -> Joint | None:
+def _joint(
+    raw: Any, place: str, merged: Mapping[str, tuple[dict[str, Any], set[str]]], faults: Faults
+) -> JointPlan | None:
     """Check the joint analysis: outcomes that exist and say which way is better, and a matrix that can be."""
     keys, _, broken = check_section(JointKeys, raw, place, faults)
     if keys.outcomes is None:
@@ -241,7 +243,7 @@ def _joint(raw: Any, place: str, merged: Mapping[str, tuple[dict[str, Any], set[
             f"{correlation:g} between every two of {len(names)} outcomes is impossible",
             f"Give a correlation above {least:.3g}.",
         )
-    return None if broken else Joint(tuple(names), correlation, 2.0 if keys.eta is None else keys.eta)
+    return None if broken else JointPlan(tuple(names), correlation, 2.0 if keys.eta is None else keys.eta)
 
 
 def _borrow(

@@ -11,7 +11,7 @@ import numpy as np
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import Model
-from bayesmeta.outcome import (
+from bayesmeta.plan import (
     Amount,
     BaselineRisk,
     Exclusion,

@@ -11,7 +11,7 @@ from bayesmeta import priors
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import OutlierEffects, StudentEffects
-from bayesmeta.outcome import Amount, BetaRisk
+from bayesmeta.plan import Amount, BetaRisk
 from bayesmeta.priors import Prior
 
 __all__ = [

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.decision import threshold as make_threshold
 from bayesmeta.errors import ModelError
-from bayesmeta.gridded import Gridded
-from bayesmeta.marginals import Marginal, NormalMixture
-from bayesmeta.posterior import LEVEL
+from bayesmeta.fits import LEVEL
+from bayesmeta.marginals import Gridded, Marginal, NormalMixture
+from bayesmeta.plan import Better, Threshold
 from bayesmeta.priors import Prior, suggested
 from bayesmeta.published.integration import mean_and_heterogeneity, mean_posterior
 from bayesmeta.published.rebuilding import Reconstruction, reconstruct
 from bayesmeta.published.results import PooledModel, PublishedResult
-from bayesmeta.thresholds import Better, Threshold
+from bayesmeta.questions import threshold as make_threshold
 
 __all__ = ["NO_THRESHOLD", "TARGETS", "NotAnalysed", "Reanalysis", "reanalyse", "reanalyse_all", "reanalysis_table"]
 

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta import chebyshev
-from bayesmeta.distributions import Flat, Normal, Prior
+from bayesmeta import numerics
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.gridded import Gridded
-from bayesmeta.marginals import NormalMixture
-from bayesmeta.nodes import moment_limit, narrow, tau_axis, tau_log_prior
-from bayesmeta.prior_tables import resolve
+from bayesmeta.exact import moment_limit, narrow, tau_axis, tau_log_prior
+from bayesmeta.marginals import Gridded, NormalMixture
+from bayesmeta.priors import Flat, Normal, Prior, resolve
 
-__all__ = ["Joint", "mean_and_heterogeneity", "mean_posterior"]
+__all__ = ["JointPosterior", "mean_and_heterogeneity", "mean_posterior"]
 
 FloatArray = NDArray[np.float64]
 TOLERANCE = 1e-10
@@ -28,7 +26,7 @@ _NONE = np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Joint:
+class JointPosterior:
     """Posterior of the mean, of the effect in a new setting, and of tau.
 
     Attributes
@@ -92,7 +90,7 @@ def mean_and_heterogeneity(
     k: int = 1,
     q: float | None = None,
     at_most: bool = False,
-) -> Joint:
+) -> JointPosterior:
     """Posterior of mean and heterogeneity for k trials of one variance, of which estimate and Q are known.
 
     Given tau the estimate is ``normal(mu, (s**2 + tau**2) / k)`` and, independently of it, Q is
@@ -169,13 +167,13 @@ def mean_and_heterogeneity(
     window = (min(first[0], second[0]), max(first[1], second[1]))
     n = FIRST_NODES
     while True:
-        nodes, rule = chebyshev.rule(n)
+        nodes, rule = numerics.rule(n)
         half = 0.5 * (window[1] - window[0])
         at, log, mean, inner = parts(0.5 * (window[0] + window[1]) + half * nodes)
         density = np.exp(log - log.max())
         fine, coarse = rule * density, np.zeros(n)
-        coarse[::2] = chebyshev.rule((n + 1) // 2)[1] * density[::2]
-        series = chebyshev.coefficients(density)
+        coarse[::2] = numerics.rule((n + 1) // 2)[1] * density[::2]
+        series = numerics.coefficients(density)
         tail = float(np.abs(series[-3:]).max() / np.abs(series).max())
         error = max(_change(fine, coarse, mean, inner, at), 0.1 * tail)
         if error <= TOLERANCE:
@@ -186,7 +184,7 @@ def mean_and_heterogeneity(
     keep = fine > 0
     weights = fine[keep] / fine[keep].sum()
     mean, inner, at = mean[keep], inner[keep], at[keep]
-    return Joint(
+    return JointPosterior(
         NormalMixture(weights, mean, np.sqrt(inner), of_mu),
         NormalMixture(weights, mean, np.sqrt(inner + at * at), min(of_tau, of_mu)),
         Gridded(np.array(window), density[None, :], axis.variable, of_tau),

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.errors import DataError, Fault, ModelError
-from bayesmeta.forensics.rules import numbers_of, texts_of, unit_of
+from bayesmeta.forensics import numbers_of, texts_of, unit_of
 from bayesmeta.measures import MEASURES, measure
-from bayesmeta.thresholds import Better
+from bayesmeta.plan import Better
 
 __all__ = [
     "INTERVALS",

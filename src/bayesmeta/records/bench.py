@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.bench import SECTIONS
 from bayesmeta.classical import OURS, Preset, preset_choices
-from bayesmeta.decision import HONESTY
-from bayesmeta.posterior import LEVEL
+from bayesmeta.fits import LEVEL
+from bayesmeta.questions import CAVEAT
 from bayesmeta.records.form import head, plain, table_records
 from bayesmeta.records.parts import about
-from bayesmeta.sensitivity import concordance_sentence, multiverse_summary, prior_range
+from bayesmeta.sensitivity import SECTIONS, concordance_sentence, multiverse_summary, prior_range
 
 if TYPE_CHECKING:
-    from bayesmeta.bench import Bench
-    from bayesmeta.result import Fit
+    from bayesmeta.fits import Fit
+    from bayesmeta.sensitivity import SensitivityAnalyses
 
 __all__ = ["bench_record", "preset_record", "sensitivity_record"]
 
@@ -39,7 +38,7 @@ def _section(name: str, frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def bench_record(
-    fit: Fit, name: str, bench: Bench, *, warnings: Sequence[str] = (), level: float = LEVEL
+    fit: Fit, name: str, bench: SensitivityAnalyses, *, warnings: Sequence[str] = (), level: float = LEVEL
 ) -> dict[str, Any]:
     """Sections of the bench of one outcome, and why others are not there."""
     return {
@@ -47,7 +46,7 @@ def bench_record(
         **about(fit, name),
         "sections": {section: _section(section, frame) for section, frame in bench.tables.items()},
         "not_done": dict(bench.not_done),
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 
@@ -55,7 +54,7 @@ def sensitivity_record(
     fit: Fit,
     name: str,
     declared: pd.DataFrame | None,
-    bench: Bench,
+    bench: SensitivityAnalyses,
     *,
     priors_only: Sequence[str] = (),
     contrasts: pd.DataFrame | None = None,
@@ -69,7 +68,7 @@ def sensitivity_record(
     ----------
     declared : pandas.DataFrame, optional
         From `bayesmeta.sensitivity.variation_table`; the first line is the main analysis.
-    bench : Bench
+    bench : SensitivityAnalyses
     priors_only : sequence of str
         The lines (the main one included) that differ in priors alone: the prior range.
     contrasts : pandas.DataFrame, optional
@@ -92,7 +91,7 @@ def sensitivity_record(
         **{key: table_records(tables[section]) if section in tables else None for section, key in _OWN.items()},
         "elpd": None if left_out is None else plain(left_out.attrs["elpd"]),
         "sections": {section: _section(section, frame) for section, frame in tables.items() if section not in _OWN},
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 

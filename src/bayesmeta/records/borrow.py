@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayesmeta.borrowing import Borrowing, borrowing_table, conflict_table
-from bayesmeta.decision import HONESTY
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL
+from bayesmeta.fits import LEVEL
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import CAVEAT, Borrowing, borrowing_table, conflict_table
 from bayesmeta.records.form import head, plain, table_records
 from bayesmeta.records.parts import about
 
 if TYPE_CHECKING:
+    from bayesmeta.fits import Fit
     from bayesmeta.marginals import NormalMixture
-    from bayesmeta.result import Fit
 
 __all__ = ["borrow_record"]
 
@@ -73,7 +72,7 @@ def borrow_record(
         "notes": list(found.notes),
         "weights": table_records(borrowing_table(found, threshold, level=level)),
         "conflict": table_records(conflict_table(found, threshold, level=level)),
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 

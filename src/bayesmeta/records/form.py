@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
-from bayesmeta.posterior import LEVEL
 
 __all__ = [
     "SCHEMA_VERSION",
-    "dumps",
     "envelope",
     "head",
+    "json_text",
     "output_schema",
     "plain",
     "scale_name",
@@ -61,12 +61,12 @@ def plain(value: Any) -> Any:
     return None if value is pd.NA else str(value)
 
 
-def dumps(record: Mapping[str, Any]) -> str:
+def json_text(record: Mapping[str, Any]) -> str:
     """Write a record as JSON; every number reads back to the same bits (at most 17 significant digits).
 
     Examples
     --------
-    >>> print(dumps({"x": 0.1}))
+    >>> print(json_text({"x": 0.1}))
     {
       "x": 0.1
     }
@@ -131,7 +131,7 @@ def output_schema(name: str) -> dict[str, Any]:
     >>> output_schema("pool")["title"]
     'bayesmeta pool --json'
     """
-    folder = resources.files("bayesmeta").joinpath("schemas")
+    folder = resources.files("bayesmeta.records").joinpath("schemas")
     names = sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json"))
     if name not in names:
         raise ModelError(f"there is no schema {name!r}. Allowed: {', '.join(names)}.")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.decision import benefit_probabilities
-from bayesmeta.posterior import LEVEL, predict
+from bayesmeta.fits import LEVEL
+from bayesmeta.questions import benefit_probabilities, predict
 from bayesmeta.records.parts import headline, stated_thresholds
 
 if TYPE_CHECKING:
-    from bayesmeta.result import Fit
+    from bayesmeta.fits import Fit
 
 __all__ = ["level_table"]
 

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.agreement import agreement_table
-from bayesmeta.decision import HONESTY, benefit_sentence, benefit_table
 from bayesmeta.errors import Finding
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, comparable, compare_coefficients, compare_table, contrast_table, study_table
+from bayesmeta.fits import LEVEL, agreement_table
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import (
+    CAVEAT,
+    benefit_sentence,
+    benefit_table,
+    comparable,
+    compare_coefficients,
+    compare_table,
+    contrast_table,
+    study_table,
+)
 from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
 from bayesmeta.records.levels import level_table
 from bayesmeta.records.parts import (
@@ -29,8 +37,8 @@ from bayesmeta.records.parts import (
 )
 
 if TYPE_CHECKING:
+    from bayesmeta.fits import Fit
     from bayesmeta.joint import JointFit
-    from bayesmeta.result import Fit
     from bayesmeta.studies import Reading
 
 __all__ = [
@@ -82,7 +90,7 @@ def pool_record(
         "studies": table_records(study_table(fit, level=level)),
         "checks": check_rows(fit),
         "sentence": sentence,
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 
@@ -156,7 +164,7 @@ def fit_record(
         "reportable": not reasons,
         "reasons": reasons,
         "sentence": benefit_sentence(pooled, primary) if told and primary is not None else None,
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 
@@ -256,7 +264,7 @@ def benefit_record(
         "note": small_k_note(fit.effects.n_trials),
         "benefit": table_records(table),
         "sentence": None if primary is None else benefit_sentence(fit, primary),
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 
@@ -289,7 +297,7 @@ def joint_record(
             for name in ("correlations", "borrowing", "at_least", "without_harm", "working_correlation")
         },
         "checks": check_rows(fits[0]),
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 
@@ -322,7 +330,7 @@ def ppc_record(
         "loo_totals": None if loo is None else plain(loo.attrs),
         "not_done": dict(not_done),
         "checks": check_rows(fit),
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 
@@ -337,7 +345,7 @@ def profiles_record(
         **about(fit, name),
         "engine": fit.engine,
         "profiles": rows,
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 

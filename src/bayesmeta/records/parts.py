@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, pool_table
-from bayesmeta.decision import benefit_table
-from bayesmeta.outcome import DEFAULT_COEFFICIENT_SOURCE, Threshold
-from bayesmeta.posterior import LEVEL, probability, summarize
+from bayesmeta.fits import LEVEL
+from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Threshold
+from bayesmeta.questions import benefit_table, probability, summarize
 from bayesmeta.records.form import plain, table_records
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesmeta.effects import Effects
-    from bayesmeta.result import Fit
+    from bayesmeta.fits import Fit
 
 __all__ = [
     "about",

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bayesmeta.decision import HONESTY
 from bayesmeta.errors import Finding
-from bayesmeta.posterior import LEVEL
+from bayesmeta.fits import LEVEL
 from bayesmeta.published import TARGETS, NotAnalysed, Reanalysis
+from bayesmeta.questions import CAVEAT
 from bayesmeta.records.form import head, plain
 from bayesmeta.records.outputs import finding_rows
 
@@ -106,7 +106,7 @@ def reanalyse_record(
         "assumptions": [] if rebuilt is None else list(rebuilt.assumptions),
         "unknown": list(done.unknown) if done is not None else [] if rebuilt is None else list(rebuilt.unknown),
         "notes": list(result.notes if rebuilt is None else rebuilt.notes),
-        "honesty": HONESTY,
+        "honesty": CAVEAT,
     }
 
 

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.borrowing import WEIGHTS, Borrowing, borrowing_table
-from bayesmeta.decision import percent
 from bayesmeta.digits import UNDEFINED, number, numbers
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure as measure_of
-from bayesmeta.nexttrial import next_trial_table
+from bayesmeta.questions import (
+    WEIGHTS,
+    Borrowing,
+    borrowing_table,
+    natural_table,
+    next_trial_table,
+    percent,
+    risk_table,
+)
 from bayesmeta.report.gather import Part
-from bayesmeta.units import natural_table, risk_table
 
 __all__ = ["block_views", "borrowing_weights", "extra_tables"]
 

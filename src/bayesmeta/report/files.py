@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.decision import HONESTY
 from bayesmeta.errors import ModelError
+from bayesmeta.questions import CAVEAT
 from bayesmeta.report.gather import Part
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def draw_part(part: Part, *, pdf: bool = False) -> tuple[list[Drawn], dict[str, 
         The pictures, and why others were not drawn.
     """
     from bayesmeta import plots
-    from bayesmeta.plots.picture import drawing
+    from bayesmeta.plots import drawing
 
     fit = part.pooled
     makers: dict[str, Callable[[], Plot]] = {
@@ -86,7 +86,7 @@ def draw_part(part: Part, *, pdf: bool = False) -> tuple[list[Drawn], dict[str, 
 
 def tables_of(part: Part) -> dict[str, pd.DataFrame]:
     """Every table of one outcome, tidy, by the name of its file."""
-    from bayesmeta.posterior import study_table
+    from bayesmeta.questions import study_table
 
     tables = {
         "summary": part.summary.reset_index(),
@@ -151,7 +151,7 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
         for cell, text in zip(cells, row.values(), strict=True):
             cell.text = ""
             cell.paragraphs[0].add_run(text).font.size = Pt(8.5)
-    for text in (*notes, HONESTY):
+    for text in (*notes, CAVEAT):
         document.add_paragraph().add_run(text).font.size = Pt(8)
     buffer = io.BytesIO()
     document.save(buffer)

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.problem import Quadrature
-from bayesmeta.quantities import functional_of, marginal
-from bayesmeta.result import Fit
+from bayesmeta.exact import NodePosterior
+from bayesmeta.fits import Fit, functional_of, marginal
 
 __all__ = ["heavy", "kept_nodes", "packed", "packed_form", "rule_gap", "shipped_form", "shipped_probability"]
 
@@ -70,7 +69,7 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = 
 
 
 def kept_nodes(
-    quadrature: Quadrature, means: FloatArray, sds: FloatArray, *, thin: bool = True
+    quadrature: NodePosterior, means: FloatArray, sds: FloatArray, *, thin: bool = True
 ) -> tuple[NDArray[np.intp], FloatArray]:
     """Choose the nodes that are worth shipping, and their weights.
 
@@ -79,7 +78,7 @@ def kept_nodes(
 
     Parameters
     ----------
-    quadrature : Quadrature
+    quadrature : NodePosterior
     means, sds : array of shape (quantities, nodes)
         Of the quantities that are shipped.
     thin : bool
@@ -103,7 +102,7 @@ def heavy(weights: FloatArray) -> NDArray[np.intp]:
     return np.sort(order[np.cumsum(np.abs(weights[order])) > LOST])
 
 
-def rule_gap(quadrature: Quadrature, means: FloatArray, sds: FloatArray) -> float:
+def rule_gap(quadrature: NodePosterior, means: FloatArray, sds: FloatArray) -> float:
     """Give the largest difference between distribution functions by the fine and by the coarse rule."""
     worst = 0.0
     for mean, sd in zip(means, sds, strict=True):

@@ -12,18 +12,17 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.errors import Finding, ModelError
-from bayesmeta.grade import grade_table
 from bayesmeta.measures import measure
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import compare_table, summarize
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import compare_table, summarize
 from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
 from bayesmeta.report.forms import shipped_form
-from bayesmeta.sensitivity import SUBGROUP, variation_table
+from bayesmeta.sensitivity import SUBGROUP, grade_table, variation_table
 
 if TYPE_CHECKING:
-    from bayesmeta.bench import Bench
-    from bayesmeta.borrowing import Borrowing
-    from bayesmeta.result import Fit
+    from bayesmeta.fits import Fit
+    from bayesmeta.questions import Borrowing
+    from bayesmeta.sensitivity import SensitivityAnalyses
     from bayesmeta.studies import Reading
 
 __all__ = ["MAIN", "Part", "Posterior", "others", "outcome_record", "posteriors", "stated_threshold"]
@@ -48,7 +47,7 @@ class Part:
     priors_only : tuple of str
         Those of them that differ in priors alone.
     not_done : mapping of str to str
-    bench : Bench
+    bench : SensitivityAnalyses
     reading : Reading or None
         The rows with everything that was done to them.
     findings : tuple of Finding
@@ -70,7 +69,7 @@ class Part:
     declared: Mapping[str, Fit]
     priors_only: tuple[str, ...]
     not_done: Mapping[str, str]
-    bench: Bench
+    bench: SensitivityAnalyses
     reading: Reading | None = None
     findings: tuple[Finding, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.borrowing import mix, update
 from bayesmeta.classical import ClassicalFit, pool
 from bayesmeta.errors import ModelError
-from bayesmeta.information import information_size
+from bayesmeta.exact import NodePosterior, studies
+from bayesmeta.fits import Fit, ask
 from bayesmeta.measures import measure
-from bayesmeta.problem import Quadrature, studies
-from bayesmeta.quantities import ask
+from bayesmeta.questions import information_size, mix, update
 from bayesmeta.report.blocks import borrowing_weights
 from bayesmeta.report.forms import heavy, kept_nodes, packed, packed_form, rule_gap, shipped_form
 from bayesmeta.report.gather import Part, live_record, others, stated_threshold
-from bayesmeta.result import Fit
 
 __all__ = ["Refits", "followed", "live_outcome", "live_tables"]
 
@@ -162,7 +160,7 @@ def _theta(part: Part) -> dict[str, Any]:
     """Estimates, and posteriors of the true effects behind them, on nodes that they share."""
     fit = part.pooled
 
-    def question(quadrature: Quadrature) -> tuple[tuple[Quadrature, Any], float]:
+    def question(quadrature: NodePosterior) -> tuple[tuple[NodePosterior, Any], float]:
         form = studies(quadrature)
         return (quadrature, form), rule_gap(quadrature, form.mean, np.sqrt(form.var))
 

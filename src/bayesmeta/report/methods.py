@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from importlib import metadata, resources
 from typing import TYPE_CHECKING
 
-from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015
+from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015, resolve
 
 if TYPE_CHECKING:
-    from bayesmeta.result import Fit
+    from bayesmeta.fits import Fit
 
 __all__ = ["bibliography", "methods_text", "used_references"]
 

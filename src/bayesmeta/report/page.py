@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.bench import SECTIONS
-from bayesmeta.decision import HONESTY, benefit_sentence, percent
 from bayesmeta.digits import UNDEFINED, number, ratios, together
 from bayesmeta.measures import measure
+from bayesmeta.questions import CAVEAT, benefit_sentence, percent
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import shipped_form, shipped_probability
@@ -22,7 +21,7 @@ from bayesmeta.report.gather import MAIN, Part, natural_range, others, posterior
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.webfont import font_faces
-from bayesmeta.sections import read_section
+from bayesmeta.sensitivity import SECTIONS, read_section
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -86,7 +85,7 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
     higher = part.pooled.effects.better == "higher"
     sign = 1.0 if higher else -1.0
     if threshold is None:
-        from bayesmeta.decision import benefit_probabilities
+        from bayesmeta.questions import benefit_probabilities
 
         chances = benefit_probabilities(part.pooled, item)
         for name, end in (("mu", ""), ("theta_new", "_new")):
@@ -107,9 +106,9 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
             f"{name}.harm": percent(harm),
             f"{name}.trivial": percent(max(0.0, 1 - important - harm)),
         }
-    from bayesmeta.decision import share_of_settings
+    from bayesmeta.questions import share_of_true_effects
 
-    share = share_of_settings(part.pooled, benefit)
+    share = share_of_true_effects(part.pooled, benefit)
     low, middle, high = (percent(share[f"share_{name}"]) for name in ("lower", "median", "upper"))
     return found | {"share": f"{middle} ({low} to {high})"}
 
@@ -352,7 +351,7 @@ def render_page(
         js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
         live=Markup(text),
         outcomes=views,
-        honesty=HONESTY,
+        honesty=CAVEAT,
         reportable=not reasons,
         reasons=list(reasons),
         methods=methods_text(fits, sections),

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable
 from functools import lru_cache
 
-from bayesmeta.plots.fonts import FAMILY
+from bayesmeta.plots import FAMILY
 
 __all__ = ["font_faces", "font_part"]
 

@@ -11,14 +11,12 @@ import pandas as pd
 from scipy import special
 
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
-from bayesmeta.decision import benefit_probabilities, direction
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit_all
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, summarize
+from bayesmeta.fits import LEVEL, Fit, fit_many
+from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat
-from bayesmeta.result import Fit
+from bayesmeta.questions import benefit_probabilities, direction, summarize
 
 __all__ = ["concordance_sentence", "concordance_table"]
 
@@ -108,7 +106,7 @@ def concordance_table(
     if model.tau is not None:
         words = ("tau averaged over what the data allow", f"prior of tau: {model.tau!r}")
         models = [dataclasses.replace(model, mu=Flat(), tau=tau) for tau in (Flat(), model.tau)]
-        steps += zip(words, fit_all([(effects, item) for item in models], outcome=fit.outcome), strict=True)
+        steps += zip(words, fit_many([(effects, item) for item in models], outcome=fit.outcome), strict=True)
     steps.append((f"prior of mu: {model.mu!r}", fit))
     answers: list[tuple[str, _Answer | str]] = []
     for number, (ingredient, item) in enumerate(steps):
@@ -161,7 +159,7 @@ def _of_fit(item: Fit, threshold: Threshold | None, level: float) -> _Answer:
         if not isinstance(threshold.benefit_distance, (int, float)):
             chances["p_important_benefit"] = math.nan
     elif item.effects.better is not None:
-        from bayesmeta.quantities import distribution
+        from bayesmeta.fits import distribution
 
         sign = direction(item)
         chances["p_any_benefit"] = float(distribution(item, "mu", [0.0], upper=sign > 0)[0])

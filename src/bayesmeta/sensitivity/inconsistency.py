@@ -10,12 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.decision import direction
 from bayesmeta.errors import ModelError
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, study_table, summarize
-from bayesmeta.quantities import distribution, marginal
-from bayesmeta.result import Fit
+from bayesmeta.fits import LEVEL, Fit, distribution, marginal
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import direction, study_table, summarize
 
 __all__ = ["across_trials_index", "decision_index", "inconsistency_table", "side_table"]
 

@@ -12,18 +12,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.classical import CI_METHODS, PI_FORMULAS, CiMethod, ClassicalFit, Tau2Method, defined_methods, pool_table
-from bayesmeta.decision import benefit_probabilities_of, direction
+from bayesmeta.classical import (
+    CI_METHODS,
+    PI_FORMULAS,
+    CiMethod,
+    ClassicalFit,
+    Tau2Method,
+    defined_methods,
+    pool_table,
+)
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
-from bayesmeta.inference import fit_all
+from bayesmeta.fits import LEVEL, Fit, distributions, fit_many, main_quantiles
 from bayesmeta.model import Model
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL
-from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Flat, Prior
-from bayesmeta.refits import distributions, main_quantiles
-from bayesmeta.result import Fit
+from bayesmeta.plan import Threshold
+from bayesmeta.priors import Flat, Prior, resolve
+from bayesmeta.questions import benefit_probabilities_of, direction
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
 
 __all__ = ["CHOICES", "Variant", "data_choices", "multiverse_summary", "multiverse_table", "variants_of"]
@@ -323,7 +327,7 @@ def _answers(
 ) -> list[list[dict[str, object]] | ModelError]:
     """Fit all universes together and ask them together; the lines of each, or why its posterior is improper."""
     others = [world for world in worlds if not world.stated]
-    solved = iter(fit_all([(_effects(world), world.model) for world in others], outcome=fit.outcome))
+    solved = iter(fit_many([(_effects(world), world.model) for world in others], outcome=fit.outcome))
     found = [fit if world.stated else next(solved) for world in worlds]
     fits = [item for item in found if isinstance(item, Fit)]
     tables = iter(zip(main_quantiles(fits, level=level), _chances(fits, threshold), strict=True))

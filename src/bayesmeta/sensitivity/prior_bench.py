@@ -15,18 +15,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.decision import benefit_probabilities_of, direction
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit_all
+from bayesmeta.fits import LEVEL, Fit, fit_many, main_quantiles, marginal
 from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, summarize
-from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015
-from bayesmeta.quantities import marginal
-from bayesmeta.refits import main_quantiles
-from bayesmeta.result import Fit
+from bayesmeta.plan import Threshold
+from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015, resolve
+from bayesmeta.questions import benefit_probabilities_of, direction, summarize
 from bayesmeta.sensitivity.tipping import prior_probability, probit_rule
 
 FloatArray = NDArray[np.float64]
@@ -247,10 +242,10 @@ def prior_bench_table(
     priors: list[tuple[Prior, Prior]] = [(Flat(), Flat()), *((Flat(), spread.prior) for spread in taus)]
     priors += [(centre.prior, spread.prior) for (spread, centre), own in zip(pairs, stated, strict=True) if not own]
     models = [dataclasses.replace(fit.model, mu=centre, tau=spread) for centre, spread in priors]
-    solved = iter(fit_all([(fit.effects, model) for model in models], outcome=fit.outcome))
+    solved = iter(fit_many([(fit.effects, model) for model in models], outcome=fit.outcome))
     of_tau = next(solved)
     if isinstance(of_tau, ModelError):
-        of_tau = fit_all([(fit.effects, dataclasses.replace(fit.model, tau=Flat()))])[0]
+        of_tau = fit_many([(fit.effects, dataclasses.replace(fit.model, tau=Flat()))])[0]
     said_of_tau = _Said(marginal(of_tau, "tau")) if isinstance(of_tau, Fit) else None
     said_of_mu = {
         spread: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None

@@ -12,18 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta import chebyshev
-from bayesmeta.coverage import location
-from bayesmeta.decision import direction
+from bayesmeta import numerics
 from bayesmeta.errors import ModelError
-from bayesmeta.inference import fit_all
+from bayesmeta.exact import location
+from bayesmeta.fits import Fit, distribution, distributions, fit_many, marginal
 from bayesmeta.model import Model
-from bayesmeta.outcome import Threshold
-from bayesmeta.prior_tables import resolve
-from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal
-from bayesmeta.quantities import distribution, marginal
-from bayesmeta.refits import distributions
-from bayesmeta.result import Fit
+from bayesmeta.plan import Threshold
+from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal, resolve
+from bayesmeta.questions import direction
 
 __all__ = ["prior_probability", "probit_rule", "tipping_table"]
 
@@ -53,7 +49,7 @@ _COLUMNS = [
 
 def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
     """Probabilities and weights that integrate a function of a quantile, as over a standard normal."""
-    nodes, weights = chebyshev.rule(size)
+    nodes, weights = numerics.rule(size)
     z = 8.2 * nodes
     weights = weights * np.exp(-0.5 * z * z)
     return np.asarray(special.ndtr(z)), weights / weights.sum()
@@ -168,7 +164,7 @@ def _knobs(fit: Fit) -> list[_Knob]:
 
 
 def _flat_or_stated(fit: Fit) -> Fit:
-    flat = fit_all([(fit.effects, dataclasses.replace(fit.model, mu=Flat()))])[0]
+    flat = fit_many([(fit.effects, dataclasses.replace(fit.model, mu=Flat()))])[0]
     return flat if isinstance(flat, Fit) else fit
 
 
@@ -275,7 +271,7 @@ def _scan(fit: Fit, knobs: Sequence[_Knob], questions: Sequence[_Question], sign
 
 def _refits(fit: Fit, models: Sequence[Model]) -> list[Fit]:
     found = []
-    for item in fit_all([(fit.effects, model) for model in models]):
+    for item in fit_many([(fit.effects, model) for model in models]):
         if isinstance(item, ModelError):
             raise item
         found.append(item)

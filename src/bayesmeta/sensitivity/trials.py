@@ -13,15 +13,12 @@ from scipy import special
 from bayesmeta.classical import pool
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.hierarchy import units_of
-from bayesmeta.inference import fit_all
+from bayesmeta.exact import left_out_covariance
+from bayesmeta.fits import LEVEL, Fit, distributions, fit_many, main_quantiles
 from bayesmeta.model import Model
-from bayesmeta.posterior import LEVEL
-from bayesmeta.problem import left_out_covariance
-from bayesmeta.refits import distributions, main_quantiles
-from bayesmeta.result import Fit
+from bayesmeta.nuts import units_of
 
-__all__ = ["cumulative_table", "leave_one_out"]
+__all__ = ["cumulative_fits_table", "leave_one_out"]
 
 FloatArray = NDArray[np.float64]
 #: Refits that are held at once: more gain nothing, and each holds all rows.
@@ -71,7 +68,7 @@ def _left_out(
     outs = [unit == number for number in numbers]
     tasks = [(main.effects.subset(~out), main.model) for out in outs]
     found: list[tuple[Fit, float, float] | ModelError] = []
-    for out, rest in zip(outs, fit_all(tasks, outcome=main.outcome), strict=True):
+    for out, rest in zip(outs, fit_many(tasks, outcome=main.outcome), strict=True):
         try:
             found.append((rest, *_predict_left_out(main, rest, out)) if isinstance(rest, Fit) else rest)
         except ModelError as error:
@@ -170,7 +167,7 @@ def classical_beside(effects: Effects, rho: float, level: float) -> dict[str, fl
     return dict(zip(("classical_estimate", "classical_lower", "classical_upper", "classical_tau"), values, strict=True))
 
 
-def cumulative_table(
+def cumulative_fits_table(
     effects: Effects, model: Model, order: Sequence[str] | None = None, *, level: float = LEVEL
 ) -> pd.DataFrame:
     """Add trials one at a time and refit exactly.
@@ -198,7 +195,7 @@ def cumulative_table(
     for start in range(0, len(sequence), _TOGETHER):
         steps = range(start, min(start + _TOGETHER, len(sequence)))
         sets = [effects.subset(place <= step) for step in steps]
-        found = fit_all([(some, model) for some in sets])
+        found = fit_many([(some, model) for some in sets])
         answers = iter(_answers([item for item in found if isinstance(item, Fit)], level))
         for step, some, item in zip(steps, sets, found, strict=True):
             row: dict[str, object] = {"added": sequence[step], "k": some.k}

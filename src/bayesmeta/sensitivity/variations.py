@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.decision import benefit_probabilities_of
 from bayesmeta.errors import ModelError
-from bayesmeta.outcome import Threshold
-from bayesmeta.posterior import LEVEL, contrast_table, summarize
-from bayesmeta.refits import main_quantiles
-from bayesmeta.result import Fit
+from bayesmeta.fits import LEVEL, Fit, main_quantiles
+from bayesmeta.plan import Threshold
+from bayesmeta.questions import benefit_probabilities_of, contrast_table, summarize
 
 __all__ = ["SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
 

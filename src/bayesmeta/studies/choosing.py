@@ -16,8 +16,8 @@ from bayesmeta.measures import effect_rows
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows, note_row_faults, note_text_cells
 from bayesmeta.studies.selecting import (
-    Ask,
     RowRecord,
+    Selection,
     align_rows,
     assume_cells,
     check_structure,
@@ -28,13 +28,13 @@ from bayesmeta.studies.selecting import (
 )
 
 if TYPE_CHECKING:
-    from bayesmeta.outcome import Assumption, DataSource
+    from bayesmeta.plan import Assumption, DataSource
 
-__all__ = ["Chosen", "Whole", "choose", "chosen_once", "prepare", "prepared_once"]
+__all__ = ["PreparedTable", "SelectedRows", "choose", "chosen_once", "prepare", "prepared_once"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Whole:
+class PreparedTable:
     """A table as every outcome of a protocol finds it, before anything is asked of it.
 
     Parameters
@@ -56,7 +56,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chosen:
+class SelectedRows:
     """The rows that an outcome uses, before anything is computed from them.
 
     Parameters
@@ -80,18 +80,18 @@ class Chosen:
     faults: FrameFaults
 
 
-def prepare(frame: pd.DataFrame, assume: Sequence[Assumption] = ()) -> Whole:
+def prepare(frame: pd.DataFrame, assume: Sequence[Assumption] = ()) -> PreparedTable:
     """Do what does not depend on the outcome."""
     faults = FrameFaults(frame)
     frame = frame.copy(deep=False)
     frame.attrs = {}
     if "study" not in frame.columns:
-        return Whole(frame, (), np.zeros(len(frame), dtype=bool), faults)
+        return PreparedTable(frame, (), np.zeros(len(frame), dtype=bool), faults)
     frame, assumed = assume_cells(frame.assign(study=frame["study"].astype("str")), assume, faults)
-    return Whole(frame, tuple(assumed), rows_alike(frame, faults), faults)
+    return PreparedTable(frame, tuple(assumed), rows_alike(frame, faults), faults)
 
 
-def choose(table: Whole, ask: Ask) -> Chosen:
+def choose(table: PreparedTable, ask: Selection) -> SelectedRows:
     """Choose and align rows, in the order that the rules state; faults are raised together at the end of each stage."""
     find_measure(ask.measure)
     frame, faults = table.frame, table.faults.copy()
@@ -130,10 +130,10 @@ def choose(table: Whole, ask: Ask) -> Chosen:
         faults.index = part.index
     aligned, turned = align_rows(part, ask, faults)
     assumed = tuple(record for record in table.assumed if record.row in assumed_here)
-    return Chosen(aligned, part, turned, moderators, tuple(records), assumed, faults)
+    return SelectedRows(aligned, part, turned, moderators, tuple(records), assumed, faults)
 
 
-def _note_cells(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> None:
+def _note_cells(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> None:
     """Note faulty cells of a table that cannot be read further, so that they need not wait for the next try."""
     options = {name: value for name, value in ask.options.items() if name != "form"}
     try:
@@ -160,18 +160,18 @@ class _Asked:
     meant: Any = field(compare=False)
 
 
-def prepared_once(frame: pd.DataFrame, data: DataSource) -> Whole:
+def prepared_once(frame: pd.DataFrame, data: DataSource) -> PreparedTable:
     """Map and `prepare` a table that was read from a protocol's file."""
     return _prepared(_Asked(repr(data), frame.attrs["sha256"], (frame, data)))
 
 
 @lru_cache(maxsize=4)
-def _prepared(asked: _Asked) -> Whole:
+def _prepared(asked: _Asked) -> PreparedTable:
     frame, data = asked.meant
     return prepare(map_columns(frame, data.columns, data.constants, data.values), data.assume)
 
 
-def chosen_once(table: Whole, ask: Ask) -> Chosen:
+def chosen_once(table: PreparedTable, ask: Selection) -> SelectedRows:
     """`choose`, for variations that ask for the same rows in other words."""
     words = (
         ask.measure,
@@ -189,5 +189,5 @@ def chosen_once(table: Whole, ask: Ask) -> Chosen:
 
 
 @lru_cache(maxsize=8)
-def _chosen(asked: _Asked) -> Chosen:
+def _chosen(asked: _Asked) -> SelectedRows:
     return choose(asked.of, asked.meant)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
-from bayesmeta.studies.choosing import Chosen, choose, chosen_once, prepare, prepared_once
+from bayesmeta.studies.choosing import SelectedRows, choose, chosen_once, prepare, prepared_once
 from bayesmeta.studies.columns import (
     TEXT_COLUMNS,
     FrameFaults,
@@ -27,12 +27,12 @@ from bayesmeta.studies.columns import (
     numbers_of,
 )
 from bayesmeta.studies.files import parse_table, read_table
-from bayesmeta.studies.selecting import Ask, RowRecord, records_of, row_numbers
+from bayesmeta.studies.selecting import RowRecord, Selection, records_of, row_numbers
 from bayesmeta.studies.sharing import shared_blocks
 from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
 
 if TYPE_CHECKING:
-    from bayesmeta.outcome import Protocol
+    from bayesmeta.plan import Protocol
 
 __all__ = [
     "Reading",
@@ -105,7 +105,7 @@ class _Noted(Sequence[Derivation]):
 # -- effects -----------------------------------------------------------------------------------------------------------
 
 
-def _compute(chosen: Chosen, ask: Ask) -> Reading:
+def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
     """Make effects of chosen rows; faults are raised together at the end of each stage."""
     part, raw, turned, moderators = chosen.part, chosen.raw, chosen.turned, chosen.moderators
     faults = chosen.faults.copy()
@@ -216,7 +216,7 @@ def _compute(chosen: Chosen, ask: Ask) -> Reading:
     )
 
 
-def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: Ask) -> list[Finding]:
+def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: Selection) -> list[Finding]:
     """Say which trials do not state a moderator that the model draws."""
     found = []
     for name, values in moderators.items():
@@ -238,7 +238,7 @@ def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
 
 
 def _look_for_extremes(
-    part: pd.DataFrame, ask: Ask, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
+    part: pd.DataFrame, ask: Selection, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
 ) -> None:
     if ask.measure not in ("SMD", "SMDH"):
         return
@@ -371,7 +371,7 @@ def effect_sizes(
     if better not in (None, "higher", "lower"):
         raise ModelError(f"better={better!r} is not one of higher, lower.")
     frame = map_columns(frame, columns or {})
-    ask = Ask(
+    ask = Selection(
         measure,
         better,
         where or {},
@@ -475,7 +475,7 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
         what = f"its SHA-256 is {found}, but the protocol pins {data.sha256}"
         remedy = "Restore the file, or check what changed and run `bayesmeta check --pin`."
         raise DataError([Fault(data.path.name, what, remedy)])
-    ask = Ask(
+    ask = Selection(
         asked.measure,
         asked.better,
         asked.where,

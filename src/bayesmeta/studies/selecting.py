@@ -15,12 +15,12 @@ from bayesmeta.model import MissingLevels, MissingNumeric
 from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows, numbers_of
 
 if TYPE_CHECKING:
-    from bayesmeta.outcome import Assumption, Exclusion, Moderator
+    from bayesmeta.plan import Assumption, Exclusion, Moderator
     from bayesmeta.priors import Prior
 
 __all__ = [
-    "Ask",
     "RowRecord",
+    "Selection",
     "align_rows",
     "assume_cells",
     "check_structure",
@@ -55,7 +55,7 @@ class RowRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Selection:
     """What is asked of a table."""
 
     measure: str
@@ -114,7 +114,7 @@ def assume_cells(
     return frame, records
 
 
-def check_structure(frame: pd.DataFrame, ask: Ask, faults: FrameFaults, alike: NDArray[np.bool_]) -> None:
+def check_structure(frame: pd.DataFrame, ask: Selection, faults: FrameFaults, alike: NDArray[np.bool_]) -> None:
     """Look for faults that concern every row, whichever outcome is asked for.
 
     Parameters
@@ -177,7 +177,7 @@ def _note_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
             faults.add(f"rows {shown} ({group['study'].iloc[0]}): {what}", remedy)
 
 
-def align_rows(frame: pd.DataFrame, ask: Ask, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+def align_rows(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Multiply by -1 what is coded in the other direction than the outcome's, before anything is computed."""
     turned = np.zeros(len(frame), dtype=bool)
     if "coded_better" not in frame.columns:
@@ -245,7 +245,7 @@ def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFa
 
 
 def moderator_columns(
-    frame: pd.DataFrame, ask: Ask, faults: FrameFaults
+    frame: pd.DataFrame, ask: Selection, faults: FrameFaults
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_], dict[str, str]]:
     """Return columns, rows that stay, and for rows that do not stay nothing but the reason by moderator."""
     columns: dict[str, NDArray[Any]] = {}
@@ -279,7 +279,9 @@ def moderator_columns(
     return columns, keep, reasons
 
 
-def _check_population(name: str, values: NDArray[Any], empty: NDArray[np.bool_], ask: Ask, faults: FrameFaults) -> None:
+def _check_population(
+    name: str, values: NDArray[Any], empty: NDArray[np.bool_], ask: Selection, faults: FrameFaults
+) -> None:
     """Note what stands in the way of imputing a moderator."""
     population, numeric = ask.impute.get(name), values.dtype != object
     table = f"[outcome.{ask.key}.impute.{name}]"

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.chebyshev import rule
-from bayesmeta.effects import Spreads, Tabulated
+from bayesmeta.effects import ConditionalEstimates, RawDifferences
 from bayesmeta.errors import BayesmetaWarning, DataError, Finding
 from bayesmeta.measures import EffectRows, arm_moments, effect_rows
+from bayesmeta.numerics import rule
 from bayesmeta.priors import Prior
 from bayesmeta.studies.columns import FrameFaults, numbers_of
 
@@ -43,7 +43,7 @@ def tabulate(
     made: EffectRows,
     faults: FrameFaults,
     findings: list[Finding],
-) -> Tabulated | None:
+) -> ConditionalEstimates | None:
     """Compute the estimates at every node of the correlation's range; rows that state their own do not move."""
     low, high = prior.support
     nodes = low + (rule(NODES)[0] + 1) / 2 * (high - low)
@@ -53,7 +53,7 @@ def tabulate(
     slope = np.abs(np.column_stack([table.y for table in moved]) - y)
     # the size of the slope itself says nothing: only how it changes with the correlation does
     log_scale = np.log(slope / slope[:, :1])
-    found = Tabulated(low, high, y, np.column_stack([table.se for table in tables]), log_scale)
+    found = ConditionalEstimates(low, high, y, np.column_stack([table.se for table in tables]), log_scale)
     moving = int(found.rows.sum())
     if not moving:
         faults.add(
@@ -100,7 +100,7 @@ class StandIn(NamedTuple):
 
     frame: pd.DataFrame
     rows: NDArray[np.bool_]
-    spreads: Spreads
+    spreads: RawDifferences
     note: str
 
 
@@ -145,7 +145,7 @@ def stand_in(
     cells = {f"sd_{arm}": np.where(lacking, constant, numbers_of(part, f"sd_{arm}")) for arm in "tc"}
     filled = part.assign(**cells)
     filled.attrs = part.attrs
-    return StandIn(filled, lacking, Spreads(difference, pooled), note)
+    return StandIn(filled, lacking, RawDifferences(difference, pooled), note)
 
 
 def _estimable(part: pd.DataFrame, measure: str, options: Mapping[str, Any]) -> NDArray[np.bool_]:

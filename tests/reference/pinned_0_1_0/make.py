@@ -27,7 +27,7 @@ SEEDS = 16
 def outcomes() -> dict[str, Any]:
     """What is asked, with everything that a stored outcome may hold."""
     import bayesmeta as bm
-    from bayesmeta.outcome import BaselineRisk, BetaRisk, Exclusion, Moderator, NaturalUnit, Outcome, PointsThreshold
+    from bayesmeta.plan import BaselineRisk, BetaRisk, Exclusion, Moderator, NaturalUnit, Outcome, PointsThreshold
 
     limit = bm.Threshold("MID", 0.3, 0.2, 0.3, 0.2, "a panel", "panel", True)
     ranged = bm.Threshold("range", (0.2, 0.5), 0.2, (0.2, 0.5), 0.2, "two papers", "anchor", False)
@@ -180,8 +180,8 @@ def drawn_cases() -> dict[str, tuple[Any, Any, str | None]]:
 def fits() -> None:
     """Save one fit of each engine and kind of model, with its answers."""
     import bayesmeta as bm
-    from bayesmeta.outcome import analysis_model
-    from bayesmeta.result import tree
+    from bayesmeta.fits import tree
+    from bayesmeta.plan import analysis_model
     from pinned import PINS, answers, write
 
     asking = outcomes()
@@ -300,7 +300,7 @@ def sampled() -> None:
 def main() -> None:
     """Write everything."""
     import bayesmeta
-    from bayesmeta.result import SCHEMA_VERSION
+    from bayesmeta.fits import SCHEMA_VERSION
 
     if bayesmeta.__version__ != "0.1.0" or SCHEMA_VERSION != 1 or (HERE / "fits").exists():
         raise SystemExit("The pins are those of 0.1.0, and are there: nothing is written.")

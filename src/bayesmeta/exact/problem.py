@@ -1,0 +1,592 @@
+"""One model for one set of effects, in the form that is integrated, and its posterior on nodes.
+
+Everything here is a function of arrays: given the standard deviations (tau, that between rows of a cluster, those of
+exchangeable coefficients) and the mixing scales of Student-t priors all that is unknown is Gaussian, so that a
+posterior is a weighted list of Gaussians, one per node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.exact import clusters
+from bayesmeta.exact.clusters import ClusterLayout
+from bayesmeta.exact.likelihood import (
+    ConditionalMoments,
+    Rotation,
+    combine,
+    condition,
+    reduce_rows,
+    rotate,
+    study_moments,
+)
+from bayesmeta.exact.nodes import moment_limit, power_count, require_proper
+from bayesmeta.exact.supported import location, require_supported, why_unsupported
+from bayesmeta.marginals import Gridded
+from bayesmeta.model import Columns, Design, Model, build_design
+from bayesmeta.priors import Prior, resolve
+
+__all__ = [
+    "Functional",
+    "IntegrationProblem",
+    "NodePosterior",
+    "Scale",
+    "Truncation",
+    "build_problem",
+    "left_out_covariance",
+    "linear",
+    "log_interval",
+    "node_draws",
+    "rotation_of",
+    "row_weights",
+    "studies",
+    "why_unsupported",
+]
+
+FloatArray = NDArray[np.float64]
+# nodes times rows that are worked on at once
+MAX_ELEMENTS = 4e6
+
+
+class Truncation(NamedTuple):
+    """A truncated coefficient: which one, and its ends; the log of its prior's normaliser."""
+
+    column: int
+    low: float
+    high: float
+    log_mass: float
+
+
+class Scale(NamedTuple):
+    """A Student-t prior as a scale mixture: the columns that share the scale, and its degrees of freedom."""
+
+    columns: slice
+    df: float
+
+
+class StandardDeviation(NamedTuple):
+    """One SD that is integrated over.
+
+    ``name`` is ``tau`` (of study effects; between clusters where there are any), ``tau_within`` (between rows of one
+    cluster) or ``sd[TERM]`` (of the coefficients in ``columns``). ``moments`` is its highest existing moment.
+    """
+
+    name: str
+    prior: Prior
+    columns: slice | None
+    moments: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IntegrationProblem:
+    """One model for one set of effects, in the rotated basis: all that the integrals need.
+
+    Attributes
+    ----------
+    y, X : arrays of shape (k,) and (k, p), rotated
+    prior_mean, prior_precision : arrays of shape (p,)
+        Of the normal kernel of each coefficient, before any mixing scale; precision 0 is flat. A coefficient with a
+        learned SD is in units of it.
+    learned_scale : array of shape (p,)
+        What a learned SD is multiplied by to give that of the coefficient.
+    axes : tuple of StandardDeviation
+        The SDs, in the order of their axes; tau first.
+    cluster : ClusterLayout or None
+    column_moments : array of int of shape (p,)
+        Highest posterior moment that exists, per coefficient.
+    """
+
+    design: Design
+    rotation: Rotation
+    y: FloatArray
+    X: FloatArray
+    tau: Prior | None
+    prior_mean: FloatArray
+    prior_precision: FloatArray
+    scales: tuple[Scale, ...]
+    cut: Truncation | None
+    proper: bool
+    tau_moments: int
+    column_moments: NDArray[np.intp]
+    typical_se: float
+    learned_scale: FloatArray
+    axes: tuple[StandardDeviation, ...]
+    cluster: ClusterLayout | None
+
+    @property
+    def sds(self) -> tuple[str, ...]:
+        """Names of the standard deviations that are integrated over."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def simple(self) -> bool:
+        """Whether tau is the only standard deviation."""
+        return self.sds in ((), ("tau",))
+
+    @property
+    def mu_moments(self) -> int:
+        """Highest moment of mu that exists."""
+        return int(self.column_moments[0])
+
+    def sd(self, name: str, sds: FloatArray) -> FloatArray:
+        """Row of an array of SDs, shape (S, N), by name; zeros where the model has none of that name."""
+        return sds[self.sds.index(name)] if name in self.sds else np.zeros(sds.shape[1])
+
+    def conditional(
+        self, tau: FloatArray, log_scales: list[FloatArray], sds: FloatArray | None = None
+    ) -> ConditionalMoments:
+        """Integrate the coefficients out at nodes.
+
+        Parameters
+        ----------
+        tau : array of shape (N,)
+        log_scales : list of arrays of shape (N,)
+            Log mixing scales.
+        sds : array of shape (S, N), optional
+            All standard deviations, tau among them; needed where tau is not the only one.
+        """
+        precision = np.broadcast_to(self.prior_precision[:, None], (self.prior_mean.size, tau.size))
+        if self.scales:
+            precision = precision.copy()
+            for scale, v in zip(self.scales, log_scales, strict=True):
+                precision[scale.columns] = precision[scale.columns] * np.exp(-v)
+        if not self.simple or self.scales:
+            # on a grid of nodes tau stays the same over many priors of the coefficients
+            return self._from_reduced(tau, np.empty((0, tau.size)) if sds is None else sds, precision)
+        # in pieces that fit in memory: tensor grids and large k multiply
+        step = max(1, int(MAX_ELEMENTS // self.y.size))
+        return _joined(
+            [
+                condition(
+                    tau[start : start + step],
+                    self.y,
+                    self.X,
+                    self.rotation,
+                    self.prior_mean,
+                    precision[:, start : start + step],
+                )
+                for start in range(0, tau.size, step)
+            ]
+        )
+
+    def _from_reduced(self, tau: FloatArray, sds: FloatArray, precision: FloatArray) -> ConditionalMoments:
+        """Reduce the rows once for every setting of their variances that follow each other, then vary the priors."""
+        within = self.sd("tau_within", sds)
+        changes = np.concatenate([[False], (np.diff(tau) != 0) | (np.diff(within) != 0)])
+        index = np.cumsum(changes)
+        first = np.concatenate([[0], np.flatnonzero(changes)])
+        p = self.prior_mean.size
+        learned = self._learned(tau.size, sds)
+        result = ConditionalMoments(np.empty(tau.size), np.empty((p, tau.size)), np.empty((p, p, tau.size)))
+        # pieces of whole runs, and within these as many nodes as fit in memory
+        step = max(1, int(MAX_ELEMENTS // ((p + 2) * self.y.size)))
+        wide = max(1, int(MAX_ELEMENTS // (16 * p * p)))
+        for start in range(0, first.size, step):
+            used = first[start : start + step]
+            given = (self.y, self.X, self.rotation)
+            reduced = (
+                reduce_rows(tau[used], *given)
+                if self.cluster is None
+                else clusters.reduce_rows(tau[used], within[used], *given, self.cluster)
+            )
+            stop = int(first[start + step]) if start + step < first.size else tau.size
+            for begin in range(int(used[0]), stop, wide):
+                part = slice(begin, min(begin + wide, stop))
+                scale = None if learned is None else learned[:, part]
+                piece = combine(reduced, index[part] - start, self.prior_mean, precision[:, part], scale)
+                result.log_marginal[part] = piece.log_marginal
+                result.mean[:, part], result.cov[:, :, part] = piece.mean, piece.cov
+        return result
+
+    def _learned(self, size: int, sds: FloatArray | None) -> FloatArray | None:
+        """The learned SD of every coefficient, one elsewhere, shape (p, N); None where none is learned."""
+        if all(axis.columns is None for axis in self.axes):
+            return None
+        assert sds is not None
+        scale = np.ones((self.prior_mean.size, size))
+        for axis, sd in zip(self.axes, sds, strict=True):
+            if axis.columns is not None:
+                # an SD as large as this has no posterior weight, and its square must stay a number
+                scale[axis.columns] = np.minimum(sd, 1e100) * self.learned_scale[axis.columns, None]
+        return scale
+
+    def log_cut(self, conditional: ConditionalMoments) -> FloatArray:
+        """Log probability that the untruncated posterior gives to the truncated coefficient's interval."""
+        if self.cut is None:
+            return np.zeros(conditional.log_marginal.size)
+        mean, sd = conditional.mean[self.cut.column], np.sqrt(conditional.cov[self.cut.column, self.cut.column])
+        return log_interval((self.cut.low - mean) / sd, (self.cut.high - mean) / sd) - self.cut.log_mass
+
+
+def _joined(parts: list[ConditionalMoments]) -> ConditionalMoments:
+    if len(parts) == 1:
+        return parts[0]
+    return ConditionalMoments(
+        np.concatenate([part.log_marginal for part in parts]),
+        np.concatenate([part.mean for part in parts], axis=-1),
+        np.concatenate([part.cov for part in parts], axis=-1),
+    )
+
+
+def log_interval(low: FloatArray, high: FloatArray) -> FloatArray:
+    """Log of ``Phi(high) - Phi(low)``, accurate in both tails."""
+    flip = low > 0
+    lower, upper = np.where(flip, -high, low), np.where(flip, -low, high)
+    log_upper, log_lower = special.log_ndtr(upper), special.log_ndtr(lower)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return log_upper + np.log(-np.expm1(np.minimum(log_lower - log_upper, 0.0)))
+
+
+@dataclass(slots=True)
+class _Locations:
+    """Priors of the coefficients, collected term by term."""
+
+    mean: FloatArray
+    precision: FloatArray
+    learned_scale: FloatArray
+    df: FloatArray
+    scales: list[Scale]
+    cut: Truncation | None = None
+    proper: bool = True
+
+    def add(self, item: Columns, design: Design) -> None:
+        term, columns, prior = item.name, item.columns, item.prior
+        if prior is None:
+            # in units of the learned SD
+            self.precision[columns] = 1.0
+            self.learned_scale[columns] = design.prior_scale[columns]
+            self.df[columns] = math.nan
+            return
+        loc, scale, df, cut, log_mass = location(prior)
+        names = term.removesuffix(": curve").split(":")
+        categorical = term != "mu" and any(design.factors[part].levels for part in names)
+        if categorical and (loc != 0 or cut is not None):
+            raise ModelError(
+                f"moderator {term}: {prior!r} is not symmetric about zero, so its levels would not be exchangeable. "
+                "Use a normal, Student-t or Cauchy prior with location 0, or flat()."
+            )
+        self.mean[columns] = loc
+        if math.isfinite(scale):
+            self.precision[columns] = 1.0 / np.square(scale * design.prior_scale[columns])
+        if math.isfinite(df) and math.isfinite(scale):
+            self.scales.append(Scale(columns, df))
+        if cut is not None:
+            self.cut = Truncation(columns.start, *cut, log_mass)
+        self.proper = self.proper and prior.proper
+        bounded = cut is not None and math.isfinite(cut[0]) and math.isfinite(cut[1])
+        self.df[columns] = math.inf if bounded else 0.0 if not math.isfinite(scale) else df
+
+
+def _deviations(design: Design, model: Model) -> list[StandardDeviation]:
+    """The SDs of a model, before it is known which of their moments exist."""
+    axes = []
+    for name, prior in (("tau", model.tau), ("tau_within", model.cluster_tau)):
+        if prior is not None:
+            axes.append(StandardDeviation(name, resolve(prior), None, 2))
+    for item in design.terms:
+        if item.sd is not None:
+            axes.append(StandardDeviation(f"sd[{item.name}]", resolve(item.sd), item.columns, 2))
+    return axes
+
+
+def _refuse_improper(axes: list[StandardDeviation], k: int, count: int, flat: int) -> None:
+    shown = ", ".join(f"{axis.prior!r} for {axis.name}" for axis in axes)
+    raise ModelError(
+        f"the posterior is improper: {shown} with {k} rows{f' in {count} clusters' if count else ''} and {flat} flat "
+        f"coefficient{'' if flat == 1 else 's'} leaves too little information. Use proper priors for the standard "
+        "deviations, such as halfnormal(0.5), or more trials."
+    )
+
+
+def rotation_of(effects: Effects, model: Model) -> Rotation:
+    """The basis in which rows are independent."""
+    # rows of a cluster are independent given its effect, so that the correlation within blocks plays no part
+    return rotate(effects.se, effects.blocks, model.rho if model.cluster_tau is None else 0.0)
+
+
+def build_problem(effects: Effects, model: Model, rotation: Rotation | None = None) -> IntegrationProblem:
+    """Put effects and model into the form that is integrated.
+
+    Parameters
+    ----------
+    effects : Effects
+    model : Model
+    rotation : Rotation, optional
+        What `rotation_of` gives, where it is known already.
+
+    Raises
+    ------
+    ModelError
+        Where the posterior is improper, the design has not full rank under flat priors, or the model is beyond the
+        exact engine; the message says which.
+    """
+    require_supported(effects, model)
+    design = build_design(effects, model)
+    rotation = rotation_of(effects, model) if rotation is None else rotation
+    layout = None if model.cluster_tau is None else clusters.layout(effects, rotation)
+    p = design.p
+    given = _Locations(np.zeros(p), np.zeros(p), np.ones(p), np.full(p, math.inf), [])
+    for item in design.terms:
+        given.add(item, design)
+    precision = given.precision
+    cut_flat = given.cut is not None and precision[given.cut.column] == 0
+    # a flat coefficient between finite ends is proper: it does not cost a row's worth of information
+    flat = int((precision == 0).sum()) - int(cut_flat)
+    X = rotation.apply(design.X)
+    if flat and np.linalg.matrix_rank(X[:, precision == 0]) < int((precision == 0).sum()):
+        raise ModelError(
+            f"the design has rank {np.linalg.matrix_rank(X)} and {p} coefficients, and flat priors cannot tell them "
+            "apart. Use proper priors or fewer moderators."
+        )
+    axes = _deviations(design, model)
+    tau = None if model.tau is None else resolve(model.tau)
+    if len(axes) > (tau is not None):
+        unbounded = precision == 0
+        if cut_flat and given.cut is not None:
+            unbounded[given.cut.column] = False
+        space = {"tau": "rows" if layout is None else "clusters", "tau_within": "rows"}
+        count = power_count(
+            [axis.prior for axis in axes],
+            [axis.columns or space[axis.name] for axis in axes],
+            design.X,
+            unbounded,
+            None if layout is None else layout.number,
+        )
+        if not count.proper:
+            _refuse_improper(axes, effects.k, 0 if layout is None else len(layout.names), flat)
+        axes = [axis._replace(moments=count.of_sd(i)) for i, axis in enumerate(axes)]
+        # a coefficient with a learned SD has no tail of its own
+        df = np.where(np.isnan(given.df), 0.0, given.df)
+        moments = [count.of_column(j, df[j]) if np.isfinite(df[j]) else 2 for j in range(p)]
+    else:
+        random_rows = int((rotation.b > 0).sum())
+        if flat and random_rows < effects.k:
+            # contrasts within a trial whose rows share one true effect do not widen with tau: they give no factor back
+            flat -= int(np.linalg.matrix_rank(X[rotation.b == 0][:, precision == 0]))
+        if tau is not None:
+            require_proper(tau, random_rows, flat)
+        limits = {df: moment_limit(tau, random_rows, flat, df) for df in set(given.df.tolist())}
+        axes = [axis._replace(moments=next(iter(limits.values()))[0]) for axis in axes]
+        moments = [limits[df][1] for df in given.df.tolist()]
+    return IntegrationProblem(
+        design,
+        rotation,
+        rotation.apply(effects.y),
+        X,
+        tau,
+        given.mean,
+        precision,
+        tuple(given.scales),
+        given.cut,
+        given.proper and all(axis.prior.proper for axis in axes),
+        axes[0].moments if tau is not None else 2,
+        np.array(moments, np.intp),
+        float(np.median(effects.se)),
+        given.learned_scale,
+        tuple(axes),
+        layout,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodePosterior:
+    """The posterior on its nodes.
+
+    Attributes
+    ----------
+    tau : array of shape (N,)
+        Zero under a common effect.
+    weights, coarse : arrays of shape (N,)
+        Posterior weights by the full rule, and by the rule with half the nodes of each axis.
+    mean, cov : arrays of shape (p, N), (p, p, N)
+        Coefficients given the node, before truncation.
+    log_evidence : float or None
+        Log density of the data; None under an improper prior.
+    error : float
+        Largest relative difference between the two rules that was accepted.
+    nodes : tuple of int
+        Nodes per axis: standard deviations, then mixing scales.
+    sds : array of shape (S, N)
+        All standard deviations, in the order of ``problem.sds``.
+    sd_marginals : mapping of str to Gridded
+        Posterior of each standard deviation, by the names of ``problem.sds``.
+    """
+
+    problem: IntegrationProblem
+    tau: FloatArray
+    log_scales: FloatArray
+    weights: FloatArray
+    coarse: FloatArray
+    mean: FloatArray
+    cov: FloatArray
+    tau_marginal: Gridded | None
+    log_evidence: float | None
+    error: float
+    nodes: tuple[int, ...]
+    sds: FloatArray = None  # type: ignore[assignment]
+    sd_marginals: Mapping[str, Gridded] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        if self.sds is None:
+            put(
+                self,
+                "sds",
+                np.array(self.tau)[None, :] if self.problem.tau is not None else np.empty((0, self.tau.size)),
+            )
+        if self.sd_marginals is None:
+            put(self, "sd_marginals", {} if self.tau_marginal is None else {"tau": self.tau_marginal})
+        put(self, "sd_marginals", MappingProxyType(dict(self.sd_marginals)))
+        # one memory layout, so that sums run in one order and a loaded fit answers bit for bit as before
+        for name in ("tau", "log_scales", "weights", "coarse", "mean", "cov", "sds"):
+            array = np.array(getattr(self, name), float, order="C")
+            array.flags.writeable = False
+            put(self, name, array)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Functional:
+    """Quantities that are Gaussian at each node.
+
+    Attributes
+    ----------
+    mean, var : arrays of shape (M, N)
+        Given the node, before truncation.
+    cut_cov : array of shape (M, N) or None
+        Covariance with the truncated coefficient, where there is one.
+    moments : array of int of shape (M,)
+        Highest posterior moment that exists, per quantity.
+    """
+
+    mean: FloatArray
+    var: FloatArray
+    cut_cov: FloatArray | None
+    moments: NDArray[np.intp]
+
+
+def linear(
+    quadrature: NodePosterior, rows: FloatArray, new_study: NDArray[np.bool_], *, trial: bool = False
+) -> Functional:
+    """Linear functions of the coefficients, with the spread of a new study added where asked.
+
+    Parameters
+    ----------
+    rows : array of shape (M, p)
+    new_study : array of bool of shape (M,)
+    trial : bool
+        With clusters, a new study is one estimate of a new trial, with the variance ``tau**2 + within**2``; here its
+        mean over estimates, with ``tau**2``.
+    """
+    problem = quadrature.problem
+    mean = rows @ quadrature.mean
+    var = np.einsum("mp,pqn,mq->mn", rows, quadrature.cov, rows)
+    spread = [name for name in (("tau",) if trial else ("tau", "tau_within")) if name in problem.sds]
+    moments = np.where(rows != 0, problem.column_moments, 2).min(axis=1)
+    # a quantity has the moments of the worst coefficient that it holds, and a new study also those of its spread
+    for name in spread:
+        place = problem.sds.index(name)
+        with np.errstate(over="ignore"):
+            var = var + np.where(new_study[:, None], np.square(quadrature.sds[place]), 0.0)
+        moments = np.where(new_study, np.minimum(moments, problem.axes[place].moments), moments)
+    cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
+    return Functional(mean, var, cut_cov, moments)
+
+
+def studies(quadrature: NodePosterior) -> Functional:
+    """Study effects, in row order of the effects."""
+    problem = quadrature.problem
+    k, p = problem.X.shape
+    size = quadrature.tau.size
+    # in pieces that fit in memory: every study effect depends on every coefficient at every node
+    step = max(1, int(4 * MAX_ELEMENTS // (k * p)))
+    pieces = [_studies(quadrature, slice(start, start + step)) for start in range(0, size, step)]
+    mean, var, cut_cov = pieces[0]
+    if len(pieces) > 1:
+        mean, var = (np.concatenate([piece[i] for piece in pieces], axis=1) for i in (0, 1))
+        if cut_cov is not None:
+            cut_cov = np.concatenate([piece[2] for piece in pieces if piece[2] is not None], axis=1)
+    return Functional(mean, var, cut_cov, np.full(k, 2))
+
+
+def _studies(quadrature: NodePosterior, part: slice) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    problem = quadrature.problem
+    conditional = ConditionalMoments(np.empty(0), quadrature.mean[:, part], quadrature.cov[:, :, part])
+    given = (problem.y, problem.X, problem.rotation)
+    tau = quadrature.tau[part]
+    if problem.cluster is None:
+        mean, var, slope = study_moments(tau, *given, conditional)
+    else:
+        within = problem.sd("tau_within", quadrature.sds)[part]
+        mean, var, slope = clusters.study_moments(tau, within, *given, problem.cluster, conditional)
+    if problem.cut is None:
+        return mean, var, None
+    return mean, var, np.einsum("kpn,pn->kn", slope, conditional.cov[:, problem.cut.column])
+
+
+def node_draws(
+    quadrature: NodePosterior, size: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Draw standard deviations, and the coefficients' moments given them.
+
+    A single SD is drawn from its density. With several axes nodes are drawn, which are as fine as the answers.
+
+    Returns
+    -------
+    sds : array of shape (S, size)
+    mean, cov : arrays of shape (p, size), (p, p, size)
+    """
+    problem = quadrature.problem
+    if len(problem.sds) + len(problem.scales) > 1:
+        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
+        return quadrature.sds[:, node], quadrature.mean[:, node], quadrature.cov[:, :, node]
+    sds = np.array([quadrature.sd_marginals[name].rvs(size, rng) for name in problem.sds]).reshape(-1, size)
+    if problem.scales:
+        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
+        return sds, quadrature.mean[:, node], quadrature.cov[:, :, node]
+    conditional = problem.conditional(problem.sd("tau", sds), [], sds)
+    return sds, conditional.mean, conditional.cov
+
+
+def row_weights(quadrature: NodePosterior) -> FloatArray:
+    """Coefficients of the estimates in the mean of mu, before truncation and averaged over nodes, shape ``(k,)``."""
+    problem = quadrature.problem
+    rows = np.einsum("pn,kp->kn", quadrature.cov[0], problem.X)
+    if problem.cluster is None:
+        with np.errstate(over="ignore"):
+            rows = rows / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
+    else:
+        within = problem.sd("tau_within", quadrature.sds)
+        rows = clusters.weigh_rows(rows, quadrature.tau, within, problem.rotation, problem.cluster)
+    weights = rows @ quadrature.weights
+    for members, forward, _ in problem.rotation.blocks:
+        weights[members] = forward.T @ weights[members]
+    return weights
+
+
+def left_out_covariance(quadrature: NodePosterior, left: Effects, rho: float) -> FloatArray:
+    """Covariance given the coefficients of rows that were not fitted, none of whose clusters was: shape ``(m, m, N)``.
+
+    Sampling errors and study effects; ``rho`` is between study effects of one block, and plays no part with clusters.
+    """
+    problem = quadrature.problem
+    shared = np.eye(left.k)
+    if problem.cluster is None:
+        for members, _ in left.blocks:
+            shared[np.ix_(members, members)] = rho
+        np.fill_diagonal(shared, 1.0)
+    elif left.cluster is not None:
+        shared = np.equal.outer(np.array(left.cluster, object), np.array(left.cluster, object)).astype(float)
+    V = left.covariance()[:, :, None] + np.square(quadrature.tau) * shared[:, :, None]
+    if problem.cluster is not None:
+        V = V + np.square(problem.sd("tau_within", quadrature.sds)) * np.eye(left.k)[:, :, None]
+    return V

@@ -1,0 +1,139 @@
+"""A model fitted to effects, by whichever engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayesmeta.effects import Effects
+from bayesmeta.errors import Check, ModelError
+from bayesmeta.exact import NodePosterior
+from bayesmeta.fits.storage import dumps, write_tree
+from bayesmeta.model import Design, Model
+from bayesmeta.nuts import DrawPosterior
+from bayesmeta.plan import Outcome
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Fit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A model fitted to effects; every question is a function of it.
+
+    Attributes
+    ----------
+    effects : Effects
+    model : Model
+    engine : str
+        ``"exact"`` or ``"nuts"``.
+    checks : tuple of Check
+        Diagnostics, each with its limit.
+    seed : int
+        Of the draws; no number of an exact fit depends on it.
+    posterior : NodePosterior or DrawPosterior
+        The posterior on its nodes, or by draws.
+    outcome : Outcome or None
+        What was asked, when the fit comes from a protocol: direction, thresholds, label.
+    analysis : str
+        ``"pooled"`` or ``"moderated"``.
+    hashes : mapping
+        SHA-256 of protocol and data, where they are files.
+    second : Fit or None
+        The same model by the other engine, where both were asked for.
+    """
+
+    effects: Effects
+    model: Model
+    engine: str
+    checks: tuple[Check, ...]
+    seed: int
+    posterior: NodePosterior | DrawPosterior
+    outcome: Outcome | None = None
+    analysis: str = "pooled"
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    second: Fit | None = None
+
+    def __repr__(self) -> str:
+        name = self.effects.name or self.effects.measure
+        return f"Fit({name}: k={self.effects.k}, {self.model!r}, engine={self.engine!r})"
+
+    @property
+    def quadrature(self) -> NodePosterior:
+        """The posterior on its nodes, of an exact fit.
+
+        Raises
+        ------
+        ModelError
+            For a fit by draws.
+        """
+        if not isinstance(self.posterior, NodePosterior):
+            raise ModelError("this needs the exact engine, and the fit is by draws (engine 'nuts').")
+        return self.posterior
+
+    @property
+    def sample(self) -> DrawPosterior:
+        """The posterior by draws, of a sampled fit.
+
+        Raises
+        ------
+        ModelError
+            For an exact fit.
+        """
+        if not isinstance(self.posterior, DrawPosterior):
+            raise ModelError("this needs draws of the sampling engine, and the fit is exact.")
+        return self.posterior
+
+    @property
+    def exact(self) -> bool:
+        """Whether every answer is free of simulation error."""
+        return isinstance(self.posterior, NodePosterior)
+
+    @property
+    def design(self) -> Design:
+        """The regression of the study effects."""
+        return self.posterior.problem.design if isinstance(self.posterior, NodePosterior) else self.posterior.design
+
+    @property
+    def log_evidence(self) -> float | None:
+        """Log density of the data under the model; None under an improper prior, and for a fit by draws."""
+        return self.posterior.log_evidence if isinstance(self.posterior, NodePosterior) else None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
+    @cached_property
+    def tree(self) -> xr.DataTree:
+        """The fit as an `xarray.DataTree` that ArviZ reads; built when first asked.
+
+        An exact fit has 4 x 1000 independent draws in it, of which R-hat and effective sample sizes say nothing.
+        """
+        from bayesmeta.fits.tree import build_tree
+
+        parts = {"model": self.model, "effects": self.effects, "outcome": self.outcome, "checks": self.checks}
+        return build_tree(
+            self.effects,
+            self.model,
+            self.posterior,
+            seed=self.seed,
+            specification={name: dumps(part) for name, part in parts.items()},
+            attributes={"engine": self.engine, "analysis": self.analysis, "hashes": json.dumps(dict(self.hashes))},
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit as netCDF: under a temporary name, then renamed, so that no half-written file is left.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in ``.nc``.
+        """
+        return write_tree(self.tree, path)

@@ -1,0 +1,560 @@
+"""Questions asked of a fit; the answers are numbers and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
+from bayesmeta.effects import Effects
+from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.exact import NodePosterior, linear, row_weights
+from bayesmeta.fits import (
+    LEVEL,
+    Fit,
+    ask,
+    central,
+    cut_marginal,
+    distribution,
+    linear_summary,
+    marginal,
+    quantities,
+    study_summary,
+)
+from bayesmeta.marginals import IntervalKind, mixture_cdf
+from bayesmeta.measures import measure
+from bayesmeta.model import Line
+
+__all__ = [
+    "bayes_factor",
+    "comparable",
+    "compare_coefficients",
+    "compare_table",
+    "contrast_table",
+    "heterogeneity_table",
+    "marginal",
+    "predict",
+    "probability",
+    "study_table",
+    "summarize",
+]
+
+FloatArray = NDArray[np.float64]
+Scale = Literal["analysis", "natural"]
+
+
+def _back(frame: pd.DataFrame, rows: Sequence[str], effects: Effects, scale: Scale) -> pd.DataFrame:
+    """Put medians and intervals on the natural scale, where means and SDs have no simple counterpart."""
+    if scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    kind = measure(effects.measure)
+    if scale == "natural" and kind.transformed:
+        columns = ["median", "lower", "upper"]
+        frame.loc[list(rows), columns] = kind.back(frame.loc[list(rows), columns].to_numpy(float))
+        frame = frame.drop(columns=["mean", "sd"])
+    return frame
+
+
+def summarize(
+    fit: Fit, *, level: float = LEVEL, interval: IntervalKind = "central", scale: Scale = "analysis"
+) -> pd.DataFrame:
+    """Posterior summary of the mean effect, the heterogeneity, a new study and the coefficients.
+
+    Parameters
+    ----------
+    fit : Fit
+    level : float
+        Probability of the interval.
+    interval : {"central", "shortest"}
+        Equal tails, or shortest.
+    scale : {"analysis", "natural"}
+        ``"natural"`` back-transforms ratio measures; mean and SD are then left out. Tau stays on the analysis scale.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``mu, tau, theta_new, beta[...]``; columns ``mean sd median lower upper level interval mcse``.
+        A moment that does not exist is ``inf``.
+
+    Examples
+    --------
+    >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))  # weights of 25, 100, 25 and 25
+    >>> round(float(summarize(common).loc["mu", "sd"]) ** -2, 6)
+    175.0
+    """
+    if interval not in ("central", "shortest"):
+        raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
+    names, rows, new, table = _summarised(fit)
+    p = central(level)
+    summary = linear_summary(fit, rows, new, p)
+    values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]], summary.mcse])
+    parts = dict(zip(names, values, strict=True))
+    for name in table:
+        form = marginal(fit, name)
+        lower, median, upper = form.quantile(p)
+        parts[name] = np.array([form.mean, form.sd, median, lower, upper, form.mcse])
+    names = _in_order(parts)
+    values = np.array([parts[name] for name in names])
+    if interval == "shortest":
+        values[:, 3:5] = [marginal(fit, name).interval(level, "shortest") for name in names]
+    columns = dict(zip(["mean", "sd", "median", "lower", "upper", "mcse"], values.T, strict=True))
+    frame = pd.DataFrame(columns, pd.Index(names, name="quantity"))
+    frame.insert(5, "level", level)
+    frame.insert(6, "interval", interval)
+    return _back(frame, [name for name in names if name.startswith(("mu", "theta", "beta"))], fit.effects, scale)
+
+
+def _summarised(fit: Fit) -> tuple[list[str], FloatArray, list[str | None], list[str]]:
+    """What a summary holds: linear functions (names, rows, whether of a new study), and other scalars."""
+    design = fit.design
+    known = quantities(fit)
+    new = [name for name in ("theta_trial", "theta_new") if name in known]
+    names = ["mu", *new, *(f"beta[{contrast.name}]" for contrast in design.contrasts)]
+    profile = design.profile()
+    rows = np.array([profile] * (1 + len(new)) + [contrast.weights for contrast in design.contrasts])
+    flags: list[str | None] = [None, *new, *[None] * len(design.contrasts)]
+    taken = {*names, *(f"theta[{label}]" for label in fit.effects.label)}
+    return names, rows, flags, [name for name in known if name not in taken]
+
+
+def _in_order(parts: Mapping[str, object]) -> list[str]:
+    """Mean, standard deviations, new effects, coefficients, and the rest."""
+    first = [name for name in ("mu", "tau", "tau_within", "theta_trial", "theta_new") if name in parts]
+    return first + [name for name in parts if name not in first]
+
+
+def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Posterior of tau, tau squared and I2, each by its median and central interval.
+
+    I2 is tau squared over itself plus the typical sampling variance ``(k - p) / tr(P)`` of Higgins and Thompson,
+    in percent, so it is a monotone function of tau and its quantiles are exact.
+
+    References
+    ----------
+    Higgins JPT, Thompson SG. Stat Med 2002;21:1539-1558. doi:10.1002/sim.1186
+    """
+    tau = marginal(fit, "tau").quantile(central(level))
+    typical = typical_variance(fit)
+    # with rows in clusters the variance between trials is not all that sampling does not explain
+    defined = typical is not None and fit.model.cluster_tau is None
+    i2 = 100 * tau**2 / (tau**2 + typical) if defined else np.full(3, np.nan)  # type: ignore[operator]
+    table = pd.DataFrame([tau, tau**2, i2], ["tau", "tau2", "i2"], ["lower", "median", "upper"])
+    table = table[["median", "lower", "upper"]]
+    table["level"], table["interval"] = level, "central"
+    table.index.name = "quantity"
+    return table
+
+
+def typical_variance(fit: Fit) -> float | None:
+    """Typical sampling variance ``(k - p) / tr(P)`` with weights at tau = 0; None where k does not exceed p."""
+    X, effects = fit.design.X, fit.effects
+    k, p = X.shape
+    if k <= p:
+        return None
+    # tr(P) = tr(S^-1) - tr((X'S^-1 X)^-1 X'S^-1 S^-1 X), block by block
+    precision = 1.0 / effects.se**2
+    half = X * precision[:, None]
+    for rows, covariance in effects.blocks:
+        inverse = np.linalg.inv(covariance)
+        precision[rows] = np.diag(inverse)
+        half[rows] = inverse @ X[rows]
+    inner = np.linalg.solve(X.T @ half, half.T @ half)
+    return (k - p) / float(precision.sum() - np.trace(inner))
+
+
+def probability(
+    fit: Fit,
+    name: str,
+    *,
+    below: float | None = None,
+    above: float | None = None,
+    between: tuple[float, float] | None = None,
+    at: Mapping[str, Any] | None = None,
+    scale: Scale = "analysis",
+) -> float:
+    """Posterior probability that a quantity lies below, above or between thresholds.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        ``mu``, ``tau``, ``theta_new``, ``beta[...]`` or ``theta[...]``.
+    below, above, between
+        Exactly one of them; the quantities are continuous, so that < and <= are the same.
+    at : mapping, optional
+        Moderator values for ``mu`` and ``theta_new``.
+    scale : {"analysis", "natural"}
+        The scale of the thresholds; ``"natural"`` takes ratios for ratio measures.
+
+    Examples
+    --------
+    >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))  # normal(-1 / 7, 1 / sqrt(175))
+    >>> [round(probability(common, "mu", below=-1 / 7 + z / 175**0.5), 4) for z in (0, 1.96)]
+    [0.5, 0.975]
+    """
+    given = [item for item in (below, above, between) if item is not None]
+    if len(given) != 1:
+        raise ModelError("give exactly one of below, above, between.")
+    ends = np.array(given[0] if between is not None else [given[0]], float)
+    if np.isnan(ends).any() or (between is not None and (ends.size != 2 or not ends[0] < ends[1])):
+        raise ModelError(f"{given[0]!r}: thresholds are numbers, and those of between ascend.")
+    if scale == "natural" and name != "tau":
+        ends = measure(fit.effects.measure).transform(ends)
+    elif scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    cdf = distribution(fit, name, ends, at=at, upper=above is not None)
+    return float(cdf[1] - cdf[0]) if between is not None else float(cdf[0])
+
+
+def predict(
+    fit: Fit,
+    at: Mapping[str, Any] | None = None,
+    *,
+    level: float = LEVEL,
+    interval: IntervalKind = "central",
+    scale: Scale = "analysis",
+) -> pd.DataFrame:
+    """Mean effect, and true effect in a new study, at moderator values.
+
+    Parameters
+    ----------
+    fit : Fit
+    at : mapping, optional
+        For example ``{"timing": "during"}``; moderators that are not named are averaged over the observed mix.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows ``mu`` and ``theta_new``; columns as of `summarize`. `theta_new` is the effect in a new setting, not the
+        estimate that a new trial would report, which has its sampling error in addition.
+    """
+    rows = {}
+    p = central(level)
+    row = fit.design.profile(at)
+    summary = linear_summary(fit, np.array([row, row]), [None, "theta_new"], p)
+    for number, name in enumerate(("mu", "theta_new")):
+        lower, median, upper = summary.quantiles[number]
+        if interval != "central":
+            lower, upper = marginal(fit, name, at).interval(level, interval)
+        rows[name] = [summary.mean[number], summary.sd[number], median, lower, upper]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "sd", "median", "lower", "upper"])
+    table = _back(table, list(rows), fit.effects, scale)
+    table["level"], table["interval"], table["mcse"] = level, interval, summary.mcse
+    table.index.name = "quantity"
+    return table
+
+
+def study_weights(fit: Fit) -> FloatArray:
+    """Share of each row in the mean effect, in percent, shape ``(k,)``.
+
+    Given tau the posterior mean of mu is linear in the estimates; its coefficients are averaged over the posterior of
+    tau and scaled to sum to 100. Under a covariance a row's weight can be negative. Under a truncated mu the posterior
+    mean is not linear in the estimates, and the weights are those before truncation.
+    """
+    if not fit.exact:
+        return _drawn_weights(fit)
+    weights = row_weights(fit.quadrature)
+    return 100 * weights / weights.sum()
+
+
+def _drawn_weights(fit: Fit) -> FloatArray:
+    """Share of each row by a common shift: the effect on the posterior mean of mu of moving one estimate.
+
+    By draws, ``d E(mu) / d y_i = cov(mu, d log L / d y_i)``, and the derivative of the log likelihood, study effects
+    drawn, is ``(theta_i - y_i) / se_i**2``; sharing patients turns the errors by the inverse covariance.
+    """
+    sample, effects = fit.sample, fit.effects
+    score = sample.theta - effects.y[:, None, None]
+    inner = (1 / effects.se**2)[:, None, None] * score
+    for rows, covariance in effects.blocks:
+        inner[rows] = np.tensordot(np.linalg.inv(covariance), score[rows], axes=1)
+    mu = sample.coefficients[0] - sample.coefficients[0].mean()
+    weights = (inner * mu).mean(axis=(1, 2))
+    return 100 * weights / weights.sum()
+
+
+def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") -> pd.DataFrame:
+    """Quoted and shrunken estimates of every row, with weights.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``label study y se lower upper theta theta_lower theta_upper weight level``: the quoted estimate with
+        its normal interval, the posterior median of the study's own effect with its central interval, and the weight
+        in the mean effect in percent.
+    """
+    effects = fit.effects
+    p = central(level)
+    summary = study_summary(fit, p)
+    half = special.ndtri((1 + level) / 2) * effects.se
+    table = pd.DataFrame(
+        {
+            "label": effects.label,
+            "study": effects.study,
+            "y": effects.y,
+            "se": effects.se,
+            "lower": effects.y - half,
+            "upper": effects.y + half,
+            "theta": summary.quantiles[:, 1],
+            "theta_lower": summary.quantiles[:, 0],
+            "theta_upper": summary.quantiles[:, 2],
+            "weight": study_weights(fit),
+        }
+    )
+    kind = measure(effects.measure)
+    if scale == "natural" and kind.transformed:
+        for column in ("y", "lower", "upper", "theta", "theta_lower", "theta_upper"):
+            table[column] = kind.back(table[column].to_numpy())
+    elif scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    table["level"] = level
+    return table
+
+
+def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Differences between every two levels of each categorical moderator, and slopes of numeric ones.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``moderator contrast mean sd median lower upper p_below_null p_above_null level interval``. These are
+        differences between trials, not within them.
+    """
+    design = fit.design
+    names, labels, rows = [], [], []
+    for name, factor in design.factors.items():
+        if not factor.levels:
+            high = design.profile({name: float(factor.centre[0]) + factor.per})
+            rows.append(high - design.profile({name: float(factor.centre[0])}))
+            names.append(name)
+            labels.append(f"slope per {factor.per:g}")
+            continue
+        ordered = [factor.reference, *(level for level in factor.levels if level != factor.reference)]
+        for first, second in combinations([str(level) for level in ordered], 2):
+            rows.append(design.profile({name: second}) - design.profile({name: first}))
+            names.append(name)
+            labels.append(f"{second} - {first}")
+    columns = ["mean", "sd", "lower", "median", "upper"]
+    if not rows:
+        return pd.DataFrame(columns=["moderator", "contrast", *columns, "p_below_null", "p_above_null"])
+    matrix = np.array(rows)
+    p = central(level)
+
+    summary = linear_summary(fit, matrix, [None] * len(matrix), p)
+    below = _below_null(fit, matrix)
+    table = pd.DataFrame(np.column_stack([summary.mean, summary.sd, summary.quantiles]), columns=columns)
+    table = table[["mean", "sd", "median", "lower", "upper"]]
+    table.insert(0, "moderator", names)
+    table.insert(1, "contrast", labels)
+    table["p_below_null"], table["p_above_null"] = below, 1 - below
+    table["level"], table["interval"] = level, "central"
+    return table
+
+
+def _below_null(fit: Fit, matrix: FloatArray) -> FloatArray:
+    """Probability that each linear function of the coefficients is below zero."""
+    if not fit.exact:
+        return np.array([float((fit.sample.linear(row) < 0).mean()) for row in matrix])
+
+    def question(quadrature: NodePosterior) -> tuple[FloatArray, float]:
+        functional = linear(quadrature, matrix, np.zeros(len(matrix), bool))
+        if quadrature.problem.cut is not None:
+            return np.array([float(cut_marginal(quadrature, functional, i).cdf(0.0)) for i in range(len(matrix))]), 0.0
+        zero, sds = np.zeros((len(matrix), 1)), np.sqrt(functional.var)
+        fine = mixture_cdf(zero, quadrature.weights, functional.mean, sds)[:, 0]
+        coarse = mixture_cdf(zero, quadrature.coarse, functional.mean, sds)[:, 0]
+        return fine, float(np.abs(fine - coarse).max())
+
+    return ask(fit, question)
+
+
+_CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (
+    ("EE", "wald"),
+    ("DL", "wald"),
+    ("REML", "wald"),
+    ("PM", "wald"),
+    ("REML", "hksj"),
+    ("REML", "hksj_adhoc"),
+)
+
+
+def compare_table(
+    effects: Effects, fits: Mapping[str, Fit] | Fit, *, level: float = LEVEL, scale: Scale = "analysis"
+) -> pd.DataFrame:
+    """Bayesian beside classical pooling of the same rows, one line per method.
+
+    Parameters
+    ----------
+    effects : Effects
+    fits : Fit or mapping of str to Fit
+        One Bayesian fit, or several by name.
+    level : float
+        Of every interval.
+    scale : {"analysis", "natural"}
+        ``"natural"`` back-transforms estimates and intervals of ratio measures.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``method kind estimate lower upper tau pi_lower pi_upper pi_formula p_value p_below_null
+        difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
+        classical standard errors. A line that is not defined says why under ``note``.
+    """
+    if scale not in ("analysis", "natural"):
+        raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits)
+    rows: list[dict[str, Any]] = []
+    reference: float | None = None
+    for name, fit in named.items():
+        table = summarize(fit, level=level)
+        mu, new = table.loc["mu"], table.loc["theta_new"]
+        reference = float(table["median"].to_numpy()[0]) if reference is None else reference
+        rows.append(
+            {
+                "method": name,
+                "kind": "posterior",
+                "estimate": mu["median"],
+                "lower": mu["lower"],
+                "upper": mu["upper"],
+                "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                "pi_lower": new["lower"],
+                "pi_upper": new["upper"],
+                "pi_formula": "predictive",
+                "p_value": np.nan,
+                "p_below_null": probability(fit, "mu", below=0.0),
+                "difference_se": np.nan,
+                "note": "",
+            }
+        )
+    rho = next(iter(named.values())).model.rho if named else 0.5
+    for method, ci in _CLASSICAL_ROWS:
+        try:
+            (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)
+        except (ModelError, InferenceError) as error:
+            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error)})
+            continue
+        rows.append(_classical_row(result, reference))
+    frame = pd.DataFrame(rows)
+    frame["level"], frame["interval"] = level, "central"
+    kind = measure(effects.measure)
+    if scale == "natural" and kind.transformed:
+        for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper"):
+            frame[column] = kind.back(frame[column].to_numpy(float))
+    return frame
+
+
+def _method_name(method: str, ci: str) -> str:
+    suffix = {"wald": "", "t": " + t", "hksj": " + HKSJ", "hksj_adhoc": " + HKSJ ad hoc"}[ci]
+    return {"EE": "common effect"}.get(method, method) + suffix
+
+
+def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, Any]:
+    return {
+        "method": _method_name(result.method, result.ci),
+        "kind": "classical",
+        "estimate": result.estimate,
+        "lower": result.lower,
+        "upper": result.upper,
+        "tau": math.sqrt(result.tau2),
+        "pi_lower": result.pi_lower,
+        "pi_upper": result.pi_upper,
+        "pi_formula": result.pi_formula,
+        "p_value": result.p,
+        "p_below_null": np.nan,
+        "difference_se": np.nan if reference is None or result.se == 0 else (result.estimate - reference) / result.se,
+        "note": "",
+    }
+
+
+def comparable(fit: Fit) -> bool:
+    """Whether classical meta-regression asks the same: moderators without interaction, curve or imputed value."""
+    factors = fit.design.factors.values()
+    straight = all(factor.levels or isinstance(factor.curve, Line) for factor in factors)
+    whole = not any(factor.missing.any() for factor in factors)
+    return bool(factors) and straight and whole and not any(":" in name for name in fit.model.beta)
+
+
+def compare_coefficients(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
+    """Contrasts and slopes of a moderated fit beside classical meta-regression (REML, Knapp-Hartung).
+
+    Parameters
+    ----------
+    fit : Fit
+        With moderators and without interactions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``moderator contrast median lower upper p_above_null classical classical_lower classical_upper
+        p_value level``; ``attrs`` hold the joint test of all moderators (``qm``, ``qm_df``, ``qm_p``) and the residual
+        heterogeneity (``tau``) of the classical fit.
+
+    Raises
+    ------
+    ModelError
+        Where there are no moderators, or interactions, or the classical regression is not defined.
+
+    References
+    ----------
+    Knapp G, Hartung J. Stat Med 2003;22:2693-2710. doi:10.1002/sim.1482
+    """
+    factors = fit.design.factors
+    if not comparable(fit):
+        raise ModelError(
+            "classical meta-regression has no counterpart of this fit: it has no moderators, or interactions, a curve "
+            "or imputed values among them."
+        )
+    references = {name: str(factor.reference) for name, factor in factors.items() if factor.levels}
+    classical = metaregression(
+        fit.effects, list(factors), method="REML", ci="hksj", level=level, rho=fit.model.rho, reference=references
+    )
+    weights = []
+    for name, factor in factors.items():
+        if not factor.levels:
+            weights.append({name: factor.per})
+            continue
+        ordered = [references[name], *(item for item in factor.levels if item != references[name])]
+        for first, second in combinations(ordered, 2):
+            weights.append({f"{name}[{second}]": 1.0, f"{name}[{first}]": -1.0})
+    # the reference level has no term of its own: its coefficient is zero
+    rows = np.array([[item.get(term, 0.0) for term in classical.terms] for item in weights])
+    estimate = rows @ classical.estimate
+    se = np.sqrt(np.einsum("ij,jk,ik->i", rows, classical.vcov, rows))
+    df = float(classical.df) if classical.df is not None else math.inf
+    half = special.stdtrit(df, (1 + level) / 2) * se
+    table = contrast_table(fit, level=level)[["moderator", "contrast", "median", "lower", "upper", "p_above_null"]]
+    table = table.assign(
+        classical=estimate,
+        classical_lower=estimate - half,
+        classical_upper=estimate + half,
+        p_value=2 * special.stdtr(df, -np.abs(estimate / se)),
+        level=level,
+    )
+    table.attrs.update(
+        qm=classical.qm, qm_df=classical.qm_df, qm_p=classical.qm_p, tau=math.sqrt(classical.tau2), method="REML + HKSJ"
+    )
+    return table
+
+
+def bayes_factor(first: Fit, second: Fit) -> float:
+    """Bayes factor of two models of the same effects, the ratio of their evidences.
+
+    Raises
+    ------
+    ModelError
+        Under an improper prior, or where the effects differ.
+    """
+    for fit in (first, second):
+        if fit.log_evidence is None:
+            raise ModelError(f"{fit.model!r} has an improper prior, under which a Bayes factor means nothing.")
+    same = first.effects.y.shape == second.effects.y.shape and np.array_equal(first.effects.y, second.effects.y)
+    if not (same and np.array_equal(first.effects.se, second.effects.se)):
+        raise ModelError("a Bayes factor compares models of the same effects; these differ.")
+    return math.exp(float(first.log_evidence or 0.0) - float(second.log_evidence or 0.0))
