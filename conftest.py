@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -62,13 +64,17 @@ def _draws(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Let what a file keeps (`functools.cache`) live as long as its tests."""
+    """Let what a file keeps (`functools.cache`) live as long as its tests, and give its memory back."""
     module = getattr(item, "module", None)
     if module is None or module is getattr(nextitem, "module", None):
         return
     for value in list(vars(module).values()):
         if hasattr(value, "cache_clear") and getattr(value, "__module__", "") == module.__name__:
             value.cache_clear()
+    gc.collect()
+    if sys.platform == "linux":
+        # glibc keeps what threads have freed
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -279,7 +279,8 @@ SAMPLED: dict[str, list[str]] = {
     ],
 }
 
-REPORT = ["report", _CANCER, "--outcome", "qol_medium", "--outcome", "anxiety_long", "-o", "{place}/report"]
+# 0.1.0 drew PDFs without being asked
+REPORT = ["report", _CANCER, "--pdf", "--outcome", "qol_medium", "--outcome", "anxiety_long", "-o", "{place}/report"]
 
 
 def run(arguments: Sequence[str], place: Path, *, models: Path | None = None) -> dict[str, Any]:

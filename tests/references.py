@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -44,3 +47,15 @@ def effects_of(name: str, **options: Any) -> Effects:
 def exact_effects(name: str) -> Effects:
     data = reference("exact")[name]
     return Effects([f"trial {i + 1}" for i in range(len(data["y"]))], data["y"], np.sqrt(data["v"]), measure="generic")
+
+
+def tool(name: str) -> ModuleType:
+    """A script of `tools/`, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses look their module up by its name
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

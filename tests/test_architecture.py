@@ -3,62 +3,103 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from references import ROOT
+import bayesmeta
+from references import ROOT, tool
 
+ROOMS = tool("rooms")
 SOURCE = ROOT / "src" / "bayesmeta"
 HEAVY = {"numpy", "pandas", "scipy", "xarray", "matplotlib", "pymc", "pydantic", "arviz", "netCDF4"}
 MAX_LINES = 600
+MAX_LAYER, MAX_ROOMS = 12, 30
 
 
-def layers() -> dict[str, float]:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    return {name: float(layer) for layer, name in re.findall(r"^\| ([\d.]+) \| `(\w+)` \|", text, flags=re.MULTILINE)}
-
-
-def modules() -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in SOURCE.rglob("*.py"):
-        first = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        if first != "__init__":
-            found.setdefault(first, []).append(path)
-    return found
-
-
-def imported(path: Path) -> set[str]:
-    """Modules of bayesmeta that a file names, wherever in the file the import stands."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "bayesmeta":
-            parts = node.module.split(".")
-            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            pytest.fail(f"{path}: relative imports hide the layer")
-        elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("bayesmeta.")}
-    return names
-
-
-def test_every_module_has_a_layer() -> None:
-    assert set(modules()) == set(layers())
+def test_every_room_has_a_layer() -> None:
+    assert set(ROOMS.rooms()) == set(ROOMS.layers())
+    assert len(ROOMS.rooms()) <= MAX_ROOMS
+    assert max(ROOMS.layers().values()) <= MAX_LAYER
 
 
 def test_imports_point_downwards() -> None:
-    layer = layers()
+    layer = ROOMS.layers()
     upward = [
-        f"{path.relative_to(ROOT)}: {name} ({layer[module]} -> {layer.get(name)})"
-        for module, paths in modules().items()
+        f"{path.relative_to(ROOT)}: {name} ({layer[room]} -> {layer.get(name)})"
+        for room, paths in ROOMS.rooms().items()
         for path in paths
-        for name in imported(path) - {module}
-        if not layer.get(name, 99) < layer[module]
+        for name in {parts[0] for parts in ROOMS.imported(path)} - {room}
+        if not layer.get(name, 99) < layer[room]
     ]
     assert not upward
+
+
+def test_no_import_reaches_into_another_room() -> None:
+    """What a room's ``__init__`` does not name is its own business; for the command line as well."""
+    inside = [
+        f"{path.relative_to(ROOT)}: {'.'.join(parts)}"
+        for room, paths in {**ROOMS.rooms(), "cli": sorted((ROOT / "cli").rglob("*.py"))}.items()
+        for path in paths
+        for parts in ROOMS.imported(path)
+        if len(parts) > 1 and parts[0] != room
+    ]
+    assert not inside
+
+
+def test_what_is_imported_from_a_room_is_exported() -> None:
+    """Type checkers see more than a room gives when it runs, and an import inside a function runs late."""
+    missing = []
+    for folder in ("src", "cli", "tests", "benchmarks", "docs"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module and re.fullmatch(r"bayesmeta\.\w+", node.module):
+                    room = node.module.removeprefix("bayesmeta.")
+                    inside = {file.stem for file in (SOURCE / room).glob("*.py")}
+                    if inside:
+                        known = {*dir(importlib.import_module(node.module)), *inside}
+                        missing += [f"{path.name}: {room}.{a.name}" for a in node.names if a.name not in {*known, "*"}]
+    assert not missing
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_sources() -> None:
+    """After a change of imports: python3 -m uv run python tools/rooms.py."""
+    text = ROOMS.PICTURE.read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<desc[^>]*>(.*?)</desc>", text, flags=re.DOTALL)
+    assert shown == ROOMS.described()
+
+
+@pytest.mark.parametrize("room", ROOMS.rooms())
+def test_importing_a_room_imports_nothing_heavy(room: str) -> None:
+    """Folders name what they export; what is imported is what is used. Files import what their functions need."""
+    code = f"import sys, bayesmeta.{room}; print(' '.join(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in found if name.startswith("bayesmeta.")}
+    if (SOURCE / room).is_dir():
+        assert ours == {"bayesmeta.lazy", f"bayesmeta.{room}"}
+        assert not HEAVY & {name.split(".")[0] for name in found}
+    else:
+        assert not HEAVY - {"numpy", "pandas", "scipy"} & {name.split(".")[0] for name in found}
+
+
+def test_names_that_two_rooms_export_are_listed() -> None:
+    """Two public functions of one name answer one question about two things; any other pair would mislead."""
+    homes: dict[str, set[str]] = {}
+    for room in ROOMS.rooms():
+        if (SOURCE / room).is_dir():
+            for name in dir(importlib.import_module(f"bayesmeta.{room}")):
+                homes.setdefault(name, set()).add(room)
+    # the version of trees, and that of JSON records
+    assert {name: rooms for name, rooms in homes.items() if len(rooms) > 1} == {"SCHEMA_VERSION": {"fits", "records"}}
+
+
+@pytest.mark.parametrize("old", bayesmeta.RENAMED)
+def test_old_names_stay_for_one_release(old: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"bayesmeta.{old} is now bayesmeta.{bayesmeta.RENAMED[old]}"):
+        assert getattr(bayesmeta, old) is getattr(bayesmeta, bayesmeta.RENAMED[old])
 
 
 def test_inside_a_folder_imports_have_no_cycle() -> None:
@@ -76,13 +117,13 @@ def test_inside_a_folder_imports_have_no_cycle() -> None:
 
 
 def test_nothing_imports_the_command_line() -> None:
-    for paths in modules().values():
+    for paths in ROOMS.rooms().values():
         for path in paths:
             assert "bayesmeta_cli" not in path.read_text(encoding="utf-8"), path
 
 
 def test_pydantic_is_imported_by_protocol_only() -> None:
-    for module, paths in modules().items():
+    for module, paths in ROOMS.rooms().items():
         for path in paths:
             if module != "protocol":
                 assert "import pydantic" not in path.read_text(encoding="utf-8"), path
@@ -90,7 +131,7 @@ def test_pydantic_is_imported_by_protocol_only() -> None:
 
 
 def test_figures_never_come_from_pyplot() -> None:
-    for paths in modules().values():
+    for paths in ROOMS.rooms().values():
         for path in paths:
             assert not re.search(r"^\s*(import|from) .*pyplot", path.read_text(encoding="utf-8"), re.MULTILINE), path
 
@@ -105,18 +146,25 @@ def test_no_file_is_too_long() -> None:
     assert not long
 
 
-def test_no_public_function_shares_a_name_with_a_module() -> None:
-    import bayesmeta
+def test_no_public_name_is_that_of_a_room() -> None:
+    assert set(ROOMS.rooms()) & set(dir(bayesmeta)) == set(bayesmeta.ROOMS)
 
-    assert not set(modules()) & set(bayesmeta._HOMES)
+
+def test_no_exported_name_is_that_of_a_module_in_its_room() -> None:
+    """The module would hide the name once it has been imported."""
+    for room, paths in ROOMS.rooms().items():
+        if (SOURCE / room).is_dir():
+            assert not {path.stem for path in paths} & set(dir(importlib.import_module(f"bayesmeta.{room}"))), room
 
 
 def test_every_public_name_exists_and_is_documented() -> None:
-    import bayesmeta
-
-    for name in bayesmeta._HOMES:
-        value = getattr(bayesmeta, name)
-        assert name == "CAVEAT" or value.__doc__, name
+    for name in set(dir(bayesmeta)) - {"CAVEAT", "__version__"}:
+        assert getattr(bayesmeta, name).__doc__, name
+    for room, paths in ROOMS.rooms().items():
+        if (SOURCE / room).is_dir():
+            module = importlib.import_module(f"bayesmeta.{room}")
+            assert module.__doc__
+            assert all(hasattr(module, name) for name in dir(module)), paths
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = bayesmeta.nothing
 

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-from types import ModuleType
 
 import pytest
 
-from references import ROOT
+from references import ROOT, tool
 
-
-def _tool() -> ModuleType:
-    place = ROOT / "tools" / "prove.py"
-    spec = importlib.util.spec_from_file_location("prove", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their module up by its name
-    sys.modules["prove"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-PROVE = _tool()
+PROVE = tool("prove")
 
 
 def test_every_slow_test_belongs_to_a_proof() -> None:

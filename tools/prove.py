@@ -79,6 +79,9 @@ PROOFS = {
         "the sums themselves, on finer grids", ("tests/nuts/test_brute_force.py",), (), ("tests/oracle*.py",)
     ),
     "interrupt": Proof("Ctrl-C ends a sampler and leaves no file", ("tests/nuts/test_trust.py",), ("nuts",)),
+    "pinned draws": Proof(
+        "commands that sample, against what 0.1.0 drew with sixteen seeds", ("tests/fits/test_pinned.py",), SAMPLED
+    ),
     "page of models": Proof(
         "the code of docs/models.md prints what the page shows",
         ("tests/plots/test_model_plots.py",),

@@ -19,7 +19,7 @@ from bayesmeta.records import bench_record, output_schema, preset_record
 from bayesmeta.sensitivity import GRADE_COLUMNS, SECTIONS, sensitivity_analyses
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "src" / "bayesmeta" / "schemas"
+FOLDER = ROOT / "src" / "bayesmeta" / "records" / "schemas"
 
 
 def fits() -> list[bm.Fit]:

@@ -98,6 +98,7 @@ _SHOWN: dict[str, dict[str, str]] = {
 def _tables(fit: bm.Fit, sections: Sequence[str]) -> tuple[Frames, dict[str, str]]:
     """Tables by section, and why others are not there."""
     from bayesmeta import checking
+    from bayesmeta.sensitivity import loo_table
 
     makers: dict[str, Callable[[bm.Fit], pd.DataFrame]] = {
         "predictive": checking.ppc_table,
@@ -105,7 +106,7 @@ def _tables(fit: bm.Fit, sections: Sequence[str]) -> tuple[Frames, dict[str, str
         "prior": checking.prior_check_table,
         "overlap": checking.overlap_table,
         "scaling": checking.power_scaling_table,
-        "loo": checking.loo_table,
+        "loo": loo_table,
     }
     frames: Frames = {}
     lacking: dict[str, str] = {}

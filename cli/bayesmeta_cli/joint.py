@@ -97,7 +97,7 @@ def _tables(
 ) -> Tables:
     from bayesmeta import joint as questions
 
-    tables = {"correlations": questions.correlation_table(fit), "borrowing": questions.borrowing_table(fit)}
+    tables = {"correlations": questions.correlation_table(fit), "borrowing": questions.borrowed_strength_table(fit)}
     stated = {key: item for key, item in primary.items() if item is not None}
     if len(stated) == len(effects):
         tables["at_least"] = questions.at_least_table(fit, stated)

@@ -255,7 +255,7 @@ def _numbers(item: Reanalysis) -> list[str]:
         chances = _CHANCES if item.threshold is not None else _CHANCES[:1]
     cells = []
     for i, row in enumerate(effects):
-        told = [bm.decision.percent(row[name]) for name in chances]
+        told = [bm.percent(row[name]) for name in chances]
         cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in written), *told])
     for i, row in enumerate(others):
         cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in more), *("" for _ in chances)])

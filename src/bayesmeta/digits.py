@@ -6,7 +6,18 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["UNDEFINED", "amount", "is_number", "number", "numbers", "p_value", "p_words", "ratios", "together"]
+__all__ = [
+    "UNDEFINED",
+    "amount",
+    "is_number",
+    "number",
+    "numbers",
+    "p_value",
+    "p_words",
+    "percent",
+    "ratios",
+    "together",
+]
 
 UNDEFINED = "not defined"
 
@@ -118,3 +129,21 @@ def p_words(value: Any) -> str:
     """
     text = p_value(value)
     return f"p {text.replace('<', '< ')}" if text.startswith("<") else f"p = {text}"
+
+
+def percent(p: float, digits: int = 1) -> str:
+    """Write a probability in percent; never 100 % or 0 %, which no analysis can give.
+
+    Examples
+    --------
+    >>> percent(0.9132), percent(0.99996), percent(1e-7)
+    ('91.3 %', '>99.9 %', '<0.1 %')
+    """
+    if not 0 <= p <= 1 + 1e-12:
+        return UNDEFINED
+    step = 10.0**-digits
+    if 100 * p > 100 - step:
+        return f">{100 - step:.{digits}f} %"
+    if 100 * p < step:
+        return f"<{step:.{digits}f} %"
+    return f"{100 * p:.{digits}f} %"

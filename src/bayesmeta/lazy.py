@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["exports"]
 
 
-def exports(room: str, modules: Mapping[str, Iterable[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def exports(room: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
     Parameters
     ----------
     room : str
         ``__name__`` of the package.
-    modules : mapping of str to names
-        Module of the package, and what others may use of it. Everything else is the room's own business.
+    modules : mapping of str to str
+        Module of the package, and the names that others may use of it, with spaces between them. Everything else is the
+        room's own business.
 
     Examples
     --------
-    >>> get, names = exports("bayesmeta.priors", {"families": ("Normal",)})
+    >>> get, names = exports("bayesmeta.priors", {"families": "Normal"})
     >>> names(), get("Normal")(0, 1)
     (['Normal'], normal(0, 1))
     """
-    homes = {name: module for module, names in modules.items() for name in names}
+    homes = {name: module for module, names in modules.items() for name in names.split()}
 
     def get(name: str) -> Any:
         if name not in homes:

@@ -79,10 +79,15 @@ def fitted(correlation: float, eta: float = 2.0, *, partly: bool = False, turned
 
 
 def drawn(
-    effects: dict[str, bm.Effects], model: JointModel, wrong: Callable[[JointFit], str] | None = None
+    effects: dict[str, bm.Effects],
+    model: JointModel,
+    wrong: Callable[[JointFit], str] | None = None,
+    seed: int = 1,
 ) -> JointFit:
     """A joint fit whose checks passed and of which nothing is wrong."""
-    return drawn_until(lambda seed, settings: fit_joint(effects, model, seed=seed, settings=settings), wrong, SETTINGS)
+    return drawn_until(
+        lambda seed, settings: fit_joint(effects, model, seed=seed, settings=settings), wrong, SETTINGS, seed
+    )
 
 
 def oracle(correlation: float, *, partly: bool = False) -> Oracle:
@@ -120,7 +125,8 @@ def off(joint: JointFit, truth: Oracle) -> str:
 @pytest.mark.parametrize("correlation", [0.5, pytest.param(-0.3, marks=pytest.mark.slow)])
 def test_working_correlation_against_brute_force(correlation: float) -> None:
     truth = oracle(correlation)
-    drawn(gums(), made_of(correlation), lambda joint: off(joint, truth))
+    if off(fitted(correlation), truth):
+        drawn(gums(), made_of(correlation), lambda joint: off(joint, truth), seed=2)
 
 
 @pytest.mark.parametrize("partly", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -160,7 +166,9 @@ def test_an_outcome_turned_round_gives_the_mirrored_answers() -> None:
         apart["P(benefit)"] = (p[0] - p[1]) / math.sqrt(2 * 0.25 / 1000)
         return off(joint, truth) or far(apart)
 
-    turned = drawn(gums(turned=True), made_of(0.5), wrong)
+    turned = fitted(0.5, turned=True)
+    if wrong(turned):
+        turned = drawn(gums(turned=True), made_of(0.5), wrong, seed=2)
     assert turned.effects.sign == {"depth": 1, "attachment": -1}
     part = turned.fits["attachment"]
     np.testing.assert_array_equal(bm.marginal(part, "mu").values, -turned.mu[1])  # type: ignore[union-attr]

@@ -263,7 +263,7 @@ def test_scales_are_positive_numbers(value: Any) -> None:
 
 
 def rows(file: str) -> list[dict[str, str]]:
-    text = resources.files("bayesmeta").joinpath("tables", file).read_text(encoding="utf-8")
+    text = resources.files("bayesmeta.priors").joinpath("tables", file).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

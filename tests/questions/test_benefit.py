@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
+from bayesmeta.digits import percent
 from bayesmeta.effects import Effects
 from bayesmeta.fits import marginal
-from bayesmeta.questions import direction, percent
+from bayesmeta.questions import direction
 from references import effects_of
 
 # published probabilities have six digits

@@ -14,7 +14,7 @@ from bayesmeta.marginals import Draws, NormalMixture
 from bayesmeta.model import OutlierEffects, StudentEffects
 from bayesmeta.nuts import HierarchicalRows, build_rows, effect_factor, priors_of, sample_posterior_predictive
 
-__all__ = ["STATISTICS", "ppc_table", "predictive_table", "prior_check_table"]
+__all__ = ["STATISTICS", "new_trials", "ppc_table", "predictive_table", "prior_check_table", "statistics"]
 
 FloatArray = NDArray[np.float64]
 

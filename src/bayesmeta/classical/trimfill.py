@@ -19,7 +19,7 @@ from bayesmeta.errors import InferenceError, ModelError
 if TYPE_CHECKING:
     from bayesmeta.effects import Effects
 
-__all__ = ["FILL_ESTIMATORS", "SIDES", "TrimFill", "trim_and_fill"]
+__all__ = ["FILL_ESTIMATORS", "SIDES", "FillEstimator", "TrimFill", "trim_and_fill"]
 
 FillEstimator = Literal["L0", "R0", "Q0"]
 FILL_ESTIMATORS: tuple[FillEstimator, ...] = get_args(FillEstimator)

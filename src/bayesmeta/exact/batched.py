@@ -19,8 +19,7 @@ from scipy import special
 
 from bayesmeta import numerics
 from bayesmeta.errors import InferenceError
-from bayesmeta.exact.likelihood import LOG_2PI, ConditionalMoments, factor
-from bayesmeta.exact.nodes import (
+from bayesmeta.exact.axes import (
     CUT_OFF,
     FIRST_NODES,
     MAX_NODES,
@@ -35,6 +34,7 @@ from bayesmeta.exact.nodes import (
     tau_log_prior,
     unsettled,
 )
+from bayesmeta.exact.likelihood import LOG_2PI, ConditionalMoments, factor
 from bayesmeta.exact.problem import MAX_ELEMENTS, IntegrationProblem, NodePosterior
 from bayesmeta.marginals import Gridded, Variable, VariableKind
 from bayesmeta.priors import Prior

@@ -20,6 +20,7 @@ from scipy import special
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import clusters
+from bayesmeta.exact.axes import moment_limit, power_count, require_proper
 from bayesmeta.exact.clusters import ClusterLayout
 from bayesmeta.exact.likelihood import (
     ConditionalMoments,
@@ -30,7 +31,6 @@ from bayesmeta.exact.likelihood import (
     rotate,
     study_moments,
 )
-from bayesmeta.exact.nodes import moment_limit, power_count, require_proper
 from bayesmeta.exact.supported import location, require_supported, why_unsupported
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Columns, Design, Model, build_design

@@ -16,9 +16,7 @@ from scipy import special
 from bayesmeta import numerics
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.exact.batched import has_one_sd, solve_batch
-from bayesmeta.exact.likelihood import ConditionalMoments, Rotation
-from bayesmeta.exact.nodes import (
+from bayesmeta.exact.axes import (
     CUT_OFF,
     FIRST_NODES,
     MAX_NODES,
@@ -38,6 +36,8 @@ from bayesmeta.exact.nodes import (
     tau_log_prior,
     unsettled,
 )
+from bayesmeta.exact.batched import has_one_sd, solve_batch
+from bayesmeta.exact.likelihood import ConditionalMoments, Rotation
 from bayesmeta.exact.problem import IntegrationProblem, NodePosterior, StandardDeviation, build_problem, rotation_of
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model

@@ -17,6 +17,7 @@ from bayesmeta.marginals import Draws, Marginal, NormalMixture, from_density, mi
 
 __all__ = [
     "LEVEL",
+    "SETTLED",
     "Summary",
     "ask",
     "central",
@@ -27,6 +28,7 @@ __all__ = [
     "marginal",
     "quantities",
     "study_summary",
+    "summary_of",
     "tail_mcse",
 ]
 

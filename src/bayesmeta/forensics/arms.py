@@ -14,7 +14,7 @@ from scipy import special
 
 from bayesmeta.forensics.rules import FloatArray, Hit, Rule, numbers_of, shown, significant_digits, texts_of, unit_of
 
-__all__ = ["ARM_RULES", "StudyTable"]
+__all__ = ["ARM_RULES", "F_TEST", "StudyTable", "grim_consistent", "grimmer_consistent"]
 
 # two-sided, of the ratio of two variances: small, because scores are not normal and every row is tested
 F_TEST = 1e-5

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.errors import Finding
 
-__all__ = ["Hit", "Rule", "findings_table", "run_rules"]
+__all__ = ["Hit", "Rule", "findings_table", "numbers_of", "run_rules", "texts_of", "unit_of"]
 
 FloatArray = NDArray[np.float64]
 Severity = Literal["info", "warning", "error"]

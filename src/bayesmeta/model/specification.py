@@ -15,6 +15,7 @@ from bayesmeta.priors import Cauchy, Normal, Prior, StudentT, Truncated, Uniform
 __all__ = [
     "Coefficient",
     "Exchangeable",
+    "Likelihood",
     "MissingLevels",
     "MissingNumeric",
     "MissingSD",

@@ -20,9 +20,11 @@ from bayesmeta.priors import Cauchy, LogStudentT, Prior, StudentT, Truncated, re
 
 __all__ = [
     "PriorPredictive",
+    "crude_effect",
     "is_proper",
     "log_priors",
     "new_study",
+    "priors_of",
     "sample_posterior_predictive",
     "sample_prior_predictive",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -34,7 +35,7 @@ from bayesmeta.plots.sheet import (
     wrap,
 )
 from bayesmeta.plots.wording import axis_label, effect_sentence, name_of, numbers_of, size_line, stated_thresholds
-from bayesmeta.questions import CAVEAT, benefit_curve, benefit_table, direction, percent
+from bayesmeta.questions import CAVEAT, benefit_curve, benefit_table, direction
 
 __all__ = ["benefit_plot"]
 

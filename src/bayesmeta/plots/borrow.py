@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure
@@ -16,7 +17,7 @@ from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL, DENSITY, GREY, INK, THRESHOLD, Entry, Sheet, check_width, ticks
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line, stated_thresholds
-from bayesmeta.questions import Borrowing, borrowing_probabilities, percent
+from bayesmeta.questions import Borrowing, borrowing_probabilities
 
 __all__ = ["borrow_plot"]
 

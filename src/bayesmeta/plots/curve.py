@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.model import Monotone, Spline
@@ -33,7 +34,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import limits_with, threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.questions import curve_table, percent, study_weights
+from bayesmeta.questions import curve_table, study_weights
 
 __all__ = ["curve_plot"]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -33,7 +34,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import pool_or_none, threshold_lines
 from bayesmeta.plots.wording import Numbers, axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.questions import percent, summarize
+from bayesmeta.questions import summarize
 from bayesmeta.sensitivity import cumulative_fits_table, leave_one_out
 
 __all__ = ["cumulative_plot", "deletion_plot"]

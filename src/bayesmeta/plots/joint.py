@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -32,7 +33,6 @@ from bayesmeta.plots.sheet import (
     wrap,
 )
 from bayesmeta.plots.wording import level_text, name_of
-from bayesmeta.questions import percent
 
 if TYPE_CHECKING:
     from bayesmeta.joint import JointFit

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.digits import percent
 from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
@@ -34,7 +35,6 @@ from bayesmeta.plots.sheet import (
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
 from bayesmeta.priors import Prior, parse, resolve
-from bayesmeta.questions import percent
 from bayesmeta.sensitivity import NamedPrior, named_priors, prior_bench_table, prior_probability
 
 __all__ = ["ladder_plot", "ladder_table"]

@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import BAYES, GREY, Entry, Sheet, check_width, footer_height, head_height, ticks
 from bayesmeta.plots.wording import effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.questions import outlier_table, percent
+from bayesmeta.questions import outlier_table
 
 __all__ = ["outlier_plot"]
 

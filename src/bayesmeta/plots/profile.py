@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -17,7 +18,7 @@ from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import BAYES, INK, THRESHOLD, Entry, Sheet, check_width, footer_height, head_height, ticks
 from bayesmeta.plots.tables import limits_with, threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
-from bayesmeta.questions import NEW_TYPE, direction, percent, profile_table
+from bayesmeta.questions import NEW_TYPE, direction, profile_table
 
 __all__ = ["profile_plot"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import Measure, measure
@@ -29,7 +30,6 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.wording import Numbers, level_text
 from bayesmeta.published import TARGETS, NotAnalysed, Reanalysis, reanalysis_table
-from bayesmeta.questions import percent
 
 __all__ = ["published_plot"]
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesmeta.digits import percent
 from bayesmeta.effects import Effects
 from bayesmeta.fits import Fit, marginal
 from bayesmeta.measures import Measure, measure
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_table, direction, percent, predict
+from bayesmeta.questions import benefit_table, direction, predict
 
 __all__ = [
     "Numbers",

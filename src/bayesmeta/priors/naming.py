@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 from bayesmeta.errors import ModelError
+from bayesmeta.priors.empirical import Cochrane, Rhodes2015, Suggestion, Turner2015, resolve, suggested
 from bayesmeta.priors.families import (
     Cauchy,
     Exponential,
@@ -30,7 +31,6 @@ from bayesmeta.priors.families import (
     Truncated,
     Uniform,
 )
-from bayesmeta.priors.published import Cochrane, Rhodes2015, Suggestion, Turner2015, resolve, suggested
 
 __all__ = [
     "Cauchy",

@@ -3,24 +3,18 @@
 The keys are pydantic models, which `protocol_schema` prints as JSON Schema. Nothing of pydantic leaves this package.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
-    from bayesmeta.protocol.keys import SCHEMA as SCHEMA
-    from bayesmeta.protocol.keys import protocol_schema as protocol_schema
-    from bayesmeta.protocol.reading import read_protocol as read_protocol
-
-__getattr__, __dir__ = exports(
-    __name__,
-    {
-        "keys": (
-            "SCHEMA",
-            "protocol_schema",
-        ),
-        "reading": ("read_protocol",),
-    },
-)
+    from bayesmeta.protocol.keys import *
+    from bayesmeta.protocol.reading import *
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "keys": "SCHEMA protocol_schema",
+            "reading": "read_protocol",
+        },
+    )

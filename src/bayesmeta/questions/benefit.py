@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta import numerics
+from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import NodePosterior, log_interval
 from bayesmeta.fits import LEVEL, Fit, ask, distribution, distributions, functional_of, tail_mcse
@@ -45,7 +46,6 @@ __all__ = [
     "benefit_table",
     "direction",
     "estimate_words",
-    "percent",
     "responder_table",
     "share_of_true_effects",
     "threshold",
@@ -61,24 +61,6 @@ CAVEAT = (
 STATED = "stated by the user"
 _TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
 _SHARES = ("share_mean", "share_median", "share_lower", "share_upper", "p_majority", "p_share_80")
-
-
-def percent(p: float, digits: int = 1) -> str:
-    """Write a probability in percent; never 100 % or 0 %, which no analysis can give.
-
-    Examples
-    --------
-    >>> percent(0.9132), percent(0.99996), percent(1e-7)
-    ('91.3 %', '>99.9 %', '<0.1 %')
-    """
-    if not 0 <= p <= 1 + 1e-12:
-        return "not defined"
-    step = 10.0**-digits
-    if 100 * p > 100 - step:
-        return f">{100 - step:.{digits}f} %"
-    if 100 * p < step:
-        return f"<{step:.{digits}f} %"
-    return f"{100 * p:.{digits}f} %"
 
 
 def direction(fit: Fit) -> int:

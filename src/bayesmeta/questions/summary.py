@@ -43,7 +43,9 @@ __all__ = [
     "predict",
     "probability",
     "study_table",
+    "study_weights",
     "summarize",
+    "typical_variance",
 ]
 
 FloatArray = NDArray[np.float64]

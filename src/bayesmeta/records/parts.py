@@ -25,6 +25,7 @@ __all__ = [
     "benefit_rows",
     "check_rows",
     "classical_record",
+    "data_notes",
     "headline",
     "other_records",
     "prior_records",

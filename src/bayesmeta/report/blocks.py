@@ -7,18 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.digits import UNDEFINED, number, numbers
+from bayesmeta.digits import UNDEFINED, number, numbers, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure as measure_of
-from bayesmeta.questions import (
-    WEIGHTS,
-    Borrowing,
-    borrowing_table,
-    natural_table,
-    next_trial_table,
-    percent,
-    risk_table,
-)
+from bayesmeta.questions import WEIGHTS, Borrowing, borrowing_table, natural_table, next_trial_table, risk_table
 from bayesmeta.report.gather import Part
 
 __all__ = ["block_views", "borrowing_weights", "extra_tables"]

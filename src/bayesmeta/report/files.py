@@ -16,7 +16,7 @@ from bayesmeta.report.gather import Part
 if TYPE_CHECKING:
     from bayesmeta.plots import Plot
 
-__all__ = ["Drawn", "draw_part", "tables_of", "word_file"]
+__all__ = ["IN_PAGE", "Drawn", "draw_part", "tables_of", "word_file"]
 
 #: Trials from which a funnel says something: Cochrane Handbook 13.3.5.4.
 FUNNEL = 10

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.digits import UNDEFINED, number, ratios, together
+from bayesmeta.digits import UNDEFINED, number, percent, ratios, together
 from bayesmeta.measures import measure
-from bayesmeta.questions import CAVEAT, benefit_sentence, percent
+from bayesmeta.questions import CAVEAT, benefit_sentence
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import shipped_form, shipped_probability

@@ -18,7 +18,7 @@ from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat
 from bayesmeta.questions import benefit_probabilities, direction, summarize
 
-__all__ = ["concordance_sentence", "concordance_table"]
+__all__ = ["NEGLIGIBLE", "concordance_sentence", "concordance_table"]
 
 #: Shifts of the mean smaller than this share of its standard error are not worth a word; a judgement.
 NEGLIGIBLE = 0.05

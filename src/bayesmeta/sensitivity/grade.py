@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import pool
-from bayesmeta.digits import number, ratios, together
+from bayesmeta.digits import number, percent, ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_probabilities, direction, information_size, percent, summarize
+from bayesmeta.questions import benefit_probabilities, direction, information_size, summarize
 from bayesmeta.sensitivity.inconsistency import inconsistency_table
 
 if TYPE_CHECKING:

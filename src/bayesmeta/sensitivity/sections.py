@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bayesmeta.digits import number, p_value, ratios, together
+from bayesmeta.digits import number, p_value, percent, ratios, together
 from bayesmeta.measures import measure
-from bayesmeta.questions import percent
 from bayesmeta.sensitivity.concordance import concordance_sentence
 from bayesmeta.sensitivity.multiverse import multiverse_summary
 from bayesmeta.sensitivity.robustness import SECTIONS

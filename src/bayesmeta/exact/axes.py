@@ -20,6 +20,7 @@ from bayesmeta.marginals import Variable
 from bayesmeta.priors import HalfNormal, InverseGamma, LogNormal, LogStudentT, Prior, Truncated
 
 __all__ = [
+    "TOLERANCE",
     "Axis",
     "PowerCount",
     "hierarchical_sd_axis",
