@@ -5,6 +5,7 @@ Draws are compared with the truth by `distances`; what fails is drawn once more 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -166,7 +167,12 @@ def distances(form: Draws, mean: float | None, cdf: Mapping[float, float]) -> di
     """
     found = {} if mean is None else {"mean": (form.mean - mean) / form.mcse}
     for x, p in cdf.items():
-        found[f"P(below {p:.3g})"] = (float(form.cdf(x)) - p) / form.cdf_mcse(x)
+        drawn, error = float(form.cdf(x)), form.cdf_mcse(x)
+        # few draws know the standard error in a tail, and those that drew too few there think it small: the true share
+        # stands in for the drawn one, and draws are worth no more than those of the whole quantity
+        worth = drawn * (1 - drawn) / error**2 if error > 0 else math.inf
+        worth = min(worth, form.diagnostics.bulk, form.diagnostics.tail)
+        found[f"P(below {p:.3g})"] = (drawn - p) / math.sqrt(p * (1 - p) / worth)
     return found
 
 

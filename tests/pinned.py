@@ -29,7 +29,12 @@ PINS = Path(__file__).parent / "reference" / "pinned_0_1_0"
 #: Keys and columns: old to new; a dot leads into an object ("a.b"), None is no longer given (say why beside it).
 KEYS: dict[str, str | None] = {}
 #: Words inside values that name things (targets, quantities, methods): old to new.
-WORDS: dict[str, str] = {}
+WORDS: dict[str, str] = {
+    "new setting": "new study",
+    "direction turned": "direction reversed",
+    "Which trials pull?": "Which trials are influential?",
+    "How sure is tau, classically?": "What are the classical confidence intervals of tau?",
+}
 #: Sentences for people: only the numbers in them are compared, in order. Their words are tested elsewhere.
 PROSE = frozenset(
     {
@@ -45,6 +50,7 @@ PROSE = frozenset(
         "not_drawn",
         "note",
         "notes",
+        "rationale",
         "reason",
         "reasons",
         "references",

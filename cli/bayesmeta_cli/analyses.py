@@ -58,7 +58,7 @@ class Analysis:
         return (*data_notes(self.pooled), *self.excluded)
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def warned(self) -> tuple[str, ...]:
         """Warnings and notes, as they go into JSON."""
         return (*self.warnings, *self.notes)
 
@@ -74,7 +74,7 @@ class Analysis:
 
 
 def chosen(protocol: bm.Protocol, names: Sequence[str]) -> list[str]:
-    """Return the outcomes asked for, in the protocol's order; all if none is named."""
+    """Return the requested outcomes, in the protocol's order; all if none is named."""
     for name in names:
         protocol.outcome(name)
     return [key for key in protocol.outcomes if not names or key in names]
@@ -149,21 +149,21 @@ def readings(
 
     found: dict[str, tuple[Reading, tuple[str, ...]]] = {}
     lines: list[str] = []
-    told: list[str] = []
+    warned: list[str] = []
     for key in track(keys, "reading"):
-        before = len(told)
+        before = len(warned)
         try:
-            with noted(told):
+            with noted(warned):
                 reading = read_outcome(protocol, key)
         except bm.DataError as error:
             lines += [line for line in str(error).splitlines() if line not in lines]
             continue
-        found[key] = (reading, tuple(told[before:]))
+        found[key] = (reading, tuple(warned[before:]))
         for declared in protocol.sensitivities_of(key) if variations else ():
             if not touches_data(declared):
                 continue
             try:
-                with noted(told):
+                with noted(warned):
                     read_outcome(vary(protocol, declared.name), key)
             except bm.DataError as error:
                 lines += [f"sensitivity {declared.name!r}: {line}" for line in str(error).splitlines()]
@@ -185,10 +185,10 @@ def moderated_model(protocol_outcome: bm.Outcome, effects: bm.Effects) -> tuple[
     return (found.model if found.ok else None), found.reason, tuple(dict.fromkeys((*single, *found.left_out)))
 
 
-def fitted(effects: bm.Effects, model: bm.Model, key: str, engine: str, told: list[str], **options: Any) -> bm.Fit:
-    """Fit, with the outcome's key in front of what goes wrong; what the sampler says is kept in ``told``."""
+def fitted(effects: bm.Effects, model: bm.Model, key: str, engine: str, warned: list[str], **options: Any) -> bm.Fit:
+    """Fit, with the outcome's key in front of what goes wrong; warnings are collected in ``warned``."""
     try:
-        with noted(told):
+        with noted(warned):
             return bm.fit(effects, model, engine=cast(Any, engine), **options)
     except (bm.ModelError, bm.InferenceError) as error:
         raise type(error)(f"{key}: {error}") from error
@@ -202,7 +202,7 @@ def from_protocol(
     moderated: bool = True,
     read: Mapping[str, tuple[Reading, tuple[str, ...]]] | None = None,
 ) -> list[Analysis]:
-    """Fit the outcomes of a protocol, each pooled and (if asked and estimable) moderated.
+    """Fit the outcomes of a protocol, each pooled and (if requested and estimable) moderated.
 
     What `readings` gave of these outcomes may be handed over, and is not read again.
     """
@@ -211,7 +211,7 @@ def from_protocol(
     read = readings(protocol, chosen(protocol, names)) if read is None else read
     analyses = []
     for key in track(list(read), "fitting"):
-        reading, told = read[key]
+        reading, warned = read[key]
         outcome = protocol.outcomes[key]
         options: dict[str, Any] = {
             "engine": engine or outcome.engine,
@@ -220,14 +220,14 @@ def from_protocol(
             "hashes": hashes_of(protocol, reading.sha256),
             "settings": settings_of(protocol),
         }
-        heard = list(told)
-        pooled = fitted(reading.effects, analysis_model(outcome), key, told=heard, **options)
+        collected = list(warned)
+        pooled = fitted(reading.effects, analysis_model(outcome), key, warned=collected, **options)
         second, reason = None, ""
         left_out: tuple[str, ...] = ()
         if moderated:
             model, reason, left_out = moderated_model(outcome, reading.effects)
             if model is not None:
-                second = fitted(reading.effects, model, key, told=heard, analysis="moderated", **options)
+                second = fitted(reading.effects, model, key, warned=collected, analysis="moderated", **options)
         require_sound((key, item) for item in (pooled, second) if item is not None)
         analyses.append(
             Analysis(
@@ -238,7 +238,7 @@ def from_protocol(
                 left_out,
                 outcome.sources,
                 outcome.thresholds,
-                tuple(heard),
+                tuple(collected),
                 tuple(
                     f"excluded: row {item.row} ({item.study}): {item.reason.rstrip('.')}" for item in reading.excluded
                 ),
@@ -346,8 +346,8 @@ def from_table(
     from bayesmeta.studies import effect_sizes, possible_measures, read_table
 
     existing(path, ("table",))
-    told: list[str] = []
-    with noted(told):
+    warned: list[str] = []
+    with noted(warned):
         frame = read_table(path, columns=pairs(columns, "--column"))
         if measure is None:
             possible = possible_measures(frame)
@@ -372,13 +372,13 @@ def from_table(
     return [
         Analysis(
             name,
-            fitted(item, model, name, "auto", told, hashes=hashes),
+            fitted(item, model, name, "auto", warned, hashes=hashes),
             None,
             NO_MODERATORS,
             (),
             sources,
             marks,
-            tuple(told),
+            tuple(warned),
         )
         for name, item in effects.items()
     ]

@@ -34,7 +34,7 @@ def recompute_of(protocol: bm.Protocol, key: str) -> Recompute:
 
     def recompute(options: Mapping[str, Any]) -> bm.Effects:
         outcome = dataclasses.replace(protocol.outcomes[key], measure_options=dict(options))
-        # what there is to say of the rows was said when they were first read
+        # warnings about the rows were given when they were first read
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bm.BayesmetaWarning)
             return read_outcome(dataclasses.replace(protocol, outcomes={key: outcome}), key).effects
@@ -42,17 +42,17 @@ def recompute_of(protocol: bm.Protocol, key: str) -> Recompute:
     return recompute
 
 
-def _sections(asked: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
-    unknown = [name for name in asked if name not in allowed]
+def _sections(requested: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
+    unknown = [name for name in requested if name not in allowed]
     if unknown:
         raise typer.BadParameter(f"--section {unknown[0]}: allowed are {', '.join(allowed)}.")
-    return [name for name in allowed if name in (asked or default)]
+    return [name for name in allowed if name in (requested or default)]
 
 
 def sensitivity(
     path: Path,
     names: Sequence[str],
-    asked: Sequence[str],
+    requested: Sequence[str],
     cut: str,
     order: str | None,
     output: Path | None,
@@ -64,7 +64,7 @@ def sensitivity(
     from bayesmeta.sensitivity import SECTIONS, SLOW, SensitivityAnalyses, sensitivity_analyses
 
     allowed = [DECLARED, *SECTIONS]
-    wanted = _sections(asked, allowed, [name for name in allowed if name not in SLOW])
+    wanted = _sections(requested, allowed, [name for name in allowed if name not in SLOW])
     chance = probability(cut, "--cut")
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
@@ -103,7 +103,7 @@ def sensitivity(
             benches[item.key],
             priors_only=priors_only,
             not_done=not_done,
-            warnings=item.told,
+            warnings=item.warned,
             contrasts=contrasts(item),
         )
 
@@ -197,7 +197,7 @@ def _write(picture: Plot, path: Path) -> None:
 def influence(
     path: Path, names: Sequence[str], subsets: bool, figure: Path | None, fits: Path | None, json: bool, csv: bool
 ) -> None:
-    """Print which trials pull: deletion diagnostics, leave-one-out, and all subsets where asked."""
+    """Print influential trials: deletion diagnostics, leave-one-out, and all subsets where requested."""
     from bayesmeta.records import bench_record
     from bayesmeta.sensitivity import sensitivity_analyses
 
@@ -255,7 +255,7 @@ def _show_benches(
     show(
         json,
         csv,
-        lambda: [make(item.pooled, item.key, benches[item.key], warnings=item.told) for item in analyses],
+        lambda: [make(item.pooled, item.key, benches[item.key], warnings=item.warned) for item in analyses],
         lambda: stacked(
             (item.key, item.pooled.effects, frame.assign(section=name))
             for item in analyses
@@ -265,11 +265,11 @@ def _show_benches(
     )
 
 
-def presets(path: Path, names: Sequence[str], asked: str, json: bool, csv: bool) -> None:
+def presets(path: Path, names: Sequence[str], requested: str, json: bool, csv: bool) -> None:
     """Print what changes when our choices are exchanged for those of another program, choice by choice."""
     from bayesmeta.records import preset_record
 
-    item = bm.classical.preset(asked)
+    item = bm.classical.preset(requested)
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     analyses = from_protocol(protocol, names, moderated=False)
@@ -315,7 +315,7 @@ def presets(path: Path, names: Sequence[str], asked: str, json: bool, csv: bool)
                 item,
                 tables.get(analysis.key),
                 not_done.get(analysis.key, ""),
-                warnings=analysis.told,
+                warnings=analysis.warned,
             )
             for analysis in analyses
         ],

@@ -52,7 +52,7 @@ def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | 
                 one.item.key,
                 one.item.primary,
                 stated=_stated(one),
-                warnings=one.item.told,
+                warnings=one.item.warned,
             )
             for one in found
         ],
@@ -148,7 +148,7 @@ def _view(one: Found) -> str:
     lines.append(
         wrapped(
             f"Review: {one.source.label} ({one.stated.outcome} of {one.stated.path.name}), "
-            f"{plural(source.k, 'estimate')} of {plural(source.n_trials, 'trial')}. In a new setting it predicts "
+            f"{plural(source.k, 'estimate')} of {plural(source.n_trials, 'trial')}. In a new study it predicts "
             f"{median}{unit} (95 % central interval {lower} to {upper}), worth "
             f"{plural(round(found.ess_source), 'participant')}."
         )
@@ -199,7 +199,7 @@ def _note(one: Found) -> str:
     return (
         "Weight: prior probability that the review says nothing about this trial: 0 takes it at its word, 1 is the "
         "trial on its own, * is the protocol's or that of --weight. Discarded: that probability after the trial. "
-        f"Medians with 95 % central credible intervals of the effect in this trial's setting.{threshold}"
+        f"Medians with 95 % central credible intervals of the effect in this trial.{threshold}"
     )
 
 
@@ -222,6 +222,6 @@ def _sentence(one: Found) -> str:
     if ends:
         back = bm.measures.measure(item.pooled.effects.measure).back
         texts = [text for (text,) in together([[float(back(end))] for end, _ in ends])]
-        told = " or ".join(f"{word} {end}" for end, (_, word) in zip(texts, ends, strict=True)) + unit
-        text += f" An estimate {told} would discard the review (probability above one half)."
+        bounds = " or ".join(f"{word} {end}" for end, (_, word) in zip(texts, ends, strict=True)) + unit
+        text += f" An estimate {bounds} would discard the review (probability above one half)."
     return " ".join([text, *(f"Note: {note}." for note in found.notes)])

@@ -13,7 +13,7 @@ from bayesmeta_cli.analyses import Analysis
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import plot_paths
 from bayesmeta_cli.messages import say
-from bayesmeta_cli.render import ratios, together, wrapped
+from bayesmeta_cli.render import NEW_STUDY, ratios, together, wrapped
 from bayesmeta_cli.views_models import tables_view
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def ppc(
         json,
         csv,
         lambda: [
-            ppc_record(fit, item.key, frames, lacking, warnings=item.told) for item, fit, frames, lacking in results
+            ppc_record(fit, item.key, frames, lacking, warnings=item.warned) for item, fit, frames, lacking in results
         ],
         lambda: stacked(
             (item.key, fit.effects, frame.assign(section=name))
@@ -211,7 +211,7 @@ def profiles(
     show(
         json,
         csv,
-        lambda: [profiles_record(fit, item.key, frame, warnings=item.told) for item, fit, frame in results],
+        lambda: [profiles_record(fit, item.key, frame, warnings=item.warned) for item, fit, frame in results],
         lambda: stacked((item.key, fit.effects, frame) for item, fit, frame in results),
         lambda: "\n".join(_profiles_view(item, fit, frame) for item, fit, frame in results),
     )
@@ -235,7 +235,7 @@ def _profiles_view(item: Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
     name = item.label if item.label == item.key else f"{item.label} ({item.key})"
     note = (
         "Medians with 95 % central credible intervals; P(imp.): probability of an important benefit, and in a new "
-        "setting. * no trial has this combination: its effect rests on the assumption that moderators add up. "
-        "--json and --csv hold the intervals of a new setting too. Differences between trials, not within them."
+        f"study. {NEW_STUDY} * no trial has this combination: its effect rests on the assumption that moderators add "
+        "up. --json and --csv hold the intervals of a new study too. Differences between trials, not within them."
     )
     return tables_view(name, [("Effect at every combination of levels", shown, note)])

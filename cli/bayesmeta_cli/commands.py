@@ -57,7 +57,7 @@ def show(
     text: Callable[[], str],
     honesty: bool = True,
 ) -> None:
-    """Print results in the form asked for."""
+    """Print results in the requested format."""
     from bayesmeta.records import envelope, json_text
 
     if json and csv:
@@ -106,7 +106,7 @@ def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
                 sources=item.sources,
                 thresholds=item.thresholds,
                 sentence=views.sentence(item),
-                warnings=item.told,
+                warnings=item.warned,
             )
             for item in analyses
         ],
@@ -123,7 +123,7 @@ def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
         json,
         csv,
         lambda: [
-            compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.told) for item in analyses
+            compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warned) for item in analyses
         ],
         lambda: stacked(
             (item.key, item.pooled.effects, bm.compare_table(item.pooled.effects, item.pooled)) for item in analyses
@@ -161,7 +161,7 @@ def benefit(analyses: Sequence[Analysis], threshold: str | None, json: bool, csv
     show(
         json,
         csv,
-        lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.told) for i in found],
+        lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.warned) for i in found],
         lambda: stacked(
             (item.key, item.pooled.effects, bm.benefit_table(item.pooled, item.thresholds)) for item in found
         ),
@@ -207,7 +207,7 @@ def _fit_record(item: Analysis, make: Callable[..., Record]) -> Record:
         item.key,
         reason=item.reason,
         left_out=item.left_out,
-        warnings=item.told,
+        warnings=item.warned,
     )
 
 
@@ -229,7 +229,7 @@ def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path
             pinned=protocol.data.sha256 is not None,
             seed=analyses[0].pooled.seed,
             reasons={item.key: item.reason for item in analyses},
-            warnings=list(dict.fromkeys(text for item in analyses for text in item.told)),
+            warnings=list(dict.fromkeys(text for item in analyses for text in item.warned)),
         )
         (place / "run.json").write_text(json_text(record) + "\n", encoding="utf-8")
     say(f"wrote {output / 'run.json'} and {len(files)} fits beside it")
@@ -306,7 +306,7 @@ def check(
     from bayesmeta_cli.forensics import examined
 
     read = readings(protocol, chosen(protocol, []), variations=True)
-    found = {key: (examined(reading), told) for key, (reading, told) in read.items()}
+    found = {key: (examined(reading), warned) for key, (reading, warned) in read.items()}
     moderated = {
         key: moderated_model(protocol.outcomes[key], reading.effects)[1] for key, (reading, _) in found.items()
     }
@@ -322,13 +322,13 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
     from bayesmeta.records import head
     from bayesmeta.studies import possible_measures, read_csv_effects, read_table
 
-    told: list[str] = []
-    with noted(told):
+    warned: list[str] = []
+    with noted(warned):
         frame = read_table(path, columns=pairs(columns, "--column"))
         possible = possible_measures(frame)
         if measure is None:
             record = {
-                **head(None, warnings=told),
+                **head(None, warnings=warned),
                 "source": path.name,
                 "data_sha256": frame.attrs["sha256"],
                 "rows": len(frame),
@@ -353,7 +353,7 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
         Reading(effects, path.name, frame.attrs["sha256"], tuple(int(row) for row in frame.index), frame)
     )
     key = path.stem
-    _show_checks({key: (reading, tuple(told))}, {key: key}, {key: ""}, rows, "", json, csv)
+    _show_checks({key: (reading, tuple(warned))}, {key: key}, {key: ""}, rows, "", json, csv)
 
 
 def _show_checks(
@@ -391,8 +391,8 @@ def _show_checks(
         json,
         csv,
         lambda: [
-            check_record(reading, key, label=labels[key], moderated=moderated[key], warnings=told)
-            for key, (reading, told) in found.items()
+            check_record(reading, key, label=labels[key], moderated=moderated[key], warnings=warned)
+            for key, (reading, warned) in found.items()
         ],
         derived,
         lambda: "\n".join(
@@ -442,7 +442,7 @@ def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
             continue
         for level in dict.fromkeys(str(value) for value in values):
             label = f"{SUBGROUP}{name} = {level}"
-            told: list[str] = []
+            warned: list[str] = []
             try:
                 alone = effects.subset(values.astype(str) == level)
                 fit = fitted(
@@ -450,7 +450,7 @@ def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
                     analysis_model(outcome),
                     item.key,
                     outcome.engine,
-                    told,
+                    warned,
                     outcome=outcome,
                     hashes=dict(item.pooled.hashes),
                     seed=item.pooled.seed,
@@ -470,10 +470,10 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
 
     outcome = declared.outcomes[item.key]
     effects = item.pooled.effects
-    told = list(item.told)
+    warned = list(item.warned)
     # data are read again only where a change can touch them
     if touches_data(declared):
-        with noted(told):
+        with noted(warned):
             effects = read_outcome(vary(protocol, declared.name), item.key).effects
     options: dict[str, Any] = {
         "outcome": outcome,
@@ -487,7 +487,7 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
         if found is None:
             return reason
         model, options["analysis"] = found, "moderated"
-    fit = fitted(effects, model, item.key, outcome.engine, told, **options)
+    fit = fitted(effects, model, item.key, outcome.engine, warned, **options)
     require_sound([(f"{item.key}, {declared.name}", fit)])
     return fit
 
@@ -533,7 +533,7 @@ def plot(
         csv,
         lambda: [
             {
-                **head(item.pooled.effects.measure, warnings=item.told),
+                **head(item.pooled.effects.measure, warnings=item.warned),
                 "outcome": item.key,
                 "plot": kind,
                 "file": str(path),

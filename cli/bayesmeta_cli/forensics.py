@@ -76,8 +76,8 @@ def forensics(
         raise typer.BadParameter("give a PROTOCOL or a CSV.")
     existing(path, ("protocol", "table"))
     steps, ends = _numbers(grain, "--grain", 1), _numbers(bounds, "--bounds", 2)
-    told: list[str] = []
-    with noted(told):
+    warned: list[str] = []
+    with noted(warned):
         if path.suffix.lower() == ".toml":
             if columns:
                 raise typer.BadParameter("--column goes with a table; a protocol states its own.")
@@ -95,7 +95,7 @@ def forensics(
             bounds=None if ends is None else (ends[0], ends[1]),
         )
     )
-    # a row that the whole table showed already is not told again in the direction of its outcome
+    # a row that the whole table showed already is not reported again in the direction of its outcome
     seen = {(item.rule, item.evidence.partition(":")[0]) for item in found}
     for reading in read:
         found += [item for item in examine_reading(reading) if (item.rule, item.evidence.partition(":")[0]) not in seen]
@@ -112,7 +112,7 @@ def forensics(
     show(
         json,
         csv,
-        lambda: [forensics_record(source.name, sha, len(frame), found, warnings=told)],
+        lambda: [forensics_record(source.name, sha, len(frame), found, warnings=warned)],
         lambda: findings_table(found),
         text,
         honesty=False,

@@ -11,7 +11,7 @@ from bayesmeta_cli.analyses import readings, settings_of
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import noted, say
-from bayesmeta_cli.render import wrapped
+from bayesmeta_cli.render import NEW_STUDY, wrapped
 from bayesmeta_cli.views_models import tables_view
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Tables = dict[str, "pd.DataFrame"]
 _HEADINGS = {
     "correlations": "Correlation of true effects between trials, in the direction of benefit",
-    "borrowing": "What the outcomes learned from each other: each mean effect alone (exactly) and jointly",
+    "borrowing": "Borrowing between outcomes: each mean effect alone (exactly) and jointly",
     "at_least": "Probability that at least m of the outcomes benefit",
     "without_harm": "Probability of an important benefit with no outcome importantly worse",
     "working_correlation": "The working correlation within trials, which no trial reports, varied",
@@ -42,10 +42,10 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
         )
     found = readings(protocol, list(protocol.joint.outcomes))
     effects = {key: reading.effects for key, (reading, _) in found.items()}
-    told = [text for _, heard in found.values() for text in heard]
+    warned = [text for _, warned in found.values() for text in warned]
     settings = settings_of(protocol)
     seed = protocol.sampling.seed if protocol.sampling is not None else 1
-    with noted(told):
+    with noted(warned):
         fit = fit_joint(
             effects,
             bm.JointModel(
@@ -72,7 +72,7 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
     show(
         json,
         csv,
-        lambda: [joint_record(fit, tables, warnings=told)],
+        lambda: [joint_record(fit, tables, warnings=warned)],
         lambda: _stacked(tables),
         lambda: _view(protocol, fit, tables),
     )
@@ -167,7 +167,7 @@ def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
         "borrowing": "Medians with 95 % central credible intervals, each in its outcome's own direction. Width ratio: "
         "width of the joint interval over that alone.",
         "at_least": "Against the primary threshold of every outcome. If independent: what the same probabilities would "
-        "give if outcomes had nothing to do with each other.",
+        f"give if outcomes had nothing to do with each other. {NEW_STUDY}",
         "without_harm": "Any: at least one outcome benefits importantly and none is importantly worse.",
         "working_correlation": "Every line is a fit of its own.",
     }
@@ -179,7 +179,7 @@ def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
     counts = ", ".join(
         f"{key} {item.k} estimates of {item.n_trials} trials" for key, item in fit.effects.effects.items()
     )
-    told = (
+    sampled = (
         f"{counts}. Sampling errors of two outcomes of one trial have working correlation "
         f"{fit.model.correlation:g}, in the direction of benefit. Sampled by NUTS: {shape[1]} x {shape[2]} draws; "
         "every check passed."
@@ -189,7 +189,7 @@ def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
         [
             wrapped(protocol.title),
             "",
-            wrapped(told),
+            wrapped(sampled),
             wrapped(f"Priors: {priors}."),
             "",
             tables_view("Outcomes together", parts),

@@ -49,8 +49,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         import bayesmeta
 
         print(f"bayesmeta {bayesmeta.__version__}")
@@ -237,7 +237,7 @@ def benefit(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Probability of benefit and harm, for the mean effect and in a new setting, per outcome."""
+    """Probability of benefit and harm, for the mean effect and in a new study, per outcome."""
     from bayesmeta_cli import analyses, commands
 
     commands.benefit(analyses.from_file(path, outcome or [], fits, moderated=False), threshold, json, csv)
@@ -277,7 +277,7 @@ def sensitivity(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Everything a sceptical reviewer asks next: declared analyses, priors, trials, methods, and all choices at once.
+    """Sensitivity analyses: declared analyses, priors, trials, methods, and all choices at once.
 
     Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
     dependence counts heterogeneity estimators multiverse; permutation and gosh only when named.
@@ -297,7 +297,7 @@ def influence(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Which trials pull: deletion diagnostics, leave-one-out, and all subsets."""
+    """Influential trials: deletion diagnostics, leave-one-out, and all subsets."""
     from bayesmeta_cli import bench
 
     bench.influence(path, outcome or [], gosh, figure, fits, json, csv)
@@ -350,7 +350,7 @@ def reanalyse(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Published pooled results again: what estimate, I2 and k leave possible for the mean and for a new setting."""
+    """Published pooled results again: what estimate, I2 and k leave possible for the mean and for a new study."""
     from bayesmeta_cli import published as commands
 
     commands.reanalyse(
@@ -386,7 +386,7 @@ def forest(
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Draw trials, quoted and shrunken, with pooled effects and the new setting."""
+    """Draw reported and shrinkage estimates of trials, with pooled effects and a new study."""
     from bayesmeta_cli import analyses, commands
 
     found = analyses.from_file(path, outcome or [], fits, moderated=subgroup is not None)
@@ -495,7 +495,7 @@ def report(
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Draw every picture as PDF too.")] = False,
 ) -> None:
-    """Everything in one page that a panel can read, question and check, with the files behind it."""
+    """Write the report: one page with all results, a Word table, and the files behind them."""
     from bayesmeta_cli import workers
 
     workers.begin(path, outcome or [])

@@ -17,8 +17,8 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def noted(told: list[str], *, later: bool = False) -> Iterator[None]:
-    """Collect bayesmeta's warnings into ``told`` and tell each once on stderr, if not ``later``; others just pass."""
+def noted(warned: list[str], *, later: bool = False) -> Iterator[None]:
+    """Collect bayesmeta's warnings in ``warned``; print each once on stderr, if not ``later``; others pass through."""
     caught: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -30,15 +30,15 @@ def noted(told: list[str], *, later: bool = False) -> Iterator[None]:
                 warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
                 continue
             text = " ".join(str(item.message).split())
-            if text not in told:
-                told.append(text)
+            if text not in warned:
+                warned.append(text)
                 if not later:
                     say(f"warning: {text}")
 
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Tell every warning that nobody collects in one line, instead of Python's two."""
+    """Print every warning that nobody collects as one line instead of Python's two."""
 
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         name = "" if issubclass(category, BayesmetaWarning) else f"{category.__name__}: "

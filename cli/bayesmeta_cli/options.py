@@ -7,24 +7,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = [
-    "Better",
-    "Columns",
-    "Csv",
-    "Figure",
-    "Fits",
-    "Folder",
-    "Json",
-    "Measure",
-    "OutcomeNames",
-    "Output",
-    "ProtocolFile",
-    "Sections",
-    "Source",
-    "Table",
-    "Thresholds",
-]
-
 ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL", help="Analysis protocol (.toml).")]
 Source = Annotated[Path, typer.Argument(metavar="PROTOCOL|FIT", help="Protocol (.toml) or fit (.nc).")]
 Table = Annotated[Path, typer.Argument(metavar="CSV", help="Table of trials, one row per estimate.")]

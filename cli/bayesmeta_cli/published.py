@@ -28,11 +28,11 @@ from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing, plot_paths
 from bayesmeta_cli.forensics import SEVERITIES, finding_lines
 from bayesmeta_cli.messages import noted, say
-from bayesmeta_cli.render import amount, ratios, table, title, together, wrapped
+from bayesmeta_cli.render import NEW_STUDY, amount, ratios, table, title, together, wrapped
 
 UNREPORTABLE = 5
 SHOWN = 12
-_ROWS = dict(zip(TARGETS, ("mean, SE as printed", "mean effect", "new setting", "tau"), strict=True))
+_ROWS = dict(zip(TARGETS, ("mean, SE as printed", "mean effect", "new study", "tau"), strict=True))
 _CHANCES = ("p_any_benefit", "p_important_benefit", "p_important_harm")
 _HEADS = ["", "median", "lower", "upper", "any benefit", "important benefit", "important harm"]
 
@@ -98,8 +98,8 @@ def reanalyse(
     existing(path, ("table",))
     if model not in ("fixed", "random"):
         raise typer.BadParameter(f"--model {model}: write fixed or random.")
-    told: list[str] = []
-    with noted(told):
+    warned: list[str] = []
+    with noted(warned):
         frame = read_table(path, columns=pairs(columns, "--column"))
         results = _turned(_chosen(published_results(frame), outcomes, measure), better)
     kinds = measures_of(results)
@@ -127,7 +127,7 @@ def reanalyse(
     show(
         json,
         csv,
-        lambda: [reanalyse_record(item, source=path.name, sha256=sha, warnings=told) for item in items],
+        lambda: [reanalyse_record(item, source=path.name, sha256=sha, warnings=warned) for item in items],
         lambda: reanalysis_table(items),
         lambda: "\n".join(_text(path.name, items)),
     )
@@ -164,7 +164,9 @@ def _text(source: str, items: Sequence[Reanalysis | NotAnalysed]) -> list[str]:
         for role, prior, source in (("mu", item.mu_prior, item.mu_source), ("tau", item.tau_prior, item.tau_source))
     )
     lines += [wrapped(text) for text in priors]
-    lines.append(wrapped("Mean effect: with the heterogeneity that I2 and the number of trials leave possible."))
+    lines.append(
+        wrapped("Mean effect: with the heterogeneity that I2 and the number of trials leave possible. " + NEW_STUDY)
+    )
     for name, words in (("assumptions", "Assumed"), ("unknown", "Cannot be known")):
         if listed := _listed(items, name):
             lines += ["", f"{words} (of {len(items)} results):", *listed]
@@ -255,8 +257,8 @@ def _numbers(item: Reanalysis) -> list[str]:
         chances = _CHANCES if item.threshold is not None else _CHANCES[:1]
     cells = []
     for i, row in enumerate(effects):
-        told = [bm.percent(row[name]) for name in chances]
-        cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in written), *told])
+        percents = [bm.percent(row[name]) for name in chances]
+        cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in written), *percents])
     for i, row in enumerate(others):
         cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in more), *("" for _ in chances)])
     heads = _HEADS[: 4 + len(chances)]
@@ -282,7 +284,7 @@ def audit(
     import pandas as pd
 
     from bayesmeta.forensics import AUDIT_RULES, findings_table
-    from bayesmeta.forensics import audit as asked
+    from bayesmeta.forensics import audit as run_audit
     from bayesmeta.records import audit_record
     from bayesmeta.studies import read_table
 
@@ -302,11 +304,11 @@ def audit(
         return 0
     if path is None:
         raise typer.BadParameter("give a table of published results.")
-    told: list[str] = []
-    with noted(told):
+    warned: list[str] = []
+    with noted(warned):
         published = read_table(existing(path, ("table",)), columns=pairs(columns, "--column"))
         listed_trials = None if trials is None else read_table(existing(trials, ("table",)))
-    found = asked(published, listed_trials)
+    found = run_audit(published, listed_trials)
     named = (
         None
         if listed_trials is None or trials is None
@@ -326,7 +328,7 @@ def audit(
     show(
         json,
         csv,
-        lambda: [audit_record(path.name, sha, len(published), found, trials=named, warnings=told)],
+        lambda: [audit_record(path.name, sha, len(published), found, trials=named, warnings=warned)],
         lambda: findings_table(found),
         text,
         honesty=False,

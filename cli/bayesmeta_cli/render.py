@@ -27,6 +27,10 @@ WIDTH = 80
 _GAP = 2
 
 
+#: The definition below the first table that shows a new study.
+NEW_STUDY = "New study: the true effect in a new study like these, not its result."
+
+
 def wrapped(text: str, indent: str = "") -> str:
     """Wrap a paragraph at 80 columns, never between a number and its percent sign."""
     held = text.replace(" %", "\0%")

@@ -37,7 +37,7 @@ class Made:
     live: str
     record: str
     scale: str | None
-    told: list[str]
+    warned: list[str]
 
 
 def _share_views() -> None:
@@ -63,9 +63,9 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
     from bayesmeta.sensitivity import sensitivity_analyses
 
     _share_views()
-    told: list[str] = []
+    warned: list[str] = []
     # several outcomes may have the same to say, and other processes would say it into the progress bar
-    with noted(told, later=True):
+    with noted(warned, later=True):
         protocol = _protocol(path)
         read = readings(protocol, [key])
         reading = read[key][0]
@@ -95,10 +95,10 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
             borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
             refits.kept,
         )
-        return _finished(part, told, place, pdf)
+        return _finished(part, warned, place, pdf)
 
 
-def _finished(part: Part, told: list[str], place: Path, pdf: bool) -> Made:
+def _finished(part: Part, warned: list[str], place: Path, pdf: bool) -> Made:
     """Put one outcome into words and records, and its files into folders of a place."""
     from bayesmeta.records import scale_name, table_records
     from bayesmeta.report import (
@@ -138,7 +138,7 @@ def _finished(part: Part, told: list[str], place: Path, pdf: bool) -> Made:
         target.write_bytes(content)
     text = json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     live = live_text(part) if view["live"] else ""
-    return Made(part, view, live, text, scale_name(part.pooled.effects.measure), told)
+    return Made(part, view, live, text, scale_name(part.pooled.effects.measure), warned)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
@@ -184,12 +184,12 @@ def report(path: Path, names: Sequence[str], output: Path, engine: str | None, *
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     keys = chosen(protocol, names)
-    # faults of every outcome are told before anything is run
+    # faults of every outcome are reported before anything is run
     sizes = {key: reading.effects.k for key, (reading, _) in readings(protocol, keys).items()}
     with staged_tree(output) as place:
         with steps(len(sizes)) as step:
             made = _made(path, sizes, engine, place, pdf, step)
-        for text in dict.fromkeys(text for item in made for text in item.told):
+        for text in dict.fromkeys(text for item in made for text in item.warned):
             say(f"warning: {text}")
         with steps(3) as step:
             reasons = _written(protocol, made, place, step)

@@ -11,6 +11,7 @@ import numpy as np
 import bayesmeta as bm
 from bayesmeta.questions import comparable
 from bayesmeta_cli.render import (
+    NEW_STUDY,
     amount,
     is_number,
     number,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 STUDY_ROWS = 20
 #: Below this many trials a moderated analysis says how much of it is its prior.
 FEW_TRIALS = 10
-_QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new setting (theta_new)"), ("tau", "heterogeneity SD (tau)"))
+_QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new study (theta_new)"), ("tau", "heterogeneity SD (tau)"))
 _PROBABILITIES = (
     ("p_any_benefit", "any benefit"),
     ("p_important_benefit", "important benefit"),
@@ -131,6 +132,7 @@ def _quantity_table(fit: bm.Fit) -> str:
         rows.append((label_of(name), *(natural.loc[name, column] for column in ("median", "lower", "upper"))))
     classical = bm.compare_table(fit.effects, fit, scale="natural")
     remarks = [f"Medians with 95 % central credible intervals.{scale_words(fit.effects.measure)}"]
+    remarks += [NEW_STUDY] if "theta_new" in natural.index else []
     for method in ("REML + HKSJ", "common effect"):
         line = classical[classical["method"] == method].iloc[0]
         if method == "common effect" and fit.effects.n_trials > 1:
@@ -194,9 +196,9 @@ def _amount(distance: float, fit: bm.Fit, side: int) -> str:
 
 
 def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share: bool) -> list[str]:
-    """Probabilities of benefit and harm against each threshold, for the mean effect and a new setting."""
+    """Probabilities of benefit and harm against each threshold, for the mean effect and a new study."""
     found = bm.benefit_table(fit, thresholds)
-    blocks = []
+    blocks: list[str] = []
     for name, group in found.groupby("threshold", sort=False):
         mean, new = (row for _, row in group.iterrows())
         rows = [[label, bm.percent(mean[column]), bm.percent(new[column])] for column, label in _PROBABILITIES]
@@ -206,10 +208,11 @@ def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share
         if share and is_number(new["share_median"]):
             ends = [bm.percent(new[column]) for column in ("share_median", "share_lower", "share_upper")]
             text += (
-                f" Share of settings with an important benefit: median {ends[0]}, 95 % central credible interval "
+                f" Share of true effects with an important benefit: median {ends[0]}, 95 % central credible interval "
                 f"{ends[1]} to {ends[2]}; probability that it is a majority {bm.percent(new['p_majority'])}."
             )
-        blocks.append(table(["probability of", "mean effect", "new setting"], rows) + "\n" + wrapped(text))
+        text += f" {NEW_STUDY}" if share and not blocks else ""
+        blocks.append(table(["probability of", "mean effect", "new study"], rows) + "\n" + wrapped(text))
     return blocks
 
 
@@ -220,7 +223,7 @@ def _undirected(fit: bm.Fit) -> str:
     for side in ("below", "above"):
         values = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
         rows.append([f"{side} {null}", *values])
-    return table(["probability of", "mean effect", "new setting"], rows)
+    return table(["probability of", "mean effect", "new study"], rows)
 
 
 def sentence(analysis: Analysis) -> str:
@@ -235,7 +238,7 @@ def sentence(analysis: Analysis) -> str:
     side = "above" if fit.effects.better == "higher" else "below"
     p = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
     what = "of any benefit" if fit.effects.better else f"that it is below {kind.natural_null:g}"
-    return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new setting."
+    return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new study."
 
 
 def _probabilities(analysis: Analysis, *, share: bool = False) -> list[str]:
@@ -272,14 +275,14 @@ def _moderated_view(analysis: Analysis) -> list[str]:
     higher = fit.effects.better == "higher"
     kind = bm.measures.measure(fit.effects.measure)
     if len(contrasts):
-        told = "P(more benefit)" if fit.effects.better else f"P(below {0:g})"
+        chance = "P(more benefit)" if fit.effects.better else f"P(below {0:g})"
         p = contrasts["p_above_null" if higher else "p_below_null"]
         back = kind.back if kind.log else np.asarray
         values = _written(fit, [back(contrasts[column].to_numpy()).tolist() for column in ("median", "lower", "upper")])
         head, remark = _contrast_words(fit)
         names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
         cells = [list(row) for row in zip(names, *values, map(bm.percent, p), strict=True)]
-        lines += [table([head, "median", "lower", "upper", told], cells)]
+        lines += [table([head, "median", "lower", "upper", chance], cells)]
         note = f"Medians with 95 % central credible intervals.{remark} Differences between trials, not within them."
         lines += [wrapped(note), ""]
     if fit.effects.n_trials < FEW_TRIALS or fit.model.missing:
@@ -295,7 +298,7 @@ def _moderated_view(analysis: Analysis) -> list[str]:
             heads.append("P(imp. benefit)")
             for cell, p in zip(cells, levels["p_important_benefit"], strict=True):
                 cell.append(bm.percent(p))
-        note = "Medians with 95 % central credible intervals; new: 95 % central interval of a new setting. Other "
+        note = "Medians with 95 % central credible intervals; new: 95 % central interval of a new study. Other "
         lines += [table(heads, cells), wrapped(note + "moderators are averaged over the observed mix."), ""]
     return lines + trial_lines(fit)
 
@@ -316,10 +319,10 @@ def _study_block(fit: bm.Fit) -> str:
     values = _written(fit, [shown[column].tolist() for column in columns])
     weights = numbers(shown["weight"].tolist()) if len(rows) > 100 else [number(w, 1) for w in shown["weight"]]
     cells = [list(row) for row in zip(shown["label"].tolist(), *values, weights, strict=True)]
-    heads = ["trial", "quoted", "lower", "upper", "shrunken", "lower", "upper", "weight %"]
+    heads = ["trial", "reported", "lower", "upper", "shrinkage", "lower", "upper", "weight %"]
     note = (
-        "Quoted: 95 % confidence intervals. Shrunken: posterior medians with 95 % central credible intervals. Weight: "
-        "share in the posterior mean effect."
+        "Reported: 95 % confidence intervals. Shrinkage: posterior of the trial's effect, medians with 95 % central "
+        "credible intervals. Weight: share in the posterior mean effect."
     )
     if len(rows) > STUDY_ROWS:
         note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
@@ -395,7 +398,7 @@ def benefit_view(analysis: Analysis) -> str:
 def _range_lines(ranges: pd.DataFrame, what: str) -> list[str]:
     names = {
         "p_important_benefit": "P(important benefit), mean effect",
-        "p_important_benefit_new": "P(important benefit), new setting",
+        "p_important_benefit_new": "P(important benefit), new study",
     }
     rows = [
         [
@@ -431,9 +434,9 @@ def declared_lines(
     cells = [list(row) for row in zip(variations["analysis"].tolist(), *columns, strict=True)]
     note = (
         "Medians with 95 % central credible intervals. P: probability of an important benefit, for the mean effect and "
-        f"in a new setting.{scale_words(analysis.pooled.effects.measure)}"
+        f"in a new study. {NEW_STUDY}{scale_words(analysis.pooled.effects.measure)}"
     )
-    lines = ["declared: What the protocol said beforehand that it would vary", table(heads, cells), wrapped(note), ""]
+    lines = ["declared: Variations that the protocol declares", table(heads, cells), wrapped(note), ""]
     if "p_important_benefit" in variations:
         inside = variations["analysis"].isin(list(priors_only))
         lines += [*_range_lines(bm.sensitivity.prior_range(variations[inside]), "prior range"), ""]
@@ -497,7 +500,11 @@ def check_view(key: str, reading: Reading, label: str, moderated: str, rows: int
     words = "log scale" if scale.log else "Fisher's z" if scale.transformed else "scale of the measure"
     shown = min(rows, effects.k)
     lines.append(wrapped(f"First {shown} of {effects.k} derived rows, on the {words}; rows as in {reading.source}."))
-    for items, what in ((reading.excluded, "excluded"), (reading.assumed, "assumed"), (reading.turned, "turned")):
+    for items, what in (
+        (reading.excluded, "excluded"),
+        (reading.assumed, "assumed"),
+        (reading.turned, "sign reversed"),
+    ):
         lines += _reasons(items, what)
     lines += [wrapped(f"{item.severity}: {item.rule}: {item.evidence}. {item.remedy}") for item in reading.findings]
     return "\n".join([*lines, ""])

@@ -1,4 +1,4 @@
-"""What is said of models beyond a mean and its heterogeneity: how it was sampled, what was imputed, outliers."""
+"""Text about models beyond a mean and its heterogeneity: how it was sampled, what was imputed, outliers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _NAMES = {
 
 
 def label_of(name: str) -> str:
-    """What tables call a quantity beyond mean, heterogeneity and new setting."""
+    """What tables call a quantity beyond mean, heterogeneity and new study."""
     return _NAMES.get(name, name)
 
 
 def further(fit: bm.Fit) -> list[str]:
-    """Quantities that stand in the main table below mean, new setting and heterogeneity."""
+    """Quantities that stand in the main table below mean, new study and heterogeneity."""
     table_ = bm.summarize(fit)
     skipped = ("mu", "tau", "theta_new")
     return [

@@ -316,7 +316,7 @@ class Effects:
             return None if values is None else tuple(values[int(i)] for i in index)
 
         with warnings.catch_warnings():
-            # whatever there was to say of repeated trials was said of the whole
+            # warnings about repeated trials were given for the whole
             warnings.simplefilter("ignore", BayesmetaWarning)
             return Effects(
                 pick(self.study),

@@ -424,11 +424,11 @@ def test_empty_moderators_and_mixed_ones_are_told_by_row(tmp_path):
     )
 
 
-def test_ratios_cannot_be_turned_by_a_sign(tmp_path):
+def test_ratios_cannot_be_reversed_by_a_sign(tmp_path):
     table = "study,events_t,n_t,events_c,n_c,coded_better\nA,3,30,4,30,lower\nB,3,30,4,30,higher\n"
     (line,) = lines_of(tmp_path, table, "RR", better="lower")
     assert line.startswith(
-        "trials.csv row 3, column coded_better: coded 'higher', but lower is better: RR cannot be turned"
+        "trials.csv row 3, column coded_better: coded 'higher', but lower is better: RR cannot be reversed by a sign"
     )
 
 

@@ -476,12 +476,12 @@ def test_fit_prints_counts_quantities_probabilities_and_contrasts(cli):
 
     fit = bm.fit(effects, analysis_model(outcome), outcome=outcome)
     found = bm.summarize(fit)
-    for name, label in (("mu", "mean effect (mu)"), ("theta_new", "new setting (theta_new)")):
+    for name, label in (("mu", "mean effect (mu)"), ("theta_new", "new study (theta_new)")):
         printed = row_of(out, label)
         assert all(map(is_printed, printed, found.loc[name, ["median", "lower", "upper"]]))
     p = bm.benefit_table(fit, [outcome.primary]).set_index("target")["p_important_benefit"]
     assert bm.percent(p["mean effect"]) in out
-    assert bm.percent(p["new setting"]) in out
+    assert bm.percent(p["new study"]) in out
     for words in (
         "exercise: resistance - aerobic",
         "exercise: yoga - aerobic",
@@ -644,7 +644,7 @@ def test_sensitivity_runs_what_is_declared_and_flags_a_change_of_category(cli):
     assert line["k"] == 33
     code, out, _ = cli("sensitivity", CANCER, "--outcome", "fatigue_short", "--section", "declared")
     prior, everything = (
-        re.findall(r"new setting .*(same|CHANGES)", part)[0] for part in out.split("\nprior range")[1].split("\nrange")
+        re.findall(r"new study .*(same|CHANGES)", part)[0] for part in out.split("\nprior range")[1].split("\nrange")
     )
     assert (prior, everything) == ("same", "CHANGES")
 

@@ -260,7 +260,7 @@ def test_fit_gives_the_librarys_numbers_to_the_bit(record):
         benefit = bm.benefit_table(moderated, [outcome.primary], at=at).set_index("target")
         for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
             assert row[column] == pytest.approx(benefit.loc["mean effect", column], rel=1e-12)
-            assert row[f"{column}_new"] == pytest.approx(benefit.loc["new setting", column], rel=1e-12)
+            assert row[f"{column}_new"] == pytest.approx(benefit.loc["new study", column], rel=1e-12)
     hksj = bm.classical.pool(effects, method="REML", ci="hksj")
     assert found["classical"]["REML+HKSJ"]["upper"] == hksj.upper
     assert found["classical"]["REML+HKSJ"]["pi"]["t_km1"] == [hksj.pi_lower, hksj.pi_upper]

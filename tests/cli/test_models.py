@@ -115,7 +115,7 @@ def test_joint_prints_tables_and_writes_draws(tmp_path: Path, capsys: pytest.Cap
         for j in range(i + 1, 4):
             assert printed[first, names[j]] == pytest.approx(medians[i, j], abs=1e-12)
     # at least one, at least two, ... can only fall
-    for target in ("mean effect", "new setting"):
+    for target in ("mean effect", "new study"):
         p = [row["p_any_benefit"] for row in found["at_least"] if row["target"] == target]
         assert p == sorted(p, reverse=True)
 

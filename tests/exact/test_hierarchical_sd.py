@@ -1,4 +1,4 @@
-"""Coefficients whose SD is learned: against mixtures, over that SD, of the ordinary model in which it is stated."""
+"""Coefficients with a hierarchical SD: against mixtures, over that SD, of the ordinary model in which it is stated."""
 
 from __future__ import annotations
 

@@ -316,11 +316,11 @@ def test_probabilities_of_one_fit_agree(tau: Any, benefit: float) -> None:
     table = bm.benefit_table(fit, [limit])
     total = table["p_important_benefit"] + table["p_trivial"] + table["p_important_harm"]
     np.testing.assert_allclose(total, 1.0, atol=1e-12)
-    new = table.set_index("target").loc["new setting"]
-    # the expected share of settings is the probability in a new one
+    new = table.set_index("target").loc["new study"]
+    # the expected share of true effects is the probability in a new study
     assert new["share_mean"] == pytest.approx(new["p_important_benefit"], abs=1e-12)
     assert bm.probability(fit, "theta_new", below=-benefit) == pytest.approx(new["share_mean"], abs=1e-12)
-    # and the majority of settings benefits when the mean effect does
+    # and the majority of true effects is beneficial when the mean effect does
     assert new["p_majority"] == pytest.approx(bm.probability(fit, "mu", below=-benefit), abs=1e-9)
     for name in ("mu", "tau", "theta_new"):
         below, above = bm.probability(fit, name, below=0.2), bm.probability(fit, name, above=0.2)
@@ -329,7 +329,7 @@ def test_probabilities_of_one_fit_agree(tau: Any, benefit: float) -> None:
         assert between == pytest.approx(below - bm.probability(fit, name, below=-0.4), abs=1e-12)
 
 
-def test_share_of_settings_is_the_expectation_over_its_own_distribution() -> None:
+def test_share_of_true_effects_is_the_expectation_over_its_own_distribution() -> None:
     """E(q) = integral of P(q > x): the share's quantiles at many levels average to its mean."""
     fit = bm.fit(make(better="lower"), MODEL)
     nodes, weights = np.polynomial.legendre.leggauss(40)

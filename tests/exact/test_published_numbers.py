@@ -578,7 +578,7 @@ def test_poulsen() -> None:
     check_row(flat, "tau", {"median": ".35532"})
 
 
-# ----------------------------------------------------------------------------------------------- share of settings
+# ----------------------------------------------------------------------------------------------- share of true effects
 
 
 @pytest.mark.parametrize(
@@ -600,7 +600,7 @@ def test_poulsen() -> None:
         (NORMAND, 0.5, {"share_mean": 0.5149, "share_lower": 0.2584, "share_upper": 0.7665, "p_majority": 0.545}),
     ],
 )
-def test_share_of_settings(name: str, benefit: float, expected: dict[str, float]) -> None:
+def test_share_of_true_effects(name: str, benefit: float, expected: dict[str, float]) -> None:
     fit = bm.fit(effects_of(name, better="lower"), bm.Model(bm.Flat(), bm.HalfNormal(0.5)))
     share = bm.share_of_true_effects(fit, benefit)
     for key, value in expected.items():

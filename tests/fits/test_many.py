@@ -1,4 +1,4 @@
-"""Many fits at once: company changes no answer, and what cannot be fitted says so in its place.
+"""Many fits at once: batching changes no result, and a fit that fails returns its error in its place.
 
 That a posterior alone is right is shown elsewhere (against R, adaptive quadrature and brute force); here the same
 models are solved alone and together, in both orders, and asked one by one and together.
@@ -181,10 +181,10 @@ def test_nothing_is_asked_of_nothing() -> None:
         max_size=6,
     )
 )
-def test_any_company(worlds: Sequence[tuple[list[tuple[float, float]], bm.Prior, bm.Prior]]) -> None:
+def test_any_batch(data_sets: Sequence[tuple[list[tuple[float, float]], bm.Prior, bm.Prior]]) -> None:
     some = [
         (Effects([f"T{i}" for i in range(len(rows))], *zip(*rows, strict=True), measure="MD"), Model(mu, tau))
-        for rows, mu, tau in worlds
+        for rows, mu, tau in data_sets
     ]
     for (effects, model), found in zip(some, fit_many(some), strict=True):
         assert isinstance(found, bm.Fit)

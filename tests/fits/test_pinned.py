@@ -203,7 +203,7 @@ def test_a_sampling_command_differs_by_monte_carlo_error(name: str, tmp_path: Pa
 OLD = {
     "p_majority": 0.7,
     "prior": "normal(0, 0.5)",
-    "rows": [{"target": "new setting", "n": 3, "note": "P is 12 % in 3 trials"}],
+    "rows": [{"target": "theta_new", "n": 3, "note": "P is 12 % in 3 trials"}],
     "same": None,
 }
 
@@ -218,9 +218,9 @@ OLD = {
         ({"p_majority": True}, "p_majority: True"),
         ({"rows": []}, "rows.length: 0, was 1"),
         ({"rows": [{"target": "mean", "n": 3, "note": "12 3"}]}, "rows.0.target: 'mean'"),
-        ({"rows": [{"target": "new setting", "n": 3, "note": "words, 12 and 3"}]}, None),
-        ({"rows": [{"target": "new setting", "n": 3, "note": "words, 13 and 3"}]}, "rows.0.note"),
-        ({"rows": [{"target": "new setting", "note": "12 3"}]}, "rows.0.n: is gone"),
+        ({"rows": [{"target": "theta_new", "n": 3, "note": "words, 12 and 3"}]}, None),
+        ({"rows": [{"target": "theta_new", "n": 3, "note": "words, 13 and 3"}]}, "rows.0.note"),
+        ({"rows": [{"target": "theta_new", "note": "12 3"}]}, "rows.0.n: is gone"),
         ({"prior": "normal(0, 0.5000000000000001)"}, None),
         ({"prior": "normal(0, 0.51)"}, "prior: 'normal"),
         ({"prior": "cauchy(0, 0.5)"}, "prior: 'cauchy"),
@@ -240,7 +240,7 @@ def test_renamed_keys_and_words_are_no_differences() -> None:
         "lines": [{"target": "new study", "n": 3, "note": "12 3"}],
     }
     keys = {"p_majority": "share.important", "rows": "lines", "same": None}
-    assert differences(OLD, new, keys=keys, words={"new setting": "new study"}) == []
+    assert differences(OLD, new, keys=keys, words={"theta_new": "new study"}) == []
     assert len(differences(OLD, new)) == 6
 
 

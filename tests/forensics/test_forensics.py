@@ -182,7 +182,7 @@ def test_direction_flipped():
         frame.loc[5, ["n_t", "n_c"]] = 80
         frame.loc[5, "mean_t"] = frame.loc[5, "mean_c"] + 0.6 * frame.loc[5, "sd_c"]
 
-    fires("direction flipped", change, "sign turned")
+    fires("direction flipped", change, "sign reversed")
     # said to be coded in the other direction, it is none
     told = planted(change)
     told.loc[5, "coded_better"] = "higher"
@@ -484,7 +484,7 @@ tau = { dist = "halfnormal", scale = 0.5, source = "a test" }
 
 
 def test_a_reading_is_examined_in_its_own_direction():
-    # START's long fatigue rows are coded in opposite directions: turned when read, and no clash afterwards
+    # START's long fatigue rows are coded in opposite directions: reversed when read, and no conflict afterwards
     found = examine_reading(read_outcome("models/cancer_exercise.toml", "fatigue_long"))
     assert not [f for f in found if f.rule in ("coding v sign", "direction flipped")]
     assert [f.severity for f in found if f.rule == "arm used twice"] == ["info"] * len(

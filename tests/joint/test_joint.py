@@ -49,7 +49,7 @@ KOLMOGOROV = 1e-4
 DRAWS = 5000
 
 # what the automatic repetition would use: five trials with SEs far below tau would need it
-SETTINGS = bm.Settings(target_accept=0.99)
+SETTINGS = bm.Settings(tune=500, target_accept=0.99)
 MODEL = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))
 NAMES = ("depth", "attachment")
 AT = (0.3, -0.3)
@@ -309,7 +309,7 @@ def test_at_least_m_adds_up() -> None:
     """The number of outcomes that benefit has the mean of their probabilities, whatever their correlation."""
     joint = fitted(0.5)
     table = at_least_table(joint, THRESHOLDS)
-    for target, draws in (("mean effect", joint.mu), ("new setting", joint.new)):
+    for target, draws in (("mean effect", joint.mu), ("new study", joint.new)):
         rows = table[table["target"] == target]
         assert rows["at_least"].tolist() == [1, 2]
         for column, limits in (("p_important_benefit", (0.3, 0.1)), ("p_any_benefit", (0.0, 0.0))):

@@ -372,16 +372,16 @@ def test_chebyshev_series_against_closed_forms_and_numpy(points: int) -> None:
     series = numerics.coefficients(values)
     t = np.linspace(-1, 1, points)
     expected = np.exp(t) * np.sin(4 * t)
-    np.testing.assert_allclose(np.polynomial.numerics.chebval(t, series), expected, atol=1e-13)
+    np.testing.assert_allclose(np.polynomial.chebyshev.chebval(t, series), expected, atol=1e-13)
     np.testing.assert_allclose(numerics.evaluate(t, series)[0], expected, atol=1e-13)
-    integral = np.polynomial.numerics.chebint(series, lbnd=-1)
+    integral = np.polynomial.chebyshev.chebint(series, lbnd=-1)
     np.testing.assert_allclose(numerics.antiderivative(series), integral, atol=1e-14)
-    np.testing.assert_allclose(numerics.on_nodes(integral), np.polynomial.numerics.chebval(x, integral), atol=1e-13)
+    np.testing.assert_allclose(numerics.on_nodes(integral), np.polynomial.chebyshev.chebval(x, integral), atol=1e-13)
     # several series at once, one of them for each point
     which = np.arange(points) % 2
     own, whole = numerics.evaluate(t, np.vstack([series, 2 * series])[which], integral)
     np.testing.assert_allclose(own, expected * (1 + which), atol=1e-13)
-    np.testing.assert_allclose(whole, np.polynomial.numerics.chebval(t, integral), atol=1e-13)
+    np.testing.assert_allclose(whole, np.polynomial.chebyshev.chebval(t, integral), atol=1e-13)
 
 
 @pytest.mark.parametrize("points", [9, 999])

@@ -160,7 +160,7 @@ def test_profiles_are_drawn_from_their_table() -> None:
         np.testing.assert_allclose(line(axes, f"median: {i}").get_xydata(), [[row["median"], i]], rtol=SAME)
         np.testing.assert_allclose(line(axes, f"interval: {i}").get_xdata(), [row["lower"], row["upper"]], rtol=SAME)
         np.testing.assert_allclose(
-            line(axes, f"new setting: {i}").get_xdata(), [row["new_lower"], row["new_upper"]], rtol=SAME
+            line(axes, f"new study: {i}").get_xdata(), [row["new_lower"], row["new_upper"]], rtol=SAME
         )
     hatched = [item.get_label() for item in axes.patches if isinstance(item, Rectangle) and item.get_hatch()]
     assert hatched == [f"hatched: {NEW_TYPE}"]

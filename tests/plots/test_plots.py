@@ -213,21 +213,19 @@ def test_forest_draws_the_study_table_and_the_summaries(fit: bm.Fit) -> None:
     studies = bm.study_table(fit)
     for row in studies.to_dict("records"):
         for what, ends, centre in (
-            ("quoted", (row["lower"], row["upper"]), row["y"]),
-            ("shrunken", (row["theta_lower"], row["theta_upper"]), row["theta"]),
+            ("reported", (row["lower"], row["upper"]), row["y"]),
+            ("shrinkage", (row["theta_lower"], row["theta_upper"]), row["theta"]),
         ):
             whisker = np.asarray(line(axes, f"{what} whisker: {row['label']}").get_xdata())
             np.testing.assert_allclose(whisker, ends, rtol=SAME)
             np.testing.assert_allclose(line(axes, f"{what}: {row['label']}").get_xdata(), [centre], rtol=SAME)
-    sides = [line(axes, f"quoted: {label}").get_markersize() for label in studies["label"]]
+    sides = [line(axes, f"reported: {label}").get_markersize() for label in studies["label"]]
     area, weight = np.square(sides), studies["weight"].to_numpy()
     np.testing.assert_allclose(area / area.max(), weight / weight.max(), rtol=1e-9)
     mu, new = (bm.predict(fit).loc[name] for name in ("mu", "theta_new"))
     corners = polygon(axes, "Bayesian mean effect")
     np.testing.assert_allclose(corners[:4, 0], [mu["lower"], mu["median"], mu["upper"], mu["median"]], rtol=SAME)
-    np.testing.assert_allclose(
-        line(axes, "Effect in a new setting").get_xdata(), [new["lower"], new["upper"]], rtol=SAME
-    )
+    np.testing.assert_allclose(line(axes, "Effect in a new study").get_xdata(), [new["lower"], new["upper"]], rtol=SAME)
     classical = pool(fit.effects, method="REML", ci="hksj", rho=fit.model.rho)
     corners = polygon(axes, "Classical mean (REML, HKSJ)")
     np.testing.assert_allclose(
@@ -237,7 +235,7 @@ def test_forest_draws_the_study_table_and_the_summaries(fit: bm.Fit) -> None:
     np.testing.assert_allclose(bar, [classical.pi_lower, classical.pi_upper], rtol=SAME)
 
 
-def test_forest_density_is_that_of_the_effect_in_a_new_setting() -> None:
+def test_forest_density_is_that_of_the_effect_in_a_new_study() -> None:
     fit = real("cancer_exercise", "fatigue_short")
     outline = polygon(axes_of(forest_plot(fit), "forest"), "predictive density")
     x, y = outline[1:-2, 0], outline[0, 1] - outline[1:-2, 1]
@@ -254,8 +252,8 @@ def test_forest_of_a_common_effect_is_the_inverse_variance_mean() -> None:
     for label in ("Bayesian mean effect", "Common effect (classical)"):
         corners = polygon(axes_of(plot, "forest"), label)
         np.testing.assert_allclose(corners[:3, 0], [mean - half, mean, mean + half], rtol=1e-9)
-    assert "new setting" not in plot.table["kind"].tolist()
-    assert "one effect in all settings" in plot.alt
+    assert "new study" not in plot.table["kind"].tolist()
+    assert "one true effect in all studies" in plot.alt
 
 
 def test_forest_groups_rows_and_gives_each_level_the_moderated_mean() -> None:
@@ -305,7 +303,7 @@ def test_whiskers_beyond_the_axis_end_in_an_arrow_and_the_picture_says_so() -> N
     plot = forest_plot(bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))))
     axes = axes_of(plot, "forest")
     low, high = axes.get_xlim()
-    whisker = np.asarray(line(axes, "quoted whisker: C").get_xdata(), float)
+    whisker = np.asarray(line(axes, "reported whisker: C").get_xdata(), float)
     assert whisker[0] < low
     assert whisker[1] > high
     arrows = [item for item in axes.lines if item.get_marker() in ("<", ">")]
@@ -411,7 +409,7 @@ def test_benefit_curve_runs_towards_benefit_and_passes_through_the_table(
     axes = axes_of(plot, "benefit")
     sign = 1 if fit.effects.better == "higher" else -1
     odds = bm.benefit_table(fit, thresholds)
-    for target, column, name in (("mean effect", "p_mean", "mu"), ("new setting", "p_setting", "theta_new")):
+    for target, column, name in (("mean effect", "p_mean", "mu"), ("new study", "p_setting", "theta_new")):
         curve = line(axes, target)
         x, y = np.asarray(curve.get_xdata(), float), np.asarray(curve.get_ydata(), float)
         np.testing.assert_allclose(y, 100 * plot.table[column], rtol=SAME)

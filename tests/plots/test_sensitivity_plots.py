@@ -134,7 +134,7 @@ PICTURES: dict[str, Callable[[float], Plot]] = {
     "subsets, all equal": lambda w: gosh_plot(equal(), width_mm=w),
     "subsets ratio": lambda w: gosh_plot(bcg(), highlight="8 TPT Madras 1980", width_mm=w),
     "specification fatigue": lambda w: specification_plot(real(*FATIGUE), width_mm=w),
-    "specification new setting": lambda w: specification_plot(real(*DEPRESSION), target="new setting", width_mm=w),
+    "specification new study": lambda w: specification_plot(real(*DEPRESSION), target="new study", width_mm=w),
     "specification ratio": lambda w: specification_plot(bcg(), threshold=RATIO, width_mm=w),
     "specification k = 2": lambda w: specification_plot(small(2), width_mm=w),
     "drapery fatigue": lambda w: drapery_plot(real(*FATIGUE), width_mm=w),
@@ -466,7 +466,7 @@ def test_a_trial_to_highlight_must_be_one_and_one_trial_has_no_subsets() -> None
 # -- specification curve -----------------------------------------------------------------------------------------------
 
 
-def drawn_universes(plot: Plot) -> pd.DataFrame:
+def drawn_specifications(plot: Plot) -> pd.DataFrame:
     axes, rows = axes_of(plot, "curve"), []
     for item in axes.collections:
         verdict = str(item.get_label()).removeprefix("intervals: ")
@@ -475,10 +475,10 @@ def drawn_universes(plot: Plot) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["rank", "lower", "upper", "verdict"]).sort_values("rank", ignore_index=True)
 
 
-@pytest.mark.parametrize("name", ["specification fatigue", "specification new setting", "specification ratio"])
-def test_universes_are_sorted_and_each_stands_once(name: str) -> None:
+@pytest.mark.parametrize("name", ["specification fatigue", "specification new study", "specification ratio"])
+def test_specifications_are_sorted_and_each_stands_once(name: str) -> None:
     plot = picture(name)
-    table, drawn = plot.table, drawn_universes(plot)
+    table, drawn = plot.table, drawn_specifications(plot)
     assert (np.diff(table["estimate"]) >= 0).all()
     assert drawn["rank"].tolist() == list(range(1, len(table) + 1))
     assert drawn["verdict"].tolist() == table["verdict"].tolist()
@@ -498,8 +498,8 @@ def test_universes_are_sorted_and_each_stands_once(name: str) -> None:
     assert f"number {main['rank']}" in plot.alt
 
 
-def test_marks_of_choices_stand_under_their_universes() -> None:
-    plot = picture("specification new setting")
+def test_marks_of_choices_stand_under_their_specifications() -> None:
+    plot = picture("specification new study")
     table, axes = plot.table, axes_of(plot, "choices")
     marks = {str(item.get_label()).partition(": ")[2]: item for item in axes.collections}
     for column, value, words in (
@@ -511,13 +511,13 @@ def test_marks_of_choices_stand_under_their_universes() -> None:
     ):
         ranks = [segment[0][0] for segment in marks[words].get_segments()]
         assert ranks == table.loc[table[column] == value, "rank"].tolist(), words
-    # every universe has an engine and a verdict
+    # every specification has an engine and a verdict
     engines = [s[0][0] for name in ("classical", "Bayesian") for s in marks[name].get_segments()]
     assert sorted(engines) == table["rank"].tolist()
     assert sum(len(marks[verdict].get_segments()) for verdict in table["verdict"].unique()) == len(table)
 
 
-def test_two_thousand_universes_stay_a_small_file() -> None:
+def test_two_thousand_specifications_stay_a_small_file() -> None:
     fit = real(*DEPRESSION)
     table = multiverse_table(fit)
     parts = []
@@ -535,15 +535,15 @@ def test_two_thousand_universes_stay_a_small_file() -> None:
         assert len(plot.table) > 1500
         assert len(plot_bytes(plot, "svg", dpi=150)) < SVG_LIMIT
         assert "Variance formula" in {text.get_text() for text, _ in texts(plot)}
-        assert len(drawn_universes(plot)) == len(plot.table)
+        assert len(drawn_specifications(plot)) == len(plot.table)
 
 
 def test_a_target_that_is_not_there_is_refused() -> None:
-    with pytest.raises(bm.ModelError, match=r"unknown target 'tau'. Allowed: mean effect, new setting"):
+    with pytest.raises(bm.ModelError, match=r"unknown target 'tau'. Allowed: mean effect, new study"):
         specification_plot(bcg(), target="tau")  # type: ignore[arg-type]
     table = multiverse_table(bcg())
-    with pytest.raises(bm.ModelError, match="no universe for the new setting"):
-        specification_plot(bcg(), table[table["target"] == "mean effect"], target="new setting")
+    with pytest.raises(bm.ModelError, match="no specification for the new study"):
+        specification_plot(bcg(), table[table["target"] == "mean effect"], target="new study")
 
 
 # -- drapery -----------------------------------------------------------------------------------------------------------
@@ -564,7 +564,7 @@ def test_curtains_are_normal_and_t_tails_and_posterior_tails() -> None:
     assert (p[inside] > 0.05).all()
     assert (p[~inside] < 0.05).all()
     table = summarize(fit)
-    for kind, name in (("mean", "mu"), ("new setting", "theta_new")):
+    for kind, name in (("mean", "mu"), ("new study", "theta_new")):
         x, p = np.asarray(line(axes, kind).get_xydata()).T
         cdf = marginal(fit, name).cdf(x)
         np.testing.assert_allclose(p, np.minimum(2 * np.minimum(cdf, 1 - cdf), 1), atol=1e-9)
@@ -574,9 +574,9 @@ def test_curtains_are_normal_and_t_tails_and_posterior_tails() -> None:
     assert [text.get_text() for text, _ in texts(plot)].count("95 %") == 1
 
 
-def test_a_common_effect_has_no_new_setting_and_one_trial_no_classical_curve() -> None:
+def test_a_common_effect_has_no_new_study_and_one_trial_no_classical_curve() -> None:
     alone = picture("drapery k = 1")
-    assert set(alone.table["kind"]) == {"trial", "mean", "new setting"}
+    assert set(alone.table["kind"]) == {"trial", "mean", "new study"}
     assert any("not defined for these data" in text.get_text() for text, _ in texts(alone))
     common = drapery_plot(bm.fit(bcg().effects, bm.Model(bm.Normal(0, 2), None)))
     assert set(common.table["kind"]) == {"trial", "classical", "mean"}
@@ -644,7 +644,7 @@ def test_grey_lines_are_prior_quantiles() -> None:
     assert table["varied"].tolist() == ["stated"] + ["mu"] * 3 + ["tau"] * 8
     first = table.iloc[0]
     np.testing.assert_allclose([first["prior_lower"], first["prior_upper"]], [-z, z], rtol=1e-9)
-    # mean normal(0, 1) and tau half-normal(0.5): the distribution of a new setting by adaptive quadrature over tau
+    # mean normal(0, 1) and tau half-normal(0.5): the distribution of a new study by adaptive quadrature over tau
     for scale, label in ((0.5, first["label"]), (0.25, "tau: halfnormal(0.25)"), (1.0, "tau: halfnormal(1)")):
         row = table[table["label"] == label].iloc[0]
 
@@ -666,7 +666,7 @@ def test_blue_lines_are_refits_and_probabilities_go_from_prior_to_posterior() ->
     model = bm.Model(bm.Normal(0, 0.2), bm.HalfNormal(0.5), rho=fit.model.rho)
     refit = summarize(bm.fit(fit.effects, model))
     i = int(np.flatnonzero(table["label"] == "Mean: normal(0, 0.2)")[0])
-    for label, name in (("interval", "mu"), ("new setting", "theta_new")):
+    for label, name in (("interval", "mu"), ("new study", "theta_new")):
         ends = refit.loc[name, ["lower", "upper"]].to_numpy(float)
         np.testing.assert_allclose(line(axes, f"{label}: {i}").get_xdata(), ends, rtol=REFIT)
     np.testing.assert_allclose(line(axes, f"median: {i}").get_xdata(), [refit.loc["mu", "median"]], rtol=REFIT)

@@ -234,7 +234,7 @@ def test_the_mean_as_published_is_the_normal_formula():
 # -- without the trials, of real reviews -------------------------------------------------------------------------------
 
 # how far the answer without the trials is from that of the trials, where standard errors differ: the mean in posterior
-# SDs, ratios of SDs, and the probability of an effect in a new setting below zero. Measured, told in docs/published.md;
+# SDs, ratios of SDs, and the probability of an effect in a new study below zero. Measured, told in docs/published.md;
 # a random-effects result by REML loses little, by DL it inherits what DL misses, and a fixed effect of trials that
 # differ leans to the large ones, which nothing printed can undo
 STATED = {"REML": (0.08, 0.08, 0.17, 0.04), "DL": (0.10, 0.30, 0.30, 0.08), "EE": (1.6, 0.40, 0.40, 0.15)}
@@ -367,7 +367,7 @@ def test_units_and_signs_change_nothing(case, factor):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_new_setting_is_less_certain_than_the_mean(case):
+def test_a_new_study_is_less_certain_than_the_mean(case):
     found = scaled(case, 1.0)
     assert found.theta_new.sd > found.mu.sd > 0
     assert found.mu.cdf(found.mu.quantile(PROBABILITIES)) == pytest.approx(PROBABILITIES, abs=CLOSED)
@@ -422,9 +422,9 @@ def test_without_k_only_the_mean_is_analysed():
     found = reanalyse(PublishedResult("x", "SMD", -0.5, -0.8, -0.2, i2=75.0, better="lower"))
     assert (found.mu, found.theta_new, found.tau) == (None, None, None)
     assert found.probabilities("mean effect, as published")["p_any_benefit"] > 0.99
-    assert math.isnan(found.probabilities("new setting")["p_any_benefit"])
-    assert "number of trials" in found.note("new setting")
-    assert any("new setting" in text for text in found.unknown)
+    assert math.isnan(found.probabilities("new study")["p_any_benefit"])
+    assert "number of trials" in found.note("new study")
+    assert any("new study" in text for text in found.unknown)
 
 
 def test_without_i2_tau_has_its_prior():
@@ -644,7 +644,7 @@ def test_the_picture_shows_the_numbers_of_the_table(width):
         for name, ends in (
             ("printed", (item.result.lower, item.result.upper)),
             ("mean", item.mu.interval()),
-            ("new setting", item.theta_new.interval()),
+            ("new study", item.theta_new.interval()),
         ):
             assert lines[f"{name}: {i}"].get_xdata() == pytest.approx(ends, rel=CLOSED), name
         assert low < item.result.lower < item.result.upper < high
@@ -675,7 +675,7 @@ def test_the_document_has_the_numbers_of_the_simulation(simulated):
     def covered(ends, truths):
         return f"{np.mean([low <= truth <= high for (low, high), truth in zip(ends, truths, strict=True)]):.1%}"
 
-    for name, words in (("mu", "mean effect"), ("theta_new", "new setting"), ("tau", "tau")):
+    for name, words in (("mu", "mean effect"), ("theta_new", "new study"), ("tau", "tau")):
         truths = [truth[name] for _, _, truth in simulated]
         again = covered([getattr(found, name).interval() for found, _, _ in simulated], truths)
         trials = covered([marginal(whole, name).interval() for _, whole, _ in simulated], truths)

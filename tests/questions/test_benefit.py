@@ -55,11 +55,11 @@ def mid(benefit: Any = 0.5, worse: Any = None, **options: Any) -> bm.Threshold:
 
 
 def test_bcg() -> None:
-    """RR < 0.8: Pr .994136 for the mean and .800262 in a new setting; shares .8003, .8134 [.5757, .9528]."""
+    """RR < 0.8: Pr .994136 for the mean and .800262 in a new study; shares .8003, .8134 [.5757, .9528]."""
     fit = bm.fit(effects_of("bcg_rr", better="lower"), FLAT)
     limit = bm.threshold(0.8, measure_name="RR", better="lower")
     table = bm.benefit_table(fit, [limit]).set_index("target")
-    mean, new = table.loc["mean effect"], table.loc["new setting"]
+    mean, new = table.loc["mean effect"], table.loc["new study"]
     assert mean["p_important_benefit"] == pytest.approx(0.994136, abs=PRINTED)
     assert new["p_important_benefit"] == pytest.approx(0.800262, abs=PRINTED)
     assert mean["p_any_benefit"] == pytest.approx(0.9996204, abs=PRINTED / 10)
@@ -85,7 +85,7 @@ def test_normand() -> None:
     large, small = (bm.benefit_table(fit, [mid(x)]) for x in (0.5, 0.2))
     assert large["p_important_benefit"].tolist() == pytest.approx([0.545191, 0.514979], abs=PRINTED)
     assert small["p_important_benefit"].tolist() == pytest.approx([0.879020, 0.653855], abs=PRINTED)
-    new = large.set_index("target").loc["new setting"]
+    new = large.set_index("target").loc["new study"]
     for name, value in {
         "share_mean": 0.5149,
         "share_lower": 0.2584,
@@ -105,7 +105,7 @@ def test_definitions(better: str) -> None:
     s = 1 if better == "higher" else -1
     assert direction(fit) == s
     table = bm.benefit_table(fit, [mid(0.4, 0.1)]).set_index("target")
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         form, row = marginal(fit, name), table.loc[target]
         beyond = (lambda x, form=form: float(form.sf(x))) if s > 0 else (lambda x, form=form: float(form.cdf(-x)))
         assert row["p_any_benefit"] == pytest.approx(beyond(0.0), abs=SAME)
@@ -273,7 +273,7 @@ def test_several_thresholds_keep_their_order_and_source() -> None:
     table = bm.benefit_table(smd(), [mid(0.5, name="large"), mid(0.2, name="small", source="Norman 2003")])
     assert table["threshold"].tolist() == ["large", "large", "small", "small"]
     assert table["source"].tolist()[2] == "Norman 2003 (panel)"
-    assert table["target"].tolist() == ["mean effect", "new setting"] * 2
+    assert table["target"].tolist() == ["mean effect", "new study"] * 2
 
 
 # ---------------------------------------------------------------------------------------------- curves and bands
@@ -333,7 +333,7 @@ def test_responders_against_scipy(better: str, risk: float) -> None:
     fit = smd(better)
     s = 1 if better == "higher" else -1
     table = bm.responder_table(fit, risk).set_index("target")
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         effect = np.sort(s * marginal(fit, name).quantile([0.025, 0.5, 0.975]))
         expected = 100 * (stats.norm.cdf(stats.norm.ppf(risk) + effect) - risk)
         np.testing.assert_allclose(table.loc[target, ["lower", "median", "upper"]].to_numpy(float), expected, atol=1e-6)
@@ -351,7 +351,7 @@ def test_number_needed_to_treat() -> None:
             else f"NNTB {1 / upper:.1f} to NNTB {1 / lower:.1f}"
         )
         assert row.nnt == f"NNT{'B' if median > 0 else 'H'} {abs(1 / median):.1f} ({inner})"
-    assert "infinity" in table.loc["new setting", "nnt"]
+    assert "infinity" in table.loc["new study", "nnt"]
     assert "infinity" not in table.loc["mean effect", "nnt"]
     harmful = bm.responder_table(smd("higher"), 0.3).set_index("target").loc["mean effect", "nnt"]
     assert harmful.startswith("NNTH ")
@@ -407,7 +407,7 @@ def test_sentence_holds_the_numbers_of_the_tables() -> None:
     for part in ("Tuberculosis", "0.49", "0.34 to 0.71", "lower is better", "ratio of 0.8", "95 %", "central"):
         assert part in sentence
     # published probabilities, in percent: .9996204 and .886091; .994136 and .800262
-    for part in (">99.9 % for the mean effect and 88.6 % in a new setting", "99.4 % for the mean effect and 80.0 %"):
+    for part in (">99.9 % for the mean effect and 88.6 % in a new study", "99.4 % for the mean effect and 80.0 %"):
         assert part in sentence
 
 

@@ -113,12 +113,12 @@ def test_large_trials_need_less() -> None:
 
 
 def test_no_result_can_change_it() -> None:
-    """Thirty trials that differ: no single one makes benefit in a new setting nearly sure."""
+    """Thirty trials that differ: no single one makes benefit in a new study nearly sure."""
     rng = np.random.default_rng(1)
     y = rng.normal(-0.3, 0.3, 30)
     fit = bm.fit(Effects([f"t{i}" for i in range(30)], y, [0.1] * 30, measure="SMD", better="lower"), BAYES)
     table = next_trial_table(fit, MID, sizes=[100], cut=0.95).set_index(["question", "target"])
-    row = table.loc[("important benefit", "new setting")]
+    row = table.loc[("important benefit", "new study")]
     assert math.isnan(row["estimate"])
     assert row["note"].startswith("no result with a probability above one in a million changes it: the highest")
     assert (row["p_change"], row["p_reaches"]) == (0.0, 0.0)

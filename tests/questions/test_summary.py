@@ -213,7 +213,7 @@ def test_study_table() -> None:
     np.testing.assert_allclose(table["lower"], stats.norm(Y, SE).ppf(0.05), atol=CLOSED)
     np.testing.assert_allclose(table["upper"], stats.norm(Y, SE).ppf(0.95), atol=CLOSED)
     assert table["weight"].sum() == pytest.approx(100)
-    # shrunken estimates lie between the quoted one and the mean
+    # shrinkage estimates lie between the reported one and the mean
     mean = bm.summarize(bm.fit(make(), MODEL)).loc["mu", "median"]
     low, high = np.minimum(Y, mean), np.maximum(Y, mean)
     assert ((table["theta"] > low - 0.02) & (table["theta"] < high + 0.02)).all()

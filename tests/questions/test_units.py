@@ -99,7 +99,7 @@ def test_information_table() -> None:
 def test_known_sd_scales_everything() -> None:
     fit = smd()
     table = units.natural_table(fit, NaturalUnit("scale", 12.0, "made up", mid=points(3.0, 6.0))).set_index("target")
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         form, row = marginal(fit, name), table.loc[target]
         assert row[["lower", "median", "upper"]].to_numpy(float) == pytest.approx(
             12 * form.quantile([0.025, 0.5, 0.975]), rel=CLOSED
@@ -147,7 +147,7 @@ def test_uncertain_sd(unit: NaturalUnit, distribution: Any) -> None:
     table = units.natural_table(fit, unit, thresholds=[points(4.0)]).set_index("target")
     assert set(table["sd_form"]) == {"averaged"}
     assert table["sd"].iloc[0] == pytest.approx(distribution.mean(), rel=1e-8)
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         form, row = marginal(fit, name), table.loc[target]
         assert row["p_important_benefit"] == pytest.approx(product_cdf(form, -4.0, distribution), abs=NESTED)
         assert row["p_important_harm"] == pytest.approx(1 - product_cdf(form, 4.0, distribution), abs=NESTED)
@@ -170,7 +170,7 @@ def test_uncertain_sd_and_threshold() -> None:
     unit = NaturalUnit("s", bm.LogNormal(math.log(10), 0.2), "x", mid=points(bm.LogNormal(math.log(4), 0.3)))
     quotient = stats.lognorm(math.hypot(0.2, 0.3), scale=2.5)
     table = units.natural_table(fit, unit).set_index("target")
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         form, row = marginal(fit, name), table.loc[target]
         assert row["p_important_benefit"] == pytest.approx(product_cdf(form, -1.0, quotient), abs=NESTED)
         # in threshold units: minus theta times the quotient
@@ -291,7 +291,7 @@ def test_uncertain_baseline(measure: str) -> None:
 
         return integrate.quad(integrand, 1e-6, 0.8, epsabs=1e-12, limit=400, points=[0.1, 0.2, 0.3])[0]
 
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         row = table.loc[target]
         assert row["without"] == pytest.approx(risk.ppf(0.5), rel=CLOSED)
         assert row["without_upper"] == pytest.approx(risk.ppf(0.975), rel=CLOSED)

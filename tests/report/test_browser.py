@@ -31,7 +31,7 @@ pytestmark = pytest.mark.browser
 CANCER = ROOT / "models" / "cancer_exercise.toml"
 OUTCOMES = ("fatigue_short", "qol_medium", "anxiety_long")
 CELLS = {"any": "p_any_benefit", "important": "p_important_benefit", "trivial": "p_trivial", "harm": "p_important_harm"}
-TARGETS = {"mu": "mean effect", "theta_new": "new setting"}
+TARGETS = {"mu": "mean effect", "theta_new": "new study"}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def printed(path: Path, key: str, threshold: str, capsys) -> dict[str, str]:
         for name, target in TARGETS.items()
         for cell, column in CELLS.items()
     }
-    new = rows["new setting"]
+    new = rows["new study"]
     low, middle, high = (bm.percent(new[f"share_{end}"]) for end in ("lower", "median", "upper"))
     return found | {"share": f"{middle} ({low} to {high})"}
 
@@ -301,7 +301,7 @@ def test_the_plain_answer_is_of_the_chosen_analysis(page):
     fit = bm.fit(main.effects, dataclasses.replace(main.model, mu=bm.Flat()), outcome=main.outcome)
     assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, "0.25"))]
     for place in page.find_elements("css selector", f'[data-sentence="{key}"], [data-outcome="{key}"] .answer'):
-        assert place.get_attribute("textContent").endswith("new setting. [mu flat]")
+        assert place.get_attribute("textContent").endswith("new study. [mu flat]")
     protocol = bm.read_protocol(CANCER)
     model = analysis_model(protocol.outcomes[key], main.effects.moderators)
     fit = bm.fit(main.effects, model, outcome=main.outcome)
@@ -320,7 +320,7 @@ def test_an_analysis_that_cannot_be_chosen_follows_the_threshold(page):
     table = bm.benefit_table(fit, [moved_to(fit, "0.2")]).set_index("target")
     row = part.find_element("xpath", f".//tr[@data-analysis][th='{name}']")
     assert shown(row)["mu.important"] == bm.percent(float(table.loc["mean effect", "p_important_benefit"]))
-    assert shown(row)["theta_new.important"] == bm.percent(float(table.loc["new setting", "p_important_benefit"]))
+    assert shown(row)["theta_new.important"] == bm.percent(float(table.loc["new study", "p_important_benefit"]))
 
 
 def cells_of(part, name: str) -> list[list[str]]:
@@ -410,7 +410,7 @@ def test_refits_are_computed_from_packed_nodes(page):
     """Lines as the bench will send them: a posterior, a classical mean with t or normal, and none."""
     fit = fitted("qol_medium")
     forms = [
-        packed_form(shipped_form(fit, thin=True)),
+        packed_form(shipped_form(fit, coarsened=True)),
         None,
         {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
         {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 4},

@@ -50,7 +50,7 @@ from references import ROOT
 
 CANCER = ROOT / "models" / "cancer_exercise.toml"
 OUTCOMES = ("fatigue_short", "anxiety_long")
-# a shipped posterior is pruned below 1e-8 and rounded to nine digits
+# a serialised posterior is pruned below 1e-8 and rounded to nine digits
 SHIPPED = 5e-8
 
 
@@ -140,15 +140,15 @@ def test_pdfs_are_drawn_when_asked_for(tmp_path, capsys):
 def test_a_warning_of_an_outcome_is_told_once(tmp_path, capsys, monkeypatch):
     import warnings
 
-    from bayesmeta.report import files
+    from bayesmeta import report
 
-    draw = files.draw_part
+    draw = report.draw_part
 
     def warned(part, **options):
         warnings.warn("a letter is missing", bm.BayesmetaWarning, stacklevel=1)
         return draw(part, **options)
 
-    monkeypatch.setattr(files, "draw_part", warned)
+    monkeypatch.setattr(report, "draw_part", warned)
     # two outcomes are run in this process, and have the same to say
     arguments = [item for name in OUTCOMES for item in ("--outcome", name)]
     assert main(["report", str(CANCER), *arguments, "-o", str(tmp_path)]) == 0
@@ -178,7 +178,7 @@ def test_results_are_the_librarys(results):
         assert {row["size"] for row in found["next_trial"]} == {50, 200, 1000}
 
 
-def test_a_shipped_posterior_gives_the_librarys_probabilities(results):
+def test_a_serialised_posterior_gives_the_librarys_probabilities(results):
     for name in OUTCOMES:
         fit = fit_of(name)
         form = next(item for item in results["outcomes"][name]["posteriors"] if item["id"] == "main")["posterior"]
@@ -202,13 +202,13 @@ def test_the_pages_fewer_nodes_give_the_same_probabilities():
         fit = fit_of(name)
         heavy_tailed = bm.fit(fit.effects, dataclasses.replace(fit.model, mu=bm.StudentT(0, 0.5, 3)))
         for item in (fit, heavy_tailed):
-            whole, thin = shipped_form(item), shipped_form(item, thin=True)
-            assert len(thin["w"]) < 0.6 * len(whole["w"])
-            small = unpacked(packed_form(thin))
+            whole, coarsened = shipped_form(item), shipped_form(item, coarsened=True)
+            assert len(coarsened["w"]) < 0.6 * len(whole["w"])
+            small = unpacked(packed_form(coarsened))
             for x in np.linspace(-1.2, 0.8, 41):
                 for quantity in ("mu", "theta_new"):
                     expected = bm.probability(item, quantity, below=float(x))
-                    found = shipped_probability(thin, quantity, float(x), upper=False)
+                    found = shipped_probability(coarsened, quantity, float(x), upper=False)
                     assert found == pytest.approx(expected, abs=SHIPPED)
                     # single precision
                     assert shipped_probability(small, quantity, float(x), upper=False) == pytest.approx(
@@ -243,7 +243,7 @@ def test_points_of_an_instrument_say_that_their_own_threshold_is_not_moved():
         assert found.group(1).count(" hidden>") == 1 + said
 
 
-def test_a_truncated_mean_is_shipped_as_a_grid():
+def test_a_truncated_mean_is_serialised_as_a_grid():
     effects = bm.Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
     fit = bm.fit(effects, bm.Model(bm.Truncated(bm.Normal(0, 1), -10, 0), bm.HalfNormal(0.5)))
     form = shipped_form(fit)

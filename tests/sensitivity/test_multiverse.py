@@ -1,4 +1,4 @@
-"""The multiverse: every universe is an answer that something else gives, and the summary is arithmetic on them.
+"""The multiverse: every specification is an answer that something else gives, and the summary is arithmetic on them.
 
 Authorities: metafor's estimators, intervals and prediction intervals of pinned data (tests/reference); the exact engine
 asked alone; escalc's variances (tests/reference/presets_metafor.json); sums of squares by hand.
@@ -63,17 +63,17 @@ def bayesian(table: pd.DataFrame, target: str = "mean effect") -> pd.DataFrame:
     return table[(table["engine"] == "Bayesian") & (table["target"] == target)]
 
 
-# ---------------------------------------------------------------------------------------------------- every universe
+# -------------------------------------------------------------------------------------------- every specification
 
 
 @pytest.mark.parametrize("name", ["normand_smd", "gibson_smd", "bcg_rr", "hine_or", "crins_or", "raudenbush_smd"])
-def test_classical_universes_are_metafor_s(name: str) -> None:
+def test_classical_specifications_are_metafor_s(name: str) -> None:
     """Wald and Hartung-Knapp of every estimator, with metafor's prediction intervals: normal, and t(k - 1)."""
     pinned = reference(name)["classical"]
     effects = effects_of(name)
     table = multiverse_table(bm.fit(effects, Model(Normal(0, 5), HalfNormal(1))), tau=())
     mean = classical(table).set_index(["tau2_method", "interval"])
-    new = classical(table, "new setting").set_index(["tau2_method", "interval", "prediction"])
+    new = classical(table, "new study").set_index(["tau2_method", "interval", "prediction"])
     seen = 0
     for method, (ci, suffix, formula) in itertools.product(
         METHODS, (("wald", "", "normal"), ("hksj", "_knha", "t_km1"))
@@ -100,7 +100,7 @@ def test_classical_universes_are_metafor_s(name: str) -> None:
         )
 
 
-def test_classical_universes_are_those_of_pool_and_stand_once() -> None:
+def test_classical_specifications_are_those_of_pool_and_stand_once() -> None:
     effects = make()
     table = multiverse_table(bm.fit(effects, MODEL), tau=())
     mean = classical(table)
@@ -112,7 +112,7 @@ def test_classical_universes_are_those_of_pool_and_stand_once() -> None:
         assert row.tau == math.sqrt(found.tau2)
         assert math.isnan(row.p_any_benefit)
         assert row.prediction == row.tau_prior == row.mu_prior == "-"
-    new = classical(table, "new setting")
+    new = classical(table, "new study")
     # per estimator: two formulas with the SE of the interval, beside three SEs (Wald's and t's are one), and two others
     assert len(new) == (len(METHODS) - 1) * (2 * 3 + 2)
     assert "EE" not in set(new["tau2_method"])
@@ -130,13 +130,13 @@ def test_classical_universes_are_those_of_pool_and_stand_once() -> None:
 @pytest.mark.parametrize("cis", [("t",), ("t", "wald"), ("hksj", "t"), ("wald",)])
 def test_no_prediction_interval_is_lost_when_intervals_are_chosen(cis: Any) -> None:
     table = multiverse_table(bm.fit(make(), MODEL), tau=(), methods=("REML",), cis=cis)
-    new = classical(table, "new setting")
+    new = classical(table, "new study")
     errors = len({"classic" if ci in ("wald", "t") else ci for ci in cis})
     assert len(new) == 2 * errors + 2
     assert set(new["prediction"]) == set(PI_FORMULAS)
 
 
-def test_bayesian_universes_are_fits() -> None:
+def test_bayesian_specifications_are_fits() -> None:
     effects = make()
     fit = bm.fit(effects, MODEL)
     tau = [NamedPrior("half-Cauchy", HalfCauchy(0.5), ""), NamedPrior("the same", HalfNormal(0.5), "")]
@@ -149,7 +149,7 @@ def test_bayesian_universes_are_fits() -> None:
         ("half-Cauchy", "flat()"),
     ]
     assert found["stated"].tolist() == [True, False, False, False]
-    new = bayesian(table, "new setting").set_index(["tau_prior", "mu_prior"])
+    new = bayesian(table, "new study").set_index(["tau_prior", "mu_prior"])
     for (name, mu), row in found.iterrows():
         model = Model(Normal(0, 1) if mu == "normal(0, 1)" else Flat(), tau[0].prior if "Cauchy" in name else MODEL.tau)
         other = bm.fit(effects, model)
@@ -170,7 +170,7 @@ def test_named_priors_that_resolve_to_the_stated_one_are_not_repeated() -> None:
     assert len(bayesian(table)) == 2 * len(named_priors("SMD")[1])
 
 
-def test_a_common_effect_has_its_universe_too() -> None:
+def test_a_common_effect_has_its_specification_too() -> None:
     fit = bm.fit(make(), Model(Normal(0, 1), None))
     found = bayesian(multiverse_table(fit, threshold=mid()))
     assert found["mu_prior"].tolist() == ["normal(0, 1)", "flat()"]
@@ -186,7 +186,7 @@ def test_a_common_effect_has_its_universe_too() -> None:
 def test_any_benefit_needs_no_threshold() -> None:
     fit = bm.fit(make(), MODEL)
     found = multiverse_table(fit, tau=())
-    for target, name in (("mean effect", "mu"), ("new setting", "theta_new")):
+    for target, name in (("mean effect", "mu"), ("new study", "theta_new")):
         row = bayesian(found, target).iloc[0]
         assert row["p_any_benefit"] == pytest.approx(bm.probability(fit, name, below=0.0), abs=SAME)
         assert math.isnan(row["p_important_benefit"])
@@ -195,7 +195,7 @@ def test_any_benefit_needs_no_threshold() -> None:
     assert set(undirected["verdict"]) <= {"above zero", "below zero", "not clear"}
 
 
-def test_a_sign_flip_mirrors_every_universe() -> None:
+def test_a_sign_flip_mirrors_every_specification() -> None:
     one = multiverse_table(bm.fit(make(), MODEL), threshold=mid())
     other = multiverse_table(bm.fit(make(-Y, better="higher"), MODEL), threshold=mid(better="higher"))
     # Cochrane's and Rhodes's priors are of tau, so all priors are symmetric
@@ -423,7 +423,7 @@ def test_one_trial_has_a_common_effect_and_priors() -> None:
 
 def test_two_trials_have_no_prediction_on_t_with_no_degrees_of_freedom() -> None:
     table = multiverse_table(bm.fit(make(Y[:2], SE[:2]), MODEL), tau=[NamedPrior("flat tau", Flat(), "asked")])
-    assert set(classical(table, "new setting")["prediction"]) == {"normal", "t_km1"}
+    assert set(classical(table, "new study")["prediction"]) == {"normal", "t_km1"}
     # flat tau: improper under the flat mu only
     assert list(table.attrs["left_out"]) == ["flat(), flat tau"]
     assert "improper" in table.attrs["left_out"]["flat(), flat tau"]
@@ -445,7 +445,7 @@ def test_scales_without_general_priors_keep_the_stated_one_and_say_so() -> None:
     assert "ref_sd" in table.attrs["left_out"]["named priors of tau"]
 
 
-def test_what_is_left_out_is_named_in_the_order_of_the_universes() -> None:
+def test_what_is_left_out_is_named_in_the_order_of_the_specifications() -> None:
     """Variant by variant, classical before Bayesian: so it stands below the picture."""
     one = make(Y[:1], SE[:1], measure="MD")
     variants = [Variant({"form": "as stated"}, one), Variant({"form": "change"}, "no such column")]
@@ -525,7 +525,7 @@ def test_shares_of_variance_by_hand() -> None:
     assert found["estimate_share"].tolist() == pytest.approx([16 / 20, 4 / 20])
     assert found["width_share"].tolist() == pytest.approx([0, 1])
     assert found["estimate_range"].tolist() == pytest.approx([4, 2])
-    # from the first universe (a, x): the estimator moves nothing, the interval does
+    # from the first specification (a, x): the estimator moves nothing, the interval does
     assert found["verdicts"].tolist() == [1, 2]
 
 
@@ -544,7 +544,7 @@ def test_verdicts_over_prediction_formulas_count_those_that_have_one_standard_er
     """HTS and Partlett-Riley intervals stand without an interval method: they belong to every one of them."""
     frame = pd.DataFrame(
         {
-            "target": "new setting",
+            "target": "new study",
             "engine": "classical",
             "tau2_method": "REML",
             "interval": ["wald", "wald", "hksj", "-"],

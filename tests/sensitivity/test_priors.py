@@ -135,7 +135,7 @@ def on_a_grid(mu: Any, tau: Any, distance: float, sign: int) -> float:
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("tau", TAUS)
-def test_prior_probability_of_a_new_setting_under_a_normal_prior(tau: str, sign: int) -> None:
+def test_prior_probability_of_a_new_study_under_a_normal_prior(tau: str, sign: int) -> None:
     """theta_new given tau is normal with variances added: one QUADPACK integral over the density of tau."""
     prior, form = TAUS[tau]
     for distance in (0.0, 0.5):
@@ -209,7 +209,7 @@ def test_prior_probabilities_of_both_directions_sum_to_one(mean: float, sd: floa
 def test_improper_priors_have_no_probability() -> None:
     assert math.isnan(prior_probability(Model(Flat(), HalfNormal(0.5)), "mu", 0.5, 1))
     assert math.isnan(prior_probability(Model(Normal(0, 1), Flat()), "theta_new", 0.5, 1))
-    # without heterogeneity a new setting is the mean
+    # without heterogeneity a new study is the mean
     assert prior_probability(Model(Normal(0, 1), None), "theta_new", 0.5, 1) == pytest.approx(stats.norm.sf(0.5))
 
 
@@ -314,7 +314,7 @@ def test_at_the_tipping_prior_the_probability_is_the_cut(better: str, sign: int,
     assert table.columns.tolist() == COLUMNS
     assert table["tipped"].any()
     for row in table.itertuples():
-        new = row.target == "new setting"
+        new = row.target == "new study"
         main = beyond(effects, 0, 1, half_normal(0.5), row.benefit, sign, new=new)
         assert row.probability == pytest.approx(main, abs=ENGINE)
         spread = 0.5 if new else 0.0
@@ -346,7 +346,7 @@ def test_at_the_tipping_prior_the_probability_is_the_cut(better: str, sign: int,
 
 
 def prior_tail(mean: float, sd: float, scale: float, distance: float, sign: int) -> float:
-    """P(sign effect > distance) under a normal prior of mu and, for a new setting, a half-normal one of tau."""
+    """P(sign effect > distance) under a normal prior of mu and, for a new study, a half-normal one of tau."""
     if scale == 0:
         return float(stats.norm.sf((distance - sign * mean) / sd))
     return float(
@@ -370,7 +370,7 @@ def test_a_sceptical_prior_s_crossing_is_where_a_common_effect_says() -> None:
     assert first["value"] == pytest.approx(s, rel=1e-5)
     assert first["note"] == f"falls below 0.95 at normal(0, {s:.3g})"
     assert first["prior_probability"] == pytest.approx(0.5, abs=1e-12)
-    # without heterogeneity there is no scale to move, and a new setting is the mean
+    # without heterogeneity there is no scale to move, and a new study is the mean
     assert set(table["moved"]) == {"sceptical prior of mu"}
     assert len(set(table["value"].round(9))) == 1
 
@@ -405,7 +405,7 @@ def test_more_doubt_falls_first() -> None:
     found = [tipping_table(fit, cut=cut).set_index(["moved", "target"])["value"] for cut in (0.7, 0.8, 0.9)]
     sceptic = [float(item["sceptical prior of mu", "mean effect"]) for item in found]
     assert sceptic == sorted(sceptic)
-    scale = [float(item["scale of the prior of tau", "new setting"]) for item in found]
+    scale = [float(item["scale of the prior of tau", "new study"]) for item in found]
     assert scale == sorted(scale, reverse=True)
 
 
@@ -525,7 +525,7 @@ def test_answers_are_those_of_a_rule_with_400001_points() -> None:
         )
 
 
-def test_what_priors_believed_and_where_they_clash() -> None:
+def test_what_priors_believed_and_where_they_conflict_with_data() -> None:
     fit = bm.fit(make(), MODEL)
     table = prior_bench_table(fit, mid())
     flat = bm.fit(make(), Model(Flat(), Flat()))

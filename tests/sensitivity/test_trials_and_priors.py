@@ -316,7 +316,7 @@ def test_variation_table() -> None:
         for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
             # the same sums over nodes, one threshold at a time or several at once
             assert row[column] == pytest.approx(benefit.loc["mean effect", column], abs=SAME)
-            assert row[f"{column}_new"] == pytest.approx(benefit.loc["new setting", column], abs=SAME)
+            assert row[f"{column}_new"] == pytest.approx(benefit.loc["new study", column], abs=SAME)
         change = (summary.loc["mu", "median"] - main.loc["mu", "median"]) / main.loc["mu", "sd"]
         assert row["change"] == pytest.approx(change, abs=SAME)
     assert np.isnan(table.loc["flat", "log_evidence"])

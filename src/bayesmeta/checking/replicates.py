@@ -140,7 +140,7 @@ def predictive_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``label study observed median lower upper below p_value mcse level``; two-sided p-values of the mixed
         predictive distribution. An exact fit integrates it, and ``mcse`` is zero. In a set of k estimates about k / 20
-        p-values lie below 0.05 by chance. `bayesmeta.checking.loo_table` has those of the prediction without the trial.
+        p-values lie below 0.05 by chance. `bayesmeta.loo_table` has those of the prediction without the trial.
 
     References
     ----------
@@ -286,7 +286,7 @@ def prior_check_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``kind quantity observed median lower upper below p_value mcse level``. Rows of kind ``range``: mean
-        effect, heterogeneity, effect in a new setting, and the estimate of the trial with the median standard error;
+        effect, heterogeneity, effect in a new study, and the estimate of the trial with the median standard error;
         of kind ``statistic``: the statistics of `ppc_table` in data simulated from the priors. A prior that puts the
         observed statistic in its tail conflicts with the data; ranges that no clinician believes say that a prior is
         too wide.

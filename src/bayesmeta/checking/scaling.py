@@ -270,7 +270,7 @@ def _exact_table(fit: Fit, quantities: list[str], chances: Mapping[str, tuple[st
 
 
 def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, tuple[str, float, bool]]:
-    """Probabilities that are asked: words to the quantity, the value, and whether lying below it counts."""
+    """Probabilities that are computed: words to the quantity, the value, and whether lying below it counts."""
     if fit.effects.better is None:
         return {}
     sign = direction(fit)
@@ -284,7 +284,7 @@ def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, tuple[str, floa
     return found
 
 
-_TARGETS = (("mu", "mean effect"), ("theta_new", "new setting"))
+_TARGETS = (("mu", "mean effect"), ("theta_new", "new study"))
 
 
 def _psense(fit: Fit, quantities: list[str], prior: str | None) -> dict[str, float]:
@@ -327,6 +327,6 @@ def _diagnoses(frame: pd.DataFrame) -> list[str]:
         elif value < LIMIT:
             words.append("not influential")
         else:
-            clash = data[row["quantity"]] >= LIMIT
-            words.append("influential prior; " + ("possible conflict with the data" if clash else "weak data"))
+            conflict = data[row["quantity"]] >= LIMIT
+            words.append("influential prior; " + ("possible conflict with the data" if conflict else "weak data"))
     return words

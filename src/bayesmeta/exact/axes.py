@@ -2,7 +2,7 @@
 
 Given tau everything is Gaussian, so one integral over tau is all there is; a Student-t prior of a coefficient adds
 one over the scale of its normal mixture. Each integral is taken in a variable in which the integrand is smooth, on
-the stretch where it is within 46 nats of its maximum, and its nodes are doubled until every answer settles.
+the window where it is within 46 nats of its maximum, and its nodes are doubled until every answer settles.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CUT_OFF = 1e-12
 NEGLIGIBLE = 1e-24
 NOWHERE = "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
 UNDEFINED = "the posterior density is undefined at a node; check the scale of the data and priors."
-# below this share of its typical size the learned SD of coefficients is a linear variable, above it a logarithm
+# below this share of its typical size the hierarchical SD of coefficients is a linear variable, above it a logarithm
 _SPIKE = 1e-4
 
 
@@ -89,10 +89,10 @@ def tau_axis(prior: Prior, typical_se: float) -> Axis:
     low, high = (0.0, math.inf) if prior.name == "flat" else prior.support
     if isinstance(kernel, LogStudentT):
         variable = Variable("logsinh", kernel.loc, kernel.scale)
-        # within this reach neither x nor the density, which may fall as fast as its square, leaves the range of normal
+        # within this window neither x nor the density, which may fall as fast as its square, leaves the range of normal
         # floating point numbers; beyond it lies less than 1e-11 of any integral that exists
-        reach = math.asinh(max(300 - abs(kernel.loc), 1.0) / kernel.scale)
-        scan = np.linspace(-reach, reach, 161)
+        limit = math.asinh(max(300 - abs(kernel.loc), 1.0) / kernel.scale)
+        scan = np.linspace(-limit, limit, 161)
     elif isinstance(kernel, LogNormal):
         variable = Variable("log", kernel.meanlog, kernel.sdlog)
         scan = np.concatenate([np.linspace(-40, -13, 19), np.arange(-12, 12.1, 0.25), np.linspace(13, 80, 30)])
@@ -115,7 +115,7 @@ def tau_axis(prior: Prior, typical_se: float) -> Axis:
 
 
 def hierarchical_sd_axis(prior: Prior, typical_se: float) -> Axis:
-    """Choose the variable for the learned SD s of coefficients.
+    """Choose the variable for the hierarchical SD s of coefficients.
 
     Given s, a coefficient is about ``N(0, s**2)`` near ``s = 0``, so that its distribution function at x changes where
     s is of the size of x. A variable that is logarithmic down to a small share of the typical size of s shows that
@@ -189,7 +189,7 @@ def scale_log_density(axis: Axis, z: FloatArray, df: float) -> FloatArray:
 
 
 def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) -> tuple[float, float]:
-    """Find the stretch on which an integrand is within 46 nats of its maximum.
+    """Find the window in which an integrand is within 46 nats of its maximum.
 
     Parameters
     ----------
@@ -355,14 +355,14 @@ def power_count(
     p0``, and the priors fall as ``L**-power`` each. The exponents depend on the order of the SDs only, so that an
     integral exists if and only if for every T
 
-        l(T) + sum over T of (power - 1) > the exponent along T of the moment that is asked.
+        l(T) + sum over T of (power - 1) > the exponent along T of the moment that is requested.
 
     The m-th moment of an SD has the exponent m in every T that holds it; that of a coefficient where its column lies in
     the span of ``B_T`` and of the other flat columns, so that it becomes as wide as L. With one SD this is
     `moment_limit`.
 
-    It is on the safe side: where both sides are equal the moment is said not to exist, though a logarithm in a prior's
-    tail may save it. Proper priors of the SDs are never refused, because the likelihood is bounded.
+    It is on the safe side: where both sides are equal the moment counts as not existing, although a logarithm in a
+    prior's tail may save it. Proper priors of the SDs are never refused, because the likelihood is bounded.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Posteriors with one standard deviation: a line of nodes each, for many models in lock step.
+"""Posteriors of models with tau as the only standard deviation, batched.
 
 Tables of refits ask for hundreds of posteriors that differ in a prior or in a few rows. Each takes the same steps
 (seek the window, put nodes there, double them until every answer has settled), so that the steps are taken together
-and each is one pass over arrays of shape (posteriors, nodes). A posterior alone takes the same way.
+and each is one pass over arrays of shape (posteriors, nodes). A single posterior is a batch of one.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class _Group(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Lines:
+class _Batch:
     """F problems with p coefficients, their rows padded to one number k.
 
     Attributes
     ----------
     number : array of int of shape (F,)
-        Place of each among all that were asked for.
+        Index of each among all that were requested.
     problems, axes : tuples of length F
     groups : tuple of _Group
     ends : array of shape (F, 2)
@@ -103,7 +103,7 @@ class _Lines:
     tau_moments: IntArray
     mu_moments: IntArray
 
-    def take(self, chosen: BoolArray) -> _Lines:
+    def take(self, chosen: BoolArray) -> _Batch:
         """Some of them."""
         if chosen.all():
             return self
@@ -143,7 +143,7 @@ def _grouped(problems: Sequence[IntegrationProblem], axes: Sequence[Axis]) -> tu
     return tuple(groups)
 
 
-def _together(problems: Sequence[IntegrationProblem], axes: Sequence[Axis]) -> _Lines:
+def _together(problems: Sequence[IntegrationProblem], axes: Sequence[Axis]) -> _Batch:
     count, k, p = len(problems), max(problem.y.size for problem in problems), problems[0].X.shape[1]
     y, a, b = np.zeros((count, k)), np.ones((count, k)), np.zeros((count, k))
     X = np.zeros((count, k, p))
@@ -160,7 +160,7 @@ def _together(problems: Sequence[IntegrationProblem], axes: Sequence[Axis]) -> _
     # a truncated coefficient has other moments than its normal kernel, which may have none
     moments = [(problem.tau_moments, problem.mu_moments if problem.cut is None else 0) for problem in problems]
     tau_moments, mu_moments = np.array(moments).T[:, :, None]
-    return _Lines(
+    return _Batch(
         np.arange(count),
         tuple(problems),
         tuple(axes),
@@ -180,41 +180,41 @@ def _together(problems: Sequence[IntegrationProblem], axes: Sequence[Axis]) -> _
     )
 
 
-def _conditional(lines: _Lines, tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _conditional(batch: _Batch, tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Integrate study effects and coefficients out: log density (F, n), means (p, F, n), covariances (p, p, F, n)."""
-    step = max(1, int(MAX_ELEMENTS // (lines.y.shape[0] * lines.y.shape[2])))
-    pieces = [_piece(lines, tau[:, start : start + step]) for start in range(0, tau.shape[1], step)]
+    step = max(1, int(MAX_ELEMENTS // (batch.y.shape[0] * batch.y.shape[2])))
+    pieces = [_piece(batch, tau[:, start : start + step]) for start in range(0, tau.shape[1], step)]
     if len(pieces) == 1:
         return pieces[0]
     log, mean, cov = (np.concatenate(part, axis=-1) for part in zip(*pieces, strict=True))
     return log, mean, cov
 
 
-def _piece(lines: _Lines, tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    X, p = lines.X, lines.X.shape[2]
+def _piece(batch: _Batch, tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    X, p = batch.X, batch.X.shape[2]
     # near the ends of a heavy-tailed prior tau squared overflows; a weight of zero is then the limit
-    variance = lines.a + np.square(tau)[:, :, None] * lines.b
+    variance = batch.a + np.square(tau)[:, :, None] * batch.b
     precision = 1.0 / variance
-    sums = precision @ lines.products
+    sums = precision @ batch.products
     if p == 1:
-        A = sums[:, :, 0] + lines.precision[0]
-        mean = ((sums[:, :, 1] + lines.precision[0] * lines.mean[0]) / A)[None]
+        A = sums[:, :, 0] + batch.precision[0]
+        mean = ((sums[:, :, 1] + batch.precision[0] * batch.mean[0]) / A)[None]
         log_A, cov = np.log(A), (1.0 / A)[None, None]
-        residual = lines.y - mean[0][:, :, None] * X.transpose(0, 2, 1)
+        residual = batch.y - mean[0][:, :, None] * X.transpose(0, 2, 1)
     else:
         A = np.moveaxis(sums[:, :, : p * p], 2, 0).reshape(p, p, -1).copy()
-        full = np.broadcast_to(lines.precision, (p, *tau.shape)).reshape(p, -1)
+        full = np.broadcast_to(batch.precision, (p, *tau.shape)).reshape(p, -1)
         for j in range(p):
             A[j, j] += full[j]
-        right = (np.moveaxis(sums[:, :, p * p :], 2, 0) + lines.precision * lines.mean).reshape(p, -1)
+        right = (np.moveaxis(sums[:, :, p * p :], 2, 0) + batch.precision * batch.mean).reshape(p, -1)
         inverse, log_A = factor(A)
         mean = np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, right)).reshape(p, *tau.shape)
         cov = np.einsum("kin,kjn->ijn", inverse, inverse).reshape(p, p, *tau.shape)
         log_A = log_A.reshape(tau.shape)
-        residual = lines.y - np.moveaxis(mean, 0, 2) @ X.transpose(0, 2, 1)
+        residual = batch.y - np.moveaxis(mean, 0, 2) @ X.transpose(0, 2, 1)
     quadratic = np.einsum("fnk,fnk,fnk->fn", precision, residual, residual)
-    quadratic += (lines.precision * np.square(mean - lines.mean)).sum(axis=0)
-    return lines.constant - 0.5 * (np.log(variance).sum(axis=2) + log_A + quadratic), mean, cov
+    quadratic += (batch.precision * np.square(mean - batch.mean)).sum(axis=0)
+    return batch.constant - 0.5 * (np.log(variance).sum(axis=2) + log_A + quadratic), mean, cov
 
 
 class _Values(NamedTuple):
@@ -226,14 +226,14 @@ class _Values(NamedTuple):
     cov: FloatArray
 
 
-def _integrand(lines: _Lines, z: FloatArray) -> _Values:
+def _integrand(batch: _Batch, z: FloatArray) -> _Values:
     tau, log = np.empty_like(z), np.empty_like(z)
-    for prior, variable, rows in lines.groups:
+    for prior, variable, rows in batch.groups:
         tau[rows] = variable.x(z[rows])
-        log[rows] = tau_log_prior(prior, z[rows], variable, lines.a[rows], lines.b[rows])
-    log_marginal, mean, cov = _conditional(lines, tau)
+        log[rows] = tau_log_prior(prior, z[rows], variable, batch.a[rows], batch.b[rows])
+    log_marginal, mean, cov = _conditional(batch, tau)
     log += log_marginal
-    for i, problem in enumerate(lines.problems):
+    for i, problem in enumerate(batch.problems):
         if problem.cut is not None:
             log[i] += problem.log_cut(ConditionalMoments(log[i], mean[:, i], cov[:, :, i]))
     return _Values(log, tau, mean, cov)
@@ -282,8 +282,8 @@ def _between(z: FloatArray, start: IntArray, stop: IntArray, shares: FloatArray)
     return low + (_at(z, stop)[:, None] - low) * shares
 
 
-def _windows(lines: _Lines) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Find the stretches that hold the posteriors and those of existing moments, as `nodes.narrow` does one by one.
+def _windows(batch: _Batch) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Find the integration intervals of the posteriors and of existing moments, as `nodes.narrow` does one by one.
 
     Returns
     -------
@@ -291,16 +291,16 @@ def _windows(lines: _Lines) -> tuple[FloatArray, FloatArray, BoolArray]:
     somewhere : array of bool of shape (F,)
         Whether the integrand is finite anywhere.
     """
-    size = max(axis.scan.size for axis in lines.axes)
-    z = np.array([np.pad(axis.scan, (0, size - axis.scan.size), mode="edge") for axis in lines.axes])
-    f, tau, _, _ = _integrand(lines, z)
+    size = max(axis.scan.size for axis in batch.axes)
+    z = np.array([np.pad(axis.scan, (0, size - axis.scan.size), mode="edge") for axis in batch.axes])
+    f, tau, _, _ = _integrand(batch, z)
     somewhere = np.isfinite(f).any(axis=1)
     low, high = np.empty(somewhere.size), np.empty(somewhere.size)
-    heavy = any(_is_heavy(problem) for problem in lines.problems)
+    heavy_tailed = any(_is_heavy_tailed(problem) for problem in batch.problems)
     for step in range(_ROUNDS + 1):
         looks = [_look(f)]
-        if heavy:
-            looks.append(_look(f + lines.tau_moments * np.log1p(tau / lines.typical_se)))
+        if heavy_tailed:
+            looks.append(_look(f + batch.tau_moments * np.log1p(tau / batch.typical_se)))
         size = z.shape[1]
         sharp, last = looks[0].sharp, looks[0].last
         for look in looks[1:]:
@@ -309,13 +309,13 @@ def _windows(lines: _Lines) -> tuple[FloatArray, FloatArray, BoolArray]:
         if not going.all():
             ended = ~going
             first, last = np.maximum(looks[0].first - 1, 0), np.minimum(last + 1, size - 1)
-            low[lines.number[ended]], high[lines.number[ended]] = _at(z, first)[ended], _at(z, last)[ended]
+            low[batch.number[ended]], high[batch.number[ended]] = _at(z, first)[ended], _at(z, last)[ended]
             if ended.all():
                 break
         more = np.concatenate([_closer(z, look, low=i == 0) for i, look in enumerate(looks)], axis=1)
         if not going.all():
-            lines, more, z, f, tau = lines.take(going), more[going], z[going], f[going], tau[going]
-        added = _integrand(lines, more)
+            batch, more, z, f, tau = batch.take(going), more[going], z[going], f[going], tau[going]
+        added = _integrand(batch, more)
         z = np.concatenate([z, more], axis=1)
         order = (np.arange(len(z))[:, None], z.argsort(axis=1, kind="stable"))
         z = z[order]
@@ -323,8 +323,8 @@ def _windows(lines: _Lines) -> tuple[FloatArray, FloatArray, BoolArray]:
     return low, high, somewhere
 
 
-def _is_heavy(problem: IntegrationProblem) -> bool:
-    """Whether the moments of tau, far out, need nodes where the posterior itself is as good as nothing."""
+def _is_heavy_tailed(problem: IntegrationProblem) -> bool:
+    """Whether moments of tau need nodes in the tail, where the posterior itself is negligible."""
     assert problem.tau is not None
     return problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0])
 
@@ -332,7 +332,7 @@ def _is_heavy(problem: IntegrationProblem) -> bool:
 def solve_batch(
     problems: Sequence[IntegrationProblem], *, first_nodes: int = FIRST_NODES, tolerance: float = TOLERANCE
 ) -> list[NodePosterior | InferenceError]:
-    """Integrate problems of which each is a line (`has_one_sd`).
+    """Integrate problems with tau as the only standard deviation (`has_one_sd`).
 
     Parameters
     ----------
@@ -360,30 +360,30 @@ def solve_batch(
     batches: dict[tuple[object, ...], list[int]] = {}
     for i, problem in enumerate(problems):
         kind = axes[i].variable.kind
-        batches.setdefault((problem.X.shape[1], _is_heavy(problem), kind), []).append(i)
+        batches.setdefault((problem.X.shape[1], _is_heavy_tailed(problem), kind), []).append(i)
     for members in batches.values():
         rows = max(problems[i].y.size for i in members)
         step = max(1, int(MAX_ELEMENTS // (256 * max(rows, problems[members[0]].X.shape[1] ** 2))))
         for start in range(0, len(members), step):
             part = members[start : start + step]
-            lines = _together([problems[i] for i in part], [axes[i] for i in part])
+            batch = _together([problems[i] for i in part], [axes[i] for i in part])
             # far out squares overflow and logarithms are of zero: what is undefined is looked for at the nodes
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                for i, item in zip(part, _solved(lines, first_nodes, tolerance), strict=True):
+                for i, item in zip(part, _solved(batch, first_nodes, tolerance), strict=True):
                     found[i] = item
     return found
 
 
-def _solved(lines: _Lines, first_nodes: int, tolerance: float) -> list[NodePosterior | InferenceError]:
-    found: list[NodePosterior | InferenceError] = [InferenceError(NOWHERE)] * len(lines.problems)
-    low, high, pending = _windows(lines)
+def _solved(batch: _Batch, first_nodes: int, tolerance: float) -> list[NodePosterior | InferenceError]:
+    found: list[NodePosterior | InferenceError] = [InferenceError(NOWHERE)] * len(batch.problems)
+    low, high, pending = _windows(batch)
     counts = np.full(pending.size, first_nodes)
     while pending.any():
         # those with the fewest nodes; what has not settled goes on with twice as many
         n = int(counts[pending].min())
         # as many as fit in memory, with their covariances at every node
-        few = np.flatnonzero(pending & (counts == n))[: max(1, int(MAX_ELEMENTS // (n * (lines.X.shape[2] ** 2 + 8))))]
-        part = lines.take(np.isin(np.arange(pending.size), few))
+        few = np.flatnonzero(pending & (counts == n))[: max(1, int(MAX_ELEMENTS // (n * (batch.X.shape[2] ** 2 + 8))))]
+        part = batch.take(np.isin(np.arange(pending.size), few))
         answers, wider = _on_nodes(part, low[part.number], high[part.number], n, tolerance)
         low[part.number], high[part.number] = wider
         for number, item in zip(part.number.tolist(), answers, strict=True):
@@ -399,7 +399,7 @@ def _solved(lines: _Lines, first_nodes: int, tolerance: float) -> list[NodePoste
 
 
 def _on_nodes(
-    lines: _Lines, low: FloatArray, high: FloatArray, n: int, tolerance: float
+    batch: _Batch, low: FloatArray, high: FloatArray, n: int, tolerance: float
 ) -> tuple[list[NodePosterior | InferenceError | float | None], tuple[FloatArray, FloatArray]]:
     """Integrate on one rule.
 
@@ -413,34 +413,34 @@ def _on_nodes(
     rule, weights = numerics.rule(n)
     half = 0.5 * (high - low)
     z = 0.5 * (high + low)[:, None] + half[:, None] * rule
-    value, tau, mean, cov = _integrand(lines, z)
+    value, tau, mean, cov = _integrand(batch, z)
     undefined = (np.isnan(value) | np.isposinf(value)).any(axis=1)
     value[undefined] = 0.0
     peak = value.max(axis=1)
     density = np.exp(value - peak[:, None])
-    wider_low = (density[:, 0] > CUT_OFF) & (low > lines.ends[:, 0]) & ~undefined
-    wider_high = (density[:, -1] > CUT_OFF) & (high < lines.ends[:, 1]) & ~undefined
-    low = np.where(wider_low, np.maximum(lines.ends[:, 0], low - half), low)
-    high = np.where(wider_high, np.minimum(lines.ends[:, 1], high + half), high)
+    wider_low = (density[:, 0] > CUT_OFF) & (low > batch.ends[:, 0]) & ~undefined
+    wider_high = (density[:, -1] > CUT_OFF) & (high < batch.ends[:, 1]) & ~undefined
+    low = np.where(wider_low, np.maximum(batch.ends[:, 0], low - half), low)
+    high = np.where(wider_high, np.minimum(batch.ends[:, 1], high + half), high)
     wider = wider_low | wider_high
-    thin = np.zeros(n)
-    thin[::2] = numerics.rule((n + 1) // 2)[1]
-    full, other = density * (half[:, None] * weights), density * (half[:, None] * thin)
+    embedded = np.zeros(n)
+    embedded[::2] = numerics.rule((n + 1) // 2)[1]
+    full, other = density * (half[:, None] * weights), density * (half[:, None] * embedded)
     column = density / full.sum(axis=1)[:, None]
     # the distribution function is that of the interpolant, so its last coefficients must have vanished too
     series = np.abs(numerics.coefficients(column))
     error = 0.1 * series[:, -3:].max(axis=1) / series.max(axis=1)
     close = (error <= tolerance) & ~undefined & ~wider
     if close.any():
-        matters = _matters(lines, tau, full)
-        keep = matters | _matters(lines, tau, np.abs(other))
+        matters = _matters(batch, tau, full)
+        keep = matters | _matters(batch, tau, np.abs(other))
         error = np.where(
-            close, np.maximum(error, _differences(lines, tau, mean[0], cov[0, 0], full, other, matters)), error
+            close, np.maximum(error, _differences(batch, tau, mean[0], cov[0, 0], full, other, matters)), error
         )
 
     def finished(i: int) -> NodePosterior:
-        problem, kept = lines.problems[i], keep[i]
-        marginal = Gridded(z[i, [0, -1]], column[i], lines.axes[i].variable, problem.axes[0].moments)
+        problem, kept = batch.problems[i], keep[i]
+        marginal = Gridded(z[i, [0, -1]], column[i], batch.axes[i].variable, problem.axes[0].moments)
         fine, coarse, sds = full[i, kept], other[i, kept], tau[i, kept]
         return NodePosterior(
             problem,
@@ -459,7 +459,7 @@ def _on_nodes(
         )
 
     answers: list[NodePosterior | InferenceError | float | None] = []
-    for i in range(len(lines.problems)):
+    for i in range(len(batch.problems)):
         if undefined[i]:
             answers.append(InferenceError(UNDEFINED))
         elif wider[i]:
@@ -469,16 +469,16 @@ def _on_nodes(
     return answers, (low, high)
 
 
-def _matters(lines: _Lines, tau: FloatArray, weights: FloatArray) -> BoolArray:
+def _matters(batch: _Batch, tau: FloatArray, weights: FloatArray) -> BoolArray:
     """Nodes that change a digit of a probability, or of a moment that exists."""
     matters = weights > NEGLIGIBLE * weights.max(axis=1)[:, None]
-    pull = weights * (1.0 + (tau / lines.typical_se) ** lines.tau_moments)
+    pull = weights * (1.0 + (tau / batch.typical_se) ** batch.tau_moments)
     pull = np.where(np.isfinite(pull), pull, 0.0)
     return matters | (pull > NEGLIGIBLE * pull.max(axis=1)[:, None])
 
 
 def _differences(
-    lines: _Lines,
+    batch: _Batch,
     tau: FloatArray,
     mean: FloatArray,
     var: FloatArray,
@@ -508,10 +508,10 @@ def _differences(
     worst = np.maximum(np.abs((tails @ change[:, :, None])[:, :, 0]).max(axis=1), np.abs(np.log(total / other)))
     around = np.square(sd) + np.square(mean - centre[:, None])
     answers = (
-        (lines.tau_moments, 1, tau, None),
-        (lines.tau_moments, 2, np.square(tau), None),
-        (lines.mu_moments, 1, mean, np.maximum(np.abs(centre), spread)),
-        (lines.mu_moments, 2, around, None),
+        (batch.tau_moments, 1, tau, None),
+        (batch.tau_moments, 2, np.square(tau), None),
+        (batch.mu_moments, 1, mean, np.maximum(np.abs(centre), spread)),
+        (batch.mu_moments, 2, around, None),
     )
     for exists, power, values, scale in answers:
         given = exists[:, 0] >= power

@@ -206,8 +206,8 @@ def combine(
 ) -> ConditionalMoments:
     """Integrate the coefficients out at N nodes, each at one of M settings of the variances.
 
-    A coefficient with a learned SD s is ``s c``: prior and equations are those of c, whose precision is one however
-    small s is, so that nothing is divided by s.
+    A coefficient with a hierarchical SD s is ``s c``: prior and equations are those of c, whose precision is one
+    however small s is, so that nothing is divided by s.
 
     Parameters
     ----------

@@ -96,9 +96,9 @@ class IntegrationProblem:
     y, X : arrays of shape (k,) and (k, p), rotated
     prior_mean, prior_precision : arrays of shape (p,)
         Of the normal kernel of each coefficient, before any mixing scale; precision 0 is flat. A coefficient with a
-        learned SD is in units of it.
-    learned_scale : array of shape (p,)
-        What a learned SD is multiplied by to give that of the coefficient.
+        hierarchical SD is in units of it.
+    hierarchical_scale : array of shape (p,)
+        What a hierarchical SD is multiplied by to give that of the coefficient.
     axes : tuple of StandardDeviation
         The SDs, in the order of their axes; tau first.
     cluster : ClusterLayout or None
@@ -119,7 +119,7 @@ class IntegrationProblem:
     tau_moments: int
     column_moments: NDArray[np.intp]
     typical_se: float
-    learned_scale: FloatArray
+    hierarchical_scale: FloatArray
     axes: tuple[StandardDeviation, ...]
     cluster: ClusterLayout | None
 
@@ -180,13 +180,13 @@ class IntegrationProblem:
         )
 
     def _from_reduced(self, tau: FloatArray, sds: FloatArray, precision: FloatArray) -> ConditionalMoments:
-        """Reduce the rows once for every setting of their variances that follow each other, then vary the priors."""
+        """Reduce the rows once per run of equal variances, then vary the priors."""
         within = self.sd("tau_within", sds)
         changes = np.concatenate([[False], (np.diff(tau) != 0) | (np.diff(within) != 0)])
         index = np.cumsum(changes)
         first = np.concatenate([[0], np.flatnonzero(changes)])
         p = self.prior_mean.size
-        learned = self._learned(tau.size, sds)
+        hierarchical = self._hierarchical_sd(tau.size, sds)
         result = ConditionalMoments(np.empty(tau.size), np.empty((p, tau.size)), np.empty((p, p, tau.size)))
         # pieces of whole runs, and within these as many nodes as fit in memory
         step = max(1, int(MAX_ELEMENTS // ((p + 2) * self.y.size)))
@@ -202,14 +202,14 @@ class IntegrationProblem:
             stop = int(first[start + step]) if start + step < first.size else tau.size
             for begin in range(int(used[0]), stop, wide):
                 part = slice(begin, min(begin + wide, stop))
-                scale = None if learned is None else learned[:, part]
+                scale = None if hierarchical is None else hierarchical[:, part]
                 piece = combine(reduced, index[part] - start, self.prior_mean, precision[:, part], scale)
                 result.log_marginal[part] = piece.log_marginal
                 result.mean[:, part], result.cov[:, :, part] = piece.mean, piece.cov
         return result
 
-    def _learned(self, size: int, sds: FloatArray | None) -> FloatArray | None:
-        """The learned SD of every coefficient, one elsewhere, shape (p, N); None where none is learned."""
+    def _hierarchical_sd(self, size: int, sds: FloatArray | None) -> FloatArray | None:
+        """The hierarchical SD of every coefficient, one elsewhere, shape (p, N); None where there is none."""
         if all(axis.columns is None for axis in self.axes):
             return None
         assert sds is not None
@@ -217,7 +217,7 @@ class IntegrationProblem:
         for axis, sd in zip(self.axes, sds, strict=True):
             if axis.columns is not None:
                 # an SD as large as this has no posterior weight, and its square must stay a number
-                scale[axis.columns] = np.minimum(sd, 1e100) * self.learned_scale[axis.columns, None]
+                scale[axis.columns] = np.minimum(sd, 1e100) * self.hierarchical_scale[axis.columns, None]
         return scale
 
     def log_cut(self, conditional: ConditionalMoments) -> FloatArray:
@@ -253,7 +253,7 @@ class _Locations:
 
     mean: FloatArray
     precision: FloatArray
-    learned_scale: FloatArray
+    hierarchical_scale: FloatArray
     df: FloatArray
     scales: list[Scale]
     cut: Truncation | None = None
@@ -262,9 +262,9 @@ class _Locations:
     def add(self, item: Columns, design: Design) -> None:
         term, columns, prior = item.name, item.columns, item.prior
         if prior is None:
-            # in units of the learned SD
+            # in units of the hierarchical SD
             self.precision[columns] = 1.0
-            self.learned_scale[columns] = design.prior_scale[columns]
+            self.hierarchical_scale[columns] = design.prior_scale[columns]
             self.df[columns] = math.nan
             return
         loc, scale, df, cut, log_mass = location(prior)
@@ -365,7 +365,7 @@ def build_problem(effects: Effects, model: Model, rotation: Rotation | None = No
         if not count.proper:
             _refuse_improper(axes, effects.k, 0 if layout is None else len(layout.names), flat)
         axes = [axis._replace(moments=count.of_sd(i)) for i, axis in enumerate(axes)]
-        # a coefficient with a learned SD has no tail of its own
+        # a coefficient with a hierarchical SD has no tail of its own
         df = np.where(np.isnan(given.df), 0.0, given.df)
         moments = [count.of_column(j, df[j]) if np.isfinite(df[j]) else 2 for j in range(p)]
     else:
@@ -392,7 +392,7 @@ def build_problem(effects: Effects, model: Model, rotation: Rotation | None = No
         axes[0].moments if tau is not None else 2,
         np.array(moments, np.intp),
         float(np.median(effects.se)),
-        given.learned_scale,
+        given.hierarchical_scale,
         tuple(axes),
         layout,
     )
@@ -407,7 +407,7 @@ class NodePosterior:
     tau : array of shape (N,)
         Zero under a common effect.
     weights, coarse : arrays of shape (N,)
-        Posterior weights by the full rule, and by the rule with half the nodes of each axis.
+        Posterior weights by the full rule, and by the embedded rule with half the nodes of each axis.
     mean, cov : arrays of shape (p, N), (p, p, N)
         Coefficients given the node, before truncation.
     log_evidence : float or None
@@ -477,7 +477,7 @@ class Functional:
 def linear(
     quadrature: NodePosterior, rows: FloatArray, new_study: NDArray[np.bool_], *, trial: bool = False
 ) -> Functional:
-    """Linear functions of the coefficients, with the spread of a new study added where asked.
+    """Linear functions of the coefficients, with the spread of a new study added where requested.
 
     Parameters
     ----------

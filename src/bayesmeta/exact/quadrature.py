@@ -56,7 +56,7 @@ MANY_NODES = 20_000
 # nats below the maximum at which windows of several axes end: 1e-15 is left out, and every nat costs nodes on each axis
 BOX_WINDOW = 34.0
 # nats below the maximum, beyond which a node changes no digit whatever its weight in a rule
-REACH = 34.0
+NODE_WINDOW = 34.0
 LIGHT = 1e-11
 # points per axis of the boxes that are searched where there are several standard deviations, by number of axes
 BOX_POINTS = {1: 161, 2: 41, 3: 21}
@@ -108,14 +108,14 @@ def _boxed_windows(problem: IntegrationProblem, axes: list[Axis]) -> list[tuple[
     """
     number = BOX_POINTS[len(axes)]
     points = [_spread_out(axis.scan, number) for axis in axes]
-    heavy = [i for i, axis in enumerate(problem.axes) if axis.moments > 0 and math.isfinite(axis.prior.tail[0])]
+    heavy_tailed = [i for i, axis in enumerate(problem.axes) if axis.moments > 0 and math.isfinite(axis.prior.tail[0])]
     for _ in range(BOX_ROUNDS):
         grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
         value, sds, _, _ = _log_integrand(problem, axes, grids)
         if not np.any(np.isfinite(value)):
             raise InferenceError(NOWHERE)
         inside = value >= np.nanmax(value) - BOX_WINDOW
-        for i in heavy:
+        for i in heavy_tailed:
             pulled = value + problem.axes[i].moments * np.log1p(sds[i] / problem.typical_se)
             inside |= pulled >= np.nanmax(pulled) - BOX_WINDOW
         shape = tuple(p.size for p in points)
@@ -214,7 +214,7 @@ def solve(
 
 
 def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[NodePosterior | ModelError]:
-    """`solve` for many models, those with tau as their only standard deviation in lock step.
+    """`solve` for many models, those with tau as their only standard deviation batched.
 
     Parameters
     ----------
@@ -309,12 +309,12 @@ def _on_nodes(
         scale = 0.5 * (high - low)
         points.append(0.5 * (high + low) + scale * nodes)
         fine.append(scale * weights)
-        thin = np.zeros(n)
-        thin[::2] = scale * numerics.rule((n + 1) // 2)[1]
-        half.append(thin)
+        embedded = np.zeros(n)
+        embedded[::2] = scale * numerics.rule((n + 1) // 2)[1]
+        half.append(embedded)
     grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
     # the corners of a large box hold nothing, and are not evaluated
-    used = None if problem.simple or grids[0].size <= MANY_NODES else _within_reach(problem, axes, points)
+    used = None if problem.simple or grids[0].size <= MANY_NODES else _within_window(problem, axes, points)
     value, sds, log_scales, conditional = _log_integrand(problem, axes, [_at(g, used) for g in grids])
     if np.isnan(value).any() or np.isposinf(value).any():
         raise InferenceError(UNDEFINED)
@@ -351,7 +351,7 @@ def _on_nodes(
     for variant in variants:
         keep |= _matters(problem, sds, np.abs(variant))
     if keep.sum() > MANY_NODES:
-        keep &= _heavy(problem, sds, np.max(np.abs([full, *variants]), axis=0))
+        keep &= _non_negligible(problem, sds, np.max(np.abs([full, *variants]), axis=0))
     coarse = integrate(half)
     result = NodePosterior(
         problem,
@@ -375,11 +375,11 @@ def _at(values: FloatArray, used: NDArray[np.bool_] | None) -> FloatArray:
     return values if used is None else values[used]
 
 
-def _within_reach(problem: IntegrationProblem, axes: list[Axis], points: list[FloatArray]) -> NDArray[np.bool_]:
+def _within_window(problem: IntegrationProblem, axes: list[Axis], points: list[FloatArray]) -> NDArray[np.bool_]:
     """Nodes that can change a digit of an integral, or of a moment that exists, from every fourth node of each axis.
 
     A node counts with the largest value at a coarse node within two steps of the coarse rule. The difference of two
-    coarse neighbours is a few nats, and what is left out lies `REACH` below the maximum.
+    coarse neighbours is a few nats, and what is left out lies `NODE_WINDOW` below the maximum.
     """
     from scipy import ndimage
 
@@ -394,7 +394,7 @@ def _within_reach(problem: IntegrationProblem, axes: list[Axis], points: list[Fl
     ]
     near = np.zeros(shape, bool)
     for form in forms:
-        near |= (form >= np.nanmax(form) - REACH).reshape(shape)
+        near |= (form >= np.nanmax(form) - NODE_WINDOW).reshape(shape)
     near = ndimage.binary_dilation(near, np.ones([3] * len(shape)))
     for number, axis in enumerate(points):
         near = near.take(np.round(np.arange(axis.size) / 4).astype(int), axis=number)
@@ -420,12 +420,12 @@ def _widened(density: FloatArray, axes: list[Axis], windows: list[tuple[float, f
     wider = []
     for number, (axis, (low, high)) in enumerate(zip(axes, windows, strict=True)):
         profile = density.max(axis=tuple(i for i in range(len(axes)) if i != number))
-        reach = 0.5 * (high - low)
+        half_width = 0.5 * (high - low)
         first, last = float(axis.scan[0]), float(axis.scan[-1])
         if profile[0] > CUT_OFF * profile.max() and low > first:
-            low = max(first, low - reach)
+            low = max(first, low - half_width)
         if profile[-1] > CUT_OFF * profile.max() and high < last:
-            high = min(last, high + reach)
+            high = min(last, high + half_width)
         wider.append((low, high))
     return wider
 
@@ -443,9 +443,9 @@ def _matters(
     return matters
 
 
-def _heavy(problem: IntegrationProblem, sds: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+def _non_negligible(problem: IntegrationProblem, sds: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
     """Nodes without the lightest, which together hold a negligible share of every probability and existing moment."""
-    heavy = np.zeros(weights.size, bool)
+    kept = np.zeros(weights.size, bool)
     pulls = [weights]
     for axis, sd in zip(problem.axes, sds, strict=True):
         if axis.moments > 0:
@@ -455,8 +455,8 @@ def _heavy(problem: IntegrationProblem, sds: FloatArray, weights: FloatArray) ->
     for pull in pulls:
         order = np.argsort(pull)
         total = np.cumsum(pull[order])
-        heavy[order[total > LIGHT * total[-1]]] = True
-    return heavy
+        kept[order[total > LIGHT * total[-1]]] = True
+    return kept
 
 
 def _differences(

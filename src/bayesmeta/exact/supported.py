@@ -82,8 +82,8 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
             f"{mixtures} coefficients have Student-t or Cauchy priors, and at most {MAX_SCALES} are integrated over; "
             "use normal priors for the others"
         )
-    learned = sum(isinstance(term, (Exchangeable, Spline)) for term in model.beta.values())
-    axes = (model.tau is not None) + (model.cluster_tau is not None) + learned + mixtures
+    hierarchical = sum(isinstance(term, (Exchangeable, Spline)) for term in model.beta.values())
+    axes = (model.tau is not None) + (model.cluster_tau is not None) + hierarchical + mixtures
     if axes > MAX_AXES:
         return f"{axes} standard deviations and scales of Student-t priors, and at most {MAX_AXES} are integrated over"
     return None

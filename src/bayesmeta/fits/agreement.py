@@ -14,7 +14,7 @@ from bayesmeta.marginals import Draws
 
 __all__ = ["LIMIT", "agreement_check", "agreement_table"]
 
-#: Monte Carlo standard errors beyond which two engines are said to disagree.
+#: Monte Carlo standard errors beyond which two engines disagree.
 LIMIT = 4.0
 _QUANTILES = (0.025, 0.5, 0.975)
 

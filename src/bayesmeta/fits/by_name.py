@@ -169,7 +169,7 @@ def functional_of(
 
 
 def quantities(fit: Fit) -> tuple[str, ...]:
-    """Names of everything that can be asked of a fit."""
+    """Names of all quantities of a fit."""
     head = ("mu", *(() if fit.model.tau is None else ("tau",)), "theta_new")
     betas = tuple(f"beta[{contrast.name}]" for contrast in fit.design.contrasts)
     if fit.exact:

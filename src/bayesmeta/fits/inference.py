@@ -44,7 +44,7 @@ def fit(
     seed : int
         Seed of the draws; no summary of an exact fit depends on it.
     outcome, analysis, hashes
-        What was asked, carried along for tables and files.
+        Stored with the fit for tables and files.
     settings : Settings, optional
         How the sampler is run (`bayesmeta.Settings`).
 
@@ -105,7 +105,7 @@ def fit_many(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None 
     ----------
     tasks : sequence of (Effects, Model)
     outcome : Outcome, optional
-        What was asked of them all.
+        The outcome of all of them.
 
     Returns
     -------

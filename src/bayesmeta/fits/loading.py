@@ -58,9 +58,9 @@ def load(path: str | Path) -> Fit:
     try:
         values = {name: loads(text) for name, text in specification.items()}
     except (ValueError, KeyError, TypeError) as error:
-        said = str(error)
+        cause = str(error)
         raise DataError(
-            f"{path}: {said if AGAIN in said else f'it holds what makes no fit ({said}). {AGAIN}'}"
+            f"{path}: {cause if AGAIN in cause else f'it holds what makes no fit ({cause}). {AGAIN}'}"
         ) from error
     _migrate(tree, version)
     effects, model = values["effects"], values["model"]

@@ -1,7 +1,7 @@
-"""The same few questions asked of many fits at once.
+"""The same quantities of many fits at once.
 
 Tables of refits hold hundreds of lines with a few numbers each. Where the posterior is a mixture of a few hundred
-normals its answers are found together, in arrays of shape (fits, points, nodes); any other fit is asked alone.
+normals its answers are found together, in arrays of shape (fits, points, nodes); any other fit is computed alone.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from bayesmeta.marginals import Gridded, grid_quantiles, mixture_cdf, mixture_qu
 __all__ = ["distributions", "main_quantiles", "quantiles"]
 
 FloatArray = NDArray[np.float64]
-# beyond so many nodes the arithmetic takes the time, and nothing is gained by company
+# beyond so many nodes the arithmetic takes the time, and batching gains nothing
 _FEW_NODES = 1024
 _ELEMENTS = 2e6
 
 
 def _batches(fits: Sequence[Fit], points: int) -> list[list[int]]:
-    """Places of fits that are asked together: all with about as many nodes, and as many as fit in memory."""
+    """Indices of fits that are computed together: all with about as many nodes, and as many as fit in memory."""
     sizes: dict[int, list[int]] = {}
     for i, fit in enumerate(fits):
         if fit.exact and fit.quadrature.problem.cut is None and fit.quadrature.weights.size <= _FEW_NODES:
@@ -106,7 +106,7 @@ def quantiles(fits: Sequence[Fit], name: str, p: FloatArray) -> FloatArray:
 
 
 def main_quantiles(fits: Sequence[Fit], *, level: float = LEVEL) -> list[dict[str, tuple[float, float, float]]]:
-    """Lower end, median and upper end of the mean effect, a new setting and tau of many fits, and no more.
+    """Lower end, median and upper end of the mean effect, a new study and tau of many fits, and no more.
 
     For tables of hundreds of refits, where moments and frames would take most of the time. The keys are ``mu``,
     ``theta_new`` and, where there is heterogeneity, ``tau``.

@@ -40,13 +40,13 @@ class Fit:
     posterior : NodePosterior or DrawPosterior
         The posterior on its nodes, or by draws.
     outcome : Outcome or None
-        What was asked, when the fit comes from a protocol: direction, thresholds, label.
+        When the fit comes from a protocol: direction, thresholds, label.
     analysis : str
         ``"pooled"`` or ``"moderated"``.
     hashes : mapping
         SHA-256 of protocol and data, where they are files.
     second : Fit or None
-        The same model by the other engine, where both were asked for.
+        The same model by the other engine, where both were requested.
     """
 
     effects: Effects
@@ -112,7 +112,7 @@ class Fit:
 
     @cached_property
     def tree(self) -> xr.DataTree:
-        """The fit as an `xarray.DataTree` that ArviZ reads; built when first asked.
+        """The fit as an `xarray.DataTree` that ArviZ reads; built on first access.
 
         An exact fit has 4 x 1000 independent draws in it, of which R-hat and effective sample sizes say nothing.
         """

@@ -159,7 +159,7 @@ def _decode(value: Any) -> Any:
         raise DataError(f"{kind} lacks the field {', '.join(sorted(missing))}. {AGAIN}")
     fields = {noun.names[tag]: _decode(item) for tag, item in stored.items()}
     with warnings.catch_warnings():
-        # whatever there was to say of these data was said when they were first made
+        # warnings about these data were given when they were first made
         warnings.simplefilter("ignore", BayesmetaWarning)
         return noun.made(**fields)
 

@@ -36,7 +36,7 @@ __all__ = ["CHAINS", "DRAWS", "SCHEMA_VERSION", "build_tree"]
 FloatArray = NDArray[np.float64]
 # 2: log densities of priors carry the prior's name as an attribute, because a variable's may hold no slash
 SCHEMA_VERSION = 2
-# of an exact fit; a sampled one has as many as were asked for
+# of an exact fit; a sampled one has as many as were requested
 CHAINS, DRAWS = 4, 1000
 _SAMPLED = ("chain", "draw")
 # bytes of a variable's name that leave room for telling two apart

@@ -353,7 +353,7 @@ def _repeated(table: StudyTable) -> Iterator[Hit]:
     groups: dict[str, list[int]] = defaultdict(list)
     for i in range(len(table)):
         groups[table.study[i]].append(i)
-    told = set()
+    reported = set()
     for rows in groups.values():
         for first, second in combinations(rows, 2):
             here, there = ((table.outcome[i].strip(), table.time[i]) for i in (first, second))
@@ -376,9 +376,9 @@ def _repeated(table: StudyTable) -> Iterator[Hit]:
                 ):
                     a, b = numbers[at, first]
                     # the arm may stand in several rows at each time
-                    if (key := (table.study[first], here[0], table.arms[arm][first], a, b)) in told:
+                    if (key := (table.study[first], here[0], table.arms[arm][first], a, b)) in reported:
                         continue
-                    told.add(key)
+                    reported.add(key)
                     yield Hit(f"{table.places((first, second))}: {_NAMES[arm]} arm: mean {a:g} (SD {b:g}) {stand}")
 
 

@@ -16,8 +16,8 @@ __all__ = ["EFFECT_RULES", "ExaminedRows", "left_out"]
 
 #: |SMD| beyond which a standard error was probably given as an SD.
 EXTREME = 2.0
-# two-sided p of a row by the leave-one-out predictive of the others below which it clashes, and above which it fits
-CLASH, FITS = 0.001, 0.15
+# two-sided p of a row by the leave-one-out predictive of the others below which it conflicts, and above which it fits
+CONFLICT, FITS = 0.001, 0.15
 # the fewest other rows that say what to expect, and the share of them that must agree about the sign
 FEWEST, AGREE = 5, 0.8
 # variance of an SMD given with its n, as a share of what n allows: adjusted and crossover designs reach half
@@ -122,7 +122,7 @@ def _sd_is_se(rows: ExaminedRows) -> Iterator[Hit]:
             pooled = np.sqrt(((n_t - 1) * n_t * sd_t**2 + (n_c - 1) * n_c * sd_c**2) / (n_t + n_c - 2))
             smaller = np.sign(rows.y) * np.abs(mean_t - mean_c) / pooled
         allowed = rows.se**2 + tau2 + var
-        odd = whole & ~_too_wide(rows, whole) & (np.abs(rows.y) > 1) & (_tail(rows.y - mu, allowed, k) < CLASH)
+        odd = whole & ~_too_wide(rows, whole) & (np.abs(rows.y) > 1) & (_tail(rows.y - mu, allowed, k) < CONFLICT)
         for i in np.flatnonzero(odd & (_tail(smaller - mu, allowed, k) > FITS)).tolist():
             found.add(int(i))
             yield Hit(
@@ -169,12 +169,12 @@ def _flipped(rows: ExaminedRows) -> Iterator[Hit]:
     allowed = rows.se**2 + tau2 + var
     same = np.array([np.mean(np.sign(np.delete(rows.y, i)) == np.sign(mu[i])) for i in range(k)])
     agree = (same >= AGREE) & (np.abs(mu) > 2 * np.sqrt(var)) & (np.sign(rows.y) != np.sign(mu))
-    odd, turned = _tail(rows.y - mu, allowed, k), _tail(-rows.y - mu, allowed, k)
-    for i in np.flatnonzero(agree & (odd < CLASH) & (turned > FITS)).tolist():
+    odd, reversed_p = _tail(rows.y - mu, allowed, k), _tail(-rows.y - mu, allowed, k)
+    for i in np.flatnonzero(agree & (odd < CONFLICT) & (reversed_p > FITS)).tolist():
         yield Hit(
             f"{rows.place[i]}: {rows.y[i]:.3g}, where the others have {shown(mu[i])} and {same[i]:.0%} of them its "
             f"sign "
-            f"(p {odd[i]:.1g}); with the sign turned p is {turned[i]:.2g}"
+            f"(p {odd[i]:.1g}); with the sign reversed p is {reversed_p[i]:.2g}"
         )
 
 
@@ -217,7 +217,7 @@ EFFECT_RULES = (
     Rule(
         "direction flipped",
         "warning",
-        "Would the row fit the others with its sign turned?",
+        "Would the row fit the others with its sign reversed?",
         "Check the direction of the scale and which arm is which; leave it as it is if the report says so.",
         _flipped,
     ),

@@ -156,8 +156,8 @@ def _model(literature: Literature) -> Iterator[Hit]:
         known = [r for r in results if math.isfinite(r.i2) and r.model]
         fixed = [r.i2 for r in known if r.model.startswith(("fixed", "common"))]
         random = [r.i2 for r in known if r.model.startswith("random")]
-        said = any("i2" in r.model.replace("²", "2") for r in known)
-        if min(len(fixed), len(random)) >= (1 if said else FEWEST) and max(fixed) < min(random):
+        stated = any("i2" in r.model.replace("²", "2") for r in known)
+        if min(len(fixed), len(random)) >= (1 if stated else FEWEST) and max(fixed) < min(random):
             what = f"{len(fixed)} results with I2 up to {max(fixed):g} % are fixed, "
             what += f"{len(random)} from {min(random):g} % on random"
             yield Hit(f"{results[0].review or 'the review'}: {what}")

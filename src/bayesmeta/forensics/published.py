@@ -12,7 +12,7 @@ from bayesmeta.forensics.trial_lists import LIST_RULES
 
 __all__ = ["AUDIT_RULES", "audit"]
 
-#: Every rule over published results, in the order in which it is asked.
+#: Every rule over published results, in the order in which they are applied.
 AUDIT_RULES: tuple[Rule, ...] = (*LIST_RULES, *POOLED_RULES)
 
 

@@ -43,7 +43,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A question asked of a table, and what to do where the answer is not the expected one.
+    """A check of a table, and what to do where it fails.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Rule:
         Of its findings, unless a hit says otherwise: ``error`` for what cannot be, ``warning`` for what is improbable,
         ``info`` for what a reader should know.
     question : str
-        What is asked.
+        The question that it answers.
     remedy : str
         What to do.
     check : callable
@@ -81,7 +81,7 @@ def run_rules(rules: Iterable[Rule], subject: Any) -> tuple[Finding, ...]:
     rules : iterable of Rule
         The rules.
     subject : object
-        What they are asked of.
+        What they are applied to.
 
     Returns
     -------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "examine_reading", "examine_table"]
 
-#: Every rule over study tables, in the order in which it is asked.
+#: Every rule over study tables, in the order in which they are applied.
 RULES: tuple[Rule, ...] = (*ARM_RULES, *ESTIMATE_RULES, *EFFECT_RULES)
 _ARM_COLUMNS = ("n_t", "mean_t", "sd_t", "n_c", "mean_c", "sd_c")
 
@@ -136,7 +136,7 @@ def examine_reading(reading: Reading) -> tuple[Finding, ...]:
     """
     effects, frame = reading.effects, reading.table
     if reading.turned and "coded_better" in frame.columns:
-        # the means were turned, so the column says the other direction now
+        # the means were reversed in sign, so that the column states the other direction
         frame = frame.drop(columns="coded_better")
     # a given ratio may be a logarithm already: then its estimate is the effect
     as_it_is = np.isclose(np.abs(numbers_of(frame, "estimate")), np.abs(effects.y))

@@ -87,8 +87,8 @@ def _listed(literature: Literature) -> Iterator[Hit]:
         for ref, name in named_pairs(r):
             trial = literature.find(ref, name)
             if trial is None:
-                said = f", named {name!r}" if name else ""
-                yield Hit(f"{r.place}: cites {ref}{said}, which is not in the list of trials")
+                named = f", named {name!r}" if name else ""
+                yield Hit(f"{r.place}: cites {ref}{named}, which is not in the list of trials")
                 continue
             cited.add(trial.ref)
             if trial.ref != ref:

@@ -51,11 +51,11 @@ class JointFit:
     checks : tuple of Check
     seed : int
     mu, tau, new : arrays of shape (O, chains, draws)
-        Mean effect, heterogeneity, and effect in a new setting, positive towards benefit.
+        Mean effect, heterogeneity, and effect in a new study, positive towards benefit.
     omega : array of shape (O, O, chains, draws)
         Correlations of true effects between trials.
     fits : mapping of str to Fit
-        Each outcome's part, on its own scale and in its own direction: every question can be asked of it.
+        Each outcome's part, on its own scale and in its own direction: every function of a fit applies to it.
     """
 
     effects: JointEffects
@@ -192,7 +192,7 @@ def fit_joint(
     seed : int
     settings : Settings, optional
     outcomes : mapping of str to Outcome, optional
-        What was asked, carried along.
+        The outcomes, stored with the fit.
 
     Returns
     -------

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-_TARGETS = (("mean effect", "mu"), ("new setting", "new"))
+_TARGETS = (("mean effect", "mu"), ("new study", "new"))
 
 
 def _ends(level: float) -> FloatArray:
@@ -81,7 +81,7 @@ def correlation_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
 
 
 def borrowed_strength_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
-    """What the outcomes learned from each other: every mean effect alone (exactly) and jointly.
+    """Borrowing between outcomes: every mean effect alone (exactly) and jointly.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """A one-dimensional posterior known by draws: the same questions as of the exact forms, each with its simulation error.
 
 The estimators of Monte Carlo error, effective sample size and R-hat are ArviZ's; nothing of ArviZ is imported until a
-diagnostic is asked for.
+diagnostic is requested.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def mcse_of_mean(values: FloatArray) -> float:
     return 0.0 if np.ptp(values) == 0 else float(array_stats.mcse(values, method="mean"))
 
 
-# not slotted: what is costly is computed once, when it is first asked for
+# not slotted: what is costly is computed once, on first access
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Draws of one quantity, shape ``(chains, draws)``.

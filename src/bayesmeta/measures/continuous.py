@@ -160,7 +160,7 @@ def smd(
     Raises
     ------
     ModelError
-        If ``vtype`` or ``j`` is not allowed, or RevMan's variance is asked for with the exact J.
+        If ``vtype`` or ``j`` is not allowed, or RevMan's variance is requested with the exact J.
     DataError
         If a standard deviation is not > 0, an arm has fewer than 2 people or a number is missing.
 

@@ -54,7 +54,7 @@ class Step:
 
 
 class Ledger(Sequence[Derivation]):
-    """A sequence of :class:`Derivation`, one per row, each made when it is asked for.
+    """A sequence of :class:`Derivation`, one per row, each made when it is accessed.
 
     Only columns and masks are stored, so that ten thousand rows cost no more than the table they came from.
     """

@@ -89,7 +89,7 @@ def _is_missing(value: object) -> bool:
 class Columns:
     """Which columns of a design belong to one term, and their prior.
 
-    Exactly one of these describes the coefficients: a stated ``prior``; a ``sd`` that is learned, ``b ~ N(0, s**2)``;
+    Exactly one of these describes the coefficients: a stated ``prior``; a ``sd`` that is estimated, ``b ~ N(0, s**2)``;
     or ``total``, of which a Dirichlet gives each column its share.
     """
 

@@ -96,7 +96,7 @@ def _check_positive_number(value: float, where: str) -> None:
 class Exchangeable:
     """A categorical moderator whose levels are draws from a population of levels: class effects.
 
-    Level l deviates by ``d_l ~ N(0, s**2)`` with ``s`` learned, so that levels borrow from each other as far as the
+    Level l deviates by ``d_l ~ N(0, s**2)`` with ``s`` estimated, so that levels borrow from each other as far as the
     data say that they are alike; a `Coefficient` fixes ``s`` instead. A contrast of two levels has SD ``s * sqrt(2)``.
 
     Parameters
@@ -137,7 +137,7 @@ def _check_knots(knots: tuple[float, ...] | int) -> tuple[float, ...] | int:
 
 @dataclass(frozen=True, slots=True)
 class Spline:
-    """A numeric moderator with a smooth dose-response: a straight line, and a departure from it whose size is learned.
+    """A numeric moderator with a smooth dose-response: a straight line and a departure of estimated size.
 
     The departure is a natural cubic spline in its mixed-model form: coefficients ``u_j ~ N(0, s**2)`` of a basis that
     is orthogonal to the line and scaled so that ``s`` is the size of the departure (its root mean square at the knots),
@@ -182,7 +182,7 @@ class Monotone:
     """A numeric moderator whose effect only rises or only falls: ``total * sum(share_j ramp_j(x))``.
 
     The ramps rise from 0 to 1, each between two knots; the shares are from a Dirichlet(1, ..., 1), and the sign of
-    ``total`` is the direction, which is learned too.
+    ``total`` is the direction, which is estimated too.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ Term = Coefficient | Exchangeable | Spline | Monotone
 class MissingNumeric:
     """The population of a numeric moderator that some trials do not state.
 
-    Missing values are drawn from a normal (or log-normal) with learned mean and SD, jointly with everything else.
+    Missing values are drawn from a normal (or log-normal) with estimated mean and SD, jointly with everything else.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ class MissingLevels:
 
 @dataclass(frozen=True, slots=True)
 class MissingSD:
-    """Standard deviations that some trials do not report: log-normal over trials with learned mean and spread.
+    """Standard deviations that some trials do not report: log-normal over trials with estimated mean and spread.
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ class MissingSD:
 
 @dataclass(frozen=True, slots=True)
 class StudentEffects:
-    """True effects from a Student-t around their mean, with learned degrees of freedom; ``tau`` is its scale.
+    """True effects from a Student-t around their mean, with estimated degrees of freedom; ``tau`` is its scale.
 
     Parameters
     ----------

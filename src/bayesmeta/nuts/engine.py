@@ -111,7 +111,7 @@ def complete(h: HierarchicalRows, raw: SamplerOutput, seed: int, settings: Mappi
 def _integrated(
     h: HierarchicalRows, draws: Mapping[str, FloatArray], rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, dict[str, FloatArray]]:
-    """Study effects, log likelihoods and what is said of single trials, in pieces that fit in memory."""
+    """Study effects, log likelihoods and quantities of single trials, in pieces that fit in memory."""
     size = draws["tau"].size
     step = max(1, int(MAX_ELEMENTS // (h.row.size * component_count(h))))
     parts = []

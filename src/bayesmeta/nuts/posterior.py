@@ -39,7 +39,7 @@ class DrawPosterior:
     log_likelihood : array of shape (units, chains, draws)
         Of each unit's data, study effects integrated out.
     stats : mapping of str to array of shape (chains, draws)
-        What the sampler says of itself, under the names that ArviZ reads.
+        Diagnostics of the sampler, under the names that ArviZ reads.
     settings : mapping
         Chains, draws, target acceptance, attempts, versions.
     baseline : array of shape (arms, chains, draws) or None
@@ -73,7 +73,7 @@ class DrawPosterior:
             object.__setattr__(self, name, {key: laid(values) for key, values in getattr(self, name).items()})
 
     def linear(self, row: FloatArray, new: str | None = None) -> FloatArray:
-        """Draws of a linear function of the coefficients, with a new study's deviation added where asked.
+        """Draws of a linear function of the coefficients, with a new study's deviation added where requested.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The model run forwards: parameters from their priors, study effects and data from the parameters.
+"""Prior and posterior predictive simulation: parameters, study effects and data in turn.
 
 Prior predictive checks and simulation-based calibration rest on it, and it shares no step with the engines that run the
 model backwards.

@@ -1,4 +1,4 @@
-"""What is asked: outcomes with their thresholds and priors, the data they are asked of, and the whole protocol.
+"""Outcomes with their thresholds and priors, the data they are asked of, and the whole protocol.
 
 These are plain values. `bayesmeta.protocol` makes them from a TOML file and checks every rule; whoever consumes them
 needs neither the file nor the checker.
@@ -94,7 +94,7 @@ class Moderator:
     reference : str or None
         Categorical: the level that contrasts are printed against; it does not change the model.
     pooling : "exchangeable" or None
-        Categorical: the levels are draws from a population of levels, whose SD is learned.
+        Categorical: the levels are draws from a population of levels, whose SD is estimated.
     curve : {"spline", "monotone"} or None
         Numeric: a smooth or a monotone curve in place of a straight line.
     knots : int or tuple of float
@@ -281,7 +281,7 @@ class Sensitivity:
     outcomes : Mapping
         The outcomes it concerns, each as it is under this analysis.
     source, reason : str
-        Where it comes from and why it is asked; empty if not stated.
+        Where it comes from and why it is analysed; empty if not stated.
     joint : JointPlan, optional
         The joint analysis as it is under this analysis, where it changes that. An entry that changes nothing else
         concerns no outcome alone.

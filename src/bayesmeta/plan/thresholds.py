@@ -73,14 +73,14 @@ class PointsThreshold:
 
 @dataclass(frozen=True, slots=True)
 class NaturalUnit:
-    """A familiar instrument, in whose points a standardised effect is told.
+    """A familiar instrument, in whose points a standardised effect is expressed.
 
     Parameters
     ----------
     name : str
         The instrument.
     sd : float, (float, float) or Prior
-        Its standard deviation: a number, a range (told at both ends), or a distribution (averaged over).
+        Its standard deviation: a number, a range (reported at both ends), or a distribution (averaged over).
     sd_source : str
         Where it comes from.
     sd_se : float or None

@@ -1,4 +1,4 @@
-"""Which trials pull: Baujat's plot, and leverage against residuals where that is not defined."""
+"""Influential trials: Baujat's plot, and leverage against residuals where that is not defined."""
 
 from __future__ import annotations
 

@@ -34,7 +34,15 @@ from bayesmeta.plots.sheet import (
     ticks,
     wrap,
 )
-from bayesmeta.plots.wording import axis_label, effect_sentence, name_of, numbers_of, size_line, stated_thresholds
+from bayesmeta.plots.wording import (
+    axis_label,
+    effect_sentence,
+    name_of,
+    new_study,
+    numbers_of,
+    size_line,
+    stated_thresholds,
+)
 from bayesmeta.questions import CAVEAT, benefit_curve, benefit_table, direction
 
 __all__ = ["benefit_plot"]
@@ -42,7 +50,7 @@ __all__ = ["benefit_plot"]
 # millimetres
 _HEIGHT, _AXIS, _SCALE = 62.0, 5.0, 12.0
 _NULL: dict[str, Any] = {"color": INK, "linewidth": 0.6}
-_TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new setting", "p_setting", CLASSICAL, (0, (5, 1.5)), "s"))
+_TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new study", "p_setting", CLASSICAL, (0, (5, 1.5)), "s"))
 
 
 def benefit_plot(
@@ -53,7 +61,7 @@ def benefit_plot(
     title: str | None = None,
     width_mm: float = 180.0,
 ) -> Plot:
-    """Draw P(effect beyond t) over t, for the mean effect and for a new setting, in the direction of benefit.
+    """Draw P(effect beyond t) over t, for the mean effect and for a new study, in the direction of benefit.
 
     The axis runs from worse to better, with effects on their natural scale. Below it stand the probabilities at no
     effect and at every threshold.
@@ -110,13 +118,13 @@ def _probabilities(fit: Fit, thresholds: tuple[Threshold, ...]) -> pd.DataFrame:
     if not thresholds:
         return pd.DataFrame(rows)
     table = benefit_table(fit, thresholds)
-    worsening: list[dict[str, Any]] = []
+    harm: list[dict[str, Any]] = []
     for name, part in table.groupby("threshold", sort=False):
         # the average over a distribution of thresholds belongs to no single point of the axis
         averaged = str(name).endswith("(averaged)")
         for column, side, word, comparison, probability, into in (
             ("benefit", 1, "Benefit", "or better", "p_important_benefit", rows),
-            ("worse", -1, "Worsening", "or worse", "p_important_harm", worsening),
+            ("worse", -1, "Harm", "or worse", "p_important_harm", harm),
         ):
             x, p = side * float(part[column].iloc[0]), part[probability].to_numpy(float)
             where = "" if averaged else f" ({numbers.value(sign * x)} {comparison})"
@@ -129,7 +137,7 @@ def _probabilities(fit: Fit, thresholds: tuple[Threshold, ...]) -> pd.DataFrame:
                     "new": p[1],
                 }
             )
-    return pd.DataFrame([*rows, *worsening])
+    return pd.DataFrame([*rows, *harm])
 
 
 def _curve(fit: Fit, odds: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +152,7 @@ def _curve(fit: Fit, odds: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: float) -> Sheet:
     better = fit.effects.better
-    # under a common effect every setting has the mean effect
+    # under a common effect every study has the mean effect
     targets = _TARGETS if fit.model.tau is not None else _TARGETS[:1]
     head = [f"{size_line(fit.effects)}; {better} is better"]
     label = f"t: {axis_label(fit.effects)}; better to the right"
@@ -164,8 +172,8 @@ def _draw(fit: Fit, table: pd.DataFrame, odds: pd.DataFrame, title: str, width: 
     ]
     if (odds["side"] == "benefit").any():
         entries.append(Entry(THRESHOLD[True], "Threshold of benefit"))
-        entries.append(Entry(THRESHOLD[False], "Threshold of worsening"))
-    notes = [CAVEAT]
+        entries.append(Entry(THRESHOLD[False], "Threshold of harm"))
+    notes = [*new_study(fit), CAVEAT]
     top = head_height(title, head, width) + 3.0
     axis_words = wrap(label, width - 2 * MARGIN)
     legend_top = top + _HEIGHT + _AXIS + LINE * len(axis_words) + 2.0
@@ -228,7 +236,7 @@ def _odds_columns(odds: pd.DataFrame, width: float) -> list[tuple[list[str], tup
     ]
 
 
-# room for a column headed "New setting"
+# room for a column headed "New study"
 _NUMBER = 19.0
 
 
@@ -236,7 +244,7 @@ def _draw_odds(sheet: Sheet, y: float, columns: list[tuple[list[str], tuple[str,
     words = max((text_width(line) for lines, _ in columns for line in lines), default=0.0)
     first = MARGIN + min(words, sheet.width - 2 * MARGIN - 2 * _NUMBER) + _NUMBER
     places = (first, first + _NUMBER)[:shown]
-    headings = (("Mean effect", BAYES), ("New setting", CLASSICAL))[:shown]
+    headings = (("Mean effect", BAYES), ("New study", CLASSICAL))[:shown]
     sheet.text(MARGIN, y + 0.5 * LINE, "Probability of", weight="bold")
     for x, (text, color) in zip(places, headings, strict=True):
         sheet.text(x, y + 0.5 * LINE, text, ha="right", color=color)
@@ -253,13 +261,13 @@ def _draw_odds(sheet: Sheet, y: float, columns: list[tuple[list[str], tuple[str,
 
 def _alt(fit: Fit, odds: pd.DataFrame, title: str, level: float) -> str:
     several = fit.model.tau is not None
-    whose = "the mean effect, and the effect in a new setting, is" if several else "the mean effect is"
+    whose = "the mean effect, and the effect in a new study, is" if several else "the mean effect is"
     parts = [
         f"Benefit curve of {title.removesuffix(': probability of benefit')}: {size_line(fit.effects)}. "
         f"Probability that {whose} better than each value.",
         effect_sentence(fit, level),
     ]
     for item in odds.to_dict("records"):
-        new = f", {percent(item['new'])} in a new setting" if several else ""
+        new = f", {percent(item['new'])} in a new study" if several else ""
         parts.append(f"{item['words']}: {percent(item['mean'])} for the mean effect{new}.")
     return " ".join([*parts, CAVEAT])

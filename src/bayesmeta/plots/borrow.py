@@ -142,14 +142,14 @@ def _draw(
 def _alt(found: Borrowing, fit: Fit, threshold: Threshold | None, source: str, title: str, level: float) -> str:
     numbers = numbers_of(fit.effects)
 
-    def told(form: NormalMixture) -> str:
+    def text(form: NormalMixture) -> str:
         lower, upper = form.interval(level)
         return f"{numbers.value(float(form.quantile(0.5)))} ({level_text(level)} {numbers.interval(lower, upper)})"
 
     parts = [
         f"Densities of {title.removesuffix(': with and without borrowing')}: {size_line(fit.effects)}. "
-        f"The review ({source}) predicts {told(found.source)}; the trial on its own gives {told(found.alone)}; both "
-        f"together {told(found.posterior)}.",
+        f"The review ({source}) predicts {text(found.source)}; the trial on its own gives {text(found.alone)}; both "
+        f"together {text(found.posterior)}.",
         f"The review is discarded with probability {percent(found.vague_weight)} (before the trial "
         f"{percent(found.weight)}).",
     ]

@@ -26,7 +26,7 @@ from bayesmeta.plots.sheet import (
     wrap,
 )
 from bayesmeta.plots.tables import bubble_table, limits_with
-from bayesmeta.plots.wording import Numbers, axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import Numbers, axis_label, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.questions import contrast_table
 
 __all__ = ["bubble_plot"]
@@ -45,7 +45,7 @@ def bubble_plot(
     title: str | None = None,
     width_mm: float = 180.0,
 ) -> Plot:
-    """Draw estimates against a numeric moderator, with the mean effect and the effect in a new setting along it.
+    """Draw estimates against a numeric moderator, with the mean effect and the effect in a new study along it.
 
     The line covers the range of the data only.
 
@@ -118,7 +118,7 @@ def _draw(
                 "markeredgewidth": 0.6,
                 "linestyle": "none",
             },
-            "Quoted estimate; area: weight",
+            "Reported estimate; area: weight",
         ),
         Entry({"color": BAYES, "linewidth": 1.4}, "Mean effect, posterior median"),
         Entry({"facecolor": DENSITY, "edgecolor": "none"}, f"{stated} central credible interval of the mean effect"),
@@ -127,10 +127,10 @@ def _draw(
         entries.append(
             Entry(
                 {"color": BAYES, "linewidth": 0.9, "linestyle": (0, (4, 2))},
-                f"{stated} central prediction interval of the effect in a new setting",
+                f"{stated} central prediction interval of the effect in a new study",
             )
         )
-    notes = [slope]
+    notes = [slope, *new_study(fit)]
     others = [name for name in fit.design.factors if name != moderator]
     if others:
         notes.append(f"Averaged over the observed mix of {', '.join(others)}.")

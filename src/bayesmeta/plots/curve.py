@@ -33,7 +33,7 @@ from bayesmeta.plots.sheet import (
     wrap,
 )
 from bayesmeta.plots.tables import limits_with, threshold_lines
-from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import axis_label, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.questions import curve_table, study_weights
 
 __all__ = ["curve_plot"]
@@ -121,13 +121,13 @@ def _draw(
                 "markeredgewidth": 0.6,
                 "linestyle": "none",
             },
-            "Quoted estimate; area: weight",
+            "Reported estimate; area: weight",
         ),
         Entry({"color": BAYES, "linewidth": 1.4}, "Mean effect, posterior median"),
         Entry({"facecolor": DENSITY, "edgecolor": "none"}, f"{stated} central credible interval of the mean effect"),
     ]
     if fit.model.tau is not None:
-        entries.append(Entry(_NEW, f"{stated} central prediction interval of the effect in a new setting"))
+        entries.append(Entry(_NEW, f"{stated} central prediction interval of the effect in a new study"))
     entries += [Entry(THRESHOLD[benefit], text) for text, _, benefit in lines]
     if table["beyond"].any():
         entries.append(
@@ -136,7 +136,7 @@ def _draw(
                 "Beyond the stated values",
             )
         )
-    notes = [f"{_form(fit, moderator)} Differences between trials, not within them."]
+    notes = [f"{_form(fit, moderator)} Differences between trials, not within them.", *new_study(fit)]
     unknown = int(np.isnan(np.asarray(fit.effects.moderators[moderator], float)).sum())
     if unknown:
         notes.append(f"{unknown} of {fit.effects.k} estimates do not state the value; it is imputed, and not drawn.")

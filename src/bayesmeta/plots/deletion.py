@@ -205,7 +205,7 @@ def _draw(
     listed = [Row(shorten(text, width - 2 * MARGIN), tuple(cells[i] for i in keep)) for text, cells, _ in rows]
     block = PlotRows("deletion", heads, listed, axis_label(fit.effects), width)
     limits = _limits(fit, table, full, lines)
-    # a threshold of worsening far from every answer would squeeze them
+    # a threshold of harm far from every answer would squeeze them
     lines = [line for line in lines if limits[0] <= line[1] <= limits[1]]
     entries = [
         Entry(

@@ -14,7 +14,7 @@ from bayesmeta.plots.frame import Panel, framed, pooled_only, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL, DENSITY, GREY, INK, Entry, check_width, text_width, ticks
 from bayesmeta.plots.tables import pool_or_none
-from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import axis_label, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.questions import predict
 
 __all__ = ["drapery_plot", "drapery_table"]
@@ -44,12 +44,12 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``kind label x p``. Kind ``trial``: two-sided normal p value of the effect being x, per estimate;
         ``classical``: the same of the REML mean with the Hartung-Knapp standard error and t; ``mean`` and ``new
-        setting``: ``2 min(P(effect < x), P(effect > x))`` of the posterior.
+        study``: ``2 min(P(effect < x), P(effect > x))`` of the posterior.
 
     Examples
     --------
     >>> drapery_table(fit)["kind"].unique().tolist()
-    ['trial', 'classical', 'mean', 'new setting']
+    ['trial', 'classical', 'mean', 'new study']
     """
     pooled_only(fit, "a drapery plot")
     effects = fit.effects
@@ -79,9 +79,9 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         )
     for kind, name, label in (
         ("mean", "mu", "Bayesian mean effect"),
-        ("new setting", "theta_new", "Effect in a new setting"),
+        ("new study", "theta_new", "Effect in a new study"),
     ):
-        if kind == "new setting" and fit.model.tau is None:
+        if kind == "new study" and fit.model.tau is None:
             continue
         form = marginal(fit, name)
         add(
@@ -140,11 +140,12 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
         Entry(_TRIAL, "Estimates: two-sided normal p value"),
         *([Entry(_CLASSICAL, "Classical mean: REML, HKSJ p value")] if "classical" in kinds else []),
         Entry(_MEAN, "Bayesian mean effect: two-sided tail of the posterior"),
-        *([Entry(_NEW, "Effect in a new setting: two-sided tail")] if "new setting" in kinds else []),
+        *([Entry(_NEW, "Effect in a new study: two-sided tail")] if "new study" in kinds else []),
     ]
     notes = [
         "A curve lies above a horizontal line where its interval of the level at the right does: confidence interval "
-        "(p value that the effect is x), or central credible interval (2 min(P(effect < x), P(effect > x)))."
+        "(p value that the effect is x), or central credible interval (2 min(P(effect < x), P(effect > x))).",
+        *new_study(fit),
     ]
     if "classical" not in kinds:
         notes.append("A classical mean with a Hartung-Knapp interval is not defined for these data.")
@@ -166,10 +167,10 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
             panel.sheet.text(panel.left + panel.length + 1.2, float(down), text)
             place = float(down)
     # the dashed line over the solid one, since they often are the same
-    looks = {"classical": (_CLASSICAL, 6), "mean": (_MEAN, 5), "new setting": (_NEW, 3)}
+    looks = {"classical": (_CLASSICAL, 6), "mean": (_MEAN, 5), "new study": (_NEW, 3)}
     for (kind, label), part in table.groupby(["kind", "label"], sort=False):
         look, order = looks.get(str(kind), (_TRIAL, 2))
-        if kind == "new setting":
+        if kind == "new study":
             axes.fill_between(part["x"], 0, part["p"], color=DENSITY, alpha=0.5, linewidth=0, zorder=1)
         name = f"trial: {label}" if kind == "trial" else str(kind)
         axes.plot(part["x"], part["p"], zorder=order, label=name, **look)
@@ -198,7 +199,7 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
         )
     for kind, name, words in (
         ("mean", "mu", "Bayesian mean effect"),
-        ("new setting", "theta_new", "Effect in a new setting"),
+        ("new study", "theta_new", "Effect in a new study"),
     ):
         if kind not in set(table["kind"]):
             continue

@@ -1,4 +1,4 @@
-"""Forest plot: quoted and shrunken estimates, Bayesian and classical means, and the effect in a new setting."""
+"""Forest plot: reported and shrinkage estimates, Bayesian and classical means, and the effect in a new study."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ from bayesmeta.plots.wording import (
     heterogeneity_sentence,
     level_text,
     name_of,
+    new_study,
     numbers_of,
     size_line,
     stated_thresholds,
@@ -68,7 +69,7 @@ _AXIS = 5.0
 _POINT = 72 / MM
 _ABOVE, _BELOW = 0.6, 0.75
 _COMMON = "#F7C9A9"
-_BAYESIAN = ("level mean", "mean", "new setting")
+_BAYESIAN = ("level mean", "mean", "new study")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def forest_plot(
     title: str | None = None,
     width_mm: float = 180.0,
 ) -> Plot:
-    """Draw every estimate as quoted and as shrunken, with the pooled answers of both schools below.
+    """Draw the reported and the shrinkage estimate of every row, with Bayesian and classical pooled effects below.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def forest_plot(
     title : str, optional
         Default: the outcome's label.
     width_mm : float
-        Text columns that do not fit are left out, those of the shrunken estimates first. The height follows from the
+        Text columns that do not fit are left out, those of the shrinkage estimates first. The height follows from the
         rows.
 
     Returns
@@ -155,7 +156,7 @@ def forest_plot(
 
 def _headings(level: float) -> dict[str, str]:
     stated = level_text(level)
-    return {"text": f"Quoted [{stated} CI]", "theta_text": f"Shrunken [{stated} CrI]", "weight": "Weight, %"}
+    return {"text": f"Reported [{stated} CI]", "theta_text": f"Shrinkage [{stated} CrI]", "weight": "Weight, %"}
 
 
 def _weight(value: float) -> str:
@@ -193,7 +194,7 @@ def _rows(table: pd.DataFrame, columns: _Columns, top: float) -> list[_Row]:
         if "text" not in columns.texts and item["kind"] not in ("estimate", "heading"):
             words += wrap(signed(item["text"].partition(":")[0]), columns.labels)
         height = max(base, _LABEL_LINE * len(words) + 1.0) if len(words) > 1 else base
-        if item["kind"] == "new setting":
+        if item["kind"] == "new study":
             height = max(height, _DENSITY + 3.0)
         if item["kind"] == "mean":
             # the rule between estimates and summaries needs air
@@ -316,7 +317,7 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
     ends = (data["lower"], data["upper"])
     name = data["label"]
     if kind == "estimate":
-        _whisker(axes, ends, y - _ABOVE, limits, f"quoted whisker: {name}", color=INK, linewidth=0.8)
+        _whisker(axes, ends, y - _ABOVE, limits, f"reported whisker: {name}", color=INK, linewidth=0.8)
         side = max(_SQUARE * np.sqrt(max(data["weight"], 0.0) / heaviest), 0.5)
         draw_line(
             axes,
@@ -327,10 +328,10 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
             color=INK,
             markeredgewidth=0,
             zorder=4,
-            label=f"quoted: {name}",
+            label=f"reported: {name}",
         )
-        shrunken = (data["theta_lower"], data["theta_upper"])
-        _whisker(axes, shrunken, y + _BELOW, limits, f"shrunken whisker: {name}", color=BAYES, linewidth=0.8)
+        shrinkage = (data["theta_lower"], data["theta_upper"])
+        _whisker(axes, shrinkage, y + _BELOW, limits, f"shrinkage whisker: {name}", color=BAYES, linewidth=0.8)
         draw_line(
             axes,
             [data["theta"]],
@@ -342,9 +343,9 @@ def _draw_row(axes: Axes, fit: Fit, row: _Row, heaviest: float, limits: tuple[fl
             markeredgewidth=0.8,
             linestyle="none",
             zorder=5,
-            label=f"shrunken: {name}",
+            label=f"shrinkage: {name}",
         )
-    elif kind == "new setting":
+    elif kind == "new study":
         _draw_density(axes, fit, row, limits)
     elif kind == "classical prediction":
         _whisker(axes, ends, y, limits, name, color=CLASSICAL, linewidth=1.4, linestyle=(0, (5, 1)))
@@ -446,22 +447,22 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
     entries = [
         Entry(
             {"color": INK, "marker": "s", "markersize": 4.5, "linewidth": 0.8},
-            f"Quoted estimate, {stated} normal confidence interval (CI); area of the square: weight",
+            f"Reported estimate, {stated} normal confidence interval (CI); area of the square: weight",
         ),
         Entry(
             {"color": BAYES, "linewidth": 0.8, **dot},
-            f"Shrunken estimate: posterior median, {stated} central credible interval (CrI)",
+            f"Shrinkage estimate (posterior of the trial's effect): median, {stated} central credible interval (CrI)",
         ),
         Entry(
             {"color": BAYES, "marker": "D", "markersize": 4.5, "linestyle": "none"},
             f"Bayesian mean effect: posterior median, {stated} central credible interval",
         ),
     ]
-    if "new setting" in kinds:
+    if "new study" in kinds:
         entries.append(
             Entry(
                 {"facecolor": DENSITY, "edgecolor": BAYES, "linewidth": 0.6},
-                f"Effect in a new setting: posterior predictive density; bar: {stated} central prediction interval",
+                f"Effect in a new study: posterior predictive density; bar: {stated} central prediction interval",
             )
         )
     if table.loc[table["kind"] == "classical mean", "estimate"].notna().any():
@@ -489,7 +490,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
 
 
 def _notes(fit: Fit, table: pd.DataFrame, cut: bool, level: float) -> list[str]:
-    notes = [heterogeneity_sentence(fit, level)]
+    notes = [heterogeneity_sentence(fit, level), *new_study(fit)]
     if cut:
         notes.append("An arrowhead marks an interval that goes on beyond the axis.")
     for item in table[table["text"].str.startswith("not defined")].to_dict("records"):
@@ -502,8 +503,8 @@ def _alt(fit: Fit, table: pd.DataFrame, thresholds: tuple[Threshold, ...], title
     estimates = table[table["kind"] == "estimate"]
     parts = [
         f"Forest plot of {title}: {size_line(fit.effects)}.",
-        f"Quoted estimates range from {numbers.interval(estimates['estimate'].min(), estimates['estimate'].max())}, "
-        f"shrunken ones from {numbers.interval(estimates['theta'].min(), estimates['theta'].max())}.",
+        f"Reported estimates range from {numbers.interval(estimates['estimate'].min(), estimates['estimate'].max())}, "
+        f"shrinkage estimates from {numbers.interval(estimates['theta'].min(), estimates['theta'].max())}.",
         effect_sentence(fit, level),
     ]
     for item in table[table["kind"].isin(["classical mean", "common effect", "classical prediction"])].to_dict(

@@ -1,4 +1,4 @@
-"""How much trials differ: tau, I2 and the effect in a new setting."""
+"""How much trials differ: tau, I2 and the effect in a new study."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from bayesmeta.plots.wording import (
     effect_sentence,
     level_text,
     name_of,
+    new_study,
     numbers_of,
     scale_of,
     size_line,
@@ -63,7 +64,7 @@ def heterogeneity_plot(
     title: str | None = None,
     width_mm: float = 180.0,
 ) -> Plot:
-    """Draw the posterior of tau against its prior, that of I2, and the effect in a new setting.
+    """Draw the posterior of tau against its prior, that of I2, and the effect in a new study.
 
     Below each density stand intervals: Bayesian above, classical (REML with the Q-profile interval, or its prediction
     interval) below.
@@ -73,7 +74,7 @@ def heterogeneity_plot(
     fit : Fit
         With a prior on tau.
     thresholds : sequence of Threshold, optional
-        Marked on the effect in a new setting. Default: the primary one of the fit's outcome.
+        Marked on the effect in a new study. Default: the primary one of the fit's outcome.
     level, title, width_mm
         As in `forest_plot`; below 140 mm the panels stand above each other.
 
@@ -108,7 +109,7 @@ def _labels(fit: Fit) -> dict[str, str]:
     return {
         "tau": f"Between-study SD tau ({scale_of(fit.effects) or kind.axis})",
         "i2": "I\u00b2, percent",
-        "theta_new": f"New setting: {axis_label(fit.effects)}",
+        "theta_new": f"New study: {axis_label(fit.effects)}",
     }
 
 
@@ -255,7 +256,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
     entries += [
         Entry(
             {"color": BAYES, "marker": "o", "markersize": 3.4, "linewidth": 1.4},
-            f"Posterior median, {stated} central interval (credible for tau and I\u00b2, prediction for a new setting)",
+            f"Posterior median, {stated} central interval (credible for tau and I\u00b2, prediction for a new study)",
         ),
         Entry(
             {"color": BAYES, "marker": "D", "markersize": 3.4, "linewidth": 1.4},
@@ -274,7 +275,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
                     "linewidth": 1.4,
                 },
                 f"Classical: REML, {stated} Q-profile interval (tau, I\u00b2); "
-                "REML, HKSJ, t(k - 1) prediction interval (new setting)",
+                "REML, HKSJ, t(k - 1) prediction interval (new study)",
             )
         )
     for name, _, benefit in lines:
@@ -283,7 +284,7 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
 
 
 def _notes(fit: Fit, table: pd.DataFrame, panels: list[str]) -> list[str]:
-    notes = []
+    notes = new_study(fit)
     if fit.model.tau is not None and not fit.model.tau.proper:
         notes.append("The prior of tau is improper and has no density to draw.")
     if "i2" not in panels:

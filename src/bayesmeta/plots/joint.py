@@ -32,7 +32,7 @@ from bayesmeta.plots.sheet import (
     ticks,
     wrap,
 )
-from bayesmeta.plots.wording import level_text, name_of
+from bayesmeta.plots.wording import NEW_STUDY, level_text, name_of
 
 if TYPE_CHECKING:
     from bayesmeta.joint import JointFit
@@ -106,13 +106,16 @@ def _draw(joint: JointFit, pairs: pd.DataFrame, counts: pd.DataFrame, title: str
     bars = LINE * len(words[1]) + 1.0 + n * _BAR + _AXIS + LINE
     entries = [
         Entry({"facecolor": BAYES, "edgecolor": "none"}, "Mean effects"),
-        Entry({"facecolor": "white", "edgecolor": BAYES, "linewidth": 1.0}, "A new setting"),
+        Entry({"facecolor": "white", "edgecolor": BAYES, "linewidth": 1.0}, "A new study"),
         Entry(
             {"color": CLASSICAL, "marker": "|", "markersize": 7, "markeredgewidth": 1.2, "linestyle": "none"},
             "If outcomes were independent",
         ),
     ]
-    notes = [f"Working correlation of sampling errors within trials, an assumption: {joint.model.correlation:g}."]
+    notes = [
+        f"Working correlation of sampling errors within trials, an assumption: {joint.model.correlation:g}.",
+        NEW_STUDY,
+    ]
     head = [_size(joint)]
     top = head_height(title, head, width) + 2.0
     footer = top + (max(matrix, bars) if beside else matrix + 4.0 + bars) + 2.0
@@ -194,7 +197,7 @@ def _draw_bars(
     axes.set_xlim(0, 100)
     axes.set_ylim(n + 0.5, 0.5)
     axes.yaxis.set_visible(False)
-    for target, shift, face in (("mean effect", -0.2, BAYES), ("new setting", 0.2, "white")):
+    for target, shift, face in (("mean effect", -0.2, BAYES), ("new study", 0.2, "white")):
         part = counts[counts["target"] == target]
         m = part["at_least"].to_numpy(float)
         p = 100 * part["p_important_benefit"].to_numpy(float)
@@ -227,7 +230,7 @@ def _trim(axes: Axes) -> None:
 
 def _alt(joint: JointFit, pairs: pd.DataFrame, counts: pd.DataFrame, title: str, level: float) -> str:
     label = dict(zip(joint.names, _labels(joint), strict=True))
-    told = "; ".join(
+    medians = "; ".join(
         f"{label[item['first']]} with {label[item['second']]} {item['median']:.2f} ({item['lower']:.2f} to "
         f"{item['upper']:.2f}, {item['trials']} trials)"
         for item in pairs.to_dict("records")
@@ -237,9 +240,9 @@ def _alt(joint: JointFit, pairs: pd.DataFrame, counts: pd.DataFrame, title: str,
         each = ", ".join(
             f"{item['at_least']}: {percent(item['p_important_benefit'])}" for item in part.to_dict("records")
         )
-        chances.append(f"{'mean effects' if target == 'mean effect' else 'a new setting'}: {each}")
+        chances.append(f"{'mean effects' if target == 'mean effect' else 'a new study'}: {each}")
     return (
         f"{title}: {_size(joint)}. Correlations of true effects between trials, posterior median with "
-        f"{level_text(level)} central credible interval: {told}. Probability of an important benefit in at least m of "
-        f"{len(joint.names)} outcomes, {'; '.join(chances)}."
+        f"{level_text(level)} central credible interval: {medians}. Probability of an important benefit in at least m "
+        f"of {len(joint.names)} outcomes, {'; '.join(chances)}."
     )

@@ -1,4 +1,4 @@
-"""From prior to posterior: what each prior said before any trial, and what it says with them."""
+"""From prior to posterior: prior and posterior intervals under each prior."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bayesmeta.plots.sheet import (
     ticks,
 )
 from bayesmeta.plots.tables import threshold_lines
-from bayesmeta.plots.wording import axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import axis_label, effect_sentence, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.priors import Prior, parse, resolve
 from bayesmeta.sensitivity import NamedPrior, named_priors, prior_bench_table, prior_probability
 
@@ -57,7 +57,7 @@ def ladder_table(
     ref_sd: float | None = None,
     level: float = LEVEL,
 ) -> pd.DataFrame:
-    """Lines of the prior bench in which one prior is another than stated, with what each said before any trial.
+    """Posteriors with one prior replaced by another, each with its prior intervals and probabilities.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def ladder_table(
     -------
     pandas.DataFrame
         Columns ``label varied`` (``stated``, ``mu`` or ``tau``), ``prior_lower prior_upper prior_new_lower
-        prior_new_upper`` (central prior intervals of the mean and of a new setting, not a number under an improper
+        prior_new_upper`` (central prior intervals of the mean and of a new study, not a number under an improper
         prior) and those of `bayesmeta.sensitivity.prior_bench_table`.
 
     Examples
@@ -156,7 +156,7 @@ def _intervals(fit: Fit, mu: Prior | None, tau: Prior | None, level: float) -> d
 
 
 def _quantile(model: Model, p: float, start: tuple[float, float]) -> float:
-    """Quantile of the prior of a new setting, by halving."""
+    """Quantile of the prior of a new study, by halving."""
     low, high = start
     step = max(high - low, 1e-12)
     while 1 - prior_probability(model, "theta_new", low, 1) > p:
@@ -240,7 +240,7 @@ def _draw(
     if chances:
         heads.append("P(important benefit), mean" if not narrow else "P(important), mean")
         if not narrow:
-            heads.append("P(important benefit), new setting")
+            heads.append("P(important benefit), new study")
     rows = []
     for item in table.to_dict("records"):
         mean = "\u2013" if math.isnan(item["mu"]) else numbers.cell(item["mu"], item["lower"], item["upper"])
@@ -255,15 +255,15 @@ def _draw(
     shown = [line for line in lines if limits[0] <= line[1] <= limits[1]]
     entries = [
         Entry(_PRIOR, f"Prior of the mean effect, central {stated} interval"),
-        Entry(_PRIOR_NEW, "Prior of a new setting"),
+        Entry(_PRIOR_NEW, "Prior of a new study"),
         Entry(
             {"marker": "o", "markersize": 3.6, **_MEAN},
             f"Posterior of the mean effect: median, {stated} central credible interval (CrI)",
         ),
-        Entry(_NEW, f"Posterior of a new setting: {stated} central prediction interval"),
+        Entry(_NEW, f"Posterior of a new study: {stated} central prediction interval"),
         *(Entry(THRESHOLD[benefit], text) for text, _, benefit in shown),
     ]
-    notes = ["The first line has the stated priors; in the others one of the two is another."]
+    notes = ["The first line has the stated priors; in the others one of the two is another.", *new_study(fit)]
     if chances:
         notes.append("P: probability before any trial \u2192 with all of them.")
     ends = table[
@@ -305,9 +305,9 @@ def _limits(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]])
 
 def _draw_row(axes: Axes, item: dict[Any, Any], i: int, apart: float, limits: tuple[float, float]) -> None:
     for name, ends, side, look in (
-        ("prior new setting", ("prior_new_lower", "prior_new_upper"), -1, _PRIOR_NEW),
+        ("prior new study", ("prior_new_lower", "prior_new_upper"), -1, _PRIOR_NEW),
         ("prior", ("prior_lower", "prior_upper"), -1, _PRIOR),
-        ("new setting", ("new_lower", "new_upper"), 1, _NEW),
+        ("new study", ("new_lower", "new_upper"), 1, _NEW),
         ("interval", ("lower", "upper"), 1, _MEAN),
     ):
         bar(axes, (item[ends[0]], item[ends[1]]), i + side * apart, limits, f"{name}: {i}", **look)
@@ -344,6 +344,6 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
             f"({numbers.interval(item['lower'], item['upper'])})"
         )
         if _shows_chances(table):
-            text += f", probability of important benefit {_change(item, '')}, in a new setting {_change(item, '_new')}"
+            text += f", probability of important benefit {_change(item, '')}, in a new study {_change(item, '_new')}"
         parts.append(f"{text}.")
     return " ".join(parts).replace("\u2192", "to").replace("\u2013", "undefined")

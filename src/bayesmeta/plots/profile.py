@@ -17,7 +17,7 @@ from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import BAYES, INK, THRESHOLD, Entry, Sheet, check_width, footer_height, head_height, ticks
 from bayesmeta.plots.tables import limits_with, threshold_lines
-from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import axis_label, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.questions import NEW_TYPE, direction, profile_table
 
 __all__ = ["profile_plot"]
@@ -89,7 +89,7 @@ def _draw(
             cells += [percent(item[chance]), percent(item[f"{chance}_new"])]
         rows.append(Row(", ".join(str(item[name]) for name in names), tuple(cells), bool(item["extrapolated"])))
     if chance:
-        headings += [f"P({word}), mean", f"P({word}), new setting"]
+        headings += [f"P({word}), mean", f"P({word}), new study"]
     narrow = width < 140
     if narrow:
         # people and the interval in numbers leave room for the drawing
@@ -104,7 +104,7 @@ def _draw(
         ),
     ]
     if fit.model.tau is not None:
-        entries.append(Entry(_NEW, f"{stated} central prediction interval of a new setting"))
+        entries.append(Entry(_NEW, f"{stated} central prediction interval of a new study"))
     entries += [Entry(THRESHOLD[benefit], text) for text, _, benefit in lines]
     if table["extrapolated"].any():
         entries.append(
@@ -139,7 +139,7 @@ def _draw_cells(axes: Axes, fit: Fit, table: pd.DataFrame, lines: list[tuple[str
         axes.axvline(x, zorder=1, label=text, **THRESHOLD[benefit])
     for i, item in enumerate(table.to_dict("records")):
         if new:
-            axes.plot([item["new_lower"], item["new_upper"]], [i, i], zorder=2, label=f"new setting: {i}", **_NEW)
+            axes.plot([item["new_lower"], item["new_upper"]], [i, i], zorder=2, label=f"new study: {i}", **_NEW)
         axes.plot(
             [item["lower"], item["upper"]],
             [i, i],
@@ -166,7 +166,7 @@ def _draw_cells(axes: Axes, fit: Fit, table: pd.DataFrame, lines: list[tuple[str
 
 
 def _notes(fit: Fit, table: pd.DataFrame, names: list[str]) -> list[str]:
-    notes = []
+    notes = new_study(fit)
     others = [name for name in fit.design.factors if name not in names]
     if others:
         notes.append(f"Averaged over the observed mix of {', '.join(others)}.")
@@ -197,7 +197,7 @@ def _alt(fit: Fit, table: pd.DataFrame, names: list[str], title: str, level: flo
         if "p_important_benefit" in item and fit.effects.better is not None:
             text += (
                 f"; probability of important benefit {percent(item['p_important_benefit'])} for the mean, "
-                f"{percent(item['p_important_benefit_new'])} in a new setting"
+                f"{percent(item['p_important_benefit_new'])} in a new study"
             )
         parts.append(f"{text}.")
     if fit.effects.better is not None:

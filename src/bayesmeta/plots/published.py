@@ -1,4 +1,4 @@
-"""Published pooled results beside what they say: the printed interval, the mean, and a new setting."""
+"""Published pooled results beside what they say: the printed interval, the mean, and a new study."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bayesmeta.plots.sheet import (
     head_height,
     ticks,
 )
-from bayesmeta.plots.wording import Numbers, level_text
+from bayesmeta.plots.wording import NEW_STUDY, Numbers, level_text
 from bayesmeta.published import TARGETS, NotAnalysed, Reanalysis, reanalysis_table
 
 __all__ = ["published_plot"]
@@ -47,7 +47,7 @@ def published_plot(
     title: str | None = None,
     width_mm: float = 180.0,
 ) -> Plot:
-    """Draw printed intervals against the posterior of the mean and of a new setting, one row per published result.
+    """Draw printed intervals against the posterior of the mean and of a new study, one row per published result.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _draw(
     if width >= WIDE:
         heads.append("Mean effect [CrI]")
     if directed:
-        heads.append("P(benefit), new setting")
+        heads.append("P(benefit), new study")
     rows = []
     for name, line in zip(_names(done, width), lines, strict=True):
         mean = line["mean"]
@@ -158,14 +158,14 @@ def _draw(
     entries = [
         Entry(_PRINTED, "As printed: estimate and confidence interval"),
         Entry(_MEAN, f"Mean effect with the heterogeneity that I2 leaves possible: {stated} credible interval (CrI)"),
-        Entry(_NEW, f"A new setting: {stated} prediction interval"),
+        Entry(_NEW, f"A new study: {stated} prediction interval"),
     ]
     if any(item.mu is None for item in done):
         entries.append(Entry(_ALONE, "Mean effect where heterogeneity cannot be known"))
     entries += [Entry(THRESHOLD[True], text) for text in dict.fromkeys(text for text, _, _ in marks)]
-    notes = _notes(items)
+    notes = [NEW_STUDY, *_notes(items)]
     if directed and any(math.isnan(line["new"]["p_any_benefit"]) for line in lines):
-        notes.insert(0, "A dash: which direction is benefit, or the effect in a new setting, is not known.")
+        notes.insert(0, "A dash: which direction is benefit, or the effect in a new study, is not known.")
     sheet_head = [_size(done, items)]
     top = head_height(title, sheet_head, width) + 2.0
     footer = top + block.height + 1.5
@@ -208,7 +208,7 @@ def _draw(
             label=f"median: {i}",
             **{key: value for key, value in look.items() if key != "linewidth"},
         )
-        bar(axes, (line["new"]["lower"], line["new"]["upper"]), i + apart, limits, f"new setting: {i}", **_NEW)
+        bar(axes, (line["new"]["lower"], line["new"]["upper"]), i + apart, limits, f"new study: {i}", **_NEW)
     ticks(axes.xaxis, kind, *limits, block.length)
     sheet.notes(sheet.legend(footer, entries), notes)
     return sheet
@@ -253,11 +253,11 @@ def _alt(
         printed = numbers.value(read.y)
         if read.lower is not None and read.upper is not None:
             printed += f" ({numbers.interval(read.lower, read.upper)})"
-        told = f"mean {numbers.value(mean['median'])} ({numbers.interval(mean['lower'], mean['upper'])})"
-        setting = "a new setting cannot be known"
+        mean_text = f"mean {numbers.value(mean['median'])} ({numbers.interval(mean['lower'], mean['upper'])})"
+        study = "a new study cannot be known"
         if not math.isnan(new["lower"]):
-            setting = f"a new setting {numbers.interval(new['lower'], new['upper'])}"
+            study = f"a new study {numbers.interval(new['lower'], new['upper'])}"
             if not math.isnan(new["p_any_benefit"]):
-                setting += f", benefit {percent(new['p_any_benefit'])}"
-        parts.append(f"{item.result.label}: printed {printed}, {told}, {setting}.")
+                study += f", benefit {percent(new['p_any_benefit'])}"
+        parts.append(f"{item.result.label}: printed {printed}, {mean_text}, {study}.")
     return " ".join(parts)

@@ -66,7 +66,7 @@ CLASSICAL = "#D55E00"
 BENEFIT = "#009E73"
 WORSE = "#AA4499"
 
-#: How thresholds of benefit (True) and of worsening (False) are drawn.
+#: How thresholds of benefit (True) and of harm (False) are drawn.
 THRESHOLD: dict[bool, dict[str, Any]] = {
     True: {"color": BENEFIT, "linestyle": (0, (4, 2)), "linewidth": 0.8},
     False: {"color": WORSE, "linestyle": (0, (1, 1.5)), "linewidth": 0.8},

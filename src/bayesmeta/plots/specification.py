@@ -1,4 +1,4 @@
-"""Specification curve: the answer in every universe, and the choices that make each."""
+"""Specification curve: the answer in every specification, and the choices that make each."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from bayesmeta.plots.sheet import (
     wrap,
 )
 from bayesmeta.plots.tables import threshold_lines
-from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import NEW_STUDY, axis_label, level_text, name_of, numbers_of, size_line
 from bayesmeta.sensitivity import CHOICES, multiverse_table
 
 __all__ = ["Target", "specification_plot"]
 
-Target = Literal["mean effect", "new setting"]
+Target = Literal["mean effect", "new study"]
 
 # millimetres
 _CURVE, _NARROW_CURVE, _ROW, _SCALE, _BETWEEN = 58.0, 42.0, 3.3, 10.5, 2.5
-# with more universes than this the marks of choices become an image, so that a file stays small
+# with more specifications than this the marks of choices become an image, so that a file stays small
 _MANY = 700
 # widest interval, and largest dot, in points
 _THICK, _DOT = 1.1, 2.4
@@ -87,7 +87,7 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line below the curve: a heading, or a level of a choice with its universes."""
+    """A line below the curve: a heading, or a level of a choice with its specifications."""
 
     text: str
     at: NDArray[np.intp] | None = None
@@ -104,7 +104,7 @@ def specification_plot(
     title: str | None = None,
     width_mm: float = 180.0,
 ) -> Plot:
-    """Draw the estimate and interval of every universe, sorted, with the choices of each in dots below.
+    """Draw the estimate and interval of every specification, sorted, with the choices of each in dots below.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def specification_plot(
         The main analysis.
     table : pandas.DataFrame, optional
         From `bayesmeta.sensitivity.multiverse_table`; made where it is not given.
-    target : {"mean effect", "new setting"}
+    target : {"mean effect", "new study"}
     threshold : Threshold, optional
         Default: the primary one of the fit's outcome.
     level, title, width_mm
@@ -145,13 +145,13 @@ def specification_plot(
     whole = multiverse_table(fit, threshold=threshold, level=level) if table is None else table
     part = whole[(whole["target"] == target) & whole["estimate"].notna()]
     if part.empty:
-        raise ModelError(f"the table holds no universe for the {target}.")
+        raise ModelError(f"the table holds no specification for the {target}.")
     part = part.sort_values(["estimate", "lower"], kind="stable", ignore_index=True)
     part.insert(0, "rank", np.arange(1, len(part) + 1))
     part.attrs = dict(whole.attrs)
     chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
     lines = threshold_lines(fit, () if chosen is None else (chosen,))
-    title = f"{title or name_of(fit)}: {target} in {len(part)} universes"
+    title = f"{title or name_of(fit)}: {target} in {len(part)} specifications"
     with drawing():
         sheet = _draw(fit, part, lines, target, title, level, width)
     return Plot(sheet.figure, part, _alt(fit, part, target, title, level), title)
@@ -209,8 +209,9 @@ def _draw(
         *(Entry(THRESHOLD[benefit], text) for text, _, benefit in shown),
     ]
     notes = [
-        f"One universe per column, sorted: estimate and {stated} {kind}; below, what was chosen in it. Universes "
-        "are not independent, and their number is no evidence."
+        f"One specification per column, sorted: estimate and {stated} {kind}; below, its choices. Specifications are "
+        "not independent, and their number is no evidence.",
+        *([NEW_STUDY] if target == "new study" else []),
     ]
     if ((table["lower"] < limits[0]) | (table["upper"] > limits[1])).any():
         notes.append("Intervals that reach the edge of the drawing go on beyond it.")
@@ -372,7 +373,7 @@ def _alt(fit: Fit, table: pd.DataFrame, target: Target, title: str, level: float
     for engine, part in table.groupby("engine", sort=False):
         shares = part["verdict"].value_counts()
         parts.append(
-            f"{str(engine).capitalize()}: {len(part)} universes, estimates from "
+            f"{str(engine).capitalize()}: {len(part)} specifications, estimates from "
             f"{numbers.interval(float(part['estimate'].min()), float(part['estimate'].max()))}, mostly "
             f"{shares.index[0]}."
         )

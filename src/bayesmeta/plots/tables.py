@@ -75,7 +75,7 @@ def forest_table(
     -------
     pandas.DataFrame
         Columns ``kind group label estimate lower upper theta theta_lower theta_upper weight level interval text
-        theta_text``. ``kind`` is ``heading``, ``estimate``, ``level mean``, ``mean``, ``new setting``,
+        theta_text``. ``kind`` is ``heading``, ``estimate``, ``level mean``, ``mean``, ``new study``,
         ``classical mean``, ``common effect`` or ``classical prediction``. Numbers are on the scale of the analysis,
         ``text`` and ``theta_text`` on the natural scale; ``weight`` is in percent. A classical row that these data
         do not define has the reason under ``text``.
@@ -88,7 +88,7 @@ def forest_table(
     Examples
     --------
     >>> forest_table(fit)["kind"].tolist()[3:]
-    ['estimate', 'mean', 'new setting', 'classical mean', 'classical prediction']
+    ['estimate', 'mean', 'new study', 'classical mean', 'classical prediction']
     """
     effects, numbers = fit.effects, numbers_of(fit.effects)
     if order not in get_args(Order):
@@ -97,7 +97,7 @@ def forest_table(
     if moderated is not None:
         _check_moderated(fit, moderated, subgroup)
     studies = study_table(fit, level=level)
-    quoted = f"{level_text(level)} normal confidence interval"
+    reported = f"{level_text(level)} normal confidence interval"
     credible = f"{level_text(level)} {CREDIBLE}"
     rows: list[dict[str, Any]] = []
     for group, members in groups:
@@ -118,7 +118,7 @@ def forest_table(
                     "lower": item["lower"],
                     "upper": item["upper"],
                     **{name: item[name] for name in ("theta", "theta_lower", "theta_upper", "weight")},
-                    "interval": quoted,
+                    "interval": reported,
                     "text": numbers.cell(item["y"], item["lower"], item["upper"]),
                     "theta_text": numbers.cell(item["theta"], item["theta_lower"], item["theta_upper"]),
                 }
@@ -131,7 +131,7 @@ def forest_table(
     if fit.model.tau is not None:
         new = table.loc["theta_new"]
         rows.append(
-            _summary("new setting", "Effect in a new setting", new, f"{level_text(level)} {PREDICTION}", numbers.cell)
+            _summary("new study", "Effect in a new study", new, f"{level_text(level)} {PREDICTION}", numbers.cell)
         )
     rows += _classical_rows(fit, level, common_effect)
     columns = ["kind", "group", "label", "estimate", "lower", "upper", "theta", "theta_lower", "theta_upper", "weight"]
@@ -233,7 +233,7 @@ def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[st
 
 
 def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
-    """Posterior densities of tau, I2 and the effect in a new setting, with the classical estimates beside them.
+    """Posterior densities of tau, I2 and the effect in a new study, with the classical estimates beside them.
 
     I2 = 100 tau^2 / (tau^2 + s^2) with the typical sampling variance s^2 of Higgins and Thompson is a monotone
     function of tau, so that its density is that of tau at ``s sqrt(q / (1 - q))`` times
@@ -443,7 +443,7 @@ def bubble_table(fit: Fit, moderator: str, *, points: int = 41, level: float = L
     pandas.DataFrame
         Columns ``kind label x y se weight median lower upper new_lower new_upper level interval``: rows of kind
         ``estimate`` per estimate, then of kind ``line`` with the median mean effect, its interval, and the interval
-        of the effect in a new setting. Other moderators are averaged over the observed mix.
+        of the effect in a new study. Other moderators are averaged over the observed mix.
 
     Raises
     ------
@@ -508,7 +508,7 @@ def threshold_lines(fit: Fit, thresholds: Sequence[Threshold]) -> list[tuple[str
     else:
         table = benefit_table(fit, thresholds)
     for item in table.drop_duplicates("threshold").to_dict("records"):
-        for column, side, word in (("benefit", 1, "benefit"), ("worse", -1, "worsening")):
+        for column, side, word in (("benefit", 1, "benefit"), ("worse", -1, "harm")):
             x = sign * side * float(item[column])
             lines.append((f"Threshold of {word}, {item['threshold']} ({numbers.value(x)})", x, side > 0))
     return lines

@@ -155,8 +155,17 @@ def _better(effects: Effects) -> str:
     return "no direction stated" if effects.better is None else f"{effects.better} is better"
 
 
+#: The definition in a picture that shows a new study.
+NEW_STUDY = "New study: the true effect in a new study like these, not its result."
+
+
+def new_study(fit: Fit) -> list[str]:
+    """Define a new study in a note; no note under a common effect, where there is none."""
+    return [] if fit.model.tau is None else [NEW_STUDY]
+
+
 def effect_sentence(fit: Fit, level: float) -> str:
-    """Mean effect and effect in a new setting, with their intervals."""
+    """Mean effect and effect in a new study, with their intervals."""
     numbers, table = numbers_of(fit.effects), predict(fit, level=level)
     mu, new = (table.loc[name].to_dict() for name in ("mu", "theta_new"))
     text = (
@@ -165,10 +174,10 @@ def effect_sentence(fit: Fit, level: float) -> str:
         f"{_better(fit.effects)})."
     )
     if fit.model.tau is None:
-        return f"{text} Common-effect model: one effect in all settings."
+        return f"{text} Common-effect model: one true effect in all studies."
     return (
-        f"{text} Effect in a new setting: {numbers.value(new['median'])} ({level_text(level)} central prediction "
-        f"interval {numbers.interval(new['lower'], new['upper'])})."
+        f"{text} True effect in a new study like these, not its result: {numbers.value(new['median'])} "
+        f"({level_text(level)} central prediction interval {numbers.interval(new['lower'], new['upper'])})."
     )
 
 
@@ -199,6 +208,6 @@ def benefit_sentence(fit: Fit, thresholds: tuple[Threshold, ...]) -> str:
         parts.append(f"of a benefit beyond {where} ({name}) {percent(mean)} and {percent(new)}")
     any_mean, any_new = table["p_any_benefit"].to_numpy(float)[:2]
     return (
-        f"Probability of any benefit: {percent(any_mean)} for the mean effect and {percent(any_new)} in a new setting; "
+        f"Probability of any benefit: {percent(any_mean)} for the mean effect and {percent(any_new)} in a new study; "
         f"{'; '.join(parts)}."
     )

@@ -41,7 +41,7 @@ def _contradiction(item: ModeratorKeys, reference: str | None) -> tuple[str, str
 
 
 def moderators(keys: OutcomeKeys, at: At, faults: Faults) -> tuple[Moderator, ...]:
-    """Make the moderators of an outcome, and check what is said of them elsewhere."""
+    """Make the moderators of an outcome, and check the other keys that name them."""
     made = []
     for index, item in enumerate(keys.moderators or []):
         reference = item.reference or keys.reference.get(item.name)
@@ -196,8 +196,8 @@ def check_parts(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults) -> 
             "there is no cluster",
             'Name the column whose rows belong together, such as cluster = "study".',
         )
-    said = priors.cluster_tau is not None or keys.working_correlation is not None
-    if keys.cluster is not None and not said and not {"priors", "working_correlation"} & broken:
+    stated = priors.cluster_tau is not None or keys.working_correlation is not None
+    if keys.cluster is not None and not stated and not {"priors", "working_correlation"} & broken:
         faults.add(
             at("cluster"),
             "rows of one cluster depend on each other, and nothing says how",

@@ -282,7 +282,7 @@ def _borrow(
 
 
 def _check_source(keys: BorrowKeys, target: Mapping[str, Any], place: str, path: Path, faults: Faults) -> None:
-    """Check the source's file, outcome, measure and direction; its own faults are told when it is read whole."""
+    """Check the source's file, outcome, measure and direction; its own faults are reported when it is read whole."""
     assert keys.from_ is not None
     file, root = (path.parent / keys.from_).resolve(), _root(path.parent)
     if file.suffix.lower() != ".toml" or not file.is_relative_to(root) or not file.is_file():
@@ -365,7 +365,7 @@ def _sensitivities(
                 def at(name: str, place: str = place) -> str:
                     return f"{place}.{name}"
 
-                # faults of the outcome itself are told once, under the outcome
+                # faults of the outcome itself are reported once, under the outcome
                 trial = Faults(faults.file)
                 if make_outcome(key, whole, set(), at, trial) is None:
                     continue

@@ -1,4 +1,4 @@
-"""Published pooled results analysed again: the mean, a new setting, and the probabilities of benefit of both."""
+"""Published pooled results analysed again: the mean, a new study, and the probabilities of benefit of both."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = ["NO_THRESHOLD", "TARGETS", "NotAnalysed", "Reanalysis", "reanalyse", 
 STATED = "stated"
 _NO_DIRECTION = "which direction is benefit is not stated"
 NO_THRESHOLD = "no threshold is stated"
-#: What is told of every result, in this order.
-TARGETS = ("mean effect, as published", "mean effect", "new setting", "tau")
+#: The quantities reported of every result, in this order.
+TARGETS = ("mean effect, as published", "mean effect", "new study", "tau")
 _CHANCES = ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm")
 
 
@@ -49,14 +49,14 @@ class Reanalysis:
     mu : NormalMixture or None
         The mean effect with the heterogeneity that I2 leaves possible.
     theta_new : NormalMixture or None
-        The effect in a new setting.
+        The effect in a new study.
     tau : Gridded or None
         Heterogeneity.
 
     Examples
     --------
     >>> found = reanalyse(PublishedResult("pain", "SMD", -0.4, -0.62, -0.18, i2=0, k=7, model="fixed", better="lower"))
-    >>> found.probabilities("new setting")["p_any_benefit"] < found.probabilities("mean effect")["p_any_benefit"]
+    >>> found.probabilities("new study")["p_any_benefit"] < found.probabilities("mean effect")["p_any_benefit"]
     True
     """
 
@@ -83,7 +83,7 @@ class Reanalysis:
         return found[target]
 
     def probabilities(self, target: str) -> dict[str, float]:
-        """Probabilities of benefit and harm of the mean effect or of a new setting; nan where they are not known."""
+        """Probabilities of benefit and harm of the mean effect or of a new study; nan where they are not known."""
         chances = dict.fromkeys(_CHANCES, math.nan)
         marginal = self.marginal(target)
         if target == "tau" or marginal is None or self.better is None:
@@ -161,7 +161,7 @@ def reanalyse(
     tau : Prior, optional
         Prior of the heterogeneity; default the recommendation for the measure.
     threshold, worse : float, optional
-        Smallest important benefit and worsening: positive distances, or for ratio measures ratios.
+        Smallest important benefit and harm: positive distances, or for ratio measures ratios.
     model : {"fixed", "random"}
         Assumed where the result does not say.
     ref_sd : float, optional
@@ -182,7 +182,7 @@ def reanalyse(
     >>> found = reanalyse(printed, threshold=0.2)
     >>> round(found.probabilities("mean effect")["p_important_benefit"], 2)
     0.97
-    >>> round(found.probabilities("new setting")["p_important_benefit"], 2)
+    >>> round(found.probabilities("new study")["p_important_benefit"], 2)
     0.81
     """
     rebuilt = reconstruct(result, model=model)
@@ -257,7 +257,7 @@ def reanalyse_all(
 
 
 def reanalysis_table(items: Sequence[Reanalysis | NotAnalysed], *, level: float = LEVEL) -> pd.DataFrame:
-    """Four lines per published result: the mean effect as published, the mean effect, a new setting, and tau.
+    """Four lines per published result: the mean effect as published, the mean effect, a new study, and tau.
 
     Parameters
     ----------
@@ -279,7 +279,7 @@ def reanalysis_table(items: Sequence[Reanalysis | NotAnalysed], *, level: float 
     >>> printed = PublishedResult("pain", "SMD", -0.4, -0.62, -0.18, i2=0, k=7, model="fixed", better="lower")
     >>> table = reanalysis_table(reanalyse_all([printed], threshold=0.2))
     >>> table["target"].tolist()
-    ['mean effect, as published', 'mean effect', 'new setting', 'tau']
+    ['mean effect, as published', 'mean effect', 'new study', 'tau']
     >>> bool(table["sd"].iloc[1] > table["sd"].iloc[0])
     True
     """

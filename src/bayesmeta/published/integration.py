@@ -27,7 +27,7 @@ _NONE = np.empty((0, 0))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointPosterior:
-    """Posterior of the mean, of the effect in a new setting, and of tau.
+    """Posterior of the mean, of the effect in a new study, and of tau.
 
     Attributes
     ----------

@@ -140,7 +140,7 @@ def reconstruct(result: PublishedResult, *, model: PooledModel = "random") -> Re
     spread, why = _Spread(), ""
     if result.k is None:
         why = "the number of trials in this result is not printed, so that heterogeneity cannot be known"
-        unknown.append("heterogeneity, and the effect in a new setting: the number of trials is not printed")
+        unknown.append("heterogeneity, and the effect in a new study: the number of trials is not printed")
     else:
         spread = _spread(result, se, used, assumptions, unknown, notes)
     unknown.append("the trials: their own precision, bias, shared patients, and small trials that were not found")
@@ -316,8 +316,8 @@ def _from_prediction_interval(
     if tau2 == 0 and result.interval == "hksj":
         notes.append("a prediction interval without heterogeneity is not used beside a Hartung-Knapp interval")
         return None
-    said = f"the prediction interval is estimate and t with {k - 2} df times sqrt(tau2 + SE2)"
-    assumptions.append(f"{said}: tau = {math.sqrt(tau2):.3g}")
+    formula = f"the prediction interval is estimate and t with {k - 2} df times sqrt(tau2 + SE2)"
+    assumptions.append(f"{formula}: tau = {math.sqrt(tau2):.3g}")
     if result.i2 is not None:
         share = result.i2 / 100
         other = k * se * se * (share if model == "random" else share / (1 - share))

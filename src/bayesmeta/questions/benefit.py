@@ -1,17 +1,17 @@
 """Probability of benefit, and what follows from it, in the outcome's own direction.
 
 With ``s = +1`` if higher is better and ``-1`` if lower is, and thresholds ``M_b`` for important benefit and ``M_h`` for
-important worsening (positive distances on the analysis scale):
+important harm (positive distances on the analysis scale):
 
 ========================  ==========================================================================
 any benefit               ``P(s effect > 0)``
 important benefit         ``P(s effect >= M_b)``
-important worsening       ``P(s effect <= -M_h)``
+important harm            ``P(s effect <= -M_h)``
 trivial                   ``P(-M_h < s effect < M_b)``
-share of settings         ``q = Phi((s mu - M_b) / tau)``, a random quantity with a posterior of its own
+share of true effects     ``q = Phi((s mu - M_b) / tau)``, a random quantity with a posterior of its own
 ========================  ==========================================================================
 
-Each is given for the mean effect and for the effect in a new setting.
+Each is given for the mean effect and for the effect in a new study.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CAVEAT = (
     "They are not GRADE certainty ratings."
 )
 STATED = "stated by the user"
-_TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+_TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _SHARES = ("share_mean", "share_median", "share_lower", "share_upper", "p_majority", "p_share_80")
 
 
@@ -83,7 +83,7 @@ def threshold(
     benefit : float
         Smallest important benefit: a positive distance, or for ratio measures the ratio itself.
     worse : float, optional
-        Smallest important worsening; default the same distance in the other direction.
+        Smallest important harm; default the same distance in the other direction.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def benefit_table(
     at: Mapping[str, Any] | None = None,
     level: float = LEVEL,
 ) -> pd.DataFrame:
-    """Probabilities of benefit and harm against each threshold, for the mean effect and for a new setting.
+    """Probabilities of benefit and harm against each threshold, for the mean effect and for a new study.
 
     Parameters
     ----------
@@ -176,16 +176,16 @@ def benefit_table(
     at : mapping, optional
         A moderator profile.
     level : float
-        Of the interval for the share of settings.
+        Of the interval for the share of true effects.
 
     Returns
     -------
     pandas.DataFrame
-        One row per threshold and target (``mean effect``, ``new setting``); a range has a row for each end, a
+        One row per threshold and target (``mean effect``, ``new study``); a range has a row for each end, a
         distribution over thresholds also one for the average over it, in which no share is given. Columns ``threshold
         benefit worse target p_any_benefit p_important_benefit p_trivial p_important_harm share_mean share_median
         share_lower share_upper p_majority p_share_80 mcse level source``. Important benefit, trivial and important
-        harm sum to one. The share of settings beyond the threshold stands in the rows of the new setting.
+        harm sum to one. The share of true effects beyond the threshold stands in the rows of the new study.
         ``benefit`` and ``worse`` are distances on the analysis scale.
 
     Raises
@@ -233,7 +233,7 @@ def benefit_table(
 
 
 def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """Probabilities against one threshold, without the share of settings, which takes most of the time.
+    """Probabilities against one threshold, without the share of true effects, which takes most of the time.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | 
     Returns
     -------
     dict
-        ``p_any_benefit p_important_benefit p_important_harm``, and with ``_new`` those of a new setting.
+        ``p_any_benefit p_important_benefit p_important_harm``, and with ``_new`` those of a new study.
 
     Examples
     --------
@@ -286,7 +286,7 @@ def benefit_probabilities_of(
 def share_of_true_effects(
     fit: Fit, benefit: float, *, at: Mapping[str, Any] | None = None, level: float = LEVEL
 ) -> dict[str, float]:
-    """Posterior of the share of settings in which the true effect is beyond a threshold.
+    """Posterior of the share of true effects beyond a threshold.
 
     The share ``q = Phi((s mu - M) / tau)`` is unknown because mu and tau are. Its distribution function needs no
     simulation: ``P(q <= x) = P(s mu <= M + tau Phi**-1(x))``, which is a mixture of normal probabilities. Its
@@ -301,7 +301,7 @@ def share_of_true_effects(
     Returns
     -------
     dict
-        ``share_mean``, which equals the probability of important benefit in a new setting; ``share_median``,
+        ``share_mean``, which equals the probability of important benefit in a new study; ``share_median``,
         ``share_lower``, ``share_upper``; ``p_majority`` = P(q > 0.5) and ``p_share_80`` = P(q > 0.8).
     """
     sign = direction(fit)
@@ -317,8 +317,8 @@ def share_of_true_effects(
         spread = np.sqrt(np.square(quadrature.sds[places]).sum(axis=0))
         if quadrature.problem.cut is not None and (quadrature.problem.cut.column != 0 or at):
             raise ModelError(
-                "the share of settings is not available when a coefficient other than mu is truncated, or at a profile "
-                "of a model with a truncated mu. Use a normal prior."
+                "the share of true effects is not available when a coefficient other than mu is truncated, or at a "
+                "profile of a model with a truncated mu. Use a normal prior."
             )
 
         def cdf(z: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -360,7 +360,7 @@ def share_of_true_effects(
 
 
 def _drawn_share(fit: Fit, benefit: float, sign: int, at: Mapping[str, Any] | None, level: float) -> dict[str, float]:
-    """The share of settings at every draw, with the model's own distribution of a new study's effect."""
+    """The share of true effects at every draw, with the model's own distribution of a new study's effect."""
     sample = fit.sample
     mu = sign * sample.linear(fit.design.profile(at))
     form = sample.form(sample.beyond()(benefit - mu))
@@ -389,13 +389,13 @@ def _cut_below(quadrature: NodePosterior, sign: int, edge: FloatArray) -> FloatA
 
 
 def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """Probability that the benefit exceeds x, over a grid of x, for the mean effect and for a new setting.
+    """Probability that the benefit exceeds x, over a grid of x, for the mean effect and for a new study.
 
     Parameters
     ----------
     grid : array, optional
         Distances in the direction of benefit on the analysis scale. Default: 201 points over the central 99.8 % of
-        the effect in a new setting, with no effect included.
+        the effect in a new study, with no effect included.
 
     Returns
     -------
@@ -420,7 +420,7 @@ def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, A
 def band_table(
     fit: Fit, cuts: Sequence[float], names: Sequence[str] | None = None, *, at: Mapping[str, Any] | None = None
 ) -> pd.DataFrame:
-    """Probabilities of bands of benefit between several thresholds, for the mean effect and for a new setting.
+    """Probabilities of bands of benefit between several thresholds, for the mean effect and for a new study.
 
     Parameters
     ----------
@@ -466,7 +466,7 @@ def responder_table(
     Returns
     -------
     pandas.DataFrame
-        Rows ``mean effect`` and ``new setting``; columns ``median lower upper`` of the difference per 100 patients
+        Rows ``mean effect`` and ``new study``; columns ``median lower upper`` of the difference per 100 patients
         and ``nnt`` as text, in which an interval across zero passes through infinity.
 
     References
@@ -521,13 +521,13 @@ def benefit_sentence(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None 
 
     def both(column: str) -> str:
         mean, new = rows.loc[[target for target, _ in _TARGETS], column].to_numpy(float)
-        return f"{percent(mean)} for the mean effect and {percent(new)} in a new setting"
+        return f"{percent(mean)} for the mean effect and {percent(new)} in a new study"
 
     return (
         f"{name}: the mean effect ({kind.axis}) is {estimate_words(fit, mu)}; {fit.effects.better} is better. "
         "The probability of any benefit is "
         f"{both('p_any_benefit')}; of an important benefit ({_stated(item.name, item.benefit, kind.log)}), "
-        f"{both('p_important_benefit')}; of an important worsening ({_stated(item.name, item.worse, kind.log)}), "
+        f"{both('p_important_benefit')}; of an important harm ({_stated(item.name, item.worse, kind.log)}), "
         f"{both('p_important_harm')}."
     )
 

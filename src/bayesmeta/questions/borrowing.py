@@ -1,6 +1,6 @@
 """What a review says about one more trial: the robust meta-analytic-predictive prior.
 
-The effect in a new setting, as a review predicts it, is a prior for a trial that is like those of the review. Whether
+The effect in a new study, as a review predicts it, is a prior for a trial that is like those of the review. Whether
 it is like them is not known: with probability w it is not, and then a vague normal is the prior,
 
     p(theta) = (1 - w) sum_n w_n N(m_n, s_n^2) + w N(m_0, s_0^2).
@@ -140,7 +140,7 @@ class Borrowing:
 
 
 def predictive_of(source: Fit) -> NormalMixture:
-    """The effect in a new setting as a fit predicts it, as a mixture of normals.
+    """The effect in a new study as a fit predicts it, as a mixture of normals.
 
     Raises
     ------
@@ -256,7 +256,7 @@ def robust_map(
     Parameters
     ----------
     source : Fit or NormalMixture
-        The review, or its prediction of an effect in a new setting.
+        The review, or its prediction of an effect in a new study.
     y, se : float
         The trial's estimate and standard error, in units of its own.
     weight : float
@@ -298,11 +298,11 @@ def robust_map(
     reference = _reference(source, se, n, scale)
     stated = Normal(0.0, reference) if vague is None else Normal(scale * vague.mean, abs(scale) * vague.sd)
     review = source if isinstance(source, NormalMixture) else predictive_of(source)
-    told = NormalMixture(review.weights, scale * review.means, abs(scale) * review.sds, review.moments)
+    review = NormalMixture(review.weights, scale * review.means, abs(scale) * review.sds, review.moments)
     if better is None and isinstance(source, Fit) and source.effects.better is not None:
         same = source.effects.better == ("higher" if scale > 0 else "lower")
         better = "higher" if same else "lower"
-    return _borrow(told, y, se, weight, stated, reference, better)
+    return _borrow(review, y, se, weight, stated, reference, better)
 
 
 def _check(y: float, se: float, weight: float, scale: float) -> None:
@@ -331,26 +331,26 @@ def _reference(source: Fit | NormalMixture, se: float, n: float | None, scale: f
 
 
 def _borrow(
-    told: NormalMixture, y: float, se: float, weight: float, vague: Normal, reference: float, better: Better | None
+    review: NormalMixture, y: float, se: float, weight: float, vague: Normal, reference: float, better: Better | None
 ) -> Borrowing:
-    prior = mix(told, weight, vague)
+    prior = mix(review, weight, vague)
     posterior, _ = update(prior, y, se)
-    alone, _ = update(mix(told, 1.0, vague), y, se)
+    alone, _ = update(mix(review, 1.0, vague), y, se)
     alone = NormalMixture(alone.weights[-1:], alone.means[-1:], alone.sds[-1:])
-    predictive = NormalMixture(told.weights, told.means, np.hypot(told.sds, se))
-    lower, upper, notes = _kept(told, se, weight, vague)
+    predictive = NormalMixture(review.weights, review.means, np.hypot(review.sds, se))
+    lower, upper, notes = _kept(review, se, weight, vague)
     return Borrowing(
         y,
         se,
         weight,
         vague,
         reference,
-        told,
+        review,
         prior,
         posterior,
         alone,
         vague_weight=float(posterior.weights[-1]),
-        ess_source=effective_size(told, reference),
+        ess_source=effective_size(review, reference),
         ess_prior=effective_size(prior, reference),
         ess_gained=reference**2 * (1 / posterior.sd**2 - 1 / alone.sd**2),
         conflict_p=_capped(2 * min(predictive.cdf(y), predictive.sf(y))),
@@ -366,10 +366,10 @@ def _capped(p: Any) -> float:
     return min(float(p), 1.0)
 
 
-def _log_odds(told: NormalMixture, y: FloatArray, se: float, weight: float, vague: Normal) -> FloatArray:
+def _log_odds(review: NormalMixture, y: FloatArray, se: float, weight: float, vague: Normal) -> FloatArray:
     """Log posterior odds of the source against the vague component, at estimates of shape (Y,)."""
-    var = told.sds**2 + se * se
-    log = np.log(told.weights) - 0.5 * np.log(var) - 0.5 * (y[:, None] - told.means) ** 2 / var
+    var = review.sds**2 + se * se
+    log = np.log(review.weights) - 0.5 * np.log(var) - 0.5 * (y[:, None] - review.means) ** 2 / var
     peak = log.max(axis=1)
     source = peak + np.log(np.exp(log - peak[:, None]).sum(axis=1))
     wide = vague.sd**2 + se * se
@@ -378,23 +378,23 @@ def _log_odds(told: NormalMixture, y: FloatArray, se: float, weight: float, vagu
 
 
 def _kept(
-    told: NormalMixture, se: float, weight: float, vague: Normal
+    review: NormalMixture, se: float, weight: float, vague: Normal
 ) -> tuple[float | None, float | None, tuple[str, ...]]:
     """Estimates between which the source keeps a posterior probability above one half."""
     if weight == 0:
         return None, None, ("with weight 0 the source is never discarded",)
     if weight == 1:
         return None, None, ("with weight 1 there is no source to discard",)
-    used = told.weights > 0
-    told = NormalMixture(told.weights[used], told.means[used], told.sds[used])
-    middle = float(told.quantile(0.5))
-    spread = float(np.ptp(told.quantile([0.16, 0.84]))) / 2 + se
+    used = review.weights > 0
+    review = NormalMixture(review.weights[used], review.means[used], review.sds[used])
+    middle = float(review.quantile(0.5))
+    spread = float(np.ptp(review.quantile([0.16, 0.84]))) / 2 + se
     steps = spread * np.sinh(np.linspace(0, math.asinh(_REACH), 2001))
     ends: list[float | None] = []
-    if not _log_odds(told, np.array([middle]), se, weight, vague)[0] > 0:
+    if not _log_odds(review, np.array([middle]), se, weight, vague)[0] > 0:
         return None, None, ("the source is discarded even by an estimate that it predicts; lower the weight",)
     for side in (-1.0, 1.0):
-        odds = _log_odds(told, middle + side * steps, se, weight, vague)
+        odds = _log_odds(review, middle + side * steps, se, weight, vague)
         below = np.flatnonzero(odds <= 0)
         if below.size == 0:
             ends.append(None)
@@ -402,7 +402,7 @@ def _kept(
         low, high = steps[below[0] - 1], steps[below[0]]
         for _ in range(60):
             half = 0.5 * (low + high)
-            kept = _log_odds(told, np.array([middle + side * half]), se, weight, vague)[0] > 0
+            kept = _log_odds(review, np.array([middle + side * half]), se, weight, vague)[0] > 0
             low, high = (half, high) if kept else (low, half)
         ends.append(middle + side * 0.5 * (low + high))
     missing = [name for name, end in zip(("lower", "higher"), ends, strict=True) if end is None]
@@ -416,7 +416,7 @@ def _kept(
 def borrowing_probabilities(
     found: Borrowing, threshold: Threshold | None = None, form: NormalMixture | None = None
 ) -> dict[str, float]:
-    """Probabilities of benefit and harm in the trial's setting.
+    """Probabilities of benefit and harm in the trial.
 
     Parameters
     ----------

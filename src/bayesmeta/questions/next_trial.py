@@ -1,7 +1,7 @@
 """What the next trial would have to show to change the conclusion, and how probable that is.
 
-The next trial has estimate y and standard error s in a new setting. At each node of the posterior the mean effect is
-normal with mean m and variance v, and the setting's effect has the variance t (tau squared) around it, so that
+The next trial has estimate y and standard error s. At each node of the posterior the mean effect is
+normal with mean m and variance v, and the trial's true effect has the variance t (tau squared) around it, so that
 
     y ~ N(m, v + t + s^2),    K = v / (v + t + s^2),    mu | y ~ N(m + K (y - m), (1 - K) v),
 
@@ -36,7 +36,7 @@ FloatArray = NDArray[np.float64]
 
 #: Participants per arm that are asked about.
 SIZES = (20, 50, 100, 200, 500, 1000)
-_TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+_TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _COLUMNS = [
     "size",
     "se",
@@ -72,7 +72,7 @@ _MOVES = 6
 
 
 class _Nodes(NamedTuple):
-    """Mean effect given each node, and the variance of a new setting around it; arrays of shape (N,)."""
+    """Mean effect given each node, and the variance of a new study around it; arrays of shape (N,)."""
 
     weights: FloatArray
     mean: FloatArray
@@ -140,7 +140,7 @@ def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 
     distance : float
         Threshold of benefit: the probability is ``P(s effect > distance)``.
     target : {"mu", "theta_new"}
-        The mean effect, or the effect in one more new setting.
+        The mean effect, or the effect in a new study.
 
     Returns
     -------
@@ -270,7 +270,7 @@ def next_trial_table(
     -------
     pandas.DataFrame
         One line per size, question (``any benefit``, ``important benefit``) and target (``mean effect``, ``new
-        setting``). Columns ``size se question target benefit cut probability change estimate natural confirmed p_change
+        study``). Columns ``size se question target benefit cut probability change estimate natural confirmed p_change
         p_reaches predicted predicted_lower predicted_upper level note``. ``change`` says whether the probability would
         have to ``rise`` or ``fall``; ``estimate`` is the result at which it crosses the cut-off (``natural``:
         back-transformed), ``confirmed`` the probability by an exact refit with that result. ``p_change`` is the

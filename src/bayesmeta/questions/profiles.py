@@ -106,7 +106,7 @@ def _distance(fit: Fit, threshold: Threshold | None) -> float | None:
 
 
 def _answers(fit: Fit, form: _Form, benefit: float | None, p: FloatArray) -> dict[str, float]:
-    """Median and interval of the mean and of a new setting, and the probabilities of benefit."""
+    """Median and interval of the mean and of a new study, and the probabilities of benefit."""
     (lower, median, upper), mcse = _quantiles(fit, form, False, p)
     (new_lower, _, new_upper), _ = _quantiles(fit, form, True, p)
     row = {"median": median, "lower": lower, "upper": upper, "new_lower": new_lower, "new_upper": new_upper}
@@ -168,7 +168,7 @@ def profile_table(
     pandas.DataFrame
         One column per moderator, then ``k trials participants extrapolated median lower upper new_lower new_upper
         p_any_benefit p_any_benefit_new p_important_benefit p_important_benefit_new mcse level``. ``k`` counts
-        estimates; ``participants`` is missing where a size is; ``_new`` is of a new setting. Probabilities are left out
+        estimates; ``participants`` is missing where a size is; ``_new`` is of a new study. Probabilities are left out
         without a direction or a threshold.
 
     References
@@ -188,10 +188,10 @@ def profile_table(
     chosen = _categorical(fit, moderators)
     p, benefit, design = _ends(level), _distance(fit, threshold), fit.design
     values = {name: np.array([str(v) for v in fit.effects.moderators[name]]) for name in chosen}
-    learned = {name: f"sd[{name}]" for name in chosen if isinstance(fit.model.beta.get(name), Exchangeable)}
+    hierarchical = {name: f"sd[{name}]" for name in chosen if isinstance(fit.model.beta.get(name), Exchangeable)}
     crossed = {part for entry in fit.model.beta if ":" in entry for part in entry.split(":")}
     choices = [
-        [*design.factors[name].levels, *([NEW_TYPE] if name in learned and name not in crossed else [])]
+        [*design.factors[name].levels, *([NEW_TYPE] if name in hierarchical and name not in crossed else [])]
         for name in chosen
     ]
     rows = []
@@ -206,7 +206,7 @@ def profile_table(
             factor = design.factors[fresh[0]]
             columns = next(term.columns for term in design.terms if term.name == fresh[0])
             row[columns] = -factor.centre @ factor.basis
-            form = _Form(row, learned[fresh[0]], float(np.sqrt(1 + 1 / len(factor.levels))))
+            form = _Form(row, hierarchical[fresh[0]], float(np.sqrt(1 + 1 / len(factor.levels))))
         inside = np.all([values[name] == value for name, value in at.items()], axis=0)
         here = fit.effects.subset(inside) if inside.any() else None
         rows.append(
@@ -317,7 +317,7 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     pandas.DataFrame
         One row per trial and number, and one per level of a categorical moderator. Columns ``what trial level_of
         probability mean sd median lower upper mcse level``: ``level_of`` and ``probability`` are of levels, the others
-        of numbers. Intervals about as wide as the range of the stated values say that nothing was learned.
+        of numbers. Intervals about as wide as the range of the stated values say that the data carry no information.
 
     Raises
     ------
@@ -463,7 +463,7 @@ def compare_types_table(
     *,
     level: float = LEVEL,
 ) -> pd.DataFrame:
-    """Levels with a fixed prior beside levels drawn from a population: what each learned from the others.
+    """Levels with a fixed prior beside levels drawn from a population: what each borrowed from the others.
 
     Parameters
     ----------

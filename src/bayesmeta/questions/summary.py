@@ -234,7 +234,7 @@ def predict(
     Returns
     -------
     pandas.DataFrame
-        Rows ``mu`` and ``theta_new``; columns as of `summarize`. `theta_new` is the effect in a new setting, not the
+        Rows ``mu`` and ``theta_new``; columns as of `summarize`. `theta_new` is the effect in a new study, not the
         estimate that a new trial would report, which has its sampling error in addition.
     """
     rows = {}
@@ -283,12 +283,12 @@ def _drawn_weights(fit: Fit) -> FloatArray:
 
 
 def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") -> pd.DataFrame:
-    """Quoted and shrunken estimates of every row, with weights.
+    """Reported and shrinkage estimates of every row, with weights.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``label study y se lower upper theta theta_lower theta_upper weight level``: the quoted estimate with
+        Columns ``label study y se lower upper theta theta_lower theta_upper weight level``: the reported estimate with
         its normal interval, the posterior median of the study's own effect with its central interval, and the weight
         in the mean effect in percent.
     """

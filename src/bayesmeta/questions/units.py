@@ -53,7 +53,7 @@ FloatArray = NDArray[np.float64]
 #: Measures that a baseline risk turns into an absolute one.
 RISK_MEASURES = ("OR", "RR", "RD", "HR")
 STANDARDISED = ("SMD", "SMDH")
-_TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+_TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _NATURAL_COLUMNS = [
     "unit",
     "sd",
@@ -136,7 +136,7 @@ def natural_table(
     Returns
     -------
     pandas.DataFrame
-        One line per SD, threshold and target (``mean effect``, ``new setting``). Columns ``unit sd sd_form mid
+        One line per SD, threshold and target (``mean effect``, ``new study``). Columns ``unit sd sd_form mid
         mid_form target median lower upper p_any_benefit p_important_benefit p_trivial p_important_harm mid_units
         mid_units_lower mid_units_upper level source note``. A range gives lines for its ``low end`` and ``high end``, a
         distribution one line ``averaged`` over it, where ``sd`` and ``mid`` are its means. ``median lower upper`` point
@@ -360,7 +360,7 @@ def risk_table(
     Returns
     -------
     pandas.DataFrame
-        One line per baseline risk and target (``mean effect``, ``new setting``); a range has lines for its ``low end``
+        One line per baseline risk and target (``mean effect``, ``new study``); a range has lines for its ``low end``
         and ``high end``, a distribution one that is ``averaged``. Columns ``baseline form target per without
         without_lower without_upper with_treatment with_lower with_upper difference difference_lower difference_upper
         p_important nnt level source note``: medians with central intervals. ``nnt`` is text, in which an interval that

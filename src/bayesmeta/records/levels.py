@@ -30,7 +30,7 @@ def level_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``moderator level k trials median lower upper new_lower new_upper`` on the analysis scale and, where a
         direction and a threshold are stated, ``p_any_benefit p_important_benefit p_important_harm`` with ``_new`` for
-        a new setting.
+        a new study.
     """
     thresholds = stated_thresholds(fit, None)
     primary = headline(thresholds)

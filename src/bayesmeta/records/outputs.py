@@ -149,7 +149,7 @@ def fit_record(
     primary = headline(thresholds)
     fits = [pooled] if moderated is None else [pooled, moderated]
     reasons = unreportable(fits)
-    told = primary is not None and pooled.effects.better is not None
+    directed = primary is not None and pooled.effects.better is not None
     return {
         **head(pooled.effects.measure, level=level, warnings=warnings),
         **about(pooled, name),
@@ -163,7 +163,7 @@ def fit_record(
         "checks": check_rows(pooled) + ([] if moderated is None else check_rows(moderated)),
         "reportable": not reasons,
         "reasons": reasons,
-        "sentence": benefit_sentence(pooled, primary) if told and primary is not None else None,
+        "sentence": benefit_sentence(pooled, primary) if directed and primary is not None else None,
         "honesty": CAVEAT,
     }
 
@@ -277,7 +277,7 @@ def joint_record(
     ----------
     tables : mapping of str to pandas.DataFrame
         ``correlations``, ``borrowing`` and, where thresholds are stated, ``at_least`` and ``without_harm``; and
-        ``working_correlation`` where asked.
+        ``working_correlation`` where requested.
     """
     scales = {scale_name(item.measure) for item in joint.effects.effects.values()}
     fits = list(joint.fits.values())
@@ -310,7 +310,7 @@ def ppc_record(
     warnings: Sequence[str] = (),
     level: float = LEVEL,
 ) -> dict[str, Any]:
-    """Checks of a fit: every table that was asked for, and why others are not there.
+    """Checks of a fit: every requested table, and why others are not there.
 
     Parameters
     ----------

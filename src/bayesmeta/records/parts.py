@@ -103,7 +103,7 @@ _NAMED_ELSEWHERE = ("mu", "tau", "theta_new")
 
 
 def other_records(fit: Fit, level: float) -> list[dict[str, Any]]:
-    """Every quantity that a summary holds beyond the mean, its heterogeneity, a new setting and the coefficients."""
+    """Every quantity that a summary holds beyond the mean, its heterogeneity, a new study and the coefficients."""
     return _others(summarize(fit, level=level))
 
 
@@ -195,7 +195,7 @@ SHOWN = 5
 
 
 def data_notes(fit: Fit) -> tuple[str, ...]:
-    """Say what was assumed of the rows: signs turned, zero cells, correlations, and what rows of one trial share."""
+    """Say what was assumed of the rows: signs reversed, zero cells, correlations, and what rows of one trial share."""
     effects = fit.effects
     found: dict[str, list[str]] = {}
     for label, derivation in zip(effects.label, effects.ledger or (), strict=False):

@@ -41,9 +41,9 @@ def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
     return found
 
 
-def borrowing_weights(told: Borrowing) -> list[float]:
+def borrowing_weights(borrowing: Borrowing) -> list[float]:
     """Prior weights of the lines of a trial with its review, in order."""
-    return sorted({*WEIGHTS, told.weight})
+    return sorted({*WEIGHTS, borrowing.weight})
 
 
 def block_views(tables: dict[str, pd.DataFrame], measure: str = "generic") -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def checklists(
         _item(
             "preamble",
             "why Bayesian; goals of the analysis",
-            "probabilities of benefit beyond stated thresholds, for the mean and a new setting",
+            "probabilities of benefit beyond stated thresholds, for the mean and a new study",
             "#answer",
         ),
         _item(
@@ -108,7 +108,7 @@ def checklists(
         _item(
             "3 posterior",
             "central tendency and uncertainty",
-            "medians with central 95 % intervals of the mean, a new setting and tau",
+            "medians with central 95 % intervals of the mean, a new study and tau",
             at,
         ),
         _item("4 decision", "thresholds or loss stated before", thresholds or "no threshold is stated", "#answer"),

@@ -26,7 +26,7 @@ IN_PAGE = ("forest", "heterogeneity", "funnel")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture as files: SVG, and PDF where that was asked for."""
+    """A picture as files: SVG, and PDF where requested."""
 
     name: str
     title: str
@@ -110,7 +110,7 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
     rows : sequence of mapping
         One per outcome; keys are the headers, in order.
     notes : sequence of str
-        Below the table; the line on what these probabilities do not include is always added.
+        Below the table; what a new study is, and what these probabilities do not include, is always added.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
         for cell, text in zip(cells, row.values(), strict=True):
             cell.text = ""
             cell.paragraphs[0].add_run(text).font.size = Pt(8.5)
-    for text in (*notes, CAVEAT):
+    for text in (*notes, "New study: the true effect in a new study like these, not its result.", CAVEAT):
         document.add_paragraph().add_run(text).font.size = Pt(8)
     buffer = io.BytesIO()
     document.save(buffer)

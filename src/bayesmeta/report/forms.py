@@ -13,12 +13,12 @@ from scipy import special
 from bayesmeta.exact import NodePosterior
 from bayesmeta.fits import Fit, functional_of, marginal
 
-__all__ = ["heavy", "kept_nodes", "packed", "packed_form", "rule_gap", "shipped_form", "shipped_probability"]
+__all__ = ["kept_nodes", "non_negligible", "packed", "packed_form", "rule_gap", "shipped_form", "shipped_probability"]
 
 FloatArray = NDArray[np.float64]
 #: Nodes are left out from the lightest on while what is lost stays below this; printed probabilities have three digits.
 LOST = 1e-8
-#: Digits of shipped numbers: the page prints four at most.
+#: Digits of serialised numbers: the page prints four at most.
 DIGITS = 9
 #: Points of a distribution without a closed form; between them the page takes a cubic.
 POINTS = 801
@@ -28,15 +28,15 @@ def _rounded(values: FloatArray) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
-def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = False) -> dict[str, Any]:
-    """Give the joint form of the mean effect and the effect in a new setting, ready for JSON.
+def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened: bool = False) -> dict[str, Any]:
+    """Serialise the joint posterior of the mean effect and the effect in a new study, ready for JSON.
 
     Parameters
     ----------
     fit : Fit
     at : mapping, optional
         A moderator profile.
-    thin : bool
+    coarsened : bool
         Leave out every second node of an axis where probabilities agree without them (`kept_nodes`).
 
     Returns
@@ -58,7 +58,7 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = 
     mean_, row = functional_of(quadrature, fit, "mu", at)
     new, _ = functional_of(quadrature, fit, "theta_new", at)
     m, s, t = mean_.mean[row], np.sqrt(mean_.var[row]), np.sqrt(new.var[row])
-    kept, weights = kept_nodes(quadrature, np.array([m, m]), np.array([s, t]), thin=thin)
+    kept, weights = kept_nodes(quadrature, np.array([m, m]), np.array([s, t]), coarsened=coarsened)
     return {
         "form": "mixture",
         "w": _rounded(weights),
@@ -69,20 +69,20 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, thin: bool = 
 
 
 def kept_nodes(
-    quadrature: NodePosterior, means: FloatArray, sds: FloatArray, *, thin: bool = True
+    quadrature: NodePosterior, means: FloatArray, sds: FloatArray, *, coarsened: bool = True
 ) -> tuple[NDArray[np.intp], FloatArray]:
-    """Choose the nodes that are worth shipping, and their weights.
+    """Choose the nodes that are serialised, and their weights.
 
-    The rules of the exact engine are nested: the coarse one lives on every second node of an axis. Where it gives the
-    same distribution functions, it is shipped; of either rule the lightest nodes are left out.
+    The rules of the exact engine are nested: the embedded one uses every second node of an axis. Where it gives the
+    same distribution functions, it is serialised; of either rule the lightest nodes are left out.
 
     Parameters
     ----------
     quadrature : NodePosterior
     means, sds : array of shape (quantities, nodes)
-        Of the quantities that are shipped.
-    thin : bool
-        Whether the coarse rule may be taken.
+        Of the serialised quantities.
+    coarsened : bool
+        Whether the embedded rule may be used.
 
     Returns
     -------
@@ -90,20 +90,20 @@ def kept_nodes(
         The nodes in their order, and the weights.
     """
     weights = quadrature.weights
-    if thin and not rule_gap(quadrature, means, sds) > LOST:
+    if coarsened and not rule_gap(quadrature, means, sds) > LOST:
         weights = quadrature.coarse
-    kept = heavy(weights)
+    kept = non_negligible(weights)
     return kept, weights[kept]
 
 
-def heavy(weights: FloatArray) -> NDArray[np.intp]:
+def non_negligible(weights: FloatArray) -> NDArray[np.intp]:
     """Choose the nodes without the lightest ones, which together weigh less than `LOST`."""
     order = np.argsort(np.abs(weights))
     return np.sort(order[np.cumsum(np.abs(weights[order])) > LOST])
 
 
 def rule_gap(quadrature: NodePosterior, means: FloatArray, sds: FloatArray) -> float:
-    """Give the largest difference between distribution functions by the fine and by the coarse rule."""
+    """Give the largest difference between distribution functions by the full and by the embedded rule."""
     worst = 0.0
     for mean, sd in zip(means, sds, strict=True):
         centre = float(mean @ quadrature.weights)
@@ -161,7 +161,7 @@ def _grid(fit: Fit, name: str, at: Mapping[str, Any] | None) -> dict[str, list[f
 
 
 def shipped_probability(form: Mapping[str, Any], name: str, x: float, *, upper: bool) -> float:
-    """Compute a probability from a shipped form, as the page does.
+    """Compute a probability from a serialised posterior, as the page does.
 
     Parameters
     ----------

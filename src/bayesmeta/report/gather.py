@@ -165,15 +165,15 @@ def others(part: Part) -> list[Posterior]:
 
 
 def _reach(part: Part) -> float:
-    """How far the curve of benefit is drawn: the far end of the new setting's interval, in the direction of benefit."""
+    """How far the curve of benefit is drawn: the far end of the new study's interval, in the direction of benefit."""
     table: Any = part.summary.loc["theta_new"]
     sign = 1.0 if part.pooled.effects.better == "higher" else -1.0
     far = max(sign * float(table["lower"]), sign * float(table["upper"]), 0.0)
     return far if math.isfinite(far) and far > 0 else 1.0
 
 
-def live_record(part: Part, *, thin: bool = False) -> dict[str, Any]:
-    """The posteriors of one outcome, from which every probability can be computed anew; ``thin`` as for the page."""
+def live_record(part: Part, *, coarsened: bool = False) -> dict[str, Any]:
+    """Serialised posteriors of one outcome, the source of every probability; ``coarsened`` as for the page."""
     return {
         "better": part.pooled.effects.better,
         "scale": scale_name(part.pooled.effects.measure),
@@ -183,7 +183,7 @@ def live_record(part: Part, *, thin: bool = False) -> dict[str, Any]:
                 "id": item.id,
                 "label": item.label,
                 "kind": item.kind,
-                "posterior": shipped_form(item.fit, item.at, thin=thin),
+                "posterior": shipped_form(item.fit, item.at, coarsened=coarsened),
             }
             for item in posteriors(part)
         ],

@@ -1,4 +1,4 @@
-"""What the page carries of an outcome, so that it follows the threshold: posteriors, words, numbers of its tables."""
+"""The data of the interactive page: posteriors, words and numbers of tables, recomputed at a new threshold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bayesmeta.fits import Fit, ask
 from bayesmeta.measures import measure
 from bayesmeta.questions import information_size, mix, update
 from bayesmeta.report.blocks import borrowing_weights
-from bayesmeta.report.forms import heavy, kept_nodes, packed, packed_form, rule_gap, shipped_form
+from bayesmeta.report.forms import kept_nodes, non_negligible, packed, packed_form, rule_gap, shipped_form
 from bayesmeta.report.gather import Part, live_record, others, stated_threshold
 
 __all__ = ["Refits", "followed", "live_outcome", "live_tables"]
@@ -54,7 +54,7 @@ class Refits:
         """Keep one refit.
 
         One that exchanges both priors is in no line that is printed. Of one whose posterior is no mixture of normals
-        nothing is kept, and its table does not follow.
+        nothing is kept, and its table is not recomputed.
         """
         if section == "priors" and isinstance(found, Fit):
             ours, theirs = self.main.model, found.model
@@ -63,7 +63,7 @@ class Refits:
         if isinstance(found, ClassicalFit):
             form: dict[str, Any] = {"form": "classical", "estimate": found.estimate, "se": found.se, "df": found.df}
         else:
-            form = shipped_form(found, thin=True)
+            form = shipped_form(found, coarsened=True)
             if form["form"] != "mixture":
                 return
             form = packed_form(form)
@@ -82,14 +82,14 @@ def live_outcome(part: Part) -> dict[str, Any]:
     -------
     dict
         ``better scale reach analyses`` of `live_record`; ``label axis stated`` for sentences: the stated threshold as
-        distances of benefit and worsening, and as it is written; ``others``, analyses that have a line but cannot be
+        distances of benefit and harm, and as it is written; ``others``, analyses that have a line but cannot be
         chosen; ``tables`` of `live_tables`.
     """
     fit, item = part.pooled, part.primary
     assert item is not None
     kind = measure(fit.effects.measure)
     return {
-        **live_record(part, thin=True),
+        **live_record(part, coarsened=True),
         "label": fit.outcome.label if fit.outcome is not None else (fit.effects.name or kind.label),
         "axis": kind.axis,
         "stated": {
@@ -97,13 +97,13 @@ def live_outcome(part: Part) -> dict[str, Any]:
             "worse": item.worse_distance,
             "texts": [f"{item.benefit:g}", f"{item.worse:g}"],
         },
-        "others": [{"id": other.id, "posterior": shipped_form(other.fit, thin=True)} for other in others(part)],
+        "others": [{"id": other.id, "posterior": shipped_form(other.fit, coarsened=True)} for other in others(part)],
         "tables": live_tables(part),
     }
 
 
 def followed(part: Part) -> frozenset[str]:
-    """Name the tables that follow the threshold; others say that they stay at the stated one."""
+    """Names of the tables that are recomputed at a new threshold; others stay at the stated one."""
     fit, tables = part.pooled, part.bench.tables
     if fit.effects.better is None or stated_threshold(part) is None:
         return frozenset()
@@ -143,7 +143,7 @@ def _lines(part: Part, section: str) -> list[Mapping[str, Any] | None] | None:
         keys: list[Any] = list(zip(frame["mu_prior"], frame["tau_prior"], strict=True))
     else:
         keys = frame["step"].tolist()
-    # a line without a probability has nothing to follow
+    # a line without a probability is not recomputed
     empty = frame["p_important_benefit"].isna().tolist() if "p_important_benefit" in frame else [True] * len(frame)
     lines = [None if none else kept.get(key) for key, none in zip(keys, empty, strict=True)]
     complete = all(none or line is not None for line, none in zip(lines, empty, strict=True))
@@ -208,7 +208,7 @@ def _grade(part: Part) -> dict[str, Any]:
 
 
 def _multiverse(part: Part) -> list[dict[str, Any]]:
-    """Estimates and intervals of every universe, in the order of their lines."""
+    """Estimates and intervals of every specification, in the order of their lines."""
     frame = part.bench.tables["multiverse"]
     found = []
     for (target, engine), lines in frame.groupby(["target", "engine"], sort=False):
@@ -223,14 +223,17 @@ def _multiverse(part: Part) -> list[dict[str, Any]]:
 
 def _borrowing(part: Part) -> dict[str, Any]:
     """What the review and what the trial alone says, and the weight of the latter in each line."""
-    told = part.borrowing
-    assert told is not None
-    review, _ = update(told.source, told.y, told.se)
-    kept = heavy(review.weights)
+    borrowing = part.borrowing
+    assert borrowing is not None
+    review, _ = update(borrowing.source, borrowing.y, borrowing.se)
+    kept = non_negligible(review.weights)
     form = {"w": review.weights[kept], "m": review.means[kept], "s": review.sds[kept], "t": review.sds[kept]}
-    vague = [update(mix(told.source, weight, told.vague), told.y, told.se)[0] for weight in borrowing_weights(told)]
+    vague = [
+        update(mix(borrowing.source, weight, borrowing.vague), borrowing.y, borrowing.se)[0]
+        for weight in borrowing_weights(borrowing)
+    ]
     return {
         "review": packed_form(form),
-        "alone": [float(told.alone.means[0]), float(told.alone.sds[0])],
+        "alone": [float(borrowing.alone.means[0]), float(borrowing.alone.sds[0])],
         "vague": [float(item.weights[-1]) for item in vague],
     }

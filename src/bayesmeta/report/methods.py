@@ -114,8 +114,7 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     else:
         parts.append(
             "Posteriors were integrated by nested quadrature where a model allows it, and sampled by NUTS (PyMC, "
-            "nutpie) "
-            "where it does not, with R-hat at most 1.01 and 400 effective draws of every quantity."
+            "nutpie) where it does not, with R-hat at most 1.01 and 400 effective draws of every quantity."
         )
     parts.append(
         "Intervals are central at 95 %. Beside each stands restricted maximum likelihood with the "
@@ -124,8 +123,7 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     if any(fit.outcome is not None and fit.outcome.thresholds for fit in pooled):
         parts.append(
             "Probabilities of benefit and harm are posterior probabilities beyond thresholds that were stated before "
-            "the "
-            "analysis, for the mean effect and for the effect in a new setting."
+            "the analysis, for the mean effect and for the effect in a new study."
         )
     if sections:
         parts.append(f"Sensitivity analyses: {', '.join(sections)}.")

@@ -184,7 +184,8 @@ def _ledger(part: Part) -> tuple[list[list[str]], list[str], str]:
     notes = list(part.notes)
     if part.reading is not None:
         for kind in ("excluded", "assumed", "turned"):
-            notes += [f"{kind}: row {item.row} ({item.study}): {item.reason}" for item in getattr(part.reading, kind)]
+            name = "sign reversed" if kind == "turned" else kind
+            notes += [f"{name}: row {item.row} ({item.study}): {item.reason}" for item in getattr(part.reading, kind)]
     return rows, list(dict.fromkeys(notes)), part.reading.source if part.reading is not None else "the fit"
 
 
@@ -194,8 +195,8 @@ def _counts(part: Part) -> str:
     unit = f" in {effects.unit}" if effects.unit else ""
     better = f"; {effects.better} is better" if effects.better else ""
     words = measure(effects.measure).label.capitalize()
-    told = ((effects.k, "estimate"), (effects.n_trials, "trial"))
-    rows, trials = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in told)
+    counted = ((effects.k, "estimate"), (effects.n_trials, "trial"))
+    rows, trials = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in counted)
     return f"{rows} of {trials}{people}. {words}{unit}{better}."
 
 
@@ -380,7 +381,7 @@ def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
         "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"],
         "Threshold": "" if failed else view["threshold_text"],
         "P(important benefit), mean": chances.get("mu.important", ""),
-        "P(important benefit), new setting": chances.get("theta_new.important", ""),
+        "P(important benefit), new study": chances.get("theta_new.important", ""),
         "P(important harm), mean": chances.get("mu.harm", ""),
         "Plain statement": "" if failed else view["sentence"],
     }

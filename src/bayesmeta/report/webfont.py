@@ -55,7 +55,7 @@ def font_part(letters: str, weight: int) -> bytes:
 
     path = findfont(FontProperties(family=[FAMILY], weight=weight), fallback_to_default=False)
     options = subset.Options(flavor="woff", hinting=False, notdef_outline=True, name_IDs=[1, 2, 4, 6, 13, 14])
-    # a note of the program that made the font; its making is told on stderr otherwise
+    # a note of the program that made the font; it would be printed on stderr otherwise
     options.drop_tables += ["FFTM"]
     font = subset.load_font(path, options)
     cut = subset.Subsetter(options)

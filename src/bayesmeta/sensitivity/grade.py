@@ -223,15 +223,15 @@ def _inconsistency(fit: Fit, item: Threshold, level: float) -> list[dict[str, st
                 f"{float(line['tau_units']):.2f} ({float(line['tau_units_lower']):.2f} to "
                 f"{float(line['tau_units_upper']):.2f})",
                 "a convention: below 0.5 small, above 1 large",
-                "Whether settings differ by an amount that matters",
+                "Whether true effects differ by an amount that matters",
                 _levels(0 if line["tau_units"] < 0.5 else 1 if line["tau_units"] <= 1 else 2),
             ),
             _row(
                 "inconsistency",
                 "thresholds crossed by the prediction interval",
                 f"{crosses} of 2",
-                "GRADE guidance 36: what a new setting may show",
-                "A new setting may lie on another side than the mean",
+                "GRADE guidance 36: what a new study may show",
+                "A new study may lie on another side than the mean",
                 _levels(crosses),
             ),
         ]

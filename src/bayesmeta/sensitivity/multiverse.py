@@ -139,7 +139,7 @@ def multiverse_table(
 ) -> pd.DataFrame:
     """Answer one question under every combination of choices.
 
-    Classical universes cross estimators of tau2, intervals and formulas of the prediction interval; Bayesian ones
+    Classical specifications cross estimators of tau2, intervals and formulas of the prediction interval; Bayesian ones
     priors of tau with the stated and a flat prior of mu; both are crossed with the ways in which effects were computed.
     What is the same by its formula stands once: EB solves the equation of PM, the prediction intervals beside Wald and
     t intervals have one standard error, and some have theirs whatever the interval.
@@ -161,8 +161,8 @@ def multiverse_table(
     Returns
     -------
     pandas.DataFrame
-        One row per universe and target (``mean effect``, ``new setting``). Columns ``target engine``, one per choice of
-        data, ``tau2_method interval prediction tau_prior mu_prior estimate lower upper tau p_any_benefit
+        One row per specification and target (``mean effect``, ``new study``). Columns ``target engine``, one per choice
+        of data, ``tau2_method interval prediction tau_prior mu_prior estimate lower upper tau p_any_benefit
         p_important_benefit verdict stated level``. ``stated`` marks the main Bayesian analysis. ``verdict`` sets the
         interval against no effect and the threshold: ``important benefit``, ``benefit, perhaps important``, ``benefit,
         not important``, ``not clear``, ``harm``; ``benefit`` without a threshold that is a number, and ``above zero``,
@@ -192,7 +192,7 @@ def multiverse_table(
     answers = iter(_answers([world for some in worlds for world in some], fit, chosen, level))
     rows: list[dict[str, object]] = []
     left_out: dict[str, str] = {}
-    # classical universes before Bayesian ones, variant by variant
+    # classical specifications before Bayesian ones, variant by variant
     for variant, some, reasons in zip(data, worlds, undefined, strict=True):
         if isinstance(variant.effects, str):
             left_out[", ".join(f"{key} = {value}" for key, value in variant.choices.items())] = variant.effects
@@ -273,7 +273,7 @@ def _classical(
                 yield {
                     **line,
                     "interval": ci if own else _EMPTY,
-                    "target": "new setting",
+                    "target": "new study",
                     "prediction": formula,
                     "lower": limits[0],
                     "upper": limits[1],
@@ -293,7 +293,7 @@ def _pooled(
 
 
 class _World(NamedTuple):
-    """One Bayesian universe: how effects were computed, the priors, and whether it is the analysis as stated."""
+    """One Bayesian specification: how effects were computed, the priors, and whether it is the analysis as stated."""
 
     variant: Variant
     prior_name: str
@@ -325,7 +325,7 @@ def _worlds(
 def _answers(
     worlds: Sequence[_World], fit: Fit, threshold: Threshold | None, level: float
 ) -> list[list[dict[str, object]] | ModelError]:
-    """Fit all universes together and ask them together; the lines of each, or why its posterior is improper."""
+    """Fit all specifications together and ask them together; the lines of each, or why its posterior is improper."""
     others = [world for world in worlds if not world.stated]
     solved = iter(fit_many([(_effects(world), world.model) for world in others], outcome=fit.outcome))
     found = [fit if world.stated else next(solved) for world in worlds]
@@ -356,7 +356,7 @@ def _answers(
                     "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
                     "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
                 }
-                for target, name, end in (("mean effect", "mu", ""), ("new setting", "theta_new", "_new"))
+                for target, name, end in (("mean effect", "mu", ""), ("new study", "theta_new", "_new"))
             ]
         )
     return lines
@@ -414,11 +414,11 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
         One row per target, engine and choice: ``target engine choice levels estimate_share width_share
         estimate_range verdicts``: the share of the variance of estimates, and of the logarithm of interval widths, that
         lies between the levels of the choice (eta squared); the distance between its extreme levels' mean estimates;
-        and how many verdicts occur over its levels with everything else as in the first universe of the engine.
+        and how many verdicts occur over its levels with everything else as in the first specification of the engine.
     """
     spread, choices = [], []
     names = [*table.attrs.get("data_choices", ()), *CHOICES[1:]]
-    # whole numbers instead of labels: tables of many universes are grouped dozens of times
+    # whole numbers instead of labels: tables of many specifications are grouped dozens of times
     coded = {name: pd.factorize(table[name]) for name in names}
     empty = {name: np.flatnonzero(np.asarray(levels) == _EMPTY) for name, (_, levels) in coded.items()}
     numbers = {name: table[name].to_numpy(float) for name in ("estimate", "lower", "upper")}

@@ -1,4 +1,4 @@
-"""The prior bench: every named prior against every other, what each believed beforehand, and where they clash."""
+"""The prior bench: every named prior against every other, what each believed beforehand, and prior-data conflict."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def conflict(prior: Prior, data: Fit, name: str) -> float:
     Returns
     -------
     float
-        Not a number under an improper prior, which says nothing that could clash.
+        Not a number under an improper prior, which cannot conflict with the data.
 
     References
     ----------
@@ -251,7 +251,7 @@ def prior_bench_table(
         spread: _Said(marginal(item, "mu")) if isinstance(item, Fit) else None
         for spread, item in zip(taus, [next(solved) for _ in taus], strict=True)
     }
-    clash_tau = {
+    conflict_tau_of = {
         spread: math.nan if said_of_tau is None else _clash(resolve(spread.prior), said_of_tau) for spread in taus
     }
     items = [fit if own else next(solved) for own in stated]
@@ -274,7 +274,7 @@ def prior_bench_table(
         row |= next(answers)
         row |= {
             "conflict_mu": math.nan if data is None else _clash(resolve(centre.prior), data),
-            "conflict_tau": clash_tau[spread],
+            "conflict_tau": conflict_tau_of[spread],
             "note": "",
         }
         rows.append(row)

@@ -1,4 +1,4 @@
-"""The sensitivity bench: everything a sceptical reviewer asks after the pooled answer, one table each."""
+"""Sensitivity analyses of one pooled result, one table each."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ SECTIONS: Mapping[str, str] = MappingProxyType(
         "cumulative": "How did it come about?",
         "inconsistency": "On which side of the threshold do trials lie?",
         "small-study": "Are small trials different?",
-        "influence": "Which trials pull?",
+        "influence": "Which trials are influential?",
         "dependence": "Are rows of one trial treated right?",
         "counts": "Would another way to pool counts, or to treat zero cells, change it?",
-        "heterogeneity": "How sure is tau, classically?",
+        "heterogeneity": "What are the classical confidence intervals of tau?",
         "estimators": "Would another estimator or interval of the mean change it?",
         "multiverse": "Would any combination of choices change it?",
         "permutation": "What if no distribution is assumed?",

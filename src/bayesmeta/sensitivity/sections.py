@@ -54,8 +54,8 @@ _SHOWN: dict[str, tuple[Shown, ...]] = {
         "p_important_benefit=P(imp.):percent, p_important_benefit_new=P(imp. new):percent, conflict=conflict p:p"
     ),
     "tipping": _columns(
-        "asked=asked:text, probability=P now:percent, moved=moved:text, prior=tips at:text, "
-        "prior_probability=its prior P:percent"
+        "asked=question:text, probability=P now:percent, moved=varied:text, prior=tips at:text, "
+        "prior_probability=prior prob.:percent"
     ),
     "scaling": _columns(
         "quantity=quantity:text, component=scaled:text, exact=sensitivity:number, exact_change=change:number, "
@@ -84,13 +84,11 @@ _SHOWN: dict[str, tuple[Shown, ...]] = {
     ),
     "dependence": _columns(
         "name=treatment of rows:text, estimate=mean:effect, lower=lower:effect, upper=upper:effect, df=df:number, "
-        "p=p:p, "
-        "tau=tau:number, cluster_tau=within:number"
+        "p=p:p, tau=tau:number, cluster_tau=within:number"
     ),
     "counts": _columns(
         "name=method and zero cells:text, k=k:count, estimate=mean:effect, lower=lower:effect, upper=upper:effect, "
-        "p=p:p, "
-        "tau=tau:number"
+        "p=p:p, tau=tau:number"
     ),
     "heterogeneity": _columns(
         "name=method:text, tau_lower=lower:number, tau=tau:number, tau_upper=upper:number, i2_lower=I2 lower:number, "
@@ -101,7 +99,7 @@ _SHOWN: dict[str, tuple[Shown, ...]] = {
         "pi_lower=PI lower:effect, pi_upper=PI upper:effect"
     ),
     "multiverse": _columns(
-        "asked=universes:text, verdict=verdict:text, universes=n:count, share=share:share, "
+        "asked=specifications:text, verdict=verdict:text, universes=n:count, share=share:share, "
         "estimate_min=least:effect, estimate_median=median:effect, estimate_max=most:effect"
     ),
     "permutation": _columns(
@@ -119,32 +117,26 @@ _NOTES: dict[str, str] = {
     "relative to "
     "the line before. P(imp.): probability of an important benefit, classical lines by their confidence distribution.",
     "priors": "One prior exchanged at a time; --json and --csv hold every pair, what each prior said beforehand and "
-    "Bayes "
-    "factors. Conflict p: can prior and data be about the same quantity?",
-    "tipping": "Everything else as stated. Its prior P: what the prior at the tipping point says before any trial.",
-    "scaling": "By exact refits. Sensitivity above 0.05 is worth a look; change: of the mean in posterior SDs, or "
-    "of the "
-    "probability, per doubling of the prior's power.",
+    "Bayes factors. Conflict p: can prior and data be about the same quantity?",
+    "tipping": "Everything else as stated. Prior prob.: prior probability under the prior at the tipping point.",
+    "scaling": "By exact refits. Sensitivity above 0.05 is worth a look; change: of the mean in posterior SDs, or of "
+    "the probability, per doubling of the prior's power.",
     "leave-one-out": "Exact refits; pred. p: two-sided, of the trial's own estimate given the others. REML: with the "
     "Hartung-Knapp interval.",
     "cumulative": "Exact refits as trials are added. REML: with the Hartung-Knapp interval.",
-    "inconsistency": "Estimates, and true effects of these trials, beyond the threshold of benefit; sure: trials "
-    "with a "
-    "probability of 95 % or more. DI, ASI: decision and across-trial inconsistency, 0 to 100, from the posterior. "
-    "tau/M: "
-    "tau in units of the threshold. PI crosses: thresholds that the prediction interval crosses.",
+    "inconsistency": "Estimates, and true effects of these trials, beyond the threshold of benefit; sure: trials with "
+    "a probability of 95 % or more. DI, ASI: decision and across-trial inconsistency, 0 to 100, from the posterior. "
+    "tau/M: tau in units of the threshold. PI crosses: thresholds that the prediction interval crosses.",
     "small-study": "Tests: estimate is a slope or a correlation. Adjusted estimates are on the analysis scale; shift: "
     "from the unadjusted REML estimate, in its standard errors.",
-    "influence": "* influential by metafor's rules; ! studentized residual beyond 1.96. The largest are shown; "
-    "--json and "
-    "--csv hold every row.",
+    "influence": "* influential by metafor's rules; ! studentized residual beyond 1.96. The largest are shown; --json "
+    "and --csv hold every row.",
     "dependence": "CHE: correlated and hierarchical effects with a stated sampling correlation, CR2 standard errors "
-    "and "
-    "Satterthwaite degrees of freedom. within: SD between rows of one trial.",
+    "and Satterthwaite degrees of freedom. within: SD between rows of one trial.",
     "counts": "Double zero: trials without events in either arm carry no information on a ratio.",
     "heterogeneity": "Confidence intervals of tau, and of I2 in percent.",
     "estimators": "",
-    "multiverse": "Verdicts set each universe's interval against no effect and the threshold.",
+    "multiverse": "Verdicts set each specification's interval against no effect and the threshold.",
     "permutation": "Signs of the estimates are flipped in every way, or in a seeded sample of ways.",
     "gosh": "Medians over all subsets of trials, or a stated sample of them, that hold the trial and that do not.",
 }
@@ -267,18 +259,18 @@ def _prepared(name: str, frame: pd.DataFrame, fit: Fit) -> tuple[pd.DataFrame, l
         stated = frame[frame["stated"]].iloc[0]
         same_mu, same_tau = frame["mu_prior"] == stated["mu_prior"], frame["tau_prior"] == stated["tau_prior"]
         shown = frame[same_mu | same_tau].copy()
-        words, clash = [], []
+        words, conflicts = [], []
         for row in shown.to_dict("records"):
             if row["stated"]:
                 words.append("as stated")
-                clash.append(np.nan)
+                conflicts.append(np.nan)
             elif row["mu_prior"] == stated["mu_prior"]:
                 words.append(f"tau {row['tau_prior']}")
-                clash.append(row["conflict_tau"])
+                conflicts.append(row["conflict_tau"])
             else:
                 words.append(f"mu {row['mu_prior']}")
-                clash.append(row["conflict_mu"])
-        shown["prior"], shown["conflict"] = words, clash
+                conflicts.append(row["conflict_mu"])
+        shown["prior"], shown["conflict"] = words, conflicts
         remarks.append(
             f"The stated priors: p = {p_value(_number(stated, 'conflict_mu'))} for mu, "
             f"{p_value(_number(stated, 'conflict_tau'))} for tau."

@@ -30,7 +30,7 @@ _POINTS, _DECADES = 17, 2.0
 #: A crossing is followed until the probability is this close to the cut-off.
 _CLOSE = 1e-7
 _STEPS = 60
-_TARGETS = (("mean effect", "mu"), ("new setting", "theta_new"))
+_TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _COLUMNS = [
     "question",
     "target",
@@ -112,8 +112,8 @@ def prior_probability(model: Model, name: str, distance: float, sign: int) -> fl
     return total
 
 
-class _Knob(NamedTuple):
-    """One way to move a prior: its name, the prior at a setting, and the settings to try, from mild to severe."""
+class _VariedPrior(NamedTuple):
+    """A varied prior parameter: its name, the prior at a value, and the values to try, from mild to severe."""
 
     name: str
     model: Callable[[float], Model]
@@ -128,21 +128,21 @@ class _Question(NamedTuple):
     distance: float
 
 
-def _knobs(fit: Fit) -> list[_Knob]:
+def _varied_priors(fit: Fit) -> list[_VariedPrior]:
     model = fit.model
     flat = _flat_or_stated(fit)
     centre = marginal(flat, "mu")
     size = max(abs(float(centre.quantile(0.5))), float(centre.quantile(0.75) - centre.quantile(0.25)))
     reach = np.logspace(_DECADES, -_DECADES, _POINTS)
     found = [
-        _Knob(
+        _VariedPrior(
             "sceptical prior of mu", lambda s: dataclasses.replace(model, mu=Normal(0.0, float(s))), size * reach, True
         )
     ]
     if model.tau is not None and not model.beta:
         typical = float(np.median(fit.effects.se))
         found.append(
-            _Knob(
+            _VariedPrior(
                 "scale of the prior of tau",
                 lambda c: dataclasses.replace(model, tau=HalfNormal(float(c))),
                 typical * reach[::-1],
@@ -153,7 +153,7 @@ def _knobs(fit: Fit) -> list[_Knob]:
     if isinstance(stated, Normal):
         sign = direction(fit)
         found.append(
-            _Knob(
+            _VariedPrior(
                 "optimistic prior of mu",
                 lambda m: dataclasses.replace(model, mu=Normal(float(m), stated.sd)),
                 stated.mean + sign * np.linspace(0, 10, _POINTS) * stated.sd,
@@ -218,10 +218,11 @@ def tipping_table(
     chances = {q: _ask(fit, q, sign) for q in questions}
     rows: list[dict[str, object]] = []
     searches: list[_Search] = []
-    for knob, values in zip(knobs := _knobs(fit), _scan(fit, knobs, questions, sign), strict=True):
+    priors = _varied_priors(fit)
+    for varied, values in zip(priors, _scan(fit, priors, questions, sign), strict=True):
         for number, q in enumerate(questions):
             main = chances[q]
-            if knob.name.startswith("optimistic") and main >= cut:
+            if varied.name.startswith("optimistic") and main >= cut:
                 continue
             rows.append(
                 {
@@ -233,13 +234,13 @@ def tipping_table(
                     "main_prior_probability": prior_probability(fit.model, q.quantity, q.distance, sign)
                     if not fit.model.beta
                     else math.nan,
-                    "moved": knob.name,
+                    "moved": varied.name,
                 }
             )
-            searches.append(_Search(knob, q, values[:, number]))
-    settings = _follow(fit, searches, sign, cut)
-    for row, search, setting in zip(rows, searches, settings, strict=True):
-        row |= _crossing(search, setting, sign, cut)
+            searches.append(_Search(varied, q, values[:, number]))
+    found = _follow(fit, searches, sign, cut)
+    for row, search, value in zip(rows, searches, found, strict=True):
+        row |= _crossing(search, value, sign, cut)
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -260,13 +261,13 @@ def _ask(fit: Fit, q: _Question, sign: int) -> float:
     return float(distribution(fit, q.quantity, [sign * q.distance], upper=sign > 0)[0])
 
 
-def _scan(fit: Fit, knobs: Sequence[_Knob], questions: Sequence[_Question], sign: int) -> list[FloatArray]:
-    """Every question at every setting of the grids, (points, questions) per knob; one refit answers them all."""
-    fits = _refits(fit, [knob.model(setting) for knob in knobs for setting in knob.grid])
+def _scan(fit: Fit, priors: Sequence[_VariedPrior], questions: Sequence[_Question], sign: int) -> list[FloatArray]:
+    """Every probability at every value of the grids, (points, questions) per varied prior; one refit gives them all."""
+    fits = _refits(fit, [varied.model(value) for varied in priors for value in varied.grid])
     values = np.column_stack(
         [distributions(fits, q.quantity, np.array([sign * q.distance]), upper=sign > 0)[:, 0] for q in questions]
     )
-    return np.split(values, np.cumsum([knob.grid.size for knob in knobs])[:-1])
+    return np.split(values, np.cumsum([varied.grid.size for varied in priors])[:-1])
 
 
 def _refits(fit: Fit, models: Sequence[Model]) -> list[Fit]:
@@ -279,49 +280,49 @@ def _refits(fit: Fit, models: Sequence[Model]) -> list[Fit]:
 
 
 class _Search(NamedTuple):
-    """A probability along the settings of a knob, from mild to severe."""
+    """A probability along the values of a varied prior, from mild to severe."""
 
-    knob: _Knob
+    varied: _VariedPrior
     question: _Question
     values: FloatArray
 
     def changes(self, cut: float) -> NDArray[np.intp]:
-        """Settings after which the cut-off is crossed."""
+        """Indices of values after which the cut-off is crossed."""
         above = self.values >= cut
         return np.flatnonzero(above[1:] != above[:-1])
 
     def model(self, x: float) -> Model:
-        """The model at a point, which is the logarithm of a setting that is a scale."""
-        return self.knob.model(math.exp(x) if self.knob.log else x)
+        """The model at a point, which is the logarithm of a value that is a scale."""
+        return self.varied.model(math.exp(x) if self.varied.log else x)
 
 
-def _crossing(search: _Search, setting: float | None, sign: int, cut: float) -> dict[str, object]:
-    """What is said of a probability along a knob: where it first crosses the cut-off, or on which side it stays."""
-    knob, q, values = search
+def _crossing(search: _Search, value: float | None, sign: int, cut: float) -> dict[str, object]:
+    """Where a probability along a varied prior first crosses the cut-off, or on which side it stays."""
+    varied, q, values = search
     above = values >= cut
-    if setting is None:
+    if value is None:
         side = "at or above" if above[0] else "below"
-        ends = f"{repr_of(knob, knob.grid[0])} to {repr_of(knob, knob.grid[-1])}"
+        ends = f"{repr_of(varied, varied.grid[0])} to {repr_of(varied, varied.grid[-1])}"
         return {"tipped": False, "note": f"stays {side} {cut:g}: {values.min():.3g} to {values.max():.3g} from {ends}"}
-    model, changes = knob.model(setting), search.changes(cut)
+    model, changes = varied.model(value), search.changes(cut)
     verb = "falls below" if above[changes[0]] else "rises to"
-    note = f"{verb} {cut:g} at {repr_of(knob, setting)}"
+    note = f"{verb} {cut:g} at {repr_of(varied, value)}"
     if changes.size > 1:
         note += "; it crosses more than once"
     return {
-        "value": setting,
-        "prior": repr_of(knob, setting),
+        "value": value,
+        "prior": repr_of(varied, value),
         "prior_probability": math.nan if model.beta else prior_probability(model, q.quantity, q.distance, sign),
         "tipped": True,
         "note": note,
     }
 
 
-def repr_of(knob: _Knob, setting: float) -> str:
-    """The prior at a setting, in words short enough to print."""
-    model = knob.model(setting)
-    if knob.name.startswith("scale"):
-        return f"halfnormal({setting:.3g})"
+def repr_of(varied: _VariedPrior, value: float) -> str:
+    """The prior at a value, short enough to print."""
+    model = varied.model(value)
+    if varied.name.startswith("scale"):
+        return f"halfnormal({value:.3g})"
     mu = model.mu
     assert isinstance(mu, Normal)
     return f"normal({mu.mean:.3g}, {mu.sd:.3g})"
@@ -335,7 +336,7 @@ def _follow(fit: Fit, searches: Sequence[_Search], sign: int, cut: float) -> lis
         changes = search.changes(cut)
         if changes.size:
             part = slice(int(changes[0]), int(changes[0]) + 2)
-            ends = np.log(search.knob.grid[part]) if search.knob.log else search.knob.grid[part]
+            ends = np.log(search.varied.grid[part]) if search.varied.log else search.varied.grid[part]
             brackets[number] = (*ends.tolist(), *(search.values[part] - cut).tolist())
     for _ in range(_STEPS):
         if not brackets:
@@ -347,7 +348,7 @@ def _follow(fit: Fit, searches: Sequence[_Search], sign: int, cut: float) -> lis
         for (i, x), item in zip(points.items(), fits, strict=True):
             a, b, fa, fb = brackets[i]
             fx = _ask(item, searches[i].question, sign) - cut
-            found[i] = math.exp(x) if searches[i].knob.log else x
+            found[i] = math.exp(x) if searches[i].varied.log else x
             if abs(fx) < _CLOSE:
                 del brackets[i]
             else:

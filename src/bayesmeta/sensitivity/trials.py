@@ -95,7 +95,7 @@ def _left_out(
 
 
 def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
-    """What is said of each refit: mean, heterogeneity, a new setting, and the probability of a mean below zero."""
+    """Summaries of each refit: mean, heterogeneity, a new study, and the probability of a mean below zero."""
     below = distributions(fits, "mu", np.zeros(1))[:, 0].tolist()
     found = []
     for table, p in zip(main_quantiles(fits, level=level), below, strict=True):
@@ -202,8 +202,8 @@ def cumulative_fits_table(
             if isinstance(item, ModelError):
                 rows.append({**row, "note": str(item)})
                 continue
-            said = {key: value for key, value in next(answers).items() if not key.startswith("new_")}
-            rows.append({**row, **said, **classical_beside(some, model.rho, level), "note": ""})
+            answer = {key: value for key, value in next(answers).items() if not key.startswith("new_")}
+            rows.append({**row, **answer, **classical_beside(some, model.rho, level), "note": ""})
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
     return frame

@@ -43,7 +43,7 @@ class PreparedTable:
         Its trials named in text, its cells filled as assumed. Its attributes are kept with the faults: pandas would
         copy them with every column that is looked at.
     assumed : tuple of RowRecord
-    alike : array of bool
+    duplicate : array of bool
         Rows that no column tells from all others.
     faults : FrameFaults
         Of the assumptions.
@@ -51,7 +51,7 @@ class PreparedTable:
 
     frame: pd.DataFrame
     assumed: tuple[RowRecord, ...]
-    alike: NDArray[np.bool_]
+    duplicate: NDArray[np.bool_]
     faults: FrameFaults
 
 
@@ -63,7 +63,7 @@ class SelectedRows:
     ----------
     part, raw : pandas.DataFrame
         The rows, aligned, and as the file has them.
-    turned : array of bool
+    reversed_rows : array of bool
         Rows that were multiplied by -1.
     moderators : mapping of str to array
     excluded, assumed : tuple of RowRecord
@@ -73,7 +73,7 @@ class SelectedRows:
 
     part: pd.DataFrame
     raw: pd.DataFrame
-    turned: NDArray[np.bool_]
+    reversed_rows: NDArray[np.bool_]
     moderators: Mapping[str, NDArray[Any]]
     excluded: tuple[RowRecord, ...]
     assumed: tuple[RowRecord, ...]
@@ -112,7 +112,7 @@ def choose(table: PreparedTable, ask: Selection) -> SelectedRows:
     assumed_here = {numbers[i] for i in np.flatnonzero(chosen)}
     whole = frame[~left_out] if left_out.any() else frame
     faults.index = whole.index
-    check_structure(whole, ask, faults, table.alike & ~left_out)
+    check_structure(whole, ask, faults, table.duplicate & ~left_out)
     if chosen.any() and not (chosen & ~left_out).any():
         faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
     faults.raise_if_any()
@@ -128,9 +128,9 @@ def choose(table: PreparedTable, ask: Selection) -> SelectedRows:
         part = part[keep]
         moderators = {name: values[keep] for name, values in moderators.items()}
         faults.index = part.index
-    aligned, turned = align_rows(part, ask, faults)
+    aligned, reversed_rows = align_rows(part, ask, faults)
     assumed = tuple(record for record in table.assumed if record.row in assumed_here)
-    return SelectedRows(aligned, part, turned, moderators, tuple(records), assumed, faults)
+    return SelectedRows(aligned, part, reversed_rows, moderators, tuple(records), assumed, faults)
 
 
 def _note_cells(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> None:

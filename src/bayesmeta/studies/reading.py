@@ -107,7 +107,7 @@ class _Noted(Sequence[Derivation]):
 
 def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
     """Make effects of chosen rows; faults are raised together at the end of each stage."""
-    part, raw, turned, moderators = chosen.part, chosen.raw, chosen.turned, chosen.moderators
+    part, raw, reversed_rows, moderators = chosen.part, chosen.raw, chosen.reversed_rows, chosen.moderators
     faults = chosen.faults.copy()
     options = {name: value for name, value in ask.options.items() if name != "form"}
     options = assumed_correlation(options, ask.derived)
@@ -159,16 +159,16 @@ def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
     )
     faults.raise_if_any()
     ledger: Sequence[Derivation] = made.ledger
-    if turned.any():
+    if reversed_rows.any():
         findings.append(
             Finding(
-                "direction turned",
+                "direction reversed",
                 "info",
-                f"{int(turned.sum())} of {len(part)} rows are coded in the other direction and were multiplied by -1",
+                f"{int(reversed_rows.sum())} of {len(part)} rows are coded in the other direction: multiplied by -1",
                 "Check the signs of the derived rows.",
             )
         )
-        ledger = _Noted(ledger, turned, f"multiplied by -1: the outcome's better direction is {ask.better}")
+        ledger = _Noted(ledger, reversed_rows, f"multiplied by -1: the outcome's better direction is {ask.better}")
     elif "coded_better" not in part.columns and ask.better is not None:
         findings.append(
             Finding(
@@ -211,7 +211,7 @@ def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
         own,
         chosen.excluded,
         chosen.assumed,
-        tuple(records_of(part, turned, reason)),
+        tuple(records_of(part, reversed_rows, reason)),
         tuple(findings),
     )
 

@@ -30,7 +30,7 @@ __all__ = [
     "rows_alike",
 ]
 
-_TURNED_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
+_REVERSIBLE_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
 _NEGATED = ("mean", "mean_change", "mean_pre", "mean_post", "median")
 _NEGATED_ROW = ("estimate", "md", "t", "r")
 _SWAPPED = (
@@ -47,7 +47,7 @@ _NOT_REPORTED = "not reported"
 
 @dataclass(frozen=True, slots=True)
 class RowRecord:
-    """A row that was left out, filled or turned: its number in the file, its trial, and why."""
+    """A row that was left out, filled or reversed in sign: its number in the file, its trial, and why."""
 
     row: int
     study: str
@@ -114,12 +114,12 @@ def assume_cells(
     return frame, records
 
 
-def check_structure(frame: pd.DataFrame, ask: Selection, faults: FrameFaults, alike: NDArray[np.bool_]) -> None:
+def check_structure(frame: pd.DataFrame, ask: Selection, faults: FrameFaults, duplicate: NDArray[np.bool_]) -> None:
     """Look for faults that concern every row, whichever outcome is asked for.
 
     Parameters
     ----------
-    alike : array of bool
+    duplicate : array of bool
         Rows that `rows_alike` found in the table or in one of which it is a part.
     """
     for item in ask.moderators:
@@ -145,7 +145,7 @@ def check_structure(frame: pd.DataFrame, ask: Selection, faults: FrameFaults, al
                 row=int(i),
                 column="coded_better",
             )
-    if alike.any():
+    if duplicate.any():
         _note_duplicates(frame, faults)
 
 
@@ -179,9 +179,9 @@ def _note_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
 
 def align_rows(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Multiply by -1 what is coded in the other direction than the outcome's, before anything is computed."""
-    turned = np.zeros(len(frame), dtype=bool)
+    reversed_rows = np.zeros(len(frame), dtype=bool)
     if "coded_better" not in frame.columns:
-        return frame, turned
+        return frame, reversed_rows
     coded = frame["coded_better"]
     if ask.better is None:
         if len(coded.dropna().unique()) > 1:
@@ -190,32 +190,32 @@ def align_rows(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> tupl
                 'State better = "lower" or "higher".',
                 column="coded_better",
             )
-        return frame, turned
-    turned = (coded.notna() & (coded != ask.better)).to_numpy(dtype=bool)
-    if not turned.any():
-        return frame, turned
-    if ask.measure not in _TURNED_MEASURES:
-        for i in np.flatnonzero(turned):
+        return frame, reversed_rows
+    reversed_rows = (coded.notna() & (coded != ask.better)).to_numpy(dtype=bool)
+    if not reversed_rows.any():
+        return frame, reversed_rows
+    if ask.measure not in _REVERSIBLE_MEASURES:
+        for i in np.flatnonzero(reversed_rows):
             faults.add(
-                f"coded {coded.iloc[i]!r}, but {ask.better} is better: {ask.measure} cannot be turned by a sign",
+                f"coded {coded.iloc[i]!r}, but {ask.better} is better: {ask.measure} cannot be reversed by a sign",
                 "Recode the row (events that are bad, or the inverse ratio).",
                 row=int(i),
                 column="coded_better",
             )
-        return frame, turned
+        return frame, reversed_rows
     new: dict[str, Any] = {}
     for name in [f"{stem}_{arm}" for stem in _NEGATED for arm in "tc"] + list(_NEGATED_ROW):
         if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name]):
             # 0 - x, not -x: no negative zeros
-            new[name] = frame[name].where(~turned, 0.0 - frame[name])
+            new[name] = frame[name].where(~reversed_rows, 0.0 - frame[name])
     for low, high in _SWAPPED:
         pair = [frame[name] for name in (low, high) if name in frame.columns]
         if len(pair) == 2 and all(pd.api.types.is_numeric_dtype(column) for column in pair):
-            new[low] = pair[0].where(~turned, 0.0 - pair[1])
-            new[high] = pair[1].where(~turned, 0.0 - pair[0])
+            new[low] = pair[0].where(~reversed_rows, 0.0 - pair[1])
+            new[high] = pair[1].where(~reversed_rows, 0.0 - pair[0])
     aligned = frame.assign(**new)
     aligned.attrs = frame.attrs
-    return aligned, turned
+    return aligned, reversed_rows
 
 
 def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFaults) -> NDArray[Any] | None:

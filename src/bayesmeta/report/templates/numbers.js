@@ -46,7 +46,7 @@ window.bayesmeta = (function () {
     for (i = 0; i < raw.length; i += 4) { found.push(view.getFloat32(i, true)); }
     return found;
   }
-  // A packed mixture: weights, means about a centre, SDs of the mean effect and of a new setting.
+  // A packed mixture: weights, means about a centre, SDs of the mean effect and of a new study.
   function unpack(form) {
     if (form.form !== "packed") { return form; }
     var all = floats(form.nodes), n = all.length / 4;
@@ -101,7 +101,7 @@ window.bayesmeta = (function () {
     return 0.5 * (lo + hi);
   }
 
-  // Share of settings beyond a distance of benefit: q = Phi((s mu - M) / tau) has P(q <= Phi(z)) = P(s mu <= M + tau z).
+  // Share of true effects beyond a distance of benefit: q = Phi((s mu - M) / tau) has P(q <= Phi(z)) = P(s mu <= M + tau z).
   function share(form, sign, distance, p) {
     if (form.form !== "mixture") { return NaN; }
     function below(z) {
@@ -195,11 +195,11 @@ window.bayesmeta = (function () {
   }
   // The plain answer, word for word as `benefit_sentence` of the library makes it.
   function sentence(outcome, ends, found, d) {
-    function both(what) { return percent(found.mu[what]) + " for the mean effect and " + percent(found.theta_new[what]) + " in a new setting"; }
+    function both(what) { return percent(found.mu[what]) + " for the mean effect and " + percent(found.theta_new[what]) + " in a new study"; }
     function stated(text) { return outcome.scale === "log" ? "a ratio of " + text + " or beyond" : text + " or more"; }
     return outcome.label + ": the mean effect (" + outcome.axis + ") is " + estimateWords(outcome, ends) + "; " + outcome.better +
       " is better. The probability of any benefit is " + both("any") + "; of an important benefit (" + stated(d.texts[0]) + "), " +
-      both("important") + "; of an important worsening (" + stated(d.texts[1]) + "), " + both("harm") + ".";
+      both("important") + "; of an important harm (" + stated(d.texts[1]) + "), " + both("harm") + ".";
   }
 
   return { back: back, chances: chances, distances: distances, fixed: fixed, floats: floats, general: general, number: number,

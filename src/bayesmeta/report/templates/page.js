@@ -33,7 +33,7 @@
     var valid = at(box.value) !== null;
     box.setAttribute("aria-invalid", String(!valid));
     section.querySelector(".refused").hidden = valid;
-    // what cannot be a threshold leaves the last one that could, also for an analysis that is chosen meanwhile
+    // an invalid threshold leaves the last valid one, also for an analysis that is chosen meanwhile
     if (valid) { section.dataset.typed = box.value; }
     var typed = section.dataset.typed || box.defaultValue, d = at(typed), moved = parseFloat(typed) !== stated, words = b.general(parseFloat(typed));
     var found = b.chances(outcome, form, d), ends = endsOf(analysis), natural = {}, texts = {};
@@ -62,7 +62,7 @@
       put(root, "threshold", words);
       texts.mu.forEach(function (text, i) { put(root, "mu." + ["median", "lower", "upper"][i], text); });
     });
-    // what cannot follow says so where it stands
+    // tables that are not recomputed say so in their captions
     section.querySelectorAll("[data-stays]").forEach(function (node) {
       node.hidden = node.dataset.stays === "threshold" ? !moved : chosen === "main";
     });
@@ -158,7 +158,7 @@
     mark.setAttribute("x1", x(d.benefit)); mark.setAttribute("x2", x(d.benefit));
     svg.querySelector("desc").textContent = "Probability that the benefit exceeds each distance. At " +
       words + ": " + b.percent(found.mu.important) + " for the mean effect and " +
-      b.percent(found.theta_new.important) + " in a new setting.";
+      b.percent(found.theta_new.important) + " in a new study.";
   }
 
   document.querySelectorAll("section.outcome[data-outcome]").forEach(function (section) {

@@ -1,5 +1,5 @@
 "use strict";
-// Tables that follow the threshold, each computed from what the page carries of it. All are of the analysis as stated.
+// Tables that are recomputed at a new threshold, from the numbers in the page. All are of the analysis as stated.
 window.bayesmeta.tables = (function (b) {
   function sign(outcome) { return outcome.better === "higher" ? 1 : -1; }
   // A share of things counted, which may be none or all of them.
@@ -128,7 +128,7 @@ window.bayesmeta.tables = (function (b) {
     return low >= distance ? "important benefit" : high >= distance ? "benefit, perhaps important" : "benefit, not important";
   }
   function median(sorted) { var n = sorted.length; return 0.5 * (sorted[(n - 1) >> 1] + sorted[n >> 1]); }
-  // Lines of the multiverse: how many universes reach each verdict, and between which estimates.
+  // Lines of the multiverse: how many specifications reach each verdict, and between which estimates.
   function multiverse(outcome, d) {
     var lines = [], effects = [];
     outcome.tables.multiverse.forEach(function (group) {
