@@ -289,6 +289,7 @@ def test_every_reported_quantity_is_judged() -> None:
 # -- interrupts --------------------------------------------------------------------------------------------------------
 
 RUN = """
+import signal
 import sys
 from pathlib import Path
 
@@ -296,6 +297,8 @@ import nutpie
 
 import bayesmeta as bm
 
+# where the tests run in the background, interrupts are ignored from the start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 original = nutpie.sample
 
 def announced(*arguments, **options):

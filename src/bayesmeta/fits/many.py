@@ -42,7 +42,7 @@ def _batches(fits: Sequence[Fit], points: int) -> list[list[int]]:
 def _mixtures(
     fits: Sequence[Fit], name: str, at: Mapping[str, Any] | None = None
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Weights by the full and by the half rule, means and SDs of a quantity, each of shape (F, N)."""
+    """Weights by the rule and by its embedded rule, means and SDs of a quantity, each of shape (F, N)."""
     size = max(fit.quadrature.weights.size for fit in fits)
     weights, coarse, means = np.zeros((3, len(fits), size))
     # what is added to fill a row has no weight

@@ -59,7 +59,7 @@ def weighted_values(amount: Amount | BetaRisk, nodes: int = _NODES) -> list[Weig
 
     Examples
     --------
-    >>> [part.form for part in weighted_values((8.0, 12.0))], parts_of(BetaRisk(20, 80))[0].mean.__round__(10)
+    >>> [part.form for part in weighted_values((8.0, 12.0))], weighted_values(BetaRisk(20, 80))[0].mean.__round__(10)
     (['low end', 'high end'], 0.2)
     """
     if isinstance(amount, tuple):

@@ -119,7 +119,7 @@ def cumulative_plot(
     ----------
     fit : Fit
     table : pandas.DataFrame, optional
-        From `bayesmeta.sensitivity.cumulative_table`; made where it is not given.
+        From `bayesmeta.sensitivity.cumulative_fits_table`; made where it is not given.
     order : sequence of str, optional
         Trials in the order they enter, where no table is given; default the order of the rows.
     threshold, level, title, width_mm
@@ -128,7 +128,7 @@ def cumulative_plot(
     Returns
     -------
     Plot
-        ``table`` is that of `bayesmeta.sensitivity.cumulative_table`.
+        ``table`` is that of `bayesmeta.sensitivity.cumulative_fits_table`.
 
     Examples
     --------
