@@ -245,8 +245,8 @@ OWN = {
     "compare_table": {"method"},
     "variation_table": {"engine"},
     "responder_table": {"nnt"},
-    "overlap_table": {"by"},
-    # a sensitivity near its limit is above it by one engine and below by the other
+    # what is near a limit is above it by one engine and below by the other
+    "overlap_table": {"by", "verdict"},
     "power_scaling_table": {"diagnosis"},
 }
 
