@@ -17,7 +17,7 @@ import bayesmeta as bm
 from bayesmeta.digits import number
 from bayesmeta.plan import analysis_model, vary
 from bayesmeta.questions import WEIGHTS, borrowing_table, threshold
-from bayesmeta.report import MAIN, Part, Refits, followed, packed_form, shipped_form
+from bayesmeta.report import MAIN, Part, Refits, followed, packed_form, serialised_form
 from bayesmeta.sensitivity import grade_table, inconsistency_table, read_section, sensitivity_analyses
 from bayesmeta.studies import read_outcome
 from bayesmeta_cli.bench import recompute_of
@@ -410,7 +410,7 @@ def test_refits_are_computed_from_packed_nodes(page):
     """Lines as the bench will send them: a posterior, a classical mean with t or normal, and none."""
     fit = fitted("qol_medium")
     forms = [
-        packed_form(shipped_form(fit, coarsened=True)),
+        packed_form(serialised_form(fit, coarsened=True)),
         None,
         {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
         {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 4},

@@ -36,8 +36,8 @@ from bayesmeta.report import (
     methods_text,
     packed_form,
     render_page,
-    shipped_form,
-    shipped_probability,
+    serialised_form,
+    serialised_probability,
     summary_row,
     used_references,
     view_of,
@@ -182,11 +182,11 @@ def test_a_serialised_posterior_gives_the_librarys_probabilities(results):
     for name in OUTCOMES:
         fit = fit_of(name)
         form = next(item for item in results["outcomes"][name]["posteriors"] if item["id"] == "main")["posterior"]
-        assert form == shipped_form(fit)
+        assert form == serialised_form(fit)
         for x in np.linspace(-1.2, 0.8, 41):
             for quantity in ("mu", "theta_new"):
                 expected = bm.probability(fit, quantity, below=float(x))
-                assert shipped_probability(form, quantity, float(x), upper=False) == pytest.approx(
+                assert serialised_probability(form, quantity, float(x), upper=False) == pytest.approx(
                     expected, abs=SHIPPED
                 )
 
@@ -202,16 +202,16 @@ def test_the_pages_fewer_nodes_give_the_same_probabilities():
         fit = fit_of(name)
         heavy_tailed = bm.fit(fit.effects, dataclasses.replace(fit.model, mu=bm.StudentT(0, 0.5, 3)))
         for item in (fit, heavy_tailed):
-            whole, coarsened = shipped_form(item), shipped_form(item, coarsened=True)
+            whole, coarsened = serialised_form(item), serialised_form(item, coarsened=True)
             assert len(coarsened["w"]) < 0.6 * len(whole["w"])
             small = unpacked(packed_form(coarsened))
             for x in np.linspace(-1.2, 0.8, 41):
                 for quantity in ("mu", "theta_new"):
                     expected = bm.probability(item, quantity, below=float(x))
-                    found = shipped_probability(coarsened, quantity, float(x), upper=False)
+                    found = serialised_probability(coarsened, quantity, float(x), upper=False)
                     assert found == pytest.approx(expected, abs=SHIPPED)
                     # single precision
-                    assert shipped_probability(small, quantity, float(x), upper=False) == pytest.approx(
+                    assert serialised_probability(small, quantity, float(x), upper=False) == pytest.approx(
                         expected, abs=1e-7
                     )
 
@@ -246,13 +246,13 @@ def test_points_of_an_instrument_say_that_their_own_threshold_is_not_moved():
 def test_a_truncated_mean_is_serialised_as_a_grid():
     effects = bm.Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
     fit = bm.fit(effects, bm.Model(bm.Truncated(bm.Normal(0, 1), -10, 0), bm.HalfNormal(0.5)))
-    form = shipped_form(fit)
+    form = serialised_form(fit)
     assert form["form"] == "grid"
     for x in (-0.6, -0.31, -0.2, -0.05, 0.0, 0.3):
         for quantity in ("mu", "theta_new"):
             expected = bm.probability(fit, quantity, below=x)
             # a cubic between 801 points of a smooth distribution; mu has a kink at its bound
-            assert shipped_probability(form, quantity, x, upper=False) == pytest.approx(expected, abs=1e-5)
+            assert serialised_probability(form, quantity, x, upper=False) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_word_file_has_one_row_per_outcome_and_an_empty_column_for_the_panel(folder):
@@ -542,7 +542,7 @@ def test_declared_subgroups_are_fitted_alone(with_subgroups, tmp_path, capsys):
         alone = bm.fit(whole.effects.subset(whole.effects.moderators["timing"] == level), whole.model)
         assert rows[label]["k"] == alone.effects.k
         assert rows[label]["mu"] == pytest.approx(bm.summarize(alone).loc["mu", "median"], abs=1e-8)
-        assert shipped_probability(offered[label]["posterior"], "mu", -0.2, upper=False) == pytest.approx(
+        assert serialised_probability(offered[label]["posterior"], "mu", -0.2, upper=False) == pytest.approx(
             bm.probability(alone, "mu", below=-0.2), abs=SHIPPED
         )
 

@@ -13,7 +13,15 @@ from scipy import special
 from bayesmeta.exact import NodePosterior
 from bayesmeta.fits import Fit, functional_of, marginal
 
-__all__ = ["kept_nodes", "non_negligible", "packed", "packed_form", "rule_gap", "shipped_form", "shipped_probability"]
+__all__ = [
+    "kept_nodes",
+    "non_negligible",
+    "packed",
+    "packed_form",
+    "rule_gap",
+    "serialised_form",
+    "serialised_probability",
+]
 
 FloatArray = NDArray[np.float64]
 #: Nodes are left out from the lightest on while what is lost stays below this; printed probabilities have three digits.
@@ -28,7 +36,7 @@ def _rounded(values: FloatArray) -> list[float]:
     return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
-def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened: bool = False) -> dict[str, Any]:
+def serialised_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened: bool = False) -> dict[str, Any]:
     """Serialise the joint posterior of the mean effect and the effect in a new study, ready for JSON.
 
     Parameters
@@ -47,7 +55,7 @@ def shipped_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened: bo
 
     Examples
     --------
-    >>> shipped_form(bm.fit(effects, bm.Model(model.mu, None)))["form"]
+    >>> serialised_form(bm.fit(effects, bm.Model(model.mu, None)))["form"]
     'mixture'
     """
     if not fit.exact:
@@ -160,13 +168,13 @@ def _grid(fit: Fit, name: str, at: Mapping[str, Any] | None) -> dict[str, list[f
     return {"x": _rounded(x), "cdf": _rounded(form.cdf(x)), "density": _rounded(form.density(x))}
 
 
-def shipped_probability(form: Mapping[str, Any], name: str, x: float, *, upper: bool) -> float:
+def serialised_probability(form: Mapping[str, Any], name: str, x: float, *, upper: bool) -> float:
     """Compute a probability from a serialised posterior, as the page does.
 
     Parameters
     ----------
     form : mapping
-        From `shipped_form`.
+        From `serialised_form`.
     name : {"mu", "theta_new"}
     x : float
         On the analysis scale.

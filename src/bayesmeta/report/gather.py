@@ -16,7 +16,7 @@ from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import compare_table, summarize
 from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
-from bayesmeta.report.forms import shipped_form
+from bayesmeta.report.forms import serialised_form
 from bayesmeta.sensitivity import SUBGROUP, grade_table, variation_table
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def live_record(part: Part, *, coarsened: bool = False) -> dict[str, Any]:
                 "id": item.id,
                 "label": item.label,
                 "kind": item.kind,
-                "posterior": shipped_form(item.fit, item.at, coarsened=coarsened),
+                "posterior": serialised_form(item.fit, item.at, coarsened=coarsened),
             }
             for item in posteriors(part)
         ],

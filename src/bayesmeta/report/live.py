@@ -15,7 +15,7 @@ from bayesmeta.fits import Fit, ask
 from bayesmeta.measures import measure
 from bayesmeta.questions import information_size, mix, update
 from bayesmeta.report.blocks import borrowing_weights
-from bayesmeta.report.forms import kept_nodes, non_negligible, packed, packed_form, rule_gap, shipped_form
+from bayesmeta.report.forms import kept_nodes, non_negligible, packed, packed_form, rule_gap, serialised_form
 from bayesmeta.report.gather import Part, live_record, others, stated_threshold
 
 __all__ = ["Refits", "followed", "live_outcome", "live_tables"]
@@ -63,7 +63,7 @@ class Refits:
         if isinstance(found, ClassicalFit):
             form: dict[str, Any] = {"form": "classical", "estimate": found.estimate, "se": found.se, "df": found.df}
         else:
-            form = shipped_form(found, coarsened=True)
+            form = serialised_form(found, coarsened=True)
             if form["form"] != "mixture":
                 return
             form = packed_form(form)
@@ -97,7 +97,7 @@ def live_outcome(part: Part) -> dict[str, Any]:
             "worse": item.worse_distance,
             "texts": [f"{item.benefit:g}", f"{item.worse:g}"],
         },
-        "others": [{"id": other.id, "posterior": shipped_form(other.fit, coarsened=True)} for other in others(part)],
+        "others": [{"id": other.id, "posterior": serialised_form(other.fit, coarsened=True)} for other in others(part)],
         "tables": live_tables(part),
     }
 

@@ -16,7 +16,7 @@ from bayesmeta.measures import measure
 from bayesmeta.questions import CAVEAT, benefit_sentence
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
-from bayesmeta.report.forms import shipped_form, shipped_probability
+from bayesmeta.report.forms import serialised_form, serialised_probability
 from bayesmeta.report.gather import MAIN, Part, natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
@@ -81,7 +81,7 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
     item = part.primary
     if part.pooled.effects.better is None or item is None:
         return found | dict.fromkeys(("mu.important", "theta_new.important", "mu.harm"), "no threshold")
-    form = shipped_form(part.pooled)
+    form = serialised_form(part.pooled)
     higher = part.pooled.effects.better == "higher"
     sign = 1.0 if higher else -1.0
     if threshold is None:
@@ -97,9 +97,9 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
         return found
     benefit, worse = float(item.benefit_distance), float(item.worse_distance)  # type: ignore[arg-type]
     for name in ("mu", "theta_new"):
-        any_benefit = shipped_probability(form, name, 0.0, upper=higher)
-        important = shipped_probability(form, name, sign * benefit, upper=higher)
-        harm = shipped_probability(form, name, -sign * worse, upper=not higher)
+        any_benefit = serialised_probability(form, name, 0.0, upper=higher)
+        important = serialised_probability(form, name, sign * benefit, upper=higher)
+        harm = serialised_probability(form, name, -sign * worse, upper=not higher)
         found |= {
             f"{name}.any": percent(any_benefit),
             f"{name}.important": percent(important),
