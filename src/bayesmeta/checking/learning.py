@@ -28,8 +28,8 @@ A_LOT = 0.35
 #: Overlap above which they taught next to nothing; a judgement. For two normals of one mean the posterior SD is then
 #: 0.73 of the prior's.
 NOTHING = 0.85
-# worlds drawn where a prior has no closed form
-_WORLDS = 40000
+# draws of the prior where it has no closed form
+_PRIOR_DRAWS = 40000
 _TAIL = 5e-4
 
 
@@ -64,9 +64,9 @@ def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
     h = build_rows(fit.effects, model)
     if open_ones and is_proper(h):
         rng = np.random.default_rng([fit.seed, 6])
-        worlds = sample_prior_predictive(h, _WORLDS, rng).parameters
-        coefficients = worlds["coefficients"]
-        fresh = new_study(model, worlds, rng)
+        drawn = sample_prior_predictive(h, _PRIOR_DRAWS, rng).parameters
+        coefficients = drawn["coefficients"]
+        fresh = new_study(model, drawn, rng)
         for contrast in design.contrasts:
             found.setdefault(f"beta[{contrast.name}]", Draws(contrast.weights @ coefficients))
         for name, deviation in fresh.items():

@@ -218,14 +218,18 @@ def _prior(
     import xarray as xr
 
     chains, draws = (coords.sizes[dim] for dim in _SAMPLED)
-    world = sample_prior_predictive(h, chains * draws, rng)
-    mu = world.parameters["coefficients"][0]
-    fresh = new_study(h.model, world.parameters, rng)
-    values = {"mu": mu, "tau": world.parameters["tau"], **{name: mu + deviation for name, deviation in fresh.items()}}
+    predictive = sample_prior_predictive(h, chains * draws, rng)
+    mu = predictive.parameters["coefficients"][0]
+    fresh = new_study(h.model, predictive.parameters, rng)
+    values = {
+        "mu": mu,
+        "tau": predictive.parameters["tau"],
+        **{name: mu + deviation for name, deviation in fresh.items()},
+    }
     y = (
-        world.y
+        predictive.y
         if h.model.likelihood == "normal"
-        else sample_posterior_predictive(h, world.theta, world.parameters, rng)
+        else sample_posterior_predictive(h, predictive.theta, predictive.parameters, rng)
     )
     shaped = {name: (_SAMPLED, item.reshape(chains, draws)) for name, item in values.items()}
     return {

@@ -34,7 +34,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PriorPredictive:
-    """N simulated worlds.
+    """N prior predictive data sets.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ def priors_of(h: HierarchicalRows) -> list[Prior]:
 
 
 def is_proper(h: HierarchicalRows) -> bool:
-    """Whether worlds can be drawn: every prior is proper (those that could be improper are checked here)."""
+    """Whether data sets can be drawn: every prior is proper (those that could be improper are checked here)."""
     return all(prior.proper for prior in priors_of(h))
 
 
@@ -95,7 +95,7 @@ def _coefficients(h: HierarchicalRows, size: int, rng: np.random.Generator) -> t
 
 
 def sample_prior_predictive(h: HierarchicalRows, size: int, rng: np.random.Generator) -> PriorPredictive:
-    """Simulate N worlds from the priors; all of them must be proper.
+    """Draw N prior predictive data sets; all priors must be proper.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def _normal(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Ge
 def _chosen_scenarios(
     h: HierarchicalRows, draws: Mapping[str, FloatArray], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Scenario of every unit in every world, shape (units, N)."""
+    """Scenario of every unit in every data set, shape (units, N)."""
     size = draws["tau"].size
     log_p = np.zeros((h.unit.size, size))
     for item in h.levels:

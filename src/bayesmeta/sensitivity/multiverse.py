@@ -185,24 +185,26 @@ def multiverse_table(
         raise ModelError("the multiverse refits the pooled model exactly: no moderators, no clusters, no draws.")
     chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
     data = list(variants) or [Variant({}, fit.effects)]
-    worlds: list[list[_World]] = []
+    specifications: list[list[_Specification]] = []
     undefined: list[dict[str, str]] = [{} for _ in data]
     for number, (variant, reasons) in enumerate(zip(data, undefined, strict=True)):
-        worlds.append([] if isinstance(variant.effects, str) else _worlds(variant, fit, tau, number == 0, reasons))
-    answers = iter(_answers([world for some in worlds for world in some], fit, chosen, level))
+        specifications.append(
+            [] if isinstance(variant.effects, str) else _specifications(variant, fit, tau, number == 0, reasons)
+        )
+    answers = iter(_answers([specification for some in specifications for specification in some], fit, chosen, level))
     rows: list[dict[str, object]] = []
     left_out: dict[str, str] = {}
     # classical specifications before Bayesian ones, variant by variant
-    for variant, some, reasons in zip(data, worlds, undefined, strict=True):
+    for variant, some, reasons in zip(data, specifications, undefined, strict=True):
         if isinstance(variant.effects, str):
             left_out[", ".join(f"{key} = {value}" for key, value in variant.choices.items())] = variant.effects
             continue
         rows += _classical(variant, methods, cis, fit.model.rho, level, left_out)
         left_out |= reasons
-        for world in some:
+        for specification in some:
             lines = next(answers)
             if isinstance(lines, ModelError):
-                left_out[f"{world.model.mu!r}, {world.prior_name}"] = str(lines)
+                left_out[f"{specification.model.mu!r}, {specification.prior_name}"] = str(lines)
             else:
                 rows += lines
     sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
@@ -292,7 +294,7 @@ def _pooled(
     return [pair for ci in cis for pair in _pooled(effects, method, (ci,), level, rho)]
 
 
-class _World(NamedTuple):
+class _Specification(NamedTuple):
     """One Bayesian specification: how effects were computed, the priors, and whether it is the analysis as stated."""
 
     variant: Variant
@@ -301,9 +303,9 @@ class _World(NamedTuple):
     stated: bool
 
 
-def _worlds(
+def _specifications(
     variant: Variant, fit: Fit, tau: Sequence[NamedPrior] | None, main: bool, left_out: dict[str, str]
-) -> list[_World]:
+) -> list[_Specification]:
     """Every prior of tau with the stated and a flat prior of mu."""
     stated = fit.model.tau
     taus: list[tuple[str, Prior | None]] = [(_EMPTY if stated is None else repr(stated), stated)]
@@ -317,22 +319,26 @@ def _worlds(
         taus += [(item.name, item.prior) for item in tau if resolve(item.prior) != resolve(stated)]
     mus = [fit.model.mu, *([] if isinstance(fit.model.mu, Flat) else [Flat()])]
     return [
-        _World(variant, name, dataclasses.replace(fit.model, mu=mu, tau=prior), main and mu is mus[0] and place == 0)
+        _Specification(
+            variant, name, dataclasses.replace(fit.model, mu=mu, tau=prior), main and mu is mus[0] and place == 0
+        )
         for (place, (name, prior)), mu in product(enumerate(taus), mus)
     ]
 
 
 def _answers(
-    worlds: Sequence[_World], fit: Fit, threshold: Threshold | None, level: float
+    specifications: Sequence[_Specification], fit: Fit, threshold: Threshold | None, level: float
 ) -> list[list[dict[str, object]] | ModelError]:
     """Fit all specifications together and ask them together; the lines of each, or why its posterior is improper."""
-    others = [world for world in worlds if not world.stated]
-    solved = iter(fit_many([(_effects(world), world.model) for world in others], outcome=fit.outcome))
-    found = [fit if world.stated else next(solved) for world in worlds]
+    others = [specification for specification in specifications if not specification.stated]
+    solved = iter(
+        fit_many([(_effects(specification), specification.model) for specification in others], outcome=fit.outcome)
+    )
+    found = [fit if specification.stated else next(solved) for specification in specifications]
     fits = [item for item in found if isinstance(item, Fit)]
     tables = iter(zip(main_quantiles(fits, level=level), _chances(fits, threshold), strict=True))
     lines: list[list[dict[str, object]] | ModelError] = []
-    for world, item in zip(worlds, found, strict=True):
+    for specification, item in zip(specifications, found, strict=True):
         if isinstance(item, ModelError):
             lines.append(item)
             continue
@@ -341,18 +347,18 @@ def _answers(
             [
                 {
                     "engine": "Bayesian",
-                    **world.variant.choices,
+                    **specification.variant.choices,
                     "tau2_method": _EMPTY,
                     "interval": _EMPTY,
                     "prediction": _EMPTY,
-                    "tau_prior": world.prior_name,
-                    "mu_prior": repr(world.model.mu),
-                    "stated": world.stated,
+                    "tau_prior": specification.prior_name,
+                    "mu_prior": repr(specification.model.mu),
+                    "stated": specification.stated,
                     "target": target,
                     "estimate": table[name][1],
                     "lower": table[name][0],
                     "upper": table[name][2],
-                    "tau": table["tau"][1] if world.model.tau is not None else 0.0,
+                    "tau": table["tau"][1] if specification.model.tau is not None else 0.0,
                     "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
                     "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),
                 }
@@ -362,9 +368,9 @@ def _answers(
     return lines
 
 
-def _effects(world: _World) -> Effects:
-    assert not isinstance(world.variant.effects, str)
-    return world.variant.effects
+def _effects(specification: _Specification) -> Effects:
+    assert not isinstance(specification.variant.effects, str)
+    return specification.variant.effects
 
 
 def _chances(fits: Sequence[Fit], threshold: Threshold | None) -> list[dict[str, float]]:
