@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -39,3 +41,21 @@ def axes_of(plot: Plot, label: str) -> Axes:
 def line(axes: Axes, label: str) -> Line2D:
     (found,) = [item for item in axes.lines if item.get_label() == label]
     return found
+
+
+def assert_texts_apart(plot: Plot, touch: float) -> None:
+    """Every text is on the page, and none lies on another by more than `touch` mm."""
+    found = texts(plot)
+    assert len(found) > 8
+    per_mm, page = 300 / 25.4, plot.figure.bbox
+    for text, box in found:
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= page.x1, text
+        assert box.y1 <= page.y1, text
+    for (first, a), (second, b) in itertools.combinations(found, 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        along = min(a.y1, b.y1) - max(a.y0, b.y0)
+        # boxes hold the room of ascenders and descenders, so that lines above each other may share a little of it
+        overlap = across > touch * per_mm and along > 0.6 * per_mm
+        assert not overlap, f"{first.get_text()!r} and {second.get_text()!r}"

@@ -7,7 +7,6 @@ must show their numbers and no others.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import warnings
@@ -46,7 +45,7 @@ from bayesmeta.plots import (
     tick_positions,
 )
 from bayesmeta.questions import typical_variance
-from pictures import axes_of, line, texts
+from pictures import assert_texts_apart, axes_of, line, texts
 
 ROOT = Path(__file__).parents[2]
 # the same number stored in an artist and computed again
@@ -165,22 +164,7 @@ def polygon(axes: Axes, label: str) -> np.ndarray:
 @EACH
 @BOTH_WIDTHS
 def test_every_text_is_on_the_page_and_apart_from_every_other(name: str, width: float) -> None:
-    plot = picture(name, width)
-    found = texts(plot)
-    assert len(found) > 8
-    per_mm = 300 / 25.4
-    page = plot.figure.bbox
-    for text, box in found:
-        assert box.x0 >= 0, text
-        assert box.y0 >= 0, text
-        assert box.x1 <= page.x1, text
-        assert box.y1 <= page.y1, text
-    for (first, a), (second, b) in itertools.combinations(found, 2):
-        across = min(a.x1, b.x1) - max(a.x0, b.x0)
-        along = min(a.y1, b.y1) - max(a.y0, b.y0)
-        # boxes hold the room of ascenders and descenders, so that lines above each other may share a little of it
-        overlap = across > TOUCH * per_mm and along > 0.6 * per_mm
-        assert not overlap, f"{first.get_text()!r} and {second.get_text()!r}"
+    assert_texts_apart(picture(name, width), TOUCH)
 
 
 @EACH

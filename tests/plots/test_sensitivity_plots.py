@@ -8,7 +8,6 @@ quantiles by adaptive quadrature); elsewhere the tables, which other files test.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import re
 from collections.abc import Callable
@@ -48,7 +47,7 @@ from bayesmeta.plots import (
 )
 from bayesmeta.questions import summarize
 from bayesmeta.sensitivity import NamedPrior, leave_one_out, multiverse_table, prior_bench_table
-from pictures import axes_of, line, texts
+from pictures import assert_texts_apart, axes_of, line, texts
 from references import ROOT, effects_of, reference
 
 # the same number stored in an artist and computed again
@@ -192,20 +191,7 @@ def test_every_picture_of_the_bench_is_drawn() -> None:
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("width", [180.0, 85.0])
 def test_every_text_is_on_the_page_and_apart_from_every_other(name: str, width: float) -> None:
-    plot = picture(name, width)
-    found = texts(plot)
-    assert len(found) > 8
-    per_mm, page = 300 / 25.4, plot.figure.bbox
-    for text, box in found:
-        assert box.x0 >= 0, text
-        assert box.y0 >= 0, text
-        assert box.x1 <= page.x1, text
-        assert box.y1 <= page.y1, text
-    for (first, a), (second, b) in itertools.combinations(found, 2):
-        across = min(a.x1, b.x1) - max(a.x0, b.x0)
-        along = min(a.y1, b.y1) - max(a.y0, b.y0)
-        overlap = across > TOUCH * per_mm and along > 0.6 * per_mm
-        assert not overlap, f"{first.get_text()!r} and {second.get_text()!r}"
+    assert_texts_apart(picture(name, width), TOUCH)
 
 
 @pytest.mark.parametrize("name", PICTURES)
