@@ -20,7 +20,6 @@ import numpy as np
 import xarray as xr
 
 import bayesmeta as bm
-from bayesmeta.plan import analysis_model
 
 CANCER = Path(__file__).parent.parent / "models" / "cancer_exercise.toml"
 RUN = "import sys; sys.argv[0] = 'bayesmeta'; from bayesmeta_cli.main import run; run()"
@@ -55,7 +54,7 @@ def command(*options: str) -> tuple[float, float]:
 def main() -> None:
     protocol = bm.read_protocol(CANCER)
     outcome, effects = protocol.outcomes["anxiety_short"], bm.read_effects(protocol, "anxiety_short")
-    tree = bm.fit(effects, analysis_model(outcome), outcome=outcome).tree
+    tree = bm.fit(effects, outcome.model.on(), outcome=outcome).tree
     variables = sum(len(node.to_dataset(inherit=False).variables) for node in tree.subtree)
     with tempfile.TemporaryDirectory() as folder:
         print(f"one fit, k = {effects.k}, {variables} variables in {len(tree.children)} groups")

@@ -210,14 +210,13 @@ def first_answer() -> None:
 
 def protocol() -> None:
     from bayesmeta.nuts import running
-    from bayesmeta.plan import analysis_model
 
     made = bm.read_protocol(MODELS / "cancer_exercise.toml")
     pairs = []
     for key, outcome in made.outcomes.items():
         effects = read(key)
         if effects.n_trials > 1:
-            pairs.append((effects, analysis_model(outcome)))
+            pairs.append((effects, outcome.model.on()))
     compiled, original = [0], running.compiled
 
     def counting(key, build, progress):
@@ -252,7 +251,8 @@ def other_models() -> None:
     assert made.joint is not None
     joint = {name: read(name) for name in made.joint.outcomes}
     model = JointModel(
-        {name: bm.Model(made.outcomes[name].mu, made.outcomes[name].tau) for name in joint}, made.joint.correlation
+        {name: bm.Model(made.outcomes[name].model.mu, made.outcomes[name].model.tau) for name in joint},
+        made.joint.correlation,
     )
     effects, pooled = fatigue()
     student = bm.Model(pooled.mu, pooled.tau, random=bm.StudentEffects(parse("truncated(exponential(0.0345), 1, inf)")))

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 import bayesmeta as bm
-from bayesmeta.plan import analysis_model
 from bayesmeta.sensitivity import SECTIONS, SLOW, sensitivity_analyses
 from bayesmeta.studies import read_outcome
 
@@ -41,7 +40,7 @@ def fatigue() -> tuple[bm.Fit, Callable[[Mapping[str, Any]], bm.Effects]]:
     """The outcome with its thresholds, and how its effects are computed anew."""
     protocol = bm.read_protocol(ROOT / "models" / "cancer_exercise.toml")
     outcome = protocol.outcomes["fatigue_short"]
-    fit = bm.fit(bm.read_effects(protocol, "fatigue_short"), analysis_model(outcome), outcome=outcome)
+    fit = bm.fit(bm.read_effects(protocol, "fatigue_short"), outcome.model.on(), outcome=outcome)
 
     def recompute(options: Mapping[str, Any]) -> bm.Effects:
         changed = dataclasses.replace(outcome, measure_options=dict(options))

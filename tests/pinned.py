@@ -139,7 +139,7 @@ def _at(fit: bm.Fit) -> dict[str, Any] | None:
 
 def _thresholds(fit: bm.Fit) -> tuple[bm.Threshold, ...]:
     if fit.outcome is not None:
-        return fit.outcome.thresholds
+        return fit.outcome.decision.thresholds
     return (bm.threshold(0.8, measure_name=fit.effects.measure, better="lower"),)
 
 

@@ -55,6 +55,9 @@ def test_what_is_imported_from_a_room_is_exported() -> None:
     missing = []
     for folder in ("src", "cli", "tests", "benchmarks", "docs"):
         for path in sorted((ROOT / folder).rglob("*.py")):
+            # what wrote the pins speaks of the version that it ran with
+            if path.parent.name == "pinned_0_1_0":
+                continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and node.module and re.fullmatch(r"bayesmeta\.\w+", node.module):
                     room = node.module.removeprefix("bayesmeta.")

@@ -11,7 +11,7 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.model import Exchangeable, MissingNumeric, Monotone, OutlierEffects, Spline, StudentEffects
-from bayesmeta.plan import JointPlan, analysis_model, vary
+from bayesmeta.plan import JointPlan, vary
 from bayesmeta.protocol import read_protocol
 from bayesmeta.studies import read_effects, read_outcome
 
@@ -30,12 +30,12 @@ def protocol(name: str) -> bm.Protocol:
 def test_neuropathy_says_what_it_is_and_asks_one_moderator_at_a_time():
     asked = protocol("cipn")
     assert "demonstration of method" in asked.title
-    moderators = {key: [item.name for item in outcome.moderators] for key, outcome in asked.outcomes.items()}
+    moderators = {key: [item.name for item in outcome.model.moderators] for key, outcome in asked.outcomes.items()}
     assert moderators == {f"symptoms_by_{name}": [name] for name in ("exercise", "timing", "weeks", "duration")}
     for key, outcome in asked.outcomes.items():
         effects = read_effects(asked, key)
-        model = analysis_model(outcome, effects.moderators)
-        assert (effects.k, effects.n_trials, outcome.missing) == (5, 5, "impute")
+        model = outcome.model.on(effects.moderators)
+        assert (effects.k, effects.n_trials, outcome.selection.missing) == (5, 5, "impute")
         assert bm.estimable(effects, model).ok
         assert all(prior.proper for prior in (model.mu, model.tau))
 
@@ -52,12 +52,12 @@ def test_durations_that_are_not_printed_are_imputed_and_shifted():
     effects = read_effects(asked, "symptoms_by_duration")
     stated = effects.moderators["duration"]
     assert [s for s, x in zip(effects.study, stated, strict=True) if x == x] == ["Bao 2020", "Cao 2023 (WALC)"]
-    model = analysis_model(asked.outcomes["symptoms_by_duration"], effects.moderators)
+    model = asked.outcomes["symptoms_by_duration"].model.on(effects.moderators)
     population = model.missing["duration"]
     assert isinstance(population, MissingNumeric)
     assert (population.family, population.shift) == ("lognormal", 0.0)
     shifts = {
-        item.outcomes["symptoms_by_duration"].impute["duration"].shift
+        item.outcomes["symptoms_by_duration"].model.impute["duration"].shift
         for item in asked.sensitivities
         if item.changes == ("impute.duration",)
     }
@@ -69,7 +69,7 @@ def test_every_neuropathy_sensitivity_can_be_read():
     for item in asked.sensitivities:
         for key, outcome in item.outcomes.items():
             effects = read_effects(vary(asked, item.name), key)
-            assert analysis_model(outcome, effects.moderators)
+            assert outcome.model.on(effects.moderators)
     months = read_effects(vary(asked, "Kleckner 2018: duration taken to be in months"), "symptoms_by_duration")
     assert np.isfinite(months.moderators["duration_assumed"]).sum() == 3
 
@@ -85,8 +85,8 @@ def test_identical_repeated_rows_enter_once(key):
     assert [reading.effects.moderators["horizon"][i] for i in cramer] == ["short"]
     assert [record.study for record in reading.excluded] == ["Cramer 2016"]
     assert "Identical repeated rows" in reading.excluded[0].reason
-    assert asked.outcomes[key].cluster == "study"
-    assert repr(analysis_model(asked.outcomes[key]).cluster_tau) == "halfnormal(0.25)"
+    assert asked.outcomes[key].selection.cluster == "study"
+    assert repr(asked.outcomes[key].model.on().cluster_tau) == "halfnormal(0.25)"
 
 
 @pytest.mark.parametrize(("name", "r"), [(None, 0.5), ("nearly independent", 0.2), ("nearly the same", 0.8)])
@@ -127,7 +127,7 @@ def test_trials_with_one_pair_of_arms_at_two_times():
 
 def test_robust_models_of_the_same_rows():
     asked = protocol("cancer_robust")
-    kinds = {key: type(analysis_model(outcome).random) for key, outcome in asked.outcomes.items()}
+    kinds = {key: type(outcome.model.on().random) for key, outcome in asked.outcomes.items()}
     assert kinds == {"fatigue_student": StudentEffects, "fatigue_outliers": OutlierEffects}
     main = read_effects(protocol("cancer_exercise"), "fatigue_short")
     for key in asked.outcomes:
@@ -135,7 +135,7 @@ def test_robust_models_of_the_same_rows():
         assert np.array_equal(effects.y, main.y)
         assert np.array_equal(effects.covariance(), main.covariance())
     types = vary(asked, "types of exercise exchangeable")
-    moderated = analysis_model(types.outcomes["fatigue_student"], read_effects(types, "fatigue_student").moderators)
+    moderated = types.outcomes["fatigue_student"].model.on(read_effects(types, "fatigue_student").moderators)
     assert isinstance(moderated.beta["exercise"], Exchangeable)
     assert moderated.random is None
 
@@ -143,13 +143,11 @@ def test_robust_models_of_the_same_rows():
 def test_curves_of_the_dependence_on_weeks():
     asked = protocol("depression_dose")
     effects = read_effects(asked, "line")
-    terms = {
-        key: analysis_model(outcome, effects.moderators).beta["duration"] for key, outcome in asked.outcomes.items()
-    }
+    terms = {key: outcome.model.on(effects.moderators).beta["duration"] for key, outcome in asked.outcomes.items()}
     assert isinstance(terms["spline"], Spline)
     assert isinstance(terms["monotone"], Monotone)
     for key, outcome in asked.outcomes.items():
-        assert bm.estimable(effects, analysis_model(outcome, effects.moderators)).ok, key
+        assert bm.estimable(effects, outcome.model.on(effects.moderators)).ok, key
 
 
 def test_the_four_short_outcomes_are_joint():

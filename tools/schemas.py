@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 import bayesmeta as bm
-from bayesmeta.plan import analysis_model
 from bayesmeta.records import bench_record, output_schema, preset_record
 from bayesmeta.sensitivity import GRADE_COLUMNS, SECTIONS, sensitivity_analyses
 
@@ -32,7 +31,7 @@ def fits() -> list[bm.Fit]:
     ):
         protocol = bm.read_protocol(ROOT / "models" / f"{name}.toml")
         outcome = protocol.outcomes[key]
-        found.append(bm.fit(bm.read_effects(protocol, key), analysis_model(outcome), outcome=outcome))
+        found.append(bm.fit(bm.read_effects(protocol, key), outcome.model.on(), outcome=outcome))
     counts = pd.DataFrame(
         {
             "study": list("ABCDEFGHIJKL"),

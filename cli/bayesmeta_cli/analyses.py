@@ -174,14 +174,12 @@ def readings(
 
 def moderated_model(protocol_outcome: bm.Outcome, effects: bm.Effects) -> tuple[bm.Model | None, str, tuple[str, ...]]:
     """Return the model of the moderated analysis, or None and why there is none; and moderators left out."""
-    from bayesmeta.plan import analysis_model
-
-    if not protocol_outcome.moderators:
+    if not protocol_outcome.model.moderators:
         return None, NO_MODERATORS, ()
     single = tuple(
-        item.name for item in protocol_outcome.moderators if len(set(effects.moderators[item.name].tolist())) < 2
+        item.name for item in protocol_outcome.model.moderators if len(set(effects.moderators[item.name].tolist())) < 2
     )
-    found = bm.estimable(effects, analysis_model(protocol_outcome, effects.moderators))
+    found = bm.estimable(effects, protocol_outcome.model.on(effects.moderators))
     return (found.model if found.ok else None), found.reason, tuple(dict.fromkeys((*single, *found.left_out)))
 
 
@@ -206,22 +204,20 @@ def from_protocol(
 
     What `readings` gave of these outcomes may be handed over, and is not read again.
     """
-    from bayesmeta.plan import analysis_model
-
     read = readings(protocol, chosen(protocol, names)) if read is None else read
     analyses = []
     for key in track(list(read), "fitting"):
         reading, warned = read[key]
         outcome = protocol.outcomes[key]
         options: dict[str, Any] = {
-            "engine": engine or outcome.engine,
+            "engine": engine or outcome.model.engine,
             "seed": protocol.sampling.seed if protocol.sampling is not None else 1,
             "outcome": outcome,
             "hashes": hashes_of(protocol, reading.sha256),
             "settings": settings_of(protocol),
         }
         collected = list(warned)
-        pooled = fitted(reading.effects, analysis_model(outcome), key, warned=collected, **options)
+        pooled = fitted(reading.effects, outcome.model.on(), key, warned=collected, **options)
         second, reason = None, ""
         left_out: tuple[str, ...] = ()
         if moderated:
@@ -236,8 +232,8 @@ def from_protocol(
                 second,
                 reason,
                 left_out,
-                outcome.sources,
-                outcome.thresholds,
+                outcome.model.sources,
+                outcome.decision.thresholds,
                 tuple(collected),
                 tuple(
                     f"excluded: row {item.row} ({item.study}): {item.reason.rstrip('.')}" for item in reading.excluded
@@ -282,7 +278,9 @@ def from_fits(
         if moderated:
             model, reason, left_out = moderated_model(outcome, pooled.effects)
             second = None if model is None else _matching(folder / f"{key}.moderated.nc", hashes)
-        analyses.append(Analysis(key, pooled, second, reason, left_out, outcome.sources, outcome.thresholds))
+        analyses.append(
+            Analysis(key, pooled, second, reason, left_out, outcome.model.sources, outcome.decision.thresholds)
+        )
     return analyses
 
 
@@ -298,9 +296,9 @@ def from_file(
         outcome = fit.outcome
         key = outcome.key if outcome is not None else path.stem
         second = fit if fit.analysis == "moderated" else None
-        stated = outcome.thresholds if outcome is not None else ()
+        stated = outcome.decision.thresholds if outcome is not None else ()
         reason = "" if second else "this file is the pooled fit; give the .moderated.nc beside it"
-        return [Analysis(key, fit, second, reason, sources=outcome.sources if outcome else {}, thresholds=stated)]
+        return [Analysis(key, fit, second, reason, sources=outcome.model.sources if outcome else {}, thresholds=stated)]
     protocol = bm.read_protocol(path)
     if fits is not None:
         return from_fits(protocol, fits, names, moderated=moderated)

@@ -33,7 +33,9 @@ def recompute_of(protocol: bm.Protocol, key: str) -> Recompute:
     from bayesmeta.studies import read_outcome
 
     def recompute(options: Mapping[str, Any]) -> bm.Effects:
-        outcome = dataclasses.replace(protocol.outcomes[key], measure_options=dict(options))
+        outcome = protocol.outcomes[key]
+        selection = dataclasses.replace(outcome.selection, measure_options=dict(options))
+        outcome = dataclasses.replace(outcome, selection=selection)
         # warnings about the rows were given when they were first read
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", bm.BayesmetaWarning)
@@ -79,7 +81,7 @@ def sensitivity(
             item.pooled,
             [name for name in wanted if name != DECLARED],
             recompute=recompute_of(protocol, item.key),
-            options=outcome.measure_options,
+            options=outcome.selection.measure_options,
             order=trial_order(item.pooled.effects, order),
             cut=chance,
         )
@@ -224,7 +226,7 @@ def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool
             item.pooled,
             ["multiverse"],
             recompute=recompute_of(protocol, item.key),
-            options=protocol.outcomes[item.key].measure_options,
+            options=protocol.outcomes[item.key].selection.measure_options,
         )
         for item in track(analyses, "multiverse")
     }
@@ -277,7 +279,7 @@ def presets(path: Path, names: Sequence[str], requested: str, json: bool, csv: b
     not_done: dict[str, str] = {}
     for analysis in analyses:
         try:
-            stated = protocol.outcomes[analysis.key].measure_options
+            stated = protocol.outcomes[analysis.key].selection.measure_options
             again = recompute_of(protocol, analysis.key)
 
             def recompute(

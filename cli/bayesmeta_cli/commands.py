@@ -429,13 +429,12 @@ def variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
 
 def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str]]:
     """Fit each level of each declared subgroup alone, under the model as stated."""
-    from bayesmeta.plan import analysis_model
     from bayesmeta.sensitivity import SUBGROUP
 
     outcome, effects = protocol.outcomes[item.key], item.pooled.effects
     fits: dict[str, bm.Fit] = {}
     not_done: dict[str, str] = {}
-    for name in outcome.subgroups:
+    for name in outcome.selection.subgroups:
         values = np.asarray(effects.moderators[name])
         if values.dtype.kind == "f":
             not_done[f"{SUBGROUP}{name}"] = f"{name} is a number; make groups of it in a column of text."
@@ -447,9 +446,9 @@ def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
                 alone = effects.subset(values.astype(str) == level)
                 fit = fitted(
                     alone,
-                    analysis_model(outcome),
+                    outcome.model.on(),
                     item.key,
-                    outcome.engine,
+                    outcome.model.engine,
                     warned,
                     outcome=outcome,
                     hashes=dict(item.pooled.hashes),
@@ -465,7 +464,7 @@ def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit]
 
 
 def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> bm.Fit | str:
-    from bayesmeta.plan import analysis_model, vary
+    from bayesmeta.plan import vary
     from bayesmeta.studies import read_outcome
 
     outcome = declared.outcomes[item.key]
@@ -481,13 +480,13 @@ def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> b
         "seed": item.pooled.seed,
         "settings": settings_of(protocol),
     }
-    model, reason = analysis_model(outcome), ""
+    model, reason = outcome.model.on(), ""
     if is_moderated(declared):
         found, reason, _ = moderated_model(outcome, effects)
         if found is None:
             return reason
         model, options["analysis"] = found, "moderated"
-    fit = fitted(effects, model, item.key, outcome.engine, warned, **options)
+    fit = fitted(effects, model, item.key, outcome.model.engine, warned, **options)
     require_sound([(f"{item.key}, {declared.name}", fit)])
     return fit
 

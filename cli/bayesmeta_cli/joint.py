@@ -50,7 +50,11 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
             effects,
             bm.JointModel(
                 {
-                    key: bm.Model(protocol.outcomes[key].mu, protocol.outcomes[key].tau, rho=protocol.outcomes[key].rho)
+                    key: bm.Model(
+                        protocol.outcomes[key].model.mu,
+                        protocol.outcomes[key].model.tau,
+                        rho=protocol.outcomes[key].model.rho,
+                    )
                     for key in effects
                 },
                 correlation=protocol.joint.correlation,
@@ -61,11 +65,13 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
             outcomes={key: protocol.outcomes[key] for key in effects},
         )
         _require_sound(fit)
-        tables = _tables(fit, effects, {key: protocol.outcomes[key].primary for key in effects}, sensitivity, settings)
+        tables = _tables(
+            fit, effects, {key: protocol.outcomes[key].decision.primary for key in effects}, sensitivity, settings
+        )
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         fit.save(output / "joint.nc")
-        stated = {key: item for key in effects if (item := protocol.outcomes[key].primary) is not None}
+        stated = {key: item for key in effects if (item := protocol.outcomes[key].decision.primary) is not None}
         if len(stated) == len(effects):
             bm.plots.save_plot(bm.plots.joint_plot(fit, stated), output / "joint.png")
         say(f"wrote {', '.join(str(path) for path in sorted(output.glob('joint.*')))}")

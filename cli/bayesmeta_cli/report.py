@@ -71,7 +71,7 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
         reading = read[key][0]
         item: Analysis = from_protocol(protocol, [key], engine=engine, read=read)[0]
         declared, not_done, priors_only = variations(protocol, item)
-        options = protocol.outcomes[key].measure_options
+        options = protocol.outcomes[key].selection.measure_options
         refits = Refits(item.pooled)
         bench = sensitivity_analyses(
             item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep

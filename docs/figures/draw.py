@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import bayesmeta as bm
-from bayesmeta.plan import analysis_model
 from bayesmeta.plots import benefit_plot, bubble_plot, forest_plot, funnel_plot, heterogeneity_plot, save_plot
 
 HERE = Path(__file__).parent
@@ -19,7 +18,7 @@ def fitted(protocol: str, key: str, *, moderated: bool = False) -> bm.Fit:
     """Fit one outcome of a protocol, pooled or with its moderators."""
     chosen = bm.read_protocol(MODELS / f"{protocol}.toml")
     outcome, effects = chosen.outcome(key), bm.read_effects(chosen, key)
-    model = analysis_model(outcome, effects.moderators if moderated else None)
+    model = outcome.model.on(effects.moderators if moderated else None)
     return bm.fit(effects, model, outcome=outcome, analysis="moderated" if moderated else "pooled")
 
 

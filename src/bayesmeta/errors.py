@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,8 @@ __all__ = [
     "InferenceError",
     "ModelError",
     "ProtocolError",
+    "find_name",
+    "pick",
 ]
 
 
@@ -109,3 +112,59 @@ class Finding:
     severity: Literal["info", "warning", "error"]
     evidence: str
     remedy: str
+
+
+def pick(name: str, allowed: Iterable[object]) -> str:
+    """List what is allowed, the nearest name first.
+
+    Examples
+    --------
+    >>> pick("smdd", ["SMD", "MD"])
+    'Did you mean SMD? Allowed: SMD, MD.'
+    """
+    names = {str(item).casefold(): str(item) for item in allowed}
+    near = difflib.get_close_matches(str(name).casefold(), names, n=1)
+    return f"{f'Did you mean {names[near[0]]}? ' if near else ''}Allowed: {', '.join(names.values()) or 'none'}."
+
+
+def find_name(what: str, name: object, allowed: Iterable[str], *, place: str = "") -> str:
+    """Find one of the allowed names, without regard to case.
+
+    Parameters
+    ----------
+    what : str
+        What it names, for the message: ``"measure"``.
+    name : object
+        As someone wrote it.
+    allowed : iterable of str
+    place : str
+        Where it was looked for: ``"in the protocol"``.
+
+    Returns
+    -------
+    str
+        The name as it is spelt; where two differ in case alone, the one that is written alike.
+
+    Raises
+    ------
+    ModelError
+        If there is no such name; the message lists those that are allowed, the nearest first.
+
+    Examples
+    --------
+    >>> find_name("estimator", "reml", ["DL", "REML"])
+    'REML'
+    >>> find_name("outcome", "pian", ["pain"], place="in the protocol")
+    Traceback (most recent call last):
+    ...
+    bayesmeta.errors.ModelError: there is no outcome 'pian' in the protocol. Did you mean pain? Allowed: pain.
+    """
+    names = list(allowed)
+    if isinstance(name, str):
+        if name in names:
+            return name
+        alike = [item for item in names if item.casefold() == name.strip().casefold()]
+        if len(alike) == 1:
+            return alike[0]
+    where = f" {place}" if place else ""
+    raise ModelError(f"there is no {what} {name!r}{where}. {pick(str(name), names)}")

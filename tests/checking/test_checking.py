@@ -25,7 +25,6 @@ from bayesmeta.checking import (
     prior_check_table,
     statistics,
 )
-from bayesmeta.plan import analysis_model
 from bayesmeta.sensitivity import loo_table
 from sampled import drawn_until
 
@@ -48,7 +47,7 @@ def common(sd: float = 1.0) -> bm.Fit:
 def fatigue(moderated: bool = True) -> bm.Fit:
     protocol = bm.read_protocol(ROOT / "models/cancer_exercise.toml")
     outcome, effects = protocol.outcome("fatigue_short"), bm.read_effects(protocol, "fatigue_short")
-    model = analysis_model(outcome, effects.moderators if moderated else None)
+    model = outcome.model.on(effects.moderators if moderated else None)
     return bm.fit(effects, model, outcome=outcome)
 
 

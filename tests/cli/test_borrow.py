@@ -29,7 +29,9 @@ def library(outcome: str = "fatigue", weight: float = 0.2) -> tuple[bm.Protocol,
     effects = bm.read_effects(asked, outcome)
     source = read_protocol(asked.borrow[outcome].path)
     key = asked.borrow[outcome].outcome
-    review = bm.fit(bm.read_effects(source, key), bm.Model(source.outcomes[key].mu, source.outcomes[key].tau))
+    review = bm.fit(
+        bm.read_effects(source, key), bm.Model(source.outcomes[key].model.mu, source.outcomes[key].model.tau)
+    )
     found = robust_map(
         review,
         float(effects.y[0]),
@@ -49,7 +51,7 @@ def test_json_is_the_librarys(capsys: pytest.CaptureFixture[str]) -> None:
     assert record["source"]["trials"] == 32
     assert record["source"]["measure"] == "SMD"
     assert record["weight"] == 0.2
-    mid = asked.outcomes["fatigue"].primary
+    mid = asked.outcomes["fatigue"].decision.primary
     assert record["borrowed"]["p_important_benefit"] == borrowing_probabilities(found, mid)["p_important_benefit"]
     assert (
         record["alone"]["p_important_benefit"]
@@ -65,7 +67,7 @@ def test_csv_is_the_librarys_table(capsys: pytest.CaptureFixture[str]) -> None:
     table = pd.read_csv(io.StringIO(capsys.readouterr().out), keep_default_na=False)
     assert table["outcome"].unique().tolist() == ["fatigue", "qol"]
     asked, found = library("qol")
-    expected = borrowing_table(found, asked.outcomes["qol"].primary)
+    expected = borrowing_table(found, asked.outcomes["qol"].decision.primary)
     mine = table[table["outcome"] == "qol"]
     assert mine["median"].astype(float).tolist() == expected["median"].tolist()
 
@@ -76,7 +78,7 @@ def test_text_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
     _, found = library()
     own, both = (
         bm.percent(
-            borrowing_probabilities(found, read_protocol(METASTATIC).outcomes["fatigue"].primary, form)[
+            borrowing_probabilities(found, read_protocol(METASTATIC).outcomes["fatigue"].decision.primary, form)[
                 "p_important_benefit"
             ]
         )
@@ -114,10 +116,10 @@ def test_figure_is_drawn_from_its_table(tmp_path: Path, capsys: pytest.CaptureFi
     asked, found = library()
     fit = bm.fit(
         bm.read_effects(asked, "fatigue"),
-        bm.Model(asked.outcomes["fatigue"].mu, asked.outcomes["fatigue"].tau),
+        bm.Model(asked.outcomes["fatigue"].model.mu, asked.outcomes["fatigue"].model.tau),
         outcome=asked.outcomes["fatigue"],
     )
-    picture = borrow_plot(found, fit, asked.outcomes["fatigue"].primary, source="Fatigue")
+    picture = borrow_plot(found, fit, asked.outcomes["fatigue"].decision.primary, source="Fatigue")
     axes = next(item for item in picture.figure.axes if item.get_label() == "borrowing")
     for name in ("prior", "alone", "posterior"):
         line = next(item for item in axes.get_lines() if item.get_label() == name)
@@ -189,7 +191,7 @@ def test_sd_and_its_source_go_together(project: Path, capsys: pytest.CaptureFixt
         (["--weight", "1"], 2, "give a probability between 0 and 1"),
         (["--weight", "much"], 2, "give a probability between 0 and 1"),
         (["--outcome", "fitness"], 3, "nothing says where fitness may borrow from"),
-        (["--outcome", "sleep"], 3, "'sleep' is not in the protocol"),
+        (["--outcome", "sleep"], 3, "there is no outcome 'sleep' in the protocol"),
         (["--json", "--csv"], 2, "choose one"),
     ],
 )

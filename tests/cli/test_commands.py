@@ -472,14 +472,13 @@ def test_fit_prints_counts_quantities_probabilities_and_contrasts(cli):
     assert "Moderated: not estimable: 2 trials, 2 coefficients, rank 2; 4 trials are needed." in text
     effects = bm.read_effects(CANCER, "anxiety_short")
     outcome = bm.read_protocol(CANCER).outcomes["anxiety_short"]
-    from bayesmeta.plan import analysis_model
 
-    fit = bm.fit(effects, analysis_model(outcome), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(), outcome=outcome)
     found = bm.summarize(fit)
     for name, label in (("mu", "mean effect (mu)"), ("theta_new", "new study (theta_new)")):
         printed = row_of(out, label)
         assert all(map(is_printed, printed, found.loc[name, ["median", "lower", "upper"]]))
-    p = bm.benefit_table(fit, [outcome.primary]).set_index("target")["p_important_benefit"]
+    p = bm.benefit_table(fit, [outcome.decision.primary]).set_index("target")["p_important_benefit"]
     assert bm.percent(p["mean effect"]) in out
     assert bm.percent(p["new study"]) in out
     for words in (

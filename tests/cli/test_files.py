@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.plan import analysis_model
 from bayesmeta_cli import files
 from bayesmeta_cli.main import main
 from references import ROOT
@@ -68,7 +67,7 @@ def test_fit_writes_fits_that_answer_as_before(fitted):
     assert record["seed"] == protocol.sampling.seed
     loaded = bm.load(fitted / "anxiety_short.nc")
     assert loaded.hashes == {"protocol": protocol.sha256, "data": protocol.data.sha256}
-    again = bm.fit(bm.read_effects(protocol, "anxiety_short"), analysis_model(protocol.outcomes["anxiety_short"]))
+    again = bm.fit(bm.read_effects(protocol, "anxiety_short"), protocol.outcomes["anxiety_short"].model.on())
     pd.testing.assert_frame_equal(bm.summarize(loaded), bm.summarize(again), check_exact=True)
 
 

@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.plan import analysis_model
 from bayesmeta.protocol import protocol_schema
 from bayesmeta.records import envelope, head, output_schema, plain, small_k_note
 from bayesmeta_cli.main import main
@@ -240,14 +239,14 @@ def test_fit_gives_the_librarys_numbers_to_the_bit(record):
     found = record("fit", "fit", CANCER, "--outcome", "anxiety_short")
     protocol = bm.read_protocol(CANCER)
     outcome, effects = protocol.outcomes["anxiety_short"], bm.read_effects(protocol, "anxiety_short")
-    fit = bm.fit(effects, analysis_model(outcome), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(), outcome=outcome)
     summary = bm.summarize(fit)
     for name in ("mu", "tau", "theta_new"):
         assert found["bayes"][name] == summary.loc[name, ["mean", "sd", "median", "lower", "upper"]].to_dict()
     assert found["bayes"]["log_evidence"] == fit.log_evidence
     table = bm.benefit_table(fit)
     assert [row["p_important_harm"] for row in found["benefit"]] == table["p_important_harm"].tolist()
-    moderated = bm.fit(effects, analysis_model(outcome, effects.moderators), outcome=outcome, analysis="moderated")
+    moderated = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome, analysis="moderated")
     contrasts = bm.contrast_table(moderated)
     for row, (_, expected) in zip(found["moderated"]["contrasts"], contrasts.iterrows(), strict=True):
         assert (row["contrast"], row["median"], row["p_below_null"]) == tuple(
@@ -257,7 +256,7 @@ def test_fit_gives_the_librarys_numbers_to_the_bit(record):
     for row in found["moderated"]["levels"]:
         at = {row["moderator"]: row["level"]}
         assert row["median"] == bm.predict(moderated, at).loc["mu", "median"]
-        benefit = bm.benefit_table(moderated, [outcome.primary], at=at).set_index("target")
+        benefit = bm.benefit_table(moderated, [outcome.decision.primary], at=at).set_index("target")
         for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
             assert row[column] == pytest.approx(benefit.loc["mean effect", column], rel=1e-12)
             assert row[f"{column}_new"] == pytest.approx(benefit.loc["new study", column], rel=1e-12)
@@ -317,7 +316,7 @@ def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
     # an interaction is asked of the moderated analysis
     effects = bm.read_effects(CANCER, "fatigue_short")
     outcome = declared["exercise type differs between during and after treatment"].outcomes["fatigue_short"]
-    fit = bm.fit(effects, analysis_model(outcome, effects.moderators), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome)
     assert runs["exercise type differs between during and after treatment"]["log_evidence"] == fit.log_evidence
 
 

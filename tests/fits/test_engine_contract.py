@@ -24,7 +24,7 @@ import bayesmeta as bm
 from bayesmeta.errors import InferenceError
 from bayesmeta.fits import dumps, marginal, quantities
 from bayesmeta.nuts import judge, running
-from bayesmeta.plan import Outcome
+from bayesmeta.plan import Decision, ModelPlan, Outcome, Selection
 from bayesmeta.sensitivity import variation_table
 from sampled import LIMIT, drawn_until
 
@@ -33,14 +33,11 @@ SE = [0.3, 0.2, 0.25, 0.4, 0.15, 0.3, 0.2, 0.2, 0.3]
 BLOCK = np.array([[0.04, 0.02], [0.02, 0.16]])
 MID = bm.Threshold("MID", 0.3, 0.2, 0.3, 0.2, "a panel", "panel", True)
 OUTCOME = Outcome(
-    key="fatigue",
-    label="Fatigue",
-    where={"outcome": "fatigue"},
-    measure="SMD",
-    better="lower",
-    mu=bm.Normal(0, 1),
-    tau=bm.HalfNormal(0.5),
-    thresholds=(MID,),
+    "fatigue",
+    "Fatigue",
+    Selection("SMD", "lower", {"outcome": "fatigue"}),
+    ModelPlan(bm.Normal(0, 1), bm.HalfNormal(0.5)),
+    Decision((MID,)),
 )
 BETA = {"kind": bm.Coefficient(bm.Normal(0, 0.5), reference="b"), "weeks": bm.Coefficient(bm.Normal(0, 0.25), per=6)}
 N01, HN = bm.Normal(0, 1), bm.HalfNormal(0.5)

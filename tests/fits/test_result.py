@@ -24,7 +24,7 @@ from scipy import stats
 import bayesmeta as bm
 from bayesmeta.effects import Effects
 from bayesmeta.fits import CHAINS, DRAWS, SCHEMA_VERSION, marginal, quantities
-from bayesmeta.plan import Outcome
+from bayesmeta.plan import Decision, ModelPlan, Outcome, Selection
 from bayesmeta.sensitivity import cumulative_fits_table, leave_one_out, variation_table
 
 # draws are independent: five standard errors of a mean or a frequency, at a fixed seed
@@ -39,14 +39,11 @@ Y, SE = np.array([-0.9, -0.2, -0.5, 0.1, -0.35, -0.6]), np.array([0.3, 0.2, 0.25
 BLOCK = np.array([[0.04, 0.02], [0.02, 0.16]])
 LIMIT = bm.Threshold("MID", 0.3, 0.2, 0.3, 0.2, "a panel", "panel", True)
 OUTCOME = Outcome(
-    key="fatigue",
-    label="Fatigue, up to 12 weeks",
-    where={"outcome": "fatigue"},
-    measure="SMD",
-    better="lower",
-    mu=bm.Normal(0, 1),
-    tau=bm.HalfNormal(0.5),
-    thresholds=(LIMIT, bm.Threshold("range", (0.2, 0.5), 0.2, (0.2, 0.5), 0.2, "two papers", "anchor", False)),
+    "fatigue",
+    "Fatigue, up to 12 weeks",
+    Selection("SMD", "lower", {"outcome": "fatigue"}),
+    ModelPlan(bm.Normal(0, 1), bm.HalfNormal(0.5)),
+    Decision((LIMIT, bm.Threshold("range", (0.2, 0.5), 0.2, (0.2, 0.5), 0.2, "two papers", "anchor", False))),
 )
 
 

@@ -15,7 +15,7 @@ import pytest
 import bayesmeta as bm
 from bayesmeta.exact import why_unsupported
 from bayesmeta.nuts import running
-from bayesmeta.plan import analysis_model, vary
+from bayesmeta.plan import vary
 from exact.test_published_numbers import PRIORS
 from exact.test_r_bayesmeta import settings as r_settings
 from references import R_SETS, ROOT, effects_of, exact_effects, reference
@@ -55,7 +55,7 @@ def analyses(name: str, analysis: str, change: str | None = None) -> list[tuple[
             # one trial's large SMD is spoken of on reading, and is as it was printed
             warnings.simplefilter("ignore", bm.BayesmetaWarning)
             effects = bm.read_effects(asked, key)
-        model = analysis_model(asked.outcomes[key], effects.moderators if analysis == "moderated" else None)
+        model = asked.outcomes[key].model.on(effects.moderators if analysis == "moderated" else None)
         if analysis == "moderated":
             if not model.beta:
                 continue

@@ -20,7 +20,6 @@ from matplotlib.patches import Rectangle
 import bayesmeta as bm
 from bayesmeta.checking import overlap_table, ppc_table, predictive_table
 from bayesmeta.joint import JointFit, JointModel, fit_joint
-from bayesmeta.plan import analysis_model
 from bayesmeta.plots import (
     FORMATS,
     Plot,
@@ -48,7 +47,7 @@ PRINTED, PRINTED_SHARE = 0.06, 0.15
 def real(protocol: str, key: str, moderated: bool = True) -> bm.Fit:
     chosen = bm.read_protocol(ROOT / f"models/{protocol}.toml")
     outcome, effects = chosen.outcome(key), bm.read_effects(chosen, key)
-    return bm.fit(effects, analysis_model(outcome, effects.moderators if moderated else None), outcome=outcome)
+    return bm.fit(effects, outcome.model.on(effects.moderators if moderated else None), outcome=outcome)
 
 
 @cache

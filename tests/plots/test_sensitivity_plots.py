@@ -25,7 +25,6 @@ from scipy import integrate, special, stats
 import bayesmeta as bm
 from bayesmeta.classical import gosh, influence_table, pool
 from bayesmeta.fits import marginal
-from bayesmeta.plan import analysis_model
 from bayesmeta.plots import (
     BAYES,
     CLASSICAL,
@@ -73,7 +72,7 @@ SVG_LIMIT = 1_000_000
 def real(protocol: str, key: str) -> bm.Fit:
     chosen = bm.read_protocol(ROOT / f"models/{protocol}.toml")
     outcome = chosen.outcome(key)
-    return bm.fit(bm.read_effects(chosen, key), analysis_model(outcome, None), outcome=outcome)
+    return bm.fit(bm.read_effects(chosen, key), outcome.model.on(), outcome=outcome)
 
 
 @cache

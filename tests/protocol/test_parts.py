@@ -23,7 +23,7 @@ from bayesmeta.model import (
     Spline,
     StudentEffects,
 )
-from bayesmeta.plan import JointPlan, analysis_model, vary
+from bayesmeta.plan import JointPlan, vary
 from bayesmeta.priors import parse
 from bayesmeta.protocol import protocol_schema, read_protocol
 
@@ -60,7 +60,7 @@ def model(tmp_path: Path, text: str, **options: str) -> bm.Model:
     """Give the moderated model of one outcome, after its outcome was stored and read again."""
     asked = read(tmp_path, HEAD + outcome(text, **options)).outcomes["pain"]
     assert loads(dumps(asked)) == asked
-    return analysis_model(asked, {item.name: VALUES[item.name] for item in asked.moderators})
+    return asked.model.on({item.name: VALUES[item.name] for item in asked.model.moderators})
 
 
 def faults(tmp_path: Path, text: str) -> list[str]:
@@ -80,7 +80,7 @@ def test_binomial_likelihood_with_its_baseline(tmp_path):
 def test_a_sensitivity_analysis_may_go_back_to_the_normal_likelihood(tmp_path):
     text = outcome('likelihood = "binomial"\npriors.baseline = "normal(0, 1.5)"', measure="OR")
     protocol = read(tmp_path, HEAD + text + '[[sensitivity]]\nname = "n"\nlikelihood = "normal"\n')
-    varied = analysis_model(vary(protocol, "n").outcomes["pain"])
+    varied = vary(protocol, "n").outcomes["pain"].model.on()
     assert (varied.likelihood, varied.baseline) == ("normal", None)
 
 
@@ -103,10 +103,10 @@ def test_clusters_with_and_without_a_working_correlation(tmp_path):
     both = 'cluster = "study"\nworking_correlation = 0.6\npriors.cluster_tau = "halfnormal(0.25)"'
     protocol = read(tmp_path, HEAD + outcome(both))
     asked = protocol.outcomes["pain"]
-    assert (asked.cluster, asked.working_correlation) == ("study", 0.6)
-    assert analysis_model(asked).cluster_tau == parse("halfnormal(0.25)")
+    assert (asked.selection.cluster, asked.selection.working_correlation) == ("study", 0.6)
+    assert asked.model.on().cluster_tau == parse("halfnormal(0.25)")
     alone = read(tmp_path, HEAD + outcome('cluster = "study"\nworking_correlation = 0.6')).outcomes["pain"]
-    assert analysis_model(alone).cluster_tau is None
+    assert alone.model.on().cluster_tau is None
 
 
 def test_exchangeable_levels(tmp_path):
@@ -132,7 +132,7 @@ def test_curves(tmp_path):
     )
     made = model(tmp_path, 'moderators = [{ name = "weeks", curve = "monotone" }]')
     assert made.beta["weeks"] == Monotone(parse("normal(0, 0.5)"), 4)
-    source = read(tmp_path, HEAD + outcome(f"moderators = [{WEEKS}]")).outcomes["pain"].sources["beta"]
+    source = read(tmp_path, HEAD + outcome(f"moderators = [{WEEKS}]")).outcomes["pain"].model.sources["beta"]
     assert "departure of a spline from its line half-normal(0.25)" in source
 
 
@@ -155,8 +155,8 @@ shift = {{ a = 0.7 }}""",
 def test_a_population_enters_only_where_a_cell_is_empty(tmp_path):
     text = f'moderators = ["weeks"]\nmissing = "impute"\nimpute.weeks = {{ {NUMBERS} }}'
     asked = read(tmp_path, HEAD + outcome(text)).outcomes["pain"]
-    assert dict(analysis_model(asked, {"weeks": np.array([4.0, 8.0])}).missing) == {}
-    assert dict(analysis_model(asked).missing) == {}
+    assert dict(asked.model.on({"weeks": np.array([4.0, 8.0])}).missing) == {}
+    assert dict(asked.model.on().missing) == {}
 
 
 def test_populations_are_inherited_and_a_sensitivity_analysis_changes_one_number(tmp_path):
@@ -180,14 +180,14 @@ name = "complete"
 missing = "exclude"
 """,
     )
-    assert set(protocol.outcomes["pain"].impute) == {"weeks"}
-    assert set(protocol.outcomes["sleep"].impute) == {"type"}
+    assert set(protocol.outcomes["pain"].model.impute) == {"weeks"}
+    assert set(protocol.outcomes["sleep"].model.impute) == {"type"}
     later = protocol.sensitivities[0]
     assert later.changes == ("impute.weeks",)
-    assert later.outcomes["pain"].impute["weeks"] == MissingNumeric(
+    assert later.outcomes["pain"].model.impute["weeks"] == MissingNumeric(
         parse("normal(10, 5)"), parse("halfnormal(5)"), "normal", 4.0
     )
-    assert vary(protocol, "complete").outcomes["sleep"].missing == "exclude"
+    assert vary(protocol, "complete").outcomes["sleep"].selection.missing == "exclude"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_population_of_standard_deviations(tmp_path):
 
 @pytest.mark.parametrize("engine", ["auto", "exact", "nuts", "both"])
 def test_engines(tmp_path, engine):
-    assert read(tmp_path, HEAD + outcome(f'engine = "{engine}"')).outcomes["pain"].engine == engine
+    assert read(tmp_path, HEAD + outcome(f'engine = "{engine}"')).outcomes["pain"].model.engine == engine
 
 
 def test_joint_outcomes_and_their_sensitivity(tmp_path):
@@ -259,10 +259,10 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
 """,
     )
     a, b = (vary(protocol, name) for name in "ab")
-    assert a.outcomes["pain"].working_correlation == 0.8
-    assert a.outcomes["pain"].cluster_tau == parse("halfnormal(1)")
-    assert b.outcomes["sleep"].random == StudentEffects(parse("exponential(0.1)"))
-    assert b.outcomes["sleep"].moderators[0].pooling == "exchangeable"
+    assert a.outcomes["pain"].selection.working_correlation == 0.8
+    assert a.outcomes["pain"].model.cluster_tau == parse("halfnormal(1)")
+    assert b.outcomes["sleep"].model.random == StudentEffects(parse("exponential(0.1)"))
+    assert b.outcomes["sleep"].model.moderators[0].pooling == "exchangeable"
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------

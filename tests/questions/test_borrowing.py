@@ -335,10 +335,10 @@ def test_preferable_effect_by_hand() -> None:
     mean = (form.mean / form.sd**2 + (-5.3 / 24.09) / sd**2) / (1 / form.sd**2 + 1 / sd**2)
     spread = (1 / form.sd**2 + 1 / sd**2) ** -0.5
     found = robust_map(review, -5.3, float(effects.se[0]), weight=0.2, scale=24.09, n=357)
-    chances = borrowing_probabilities(found, asked.outcomes["fatigue"].primary)
+    chances = borrowing_probabilities(found, asked.outcomes["fatigue"].decision.primary)
     assert found.posterior.mean / 24.09 == pytest.approx(mean, abs=0.003)
     assert chances["p_important_benefit"] == pytest.approx(stats.norm.cdf((-5 / 24.09 - mean) / spread), abs=0.02)
-    alone = borrowing_probabilities(found, asked.outcomes["fatigue"].primary, found.alone)
+    alone = borrowing_probabilities(found, asked.outcomes["fatigue"].decision.primary, found.alone)
     # the vague prior of one participant pulls by one part in 358
     assert alone["p_important_benefit"] == pytest.approx(stats.norm.cdf(0.3 / float(effects.se[0])), abs=5e-3)
     assert found.vague_weight < 0.1
@@ -349,7 +349,7 @@ def test_preferable_effect_on_its_own() -> None:
     """One trial: mu given tau is conjugate, so that its benefit is one integral over half-normal(12)."""
     asked = bm.read_protocol(ROOT / "models/metastatic.toml")
     effects = bm.read_effects(asked, "fatigue")
-    fit = bm.fit(effects, bm.Model(asked.outcomes["fatigue"].mu, asked.outcomes["fatigue"].tau))
+    fit = bm.fit(effects, bm.Model(asked.outcomes["fatigue"].model.mu, asked.outcomes["fatigue"].model.tau))
     y, v = -5.3, float(effects.se[0]) ** 2
 
     def part(tau: float, edge: float) -> float:

@@ -16,7 +16,6 @@ from scipy import stats
 
 import bayesmeta as bm
 from bayesmeta.nuts import build_rows
-from bayesmeta.plan import analysis_model
 from bayesmeta.questions import (
     NEW_TYPE,
     compare_types_table,
@@ -37,7 +36,7 @@ INTEGRATED = 2e-5
 def real(protocol: str, key: str, moderated: bool = True) -> bm.Fit:
     chosen = bm.read_protocol(ROOT / f"models/{protocol}.toml")
     outcome, effects = chosen.outcome(key), bm.read_effects(chosen, key)
-    return bm.fit(effects, analysis_model(outcome, effects.moderators if moderated else None), outcome=outcome)
+    return bm.fit(effects, outcome.model.on(effects.moderators if moderated else None), outcome=outcome)
 
 
 @cache

@@ -15,7 +15,7 @@ from scipy import special
 
 import bayesmeta as bm
 from bayesmeta.digits import number
-from bayesmeta.plan import analysis_model, vary
+from bayesmeta.plan import vary
 from bayesmeta.questions import WEIGHTS, borrowing_table, threshold
 from bayesmeta.report import MAIN, Part, Refits, followed, packed_form, serialised_form
 from bayesmeta.sensitivity import grade_table, inconsistency_table, read_section, sensitivity_analyses
@@ -136,7 +136,7 @@ def test_without_a_touch_the_page_shows_the_stated_threshold_and_the_summary(pag
         for name, text in printed(CANCER, key, "0.5", capsys).items():
             assert found[name] == text
         protocol = bm.read_protocol(CANCER)
-        fit = bm.fit(bm.read_effects(protocol, key), analysis_model(protocol.outcomes[key]))
+        fit = bm.fit(bm.read_effects(protocol, key), protocol.outcomes[key].model.on())
         summary = bm.summarize(fit)
         for name in TARGETS:
             decimals = len(found[f"{name}.median"].partition(".")[2])
@@ -163,8 +163,8 @@ def test_another_declared_analysis_is_that_of_its_own_fit(page):
     ):
         changed = vary(protocol, name)
         outcome = changed.outcomes[key]
-        fit = bm.fit(read_outcome(changed, key).effects, analysis_model(outcome), outcome=outcome)
-        table = bm.benefit_table(fit, [outcome.primary]).set_index("target")
+        fit = bm.fit(read_outcome(changed, key).effects, outcome.model.on(), outcome=outcome)
+        table = bm.benefit_table(fit, [outcome.decision.primary]).set_index("target")
         set_value(page, part.find_element("css selector", "select.analysis"), choices[name], "change")
         found = shown(part)
         for target, words in TARGETS.items():
@@ -190,7 +190,7 @@ def test_the_first_table_follows_the_analysis(page):
     choose(page, part, "mu sceptical normal(0, 0.2)")
     protocol = bm.read_protocol(CANCER)
     effects, outcome = bm.read_effects(protocol, "fatigue_short"), protocol.outcomes["fatigue_short"]
-    model = dataclasses.replace(analysis_model(outcome), mu=bm.Normal(0, 0.2))
+    model = dataclasses.replace(outcome.model.on(), mu=bm.Normal(0, 0.2))
     table = bm.summarize(bm.fit(effects, model, outcome=outcome)).loc["mu"]
     interval = f"({table['lower']:.3f} to {table['upper']:.3f})"
     assert cell.get_attribute("textContent") == f"{table['median']:.3f} {interval}"
@@ -269,7 +269,7 @@ def test_what_cannot_follow_says_so_where_it_stands(page):
 def fitted(key: str, path: Path = CANCER) -> bm.Fit:
     protocol = bm.read_protocol(path)
     outcome = protocol.outcomes[key]
-    return bm.fit(bm.read_effects(protocol, key), analysis_model(outcome), outcome=outcome)
+    return bm.fit(bm.read_effects(protocol, key), outcome.model.on(), outcome=outcome)
 
 
 def moved_to(fit: bm.Fit, text: str, name: str = "") -> bm.Threshold:
@@ -286,7 +286,7 @@ def answers(page, key: str) -> list[str]:
 @pytest.mark.parametrize("key", OUTCOMES)
 def test_the_plain_answer_follows_word_for_word(page, key):
     part, fit = section(page, key), fitted(key)
-    assert answers(page, key) == 2 * [bm.benefit_sentence(fit, fit.outcome.primary)]
+    assert answers(page, key) == 2 * [bm.benefit_sentence(fit, fit.outcome.decision.primary)]
     for text in ("0.2", "0.137", "1", "0.01", "0.1234567", "0.00001", "1234567"):
         move(page, part, text)
         assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, text))]
@@ -303,7 +303,7 @@ def test_the_plain_answer_is_of_the_chosen_analysis(page):
     for place in page.find_elements("css selector", f'[data-sentence="{key}"], [data-outcome="{key}"] .answer'):
         assert place.get_attribute("textContent").endswith("new study. [mu flat]")
     protocol = bm.read_protocol(CANCER)
-    model = analysis_model(protocol.outcomes[key], main.effects.moderators)
+    model = protocol.outcomes[key].model.on(main.effects.moderators)
     fit = bm.fit(main.effects, model, outcome=main.outcome)
     choose(page, part, "timing: during (21 rows)")
     assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, "0.25"), at={"timing": "during"})]
@@ -315,7 +315,7 @@ def test_an_analysis_that_cannot_be_chosen_follows_the_threshold(page):
     changed = vary(bm.read_protocol(CANCER), name)
     outcome = changed.outcomes[key]
     effects = read_outcome(changed, key).effects
-    fit = bm.fit(effects, analysis_model(outcome, effects.moderators), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome)
     move(page, part, "0.2")
     table = bm.benefit_table(fit, [moved_to(fit, "0.2")]).set_index("target")
     row = part.find_element("xpath", f".//tr[@data-analysis][th='{name}']")
@@ -352,7 +352,7 @@ def test_grade_support_follows(page, key):
 @pytest.mark.parametrize("key", OUTCOMES)
 def test_the_table_of_inconsistency_follows(page, key):
     part, fit = section(page, key), fitted(key)
-    small = next(item for item in fit.outcome.thresholds if not item.primary)
+    small = next(item for item in fit.outcome.decision.thresholds if not item.primary)
     for text in ("0.2", "0.3", "0.45"):
         move(page, part, text)
         frame = inconsistency_table(fit, [moved_to(fit, text, f"important, moved to {text}"), small])
@@ -455,7 +455,7 @@ def test_a_subgroup_is_the_moderated_fit_at_its_level(page):
     protocol = bm.read_protocol(CANCER)
     effects = bm.read_effects(protocol, key)
     outcome = protocol.outcomes[key]
-    fit = bm.fit(effects, analysis_model(outcome, effects.moderators), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome)
     labels = {
         node.get_attribute("textContent"): node.get_attribute("value")
         for node in part.find_elements("css selector", "select.analysis option")
@@ -465,7 +465,7 @@ def test_a_subgroup_is_the_moderated_fit_at_its_level(page):
     for text, value in levels.items():
         level = text.removeprefix("timing: ").partition(" (")[0]
         set_value(page, part.find_element("css selector", "select.analysis"), value, "change")
-        table = bm.benefit_table(fit, [outcome.primary], at={"timing": level}).set_index("target")
+        table = bm.benefit_table(fit, [outcome.decision.primary], at={"timing": level}).set_index("target")
         found = shown(part)
         for target, words in TARGETS.items():
             expected = bm.percent(float(table.loc[words, "p_important_benefit"]))
@@ -509,7 +509,7 @@ def test_ratios_are_computed_on_the_log_scale(browser, tmp_path, capsys):
     assert main(["report", str(path), "-o", str(tmp_path / "r")]) == 0
     browser.get((tmp_path / "r" / "index.html").as_uri())
     part, fit = section(browser, "tuberculosis"), fitted("tuberculosis", path)
-    stated = bm.benefit_table(fit, [fit.outcome.primary]).set_index("target")
+    stated = bm.benefit_table(fit, [fit.outcome.decision.primary]).set_index("target")
     assert shown(part)["mu.harm"] == bm.percent(float(stated.loc["mean effect", "p_important_harm"]))
     for text in ("0.8", "0.6", "0.95"):
         set_value(browser, part.find_element("css selector", "input.threshold"), text)
@@ -520,7 +520,7 @@ def test_ratios_are_computed_on_the_log_scale(browser, tmp_path, capsys):
         # the other side counts as much when a threshold is moved
         assert f"{1 / float(text):g} or beyond" in answers(browser, "tuberculosis")[0]
     press(browser, part.find_element("css selector", "button.reset"))
-    assert answers(browser, "tuberculosis") == 2 * [bm.benefit_sentence(fit, fit.outcome.primary)]
+    assert answers(browser, "tuberculosis") == 2 * [bm.benefit_sentence(fit, fit.outcome.decision.primary)]
     assert "1.25 or beyond" in answers(browser, "tuberculosis")[0]
     set_value(browser, part.find_element("css selector", "input.threshold"), "1.2")
     assert part.find_element("css selector", ".refused").is_displayed()

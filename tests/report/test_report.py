@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.plan import NaturalUnit, PointsThreshold, analysis_model
+from bayesmeta.plan import Decision, NaturalUnit, PointsThreshold
 from bayesmeta.records import output_schema
 from bayesmeta.report import (
     MAIN,
@@ -80,7 +80,7 @@ def page(folder):
 def fit_of(key: str) -> bm.Fit:
     protocol = bm.read_protocol(CANCER)
     outcome = protocol.outcomes[key]
-    return bm.fit(bm.read_effects(protocol, key), analysis_model(outcome), outcome=outcome, seed=protocol.sampling.seed)
+    return bm.fit(bm.read_effects(protocol, key), outcome.model.on(), outcome=outcome, seed=protocol.sampling.seed)
 
 
 def part_of(key: str = "anxiety_long", **changes) -> Part:
@@ -218,8 +218,8 @@ def test_the_pages_fewer_nodes_give_the_same_probabilities():
 
 def test_a_threshold_with_a_side_that_is_a_range_is_not_moved():
     fit = fit_of("anxiety_long")
-    item = dataclasses.replace(fit.outcome.primary, worse=(0.4, 0.6), worse_distance=(0.4, 0.6))
-    outcome = dataclasses.replace(fit.outcome, thresholds=(item,))
+    item = dataclasses.replace(fit.outcome.decision.primary, worse=(0.4, 0.6), worse_distance=(0.4, 0.6))
+    outcome = dataclasses.replace(fit.outcome, decision=Decision((item,)))
     view = view_of(part_of(pooled=dataclasses.replace(fit, outcome=outcome)), (), ())
     assert not view["live"]
     assert view["threshold_text"] == "a range"
@@ -231,7 +231,9 @@ def test_points_of_an_instrument_say_that_their_own_threshold_is_not_moved():
     mid = PointsThreshold(4.0, "a source", "anchor")
     unit = NaturalUnit("HADS", 4.0, "a source", mid=mid)
     for chosen, said in ((unit, 1), (dataclasses.replace(unit, mid=None), 0)):
-        outcome = dataclasses.replace(fit.outcome, natural_unit=chosen)
+        outcome = dataclasses.replace(
+            fit.outcome, decision=dataclasses.replace(fit.outcome.decision, natural_unit=chosen)
+        )
         part = part_of(pooled=dataclasses.replace(fit, outcome=outcome))
         blocks = block_views({"natural_units": extra_tables(part)["natural_units"]})
         view = view_of(part, (), blocks)
@@ -549,7 +551,8 @@ def test_declared_subgroups_are_fitted_alone(with_subgroups, tmp_path, capsys):
 
 def test_a_number_makes_no_subgroups():
     protocol = bm.read_protocol(CANCER)
-    outcome = dataclasses.replace(protocol.outcomes["anxiety_short"], subgroups=("year",))
+    outcome = protocol.outcomes["anxiety_short"]
+    outcome = dataclasses.replace(outcome, selection=dataclasses.replace(outcome.selection, subgroups=("year",)))
     protocol = dataclasses.replace(protocol, outcomes={"anxiety_short": outcome})
     effects = bm.Effects(["A", "B"], [0.1, 0.2], [0.1, 0.1], moderators={"year": [2019.0, 2020.0]}, measure="SMD")
     item = SimpleNamespace(key="anxiety_short", pooled=bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))))

@@ -21,7 +21,6 @@ import bayesmeta as bm
 from bayesmeta.classical import pool
 from bayesmeta.effects import Effects
 from bayesmeta.model import Model
-from bayesmeta.plan import analysis_model
 from bayesmeta.priors import HalfNormal, Normal
 from bayesmeta.sensitivity import (
     SECTIONS,
@@ -62,7 +61,7 @@ def fatigue() -> bm.Fit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", bm.BayesmetaWarning)
         effects = bm.read_effects(protocol, "fatigue_short")
-    return bm.fit(effects, analysis_model(outcome), outcome=outcome)
+    return bm.fit(effects, outcome.model.on(), outcome=outcome)
 
 
 def counted() -> bm.Fit:
@@ -162,7 +161,7 @@ def test_lines_without_numbers_have_notes(name: str) -> None:
 
 def test_sections_are_the_functions_with_the_fit_s_own_questions() -> None:
     fit = fatigue()
-    chosen = fit.outcome.primary if fit.outcome is not None else None
+    chosen = fit.outcome.decision.primary if fit.outcome is not None else None
     assert chosen is not None
     _, bench = done("fatigue")
     names = list(fit.effects.trials)

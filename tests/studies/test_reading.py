@@ -174,7 +174,8 @@ def test_every_cancer_outcome_reads_in_its_own_direction(key):
 def test_pelzer_is_excluded_with_its_reason_wherever_it_would_be_read():
     protocol = read_protocol(CANCER)
     where = {"outcome": "fatigue", "comparator": "resistance", "horizon": "short"}
-    outcome = dataclasses.replace(protocol.outcomes["fatigue_short"], where=where)
+    outcome = protocol.outcomes["fatigue_short"]
+    outcome = dataclasses.replace(outcome, selection=dataclasses.replace(outcome.selection, where=where))
     reading = read_outcome(dataclasses.replace(protocol, outcomes={"x": outcome}), "x")
     assert [(record.study, record.row) for record in reading.excluded] == [("Pelzer 2023", 113)]
     assert "direction" in reading.excluded[0].reason
@@ -454,13 +455,18 @@ def test_what_is_asked_of_a_table_decides_its_rows_and_not_what_was_asked_before
     protocol = read_protocol(CANCER)
     outcome = protocol.outcomes["fatigue_short"]
     changes = {
-        "where": {**outcome.where, "horizon": "long"},
+        "where": {**outcome.selection.where, "horizon": "long"},
         "better": "higher",
-        "moderators": (),
         "measure": "MD",
         "exclude": (Exclusion({"study": "Dhillon 2017"}, "asked"),),
     }
-    changed = [dataclasses.replace(outcome, **{name: value}) for name, value in changes.items()]
+    changed = [
+        *(
+            dataclasses.replace(outcome, selection=dataclasses.replace(outcome.selection, **{name: value}))
+            for name, value in changes.items()
+        ),
+        dataclasses.replace(outcome, model=dataclasses.replace(outcome.model, moderators=())),
+    ]
 
     def reading(asked):
         found = read_outcome(dataclasses.replace(protocol, outcomes={"x": asked}), "x")

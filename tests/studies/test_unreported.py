@@ -14,7 +14,6 @@ import pytest
 from bayesmeta.errors import BayesmetaWarning, DataError
 from bayesmeta.measures import mean_change_difference, smd_change
 from bayesmeta.numerics import rule
-from bayesmeta.plan import analysis_model
 from bayesmeta.protocol import read_protocol
 from bayesmeta.studies import Reading, effect_sizes, read_outcome
 
@@ -68,7 +67,7 @@ def test_imputed_moderators_stay_missing_and_the_model_says_where_they_come_from
     assert np.isnan(effects.moderators["weeks"]).tolist() == [False, True, False, False]
     assert effects.moderators["type"].tolist() == ["a", "b", None, "a"]
     outcome = read_protocol(tmp_path / "p.toml").outcomes["x"]
-    assert set(analysis_model(outcome, effects.moderators).missing) == {"weeks", "type"}
+    assert set(outcome.model.on(effects.moderators).missing) == {"weeks", "type"}
 
 
 @pytest.mark.parametrize(

@@ -275,7 +275,7 @@ def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, tuple[str, floa
         return {}
     sign = direction(fit)
     found = {f"P(any benefit), {words}": (name, 0.0, sign < 0) for name, words in _TARGETS}
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     if chosen is not None:
         if not isinstance(chosen.benefit_distance, (int, float)):
             raise ModelError(f"threshold {chosen.name}: power-scaling needs one that is a number.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,11 +32,14 @@ from bayesmeta.model import (
 from bayesmeta.plan import (
     BaselineRisk,
     BetaRisk,
+    Decision,
     Exclusion,
+    ModelPlan,
     Moderator,
     NaturalUnit,
     Outcome,
     PointsThreshold,
+    Selection,
     Threshold,
 )
 from bayesmeta.priors import Prior, parse
@@ -47,68 +50,78 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN", "dumps", "loads", "read_tree", "write_tree"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Noun:
-    """A stored noun: its class today, and its fields as files name them.
-
-    Attributes
-    ----------
-    made : type
-    fields : str
-        Tags of the fields, in order; ``tag=name`` where the class calls it otherwise today, ``tag?`` where files
-        written before the field was there leave it to the class's default.
-    """
-
-    made: type
-    fields: str
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Tag of each field and its name today."""
-        parts = [item.removesuffix("?").partition("=") for item in self.fields.split()]
-        return {tag: name or tag for tag, _, name in parts}
-
-    @property
-    def needed(self) -> set[str]:
-        """Tags that every file holds."""
-        return {item.partition("=")[0] for item in self.fields.split() if not item.endswith("?")}
-
-
-# what files hold, by a tag that stays what it is: the names that classes and fields had in 0.1.0. A class or a field is
+# what files hold, by a tag that stays what it is: the name that a class had when it was first written. A class is
 # renamed on the right of a line; nothing on the left ever changes, and no tag gets a second meaning
-_NOUNS: dict[str, _Noun] = {
-    "BaselineRisk": _Noun(BaselineRisk, "name risk source"),
-    "BetaRisk": _Noun(BetaRisk, "a b"),
-    "Check": _Noun(Check, "name ok value limit advice"),
-    "Coefficient": _Noun(Coefficient, "prior per reference"),
-    "Derivation": _Noun(Derivation, "raw formula assumptions y se"),
-    "Effects": _Noun(
-        Effects,
-        "study y se measure label blocks moderators cluster arms n counts tabulated spreads ledger name better unit",
-    ),
-    "Exchangeable": _Noun(Exchangeable, "sd reference"),
-    "Exclusion": _Noun(Exclusion, "where reason"),
-    "MissingLevels": _Noun(MissingLevels, "concentration shift"),
-    "MissingNumeric": _Noun(MissingNumeric, "mean sd family shift"),
-    "MissingSD": _Noun(MissingSD, "meanlog sdlog"),
-    "Model": _Noun(Model, "mu tau beta rho cluster_tau likelihood random missing derived missing_sd baseline"),
-    "Moderator": _Noun(Moderator, "name kind per reference pooling curve knots"),
-    "Monotone": _Noun(Monotone, "total knots"),
-    "NaturalUnit": _Noun(NaturalUnit, "name sd sd_source sd_se better mid"),
-    "OutlierEffects": _Noun(OutlierEffects, "share extra"),
-    "Outcome": _Noun(
-        Outcome,
-        "key label where measure better mu tau unit beta curve sources moderators interactions subgroups cluster "
-        "working_correlation cluster_tau rho likelihood baseline random missing impute derived missing_sd thresholds "
-        "measure_options exclude natural_unit baseline_risk engine",
-    ),
-    "PointsThreshold": _Noun(PointsThreshold, "benefit source kind worse"),
-    "Spline": _Noun(Spline, "slope sd per knots"),
-    "Spreads": _Noun(RawDifferences, "difference sd"),
-    "StudentEffects": _Noun(StudentEffects, "df"),
-    "Tabulated": _Noun(ConditionalEstimates, "low high y se log_scale"),
-    "Threshold": _Noun(Threshold, "name benefit worse benefit_distance worse_distance source kind primary"),
+_NOUNS: dict[str, type] = {
+    **{
+        noun.__name__: noun
+        for noun in (
+            BaselineRisk,
+            BetaRisk,
+            Check,
+            Coefficient,
+            Decision,
+            Derivation,
+            Effects,
+            Exchangeable,
+            Exclusion,
+            MissingLevels,
+            MissingNumeric,
+            MissingSD,
+            Model,
+            ModelPlan,
+            Moderator,
+            Monotone,
+            NaturalUnit,
+            OutlierEffects,
+            PointsThreshold,
+            Selection,
+            Spline,
+            StudentEffects,
+            Threshold,
+        )
+    },
+    # of 0.1.0: a flat table of fields; the same noun since then is "Outcome in parts"
+    "Outcome": Outcome,
+    "Outcome in parts": Outcome,
+    "Spreads": RawDifferences,
+    "Tabulated": ConditionalEstimates,
 }
+_TAGS = {noun: tag for tag, noun in _NOUNS.items()}
+# fields that classes call otherwise today, by tag and the name in files: {"Effects": {"spreads": "raw_differences"}}
+_RENAMED: dict[str, dict[str, str]] = {}
+
+
+def _fields(noun: type, *, needed: bool = False) -> set[str]:
+    """Names of a noun's fields; those without a default if ``needed``."""
+    without = dataclasses.MISSING
+    return {
+        item.name
+        for item in dataclasses.fields(noun)
+        if not (needed and (item.default is not without or item.default_factory is not without))
+    }
+
+
+def _made(kind: str, noun: type, fields: Mapping[str, Any]) -> Any:
+    if unknown := fields.keys() - _fields(noun):
+        raise DataError(f"{kind} has a field {', '.join(sorted(unknown))}, {_UPGRADE}")
+    if missing := _fields(noun, needed=True) - fields.keys():
+        raise DataError(f"{kind} lacks the field {', '.join(sorted(missing))}. {AGAIN}")
+    with warnings.catch_warnings():
+        # warnings about these data were given when they were first made
+        warnings.simplefilter("ignore", BayesmetaWarning)
+        return noun(**fields)
+
+
+def _in_parts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an outcome of 0.1.0, as the parts that it has today."""
+    parts = {
+        name: _made("Outcome", noun, {key: fields.pop(key) for key in _fields(noun) & fields.keys()})
+        for name, noun in (("selection", Selection), ("model", ModelPlan), ("decision", Decision))
+    }
+    return fields | parts
+
+
 # of xarray's ways to netCDF the one by the netCDF library: a fit is some fifty small variables, on each of which
 # h5netcdf spends four times as long. The library ends the process where two threads are in it
 _ENGINE: Literal["netcdf4"] = "netcdf4"
@@ -128,9 +141,10 @@ def _encode(value: Any) -> Any:
         return {"@": "array", "dtype": "object" if value.dtype == object else value.dtype.str, "values": value.tolist()}
     if isinstance(value, (Path, PurePosixPath)):
         return str(value)
-    for tag, noun in _NOUNS.items():
-        if noun.made is type(value):
-            return {"@": tag, "fields": {key: _encode(getattr(value, name)) for key, name in noun.names.items()}}
+    if (tag := _TAGS.get(type(value))) is not None:
+        stored_as = {name: key for key, name in _RENAMED.get(tag, {}).items()}
+        names = [item.name for item in dataclasses.fields(value)]
+        return {"@": tag, "fields": {stored_as.get(name, name): _encode(getattr(value, name)) for name in names}}
     if isinstance(value, Mapping):
         return {"@": "mapping", "items": [[str(key), _encode(item)] for key, item in value.items()]}
     if isinstance(value, Sequence):
@@ -152,16 +166,9 @@ def _decode(value: Any) -> Any:
         return tuple(_decode(item) for item in value["items"])
     if kind not in _NOUNS:
         raise DataError(f"the file holds a {kind!r}, {_UPGRADE}")
-    noun, stored = _NOUNS[kind], value["fields"]
-    if unknown := stored.keys() - noun.names.keys():
-        raise DataError(f"{kind} has a field {', '.join(sorted(unknown))}, {_UPGRADE}")
-    if missing := noun.needed - stored.keys():
-        raise DataError(f"{kind} lacks the field {', '.join(sorted(missing))}. {AGAIN}")
-    fields = {noun.names[tag]: _decode(item) for tag, item in stored.items()}
-    with warnings.catch_warnings():
-        # warnings about these data were given when they were first made
-        warnings.simplefilter("ignore", BayesmetaWarning)
-        return noun.made(**fields)
+    noun, renamed = _NOUNS[kind], _RENAMED.get(kind, {})
+    fields = {renamed.get(tag, tag): _decode(item) for tag, item in value["fields"].items()}
+    return _made(kind, noun, _in_parts(fields) if kind == "Outcome" else fields)
 
 
 def dumps(value: Any) -> str:

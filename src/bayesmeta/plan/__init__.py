@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
+    from bayesmeta.plan.modelling import *
     from bayesmeta.plan.outcome import *
+    from bayesmeta.plan.protocol import *
     from bayesmeta.plan.thresholds import *
     from bayesmeta.plan.uncertain import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "outcome": (
-                "Assumption Borrow DEFAULT_COEFFICIENT_SOURCE DataSource Exclusion JointPlan Moderator Outcome "
-                "Protocol Sampling Sensitivity analysis_model coefficient_priors vary"
-            ),
+            "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator",
+            "outcome": "Decision Exclusion Outcome Selection",
+            "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
             "thresholds": "Amount BaselineRisk BetaRisk Better NaturalUnit PointsThreshold Threshold",
             "uncertain": "WeightedValues centre invert ratio thinned weighted_values",
         },

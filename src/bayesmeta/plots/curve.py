@@ -86,7 +86,7 @@ def curve_plot(
     table = curve_table(fit, moderator, grid, threshold=threshold, level=level).sort_values("x", ignore_index=True)
     words = x_label or moderator.replace("_", " ").capitalize()
     title = f"{title or name_of(fit)}: effect along {words[:1].lower() + words[1:]}"
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     lines = threshold_lines(fit, () if chosen is None else (chosen,))
     with drawing():
         sheet = _draw(fit, table, moderator, words, lines, title, level, width)

@@ -173,7 +173,7 @@ def _full(fit: Fit, level: float) -> dict[str, float]:
 
 
 def _threshold_of(fit: Fit, threshold: Threshold | None) -> list[tuple[str, float, bool]]:
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     return threshold_lines(fit, () if chosen is None else (chosen,))
 
 

@@ -144,8 +144,8 @@ def forest_plot(
     table = forest_table(
         fit, subgroup=subgroup, moderated=moderated, order=order, common_effect=common_effect, level=level
     )
-    if thresholds is None and fit.outcome is not None and fit.outcome.primary is not None:
-        thresholds = (fit.outcome.primary,)
+    if thresholds is None and fit.outcome is not None and fit.outcome.decision.primary is not None:
+        thresholds = (fit.outcome.decision.primary,)
     chosen = stated_thresholds(fit, None if thresholds is None else tuple(thresholds))
     title = title or name_of(fit)
     with drawing():

@@ -95,8 +95,8 @@ def heterogeneity_plot(
     """
     width = check_width(width_mm)
     table = heterogeneity_curves(fit, level=level)
-    if thresholds is None and fit.outcome is not None and fit.outcome.primary is not None:
-        thresholds = (fit.outcome.primary,)
+    if thresholds is None and fit.outcome is not None and fit.outcome.decision.primary is not None:
+        thresholds = (fit.outcome.decision.primary,)
     chosen = stated_thresholds(fit, None if thresholds is None else tuple(thresholds))
     title = f"{title or name_of(fit)}: heterogeneity"
     with drawing():

@@ -212,7 +212,7 @@ def ladder_plot(
     """
     width = check_width(width_mm)
     part = ladder_table(fit, table, mu=mu, tau=tau, threshold=threshold, ref_sd=ref_sd, level=level)
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     lines = threshold_lines(fit, () if chosen is None else (chosen,))
     title = f"{title or name_of(fit)}: from prior to posterior"
     with drawing():

@@ -60,7 +60,7 @@ def profile_plot(
     width = check_width(width_mm)
     table = profile_table(fit, moderators, threshold, level=level)
     names = list(table.columns[: table.columns.get_loc("k")])
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     lines = threshold_lines(fit, () if chosen is None else (chosen,))
     title = f"{title or name_of(fit)}: effect by {' and '.join(name.replace('_', ' ') for name in names)}"
     with drawing():

@@ -149,7 +149,7 @@ def specification_plot(
     part = part.sort_values(["estimate", "lower"], kind="stable", ignore_index=True)
     part.insert(0, "rank", np.arange(1, len(part) + 1))
     part.attrs = dict(whole.attrs)
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     lines = threshold_lines(fit, () if chosen is None else (chosen,))
     title = f"{title or name_of(fit)}: {target} in {len(part)} specifications"
     with drawing():

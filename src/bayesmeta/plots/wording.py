@@ -148,7 +148,7 @@ def stated_thresholds(fit: Fit, thresholds: tuple[Threshold, ...] | None) -> tup
         return ()
     if thresholds is not None:
         return tuple(thresholds)
-    return fit.outcome.thresholds if fit.outcome is not None else ()
+    return fit.outcome.decision.thresholds if fit.outcome is not None else ()
 
 
 def _better(effects: Effects) -> str:

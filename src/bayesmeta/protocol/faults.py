@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from bayesmeta.errors import Fault, ProtocolError
+from bayesmeta.errors import Fault, ProtocolError, pick
 from bayesmeta.protocol.values import BrokenRuleError
 
-__all__ = ["Faults", "check_section", "dotted", "pick"]
+__all__ = ["Faults", "check_section", "dotted"]
 
 
 class Faults:
@@ -73,9 +72,7 @@ def _explain(error: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str
         return rule.what, rule.remedy
     if kind == "extra_forbidden":
         allowed = _allowed(model, error["loc"])
-        near = difflib.get_close_matches(str(error["loc"][-1]), allowed, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        return f"{error['loc'][-1]!r} is not a key here", f"{hint}Allowed: {', '.join(allowed)}."
+        return f"{error['loc'][-1]!r} is not a key here", pick(str(error["loc"][-1]), allowed)
     if kind == "missing":
         return "the key is missing", "Add it."
     if kind == "literal_error":
@@ -117,10 +114,3 @@ def check_section[M: BaseModel](
                 faults.add(dotted(item["loc"], key), what, remedy)
                 broken.add(str(item["loc"][0]))
             sound = {name: value for name, value in sound.items() if name not in broken}
-
-
-def pick(name: str, allowed: Iterable[str]) -> str:
-    """List what is allowed, the nearest name first."""
-    allowed = list(allowed)
-    near = difflib.get_close_matches(name, allowed, n=1)
-    return f"{f'Did you mean {near[0]}? ' if near else ''}Allowed: {', '.join(allowed) or 'none'}."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, pick
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Moderator
 from bayesmeta.priors import Prior, Truncated, Uniform
-from bayesmeta.protocol.faults import Faults, pick
+from bayesmeta.protocol.faults import Faults
 from bayesmeta.protocol.keys import ImputeKeys, ModeratorKeys, OutcomeKeys
 
 __all__ = ["At", "check_parts", "default_source", "derived_priors", "missing_sd", "moderators", "populations"]

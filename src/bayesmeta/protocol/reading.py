@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError
+from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError, pick
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import Assumption, Borrow, DataSource, JointPlan, Outcome, Protocol, Sampling, Sensitivity
-from bayesmeta.protocol.faults import Faults, check_section, pick
+from bayesmeta.protocol.faults import Faults, check_section
 from bayesmeta.protocol.keys import (
     SCHEMA,
     SECTIONS,
@@ -106,7 +106,7 @@ def read_protocol(path: str | Path) -> Protocol:
     Examples
     --------
     >>> protocol = read_protocol("models/cancer_exercise.toml")
-    >>> protocol.outcomes["fatigue_short"].tau
+    >>> protocol.outcomes["fatigue_short"].model.tau
     halfnormal(0.5)
     """
     path = Path(path).resolve()
@@ -207,7 +207,7 @@ def _outcomes(
         if (outcome := make_outcome(key, whole, broken, at, faults)) is not None:
             outcomes[key] = outcome
             _note_idle(outcome, own, f"outcome.{key}.impute", "", faults)
-    used = {item.name for outcome in outcomes.values() for item in outcome.moderators}
+    used = {item.name for outcome in outcomes.values() for item in outcome.model.moderators}
     for name in defaults.get("impute", {}):
         if name not in used and len(outcomes) == len(stated):
             faults.add(f"defaults.impute.{name}", f"{name!r} is a moderator of no outcome", pick(name, used))
@@ -383,7 +383,7 @@ _TABLES = ("priors", "measure_options", "impute", "joint")
 
 def _note_idle(outcome: Outcome, own: Mapping[str, Any], place: str, remedy: str, faults: Faults) -> None:
     """Note populations of what is no moderator of an outcome."""
-    names = [item.name for item in outcome.moderators]
+    names = [item.name for item in outcome.model.moderators]
     for name in own.get("impute", {}):
         if name not in names:
             faults.add(

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, pick
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import Model
 from bayesmeta.plan import (
     Amount,
     BaselineRisk,
+    Decision,
     Exclusion,
+    ModelPlan,
     NaturalUnit,
     Outcome,
     PointsThreshold,
+    Selection,
     Threshold,
-    analysis_model,
 )
 from bayesmeta.priors import Prior
-from bayesmeta.protocol.faults import Faults, pick
+from bayesmeta.protocol.faults import Faults
 from bayesmeta.protocol.keys import ExclusionKeys, NaturalUnitKeys, OutcomeKeys, ThresholdKeys
 from bayesmeta.protocol.parts import (
     At,
@@ -132,6 +135,14 @@ def exclusions(stated: list[ExclusionKeys]) -> tuple[Exclusion, ...]:
     return tuple(Exclusion(item.where, item.reason) for item in stated)
 
 
+def _stated[T](noun: type[T], keys: OutcomeKeys, **made: Any) -> T:
+    """Make a noun of the keys that bear its fields' names and are stated, and of what was made of others."""
+    names = [item.name for item in dataclasses.fields(noun)]  # type: ignore[arg-type]
+    plain = {name: getattr(keys, name, None) for name in names if name not in made}
+    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    return noun(**{name: value for name, value in lists.items() if value is not None}, **made)
+
+
 def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, faults: Faults) -> Outcome | None:
     """Check the rules that need several keys, and make the noun; None where a fault stands in the way."""
     keys = OutcomeKeys.model_validate({name: value for name, value in raw.items() if name not in broken})
@@ -207,46 +218,46 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
     stated = {**priors.beta, **priors.curve}
     beta_sources = [item.source for item in stated.values() if item.source]
     beta_source = "; ".join(dict.fromkeys(beta_sources)) if stated else default_source(made)
-    binomial = keys.likelihood == "binomial"
     more = {name: getattr(priors, name).source for name in ("cluster_tau", "baseline") if getattr(priors, name)}
-    outcome = Outcome(
-        key=key,
-        label=keys.label,
-        where=keys.where,
-        measure=keys.measure,
-        better=keys.better,
-        unit=keys.unit,
+    plan = _stated(
+        ModelPlan,
+        keys,
         mu=mu.prior,
         tau=tau.prior,
         beta={name: item.prior for name, item in priors.beta.items()},
         curve={name: item.prior for name, item in priors.curve.items()},
         sources={"mu": mu.source, "tau": tau.source, "beta": beta_source if made else "", **more},
         moderators=made,
-        interactions=tuple(keys.interactions or ()),
-        subgroups=tuple(keys.subgroups or ()),
-        cluster=keys.cluster,
-        working_correlation=keys.working_correlation,
         cluster_tau=priors.cluster_tau.prior if priors.cluster_tau else None,
-        rho=0.5 if keys.rho is None else keys.rho,
-        likelihood=keys.likelihood or "normal",
-        baseline=priors.baseline.prior if priors.baseline and binomial else None,
+        baseline=priors.baseline.prior if priors.baseline and keys.likelihood == "binomial" else None,
         random=None if keys.random == "normal" else keys.random,
-        missing=keys.missing or "fault",
         impute=impute,
         derived=derived,
         missing_sd=spread,
-        thresholds=thresholds,
-        measure_options=keys.measure_options.model_dump(exclude_none=True),
-        exclude=exclusions(keys.exclude),
-        natural_unit=_natural_unit(keys.natural_unit),
-        baseline_risk=tuple(BaselineRisk(item.name, item.risk, item.source) for item in keys.baseline_risk or ()),
-        engine=keys.engine or "auto",
+    )
+    outcome = Outcome(
+        key,
+        keys.label,
+        _stated(
+            Selection,
+            keys,
+            exclude=exclusions(keys.exclude),
+            measure_options=keys.measure_options.model_dump(exclude_none=True),
+        ),
+        plan,
+        _stated(
+            Decision,
+            keys,
+            thresholds=thresholds,
+            natural_unit=_natural_unit(keys.natural_unit),
+            baseline_risk=tuple(BaselineRisk(item.name, item.risk, item.source) for item in keys.baseline_risk or ()),
+        ),
     )
     if len(faults.found) > before:
         return None
     try:
         # two values of each kind stand for the data: every part of the model is made and checked once
-        analysis_model(outcome, {item.name: _STAND_IN[item.kind != "categorical"] for item in made})
+        plan.on({item.name: _STAND_IN[item.kind != "categorical"] for item in made})
     except ModelError as error:
         faults.add(at("priors"), str(error).rstrip("."), "Correct the model's keys.")
         return None

@@ -195,7 +195,7 @@ def benefit_table(
     """
     sign = direction(fit)
     if thresholds is None:
-        thresholds = fit.outcome.thresholds if fit.outcome is not None else ()
+        thresholds = fit.outcome.decision.thresholds if fit.outcome is not None else ()
     if not thresholds:
         raise ModelError("no threshold is stated: give one, for example 0.5 for an SMD, with its source.")
     rows = []

@@ -132,7 +132,7 @@ def information_table(
     cases: list[tuple[str, str, Callable[[], float]]] = []
     note = ""
     if kind in STANDARDISED:
-        stated = fit.outcome.primary if delta is None and fit.outcome is not None else None
+        stated = fit.outcome.decision.primary if delta is None and fit.outcome is not None else None
         value = delta if stated is None else stated.benefit_distance
         if isinstance(value, (int, float)):
             size = float(value)

@@ -300,7 +300,7 @@ def next_trial_table(
         texts = ("question", "target", "change")
         row: dict[str, Any] = {name: "" if name in texts else math.nan for name in _COLUMNS}
         return pd.DataFrame([{**row, "note": str(error)}], columns=_COLUMNS)
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     distances = [("any benefit", 0.0)]
     if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
         distances.append(("important benefit", float(chosen.benefit_distance)))

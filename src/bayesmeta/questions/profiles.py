@@ -97,7 +97,7 @@ def _beyond(fit: Fit, form: _Form, new: bool, x: float, sign: int) -> float:
 
 def _distance(fit: Fit, threshold: Threshold | None) -> float | None:
     """Smallest important benefit as a distance; None where none is stated."""
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     if chosen is None or fit.effects.better is None:
         return None
     if not isinstance(chosen.benefit_distance, (int, float)):

@@ -154,7 +154,7 @@ def natural_table(
     >>> natural_table(bm.fit(effects, bm.Model(bm.Flat(), None)), unit).loc[0, ["median", "lower"]].round(3).tolist()
     [1.429, -0.053]
     """
-    chosen = unit or (fit.outcome.natural_unit if fit.outcome is not None else None)
+    chosen = unit or (fit.outcome.decision.natural_unit if fit.outcome is not None else None)
     try:
         if fit.effects.measure not in STANDARDISED:
             raise ModelError(
@@ -330,7 +330,7 @@ def _effect_at(measure_name: str, baseline: FloatArray, risk: FloatArray) -> Flo
 def risks_of(fit: Fit, risks: Sequence[BaselineRisk] | float | None) -> Sequence[BaselineRisk]:
     """Risks without treatment: those given, else those of the outcome of the fit."""
     if risks is None:
-        return fit.outcome.baseline_risk if fit.outcome is not None else ()
+        return fit.outcome.decision.baseline_risk if fit.outcome is not None else ()
     return [BaselineRisk("baseline", float(risks), "stated by the user")] if isinstance(risks, (int, float)) else risks
 
 

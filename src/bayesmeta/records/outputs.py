@@ -107,7 +107,7 @@ def _moderated(fit: Fit | None, reason: str, left_out: Sequence[str], level: flo
         "sampler": None,
     }
     if fit is not None:
-        record["priors"] = prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
+        record["priors"] = prior_records(fit, fit.outcome.model.sources if fit.outcome is not None else {})
         record["log_evidence"] = plain(fit.log_evidence)
         record["contrasts"] = table_records(contrast_table(fit, level=level))
         record["levels"] = table_records(level_table(fit, level=level))
@@ -154,7 +154,7 @@ def fit_record(
         **head(pooled.effects.measure, level=level, warnings=warnings),
         **about(pooled, name),
         "note": small_k_note(pooled.effects.n_trials),
-        "priors": prior_records(pooled, pooled.outcome.sources if pooled.outcome is not None else {}),
+        "priors": prior_records(pooled, pooled.outcome.model.sources if pooled.outcome is not None else {}),
         "bayes": bayes_record(pooled, level),
         "benefit": benefit_rows(pooled, thresholds, level),
         "classical": classical_record(pooled.effects, level=level, rho=pooled.model.rho, every=False),
@@ -286,7 +286,7 @@ def joint_record(
         "scale": scales.pop() if len(scales) == 1 else None,
         "outcomes": [about(fit, name) for name, fit in joint.fits.items()],
         "priors": {
-            name: prior_records(fit, fit.outcome.sources if fit.outcome is not None else {})
+            name: prior_records(fit, fit.outcome.model.sources if fit.outcome is not None else {})
             for name, fit in joint.fits.items()
         },
         "correlation": joint.model.correlation,

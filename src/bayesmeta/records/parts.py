@@ -158,7 +158,7 @@ def stated_thresholds(fit: Fit, thresholds: Sequence[Threshold] | None) -> tuple
     """Return the thresholds given, else those of the fit's outcome."""
     if thresholds is not None:
         return tuple(thresholds)
-    return fit.outcome.thresholds if fit.outcome is not None else ()
+    return fit.outcome.decision.thresholds if fit.outcome is not None else ()
 
 
 def benefit_rows(fit: Fit, thresholds: Sequence[Threshold], level: float) -> list[dict[str, Any]] | None:

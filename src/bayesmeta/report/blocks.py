@@ -27,9 +27,9 @@ def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
     if outcome is None:
         return found
     try:
-        if outcome.natural_unit is not None:
+        if outcome.decision.natural_unit is not None:
             found["natural_units"] = natural_table(part.pooled)
-        if outcome.baseline_risk:
+        if outcome.decision.baseline_risk:
             found["absolute_risks"] = risk_table(part.pooled)
     except ModelError as error:
         found["natural_units"] = pd.DataFrame([{"note": str(error)}])

@@ -69,7 +69,7 @@ def checklists(
         dict.fromkeys(
             f"{item.name} {item.benefit!r}"
             for part in parts
-            for item in (part.pooled.outcome.thresholds if part.pooled.outcome else ())
+            for item in (part.pooled.outcome.decision.thresholds if part.pooled.outcome else ())
         )
     )
     priors = _shown(parts, "priors")

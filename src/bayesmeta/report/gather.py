@@ -86,7 +86,7 @@ class Part:
     @property
     def primary(self) -> Threshold | None:
         """The threshold of the headline."""
-        return self.pooled.outcome.primary if self.pooled.outcome is not None else None
+        return self.pooled.outcome.decision.primary if self.pooled.outcome is not None else None
 
     @cached_property
     def summary(self) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def used_references(fits: Sequence[Fit], sections: Sequence[str] = ()) -> list[s
             keys.append("hedges1981")
         if not fit.exact or fit.second is not None:
             keys.append("salvatier2016")
-        if fit.effects.better is not None and fit.outcome is not None and fit.outcome.thresholds:
+        if fit.effects.better is not None and fit.outcome is not None and fit.outcome.decision.thresholds:
             keys.append("hultcrantz2017")
         if fit.effects.k > 1:
             keys += ["viechtbauer2010", "knapp2003"]
@@ -120,7 +120,7 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
         "Intervals are central at 95 %. Beside each stands restricted maximum likelihood with the "
         "Hartung-Knapp-Sidik-Jonkman interval (Knapp & Hartung 2003), checked against R metafor (Viechtbauer 2010)."
     )
-    if any(fit.outcome is not None and fit.outcome.thresholds for fit in pooled):
+    if any(fit.outcome is not None and fit.outcome.decision.thresholds for fit in pooled):
         parts.append(
             "Probabilities of benefit and harm are posterior probabilities beyond thresholds that were stated before "
             "the analysis, for the mean effect and for the effect in a new study."

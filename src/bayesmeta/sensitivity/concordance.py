@@ -93,7 +93,7 @@ def concordance_table(
     """
     _check_plain(fit)
     effects, model = fit.effects, fit.model
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     if model.tau is None:
         method = "EE"
     cis: tuple[CiMethod, ...] = tuple(dict.fromkeys((ci, "t" if ci != "wald" else "wald", "wald")))

@@ -77,7 +77,7 @@ def grade_table(
     >>> table["panel"].eq("").all().item(), table["domain"].unique().tolist()
     (True, ['imprecision', 'inconsistency', 'publication bias', 'risk of bias', 'indirectness'])
     """
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     if chosen is None or not isinstance(chosen.benefit_distance, (int, float)):
         raise ModelError("GRADE support needs a primary threshold that is a number.")
     if not isinstance(chosen.worse_distance, (int, float)):

@@ -90,7 +90,7 @@ def _checked(shares: ArrayLike) -> FloatArray:
 
 def _numeric(fit: Fit, thresholds: Sequence[Threshold] | None) -> list[Threshold]:
     if thresholds is None:
-        thresholds = fit.outcome.thresholds if fit.outcome is not None else ()
+        thresholds = fit.outcome.decision.thresholds if fit.outcome is not None else ()
     found = [
         item
         for item in thresholds

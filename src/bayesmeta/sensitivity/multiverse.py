@@ -183,7 +183,7 @@ def multiverse_table(
     """
     if not fit.exact or fit.model.beta or fit.model.cluster_tau is not None:
         raise ModelError("the multiverse refits the pooled model exactly: no moderators, no clusters, no draws.")
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     data = list(variants) or [Variant({}, fit.effects)]
     specifications: list[list[_Specification]] = []
     undefined: list[dict[str, str]] = [{} for _ in data]

@@ -229,7 +229,7 @@ def prior_bench_table(
         raise ModelError("the prior bench refits exactly; this fit is by draws.")
     if fit.model.tau is None:
         raise ModelError("the prior bench is of models with heterogeneity; this one has a common effect.")
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     if mu is None or tau is None:
         found = named_priors(fit.effects.measure, ref_sd=ref_sd)
         mu, tau = mu if mu is not None else found[0], tau if tau is not None else found[1]

@@ -231,7 +231,7 @@ def sensitivity_analyses(
     if unknown:
         raise ModelError(f"section {unknown[0]!r} is not one of {', '.join(SECTIONS)}.")
     effects, rho = fit.effects, fit.model.rho
-    chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
     stated = None if chosen is None else [chosen]
 
     def kept(section: str) -> Callable[[Any, Any], None] | None:

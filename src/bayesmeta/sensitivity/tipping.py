@@ -251,7 +251,7 @@ def _questions(fit: Fit, threshold: Threshold | None, thresholds: Sequence[float
             raise ModelError(f"thresholds = {list(thresholds)}: give one or more finite distances, such as 0.2.")
         distances = [(f"benefit beyond {x:g}", float(x)) for x in thresholds]
     else:
-        chosen = threshold or (fit.outcome.primary if fit.outcome is not None else None)
+        chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
         if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
             distances.append(("important benefit", float(chosen.benefit_distance)))
     return [_Question(words, target, name, x) for words, x in distances for target, name in _TARGETS]

@@ -44,8 +44,8 @@ def variation_table(
         raise ModelError("there is no fit to compare; give at least one.")
     main = next(iter(fits.values()))
     if thresholds is None:
-        stated = main.outcome.thresholds if main.outcome is not None else ()
-        primary = main.outcome.primary if main.outcome is not None else None
+        stated = main.outcome.decision.thresholds if main.outcome is not None else ()
+        primary = main.outcome.decision.primary if main.outcome is not None else None
         thresholds = (primary,) if primary is not None else stated
     reference: Any = summarize(main, level=level).loc["mu"]
     centre, spread = float(reference["median"]), float(reference["sd"])

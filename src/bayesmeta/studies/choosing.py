@@ -17,7 +17,6 @@ from bayesmeta.measures import measure as find_measure
 from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows, note_row_faults, note_text_cells
 from bayesmeta.studies.selecting import (
     RowRecord,
-    Selection,
     align_rows,
     assume_cells,
     check_structure,
@@ -28,7 +27,7 @@ from bayesmeta.studies.selecting import (
 )
 
 if TYPE_CHECKING:
-    from bayesmeta.plan import Assumption, DataSource
+    from bayesmeta.plan import Assumption, DataSource, Outcome
 
 __all__ = ["PreparedTable", "SelectedRows", "choose", "chosen_once", "prepare", "prepared_once"]
 
@@ -91,34 +90,34 @@ def prepare(frame: pd.DataFrame, assume: Sequence[Assumption] = ()) -> PreparedT
     return PreparedTable(frame, tuple(assumed), rows_alike(frame, faults), faults)
 
 
-def choose(table: PreparedTable, ask: Selection) -> SelectedRows:
+def choose(table: PreparedTable, outcome: Outcome) -> SelectedRows:
     """Choose and align rows, in the order that the rules state; faults are raised together at the end of each stage."""
-    find_measure(ask.measure)
+    find_measure(outcome.selection.measure)
     frame, faults = table.frame, table.faults.copy()
     if "study" not in frame.columns:
         faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
-        _note_cells(frame, ask, faults)
+        _note_cells(frame, outcome, faults)
         faults.raise_if_any()
     left_out = np.zeros(len(frame), dtype=bool)
     excluded: list[tuple[NDArray[np.bool_], str]] = []
-    for number, item in enumerate(ask.exclude):
+    for number, item in enumerate(outcome.selection.exclude):
         rows = match_rows(frame, item.where, faults, f"exclude[{number}]")
         excluded.append((rows & ~left_out, item.reason))
         left_out |= rows
     faults.raise_if_any()
-    chosen = match_rows(frame, ask.where, faults, "where")
+    chosen = match_rows(frame, outcome.selection.where, faults, "where")
     records = [r for rows, reason in excluded for r in records_of(frame, rows & chosen, reason)]
     numbers = row_numbers(frame)
     assumed_here = {numbers[i] for i in np.flatnonzero(chosen)}
     whole = frame[~left_out] if left_out.any() else frame
     faults.index = whole.index
-    check_structure(whole, ask, faults, table.duplicate & ~left_out)
+    check_structure(whole, outcome, faults, table.duplicate & ~left_out)
     if chosen.any() and not (chosen & ~left_out).any():
         faults.add("no row is left: all rows of this outcome are excluded", "Correct where or exclude.")
     faults.raise_if_any()
     part = frame[chosen & ~left_out]
     faults.index = part.index
-    moderators, keep, reasons = moderator_columns(part, ask, faults)
+    moderators, keep, reasons = moderator_columns(part, outcome, faults)
     if not keep.all():
         for name, reason in reasons.items():
             records += records_of(part, np.asarray(pd.isna(moderators[name])), reason)
@@ -128,16 +127,16 @@ def choose(table: PreparedTable, ask: Selection) -> SelectedRows:
         part = part[keep]
         moderators = {name: values[keep] for name, values in moderators.items()}
         faults.index = part.index
-    aligned, reversed_rows = align_rows(part, ask, faults)
+    aligned, reversed_rows = align_rows(part, outcome, faults)
     assumed = tuple(record for record in table.assumed if record.row in assumed_here)
     return SelectedRows(aligned, part, reversed_rows, moderators, tuple(records), assumed, faults)
 
 
-def _note_cells(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> None:
+def _note_cells(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> None:
     """Note faulty cells of a table that cannot be read further, so that they need not wait for the next try."""
-    options = {name: value for name, value in ask.options.items() if name != "form"}
+    options = {name: value for name, value in outcome.selection.measure_options.items() if name != "form"}
     try:
-        found = effect_rows(frame, ask.measure, options=options).faults
+        found = effect_rows(frame, outcome.selection.measure, options=options).faults
     except DataError:
         note_text_cells(frame, faults)
         return
@@ -171,21 +170,9 @@ def _prepared(asked: _Asked) -> PreparedTable:
     return prepare(map_columns(frame, data.columns, data.constants, data.values), data.assume)
 
 
-def chosen_once(table: PreparedTable, ask: Selection) -> SelectedRows:
-    """`choose`, for variations that ask for the same rows in other words."""
-    words = (
-        ask.measure,
-        ask.better,
-        ask.where,
-        ask.exclude,
-        ask.moderators,
-        ask.subgroups,
-        ask.missing,
-        ask.impute,
-        ask.key,
-    )
-    # without a column of trials the options matter too
-    return _chosen(_Asked(repr(words), table, ask)) if "study" in table.frame.columns else choose(table, ask)
+def chosen_once(table: PreparedTable, outcome: Outcome) -> SelectedRows:
+    """`choose`, once for outcomes that are read alike."""
+    return _chosen(_Asked(repr((outcome.selection, outcome.model)), table, outcome))
 
 
 @lru_cache(maxsize=8)

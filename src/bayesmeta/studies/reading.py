@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
+from bayesmeta.plan import ModelPlan, Moderator, Outcome, Selection
+from bayesmeta.priors import Flat
 from bayesmeta.studies.choosing import SelectedRows, choose, chosen_once, prepare, prepared_once
 from bayesmeta.studies.columns import (
     TEXT_COLUMNS,
@@ -27,7 +29,7 @@ from bayesmeta.studies.columns import (
     numbers_of,
 )
 from bayesmeta.studies.files import parse_table, read_table
-from bayesmeta.studies.selecting import RowRecord, Selection, records_of, row_numbers
+from bayesmeta.studies.selecting import RowRecord, records_of, row_numbers
 from bayesmeta.studies.sharing import shared_blocks
 from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
 
@@ -105,16 +107,20 @@ class _Noted(Sequence[Derivation]):
 # -- effects -----------------------------------------------------------------------------------------------------------
 
 
-def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
+def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
     """Make effects of chosen rows; faults are raised together at the end of each stage."""
     part, raw, reversed_rows, moderators = chosen.part, chosen.raw, chosen.reversed_rows, chosen.moderators
     faults = chosen.faults.copy()
-    options = {name: value for name, value in ask.options.items() if name != "form"}
-    options = assumed_correlation(options, ask.derived)
-    findings = _imputed(part, moderators, ask)
-    filled = stand_in(part, ask.measure, options, faults, findings) if ask.missing_sd else None
+    options = {name: value for name, value in outcome.selection.measure_options.items() if name != "form"}
+    options = assumed_correlation(options, outcome.model.derived)
+    findings = _imputed(part, moderators, outcome)
+    filled = (
+        stand_in(part, outcome.selection.measure, options, faults, findings)
+        if outcome.model.missing_sd is not None
+        else None
+    )
     try:
-        made = effect_rows(part if filled is None else filled.frame, ask.measure, options=options)
+        made = effect_rows(part if filled is None else filled.frame, outcome.selection.measure, options=options)
     except DataError as error:
         what, _, remedy = str(error).partition(". ")
         note_text_cells(raw, faults)
@@ -123,17 +129,17 @@ def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
         faults.raise_if_any()
         raise
     note_row_faults(made.faults, raw, faults)
-    if ask.cluster is not None and ask.cluster not in part.columns:
-        faults.missing_column(ask.cluster, part)
-    elif ask.cluster is not None:
-        for i in np.flatnonzero(part[ask.cluster].isna().to_numpy()):
-            faults.add("the cell is empty", "Name the row's cluster.", row=int(i), column=ask.cluster)
-    counts = counts_of(part, ask.likelihood, faults) if ask.measure in _COUNTED else None
+    if outcome.selection.cluster is not None and outcome.selection.cluster not in part.columns:
+        faults.missing_column(outcome.selection.cluster, part)
+    elif outcome.selection.cluster is not None:
+        for i in np.flatnonzero(part[outcome.selection.cluster].isna().to_numpy()):
+            faults.add("the cell is empty", "Name the row's cluster.", row=int(i), column=outcome.selection.cluster)
+    counts = counts_of(part, outcome.model.likelihood, faults) if outcome.selection.measure in _COUNTED else None
     faults.raise_if_any()
     tabulated = {
         name: table
-        for name, prior in ask.derived.items()
-        if (table := tabulate(part, ask.measure, options, prior, made, faults, findings)) is not None
+        for name, prior in outcome.model.derived.items()
+        if (table := tabulate(part, outcome.selection.measure, options, prior, made, faults, findings)) is not None
     }
     arms = None
     if {"arm_t", "arm_c"} <= set(part.columns):
@@ -148,13 +154,13 @@ def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
         faults.raise_if_any()
     blocks = shared_blocks(
         part,
-        ask.measure,
+        outcome.selection.measure,
         made.y,
         made.se,
         arms,
-        options=ask.options,
+        options=outcome.selection.measure_options,
         findings=findings,
-        working_correlation=ask.working_correlation,
+        working_correlation=outcome.selection.working_correlation,
         faults=faults,
     )
     faults.raise_if_any()
@@ -168,38 +174,41 @@ def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
                 "Check the signs of the derived rows.",
             )
         )
-        ledger = _Noted(ledger, reversed_rows, f"multiplied by -1: the outcome's better direction is {ask.better}")
-    elif "coded_better" not in part.columns and ask.better is not None:
+        ledger = _Noted(
+            ledger, reversed_rows, f"multiplied by -1: the outcome's better direction is {outcome.selection.better}"
+        )
+    elif "coded_better" not in part.columns and outcome.selection.better is not None:
         findings.append(
             Finding(
                 "direction not in the data",
                 "info",
-                f"there is no column coded_better: every row is taken as coded so that {ask.better} is better",
+                "there is no column coded_better: every row is taken as coded so that "
+                f"{outcome.selection.better} is better",
                 "Check the signs of the derived rows.",
             )
         )
     if filled is not None:
         ledger = _Noted(ledger, filled.rows, filled.note)
-    _look_for_extremes(part, ask, made.y, faults, findings)
+    _look_for_extremes(part, outcome, made.y, faults, findings)
     effects = Effects(
         tuple(part["study"]),
         made.y,
         made.se,
-        measure=ask.measure,
+        measure=outcome.selection.measure,
         blocks=blocks,
         moderators=moderators,
-        cluster=None if ask.cluster is None else tuple(part[ask.cluster].astype(str)),
+        cluster=None if outcome.selection.cluster is None else tuple(part[outcome.selection.cluster].astype(str)),
         arms=arms,
         n=_sizes(part),
         counts=counts,
         tabulated=tabulated,
         spreads=None if filled is None else filled.spreads,
         ledger=ledger,
-        name=ask.name,
-        better=ask.better,
-        unit=ask.unit,
+        name=outcome.label or None,
+        better=outcome.selection.better,
+        unit=outcome.selection.unit,
     )
-    reason = f"coded in the other direction: multiplied by -1, so that {ask.better} is better"
+    reason = f"coded in the other direction: multiplied by -1, so that {outcome.selection.better} is better"
     # other readings may use the same rows
     own = part.copy()
     own.attrs = copy.deepcopy(faults.attrs)
@@ -216,17 +225,17 @@ def _compute(chosen: SelectedRows, ask: Selection) -> Reading:
     )
 
 
-def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], ask: Selection) -> list[Finding]:
+def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], outcome: Outcome) -> list[Finding]:
     """Say which trials do not state a moderator that the model draws."""
     found = []
     for name, values in moderators.items():
         empty = pd.isna(values)
         # one without a population is a fault, which is raised with the others
-        if ask.missing != "impute" or not empty.any() or name not in ask.impute:
+        if outcome.selection.missing != "impute" or not empty.any() or name not in outcome.model.impute:
             continue
         studies = list(dict.fromkeys(part["study"].to_numpy(dtype=object)[empty]))
         shown = ", ".join(map(str, studies[:10])) + (" ..." if len(studies) > 10 else "")
-        what = f"{name} is not stated by {shown}: drawn from {ask.impute[name]!r} with everything else"
+        what = f"{name} is not stated by {shown}: drawn from {outcome.model.impute[name]!r} with everything else"
         found.append(Finding("moderator imputed", "info", what, "Look for it in the trials' reports."))
     return found
 
@@ -238,9 +247,9 @@ def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
 
 
 def _look_for_extremes(
-    part: pd.DataFrame, ask: Selection, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
+    part: pd.DataFrame, outcome: Outcome, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
 ) -> None:
-    if ask.measure not in ("SMD", "SMDH"):
+    if outcome.selection.measure not in ("SMD", "SMDH"):
         return
     # an SMD that the table gives itself was not made from a standard deviation
     given = pd.to_numeric(part["estimate"], errors="coerce").notna() if "estimate" in part.columns else None
@@ -371,18 +380,19 @@ def effect_sizes(
     if better not in (None, "higher", "lower"):
         raise ModelError(f"better={better!r} is not one of higher, lower.")
     frame = map_columns(frame, columns or {})
-    ask = Selection(
-        measure,
-        better,
-        where or {},
-        moderators=moderators,
+    selection = Selection(
+        measure=measure,
+        better=better,
+        where=where or {},
         cluster=cluster,
-        options=options or {},
         working_correlation=working_correlation,
-        name=name,
+        measure_options=options or {},
         unit=unit,
     )
-    return _compute(choose(prepare(frame), ask), ask).effects
+    # no model is asked for: of one, only the names of its moderators concern the table
+    plan = ModelPlan(Flat(), None, moderators=tuple(Moderator(item) for item in moderators))
+    requested = Outcome("NAME", name or "", selection, plan)
+    return _compute(choose(prepare(frame), requested), requested).effects
 
 
 def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: Any) -> Effects:
@@ -475,26 +485,9 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
         what = f"its SHA-256 is {found}, but the protocol pins {data.sha256}"
         remedy = "Restore the file, or check what changed and run `bayesmeta check --pin`."
         raise DataError([Fault(data.path.name, what, remedy)])
-    ask = Selection(
-        asked.measure,
-        asked.better,
-        asked.where,
-        (*data.exclude, *asked.exclude),
-        asked.moderators,
-        asked.subgroups,
-        asked.cluster,
-        asked.working_correlation,
-        asked.missing,
-        asked.measure_options,
-        asked.label,
-        asked.unit,
-        asked.impute,
-        asked.derived,
-        asked.missing_sd is not None,
-        asked.likelihood,
-        asked.key,
-    )
-    reading = _compute(chosen_once(prepared_once(frame, data), ask), ask)
+    selection = dataclasses.replace(asked.selection, exclude=(*data.exclude, *asked.selection.exclude))
+    requested = dataclasses.replace(asked, selection=selection)
+    reading = _compute(chosen_once(prepared_once(frame, data), requested), requested)
     if data.sha256 is None:
         note = Finding("data not pinned", "info", f"{data.path.name}: SHA-256 {found}", "`bayesmeta check --pin`")
         reading = dataclasses.replace(reading, findings=(*reading.findings, note))

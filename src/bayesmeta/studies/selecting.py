@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,10 @@ from bayesmeta.model import MissingLevels, MissingNumeric
 from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows, numbers_of
 
 if TYPE_CHECKING:
-    from bayesmeta.plan import Assumption, Exclusion, Moderator
-    from bayesmeta.priors import Prior
+    from bayesmeta.plan import Assumption, Outcome
 
 __all__ = [
     "RowRecord",
-    "Selection",
     "align_rows",
     "assume_cells",
     "check_structure",
@@ -52,29 +50,6 @@ class RowRecord:
     row: int
     study: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What is asked of a table."""
-
-    measure: str
-    better: Literal["higher", "lower"] | None = None
-    where: Mapping[str, Any] = field(default_factory=dict)
-    exclude: Sequence[Exclusion] = ()
-    moderators: Sequence[Moderator | str] = ()
-    subgroups: Sequence[str] = ()
-    cluster: str | None = None
-    working_correlation: float | None = None
-    missing: Literal["fault", "exclude", "level", "impute"] = "fault"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    name: str | None = None
-    unit: str | None = None
-    impute: Mapping[str, MissingNumeric | MissingLevels] = field(default_factory=dict)
-    derived: Mapping[str, Prior] = field(default_factory=dict)
-    missing_sd: bool = False
-    likelihood: str = "normal"
-    key: str = "NAME"
 
 
 def row_numbers(frame: pd.DataFrame) -> list[int]:
@@ -114,7 +89,7 @@ def assume_cells(
     return frame, records
 
 
-def check_structure(frame: pd.DataFrame, ask: Selection, faults: FrameFaults, duplicate: NDArray[np.bool_]) -> None:
+def check_structure(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults, duplicate: NDArray[np.bool_]) -> None:
     """Look for faults that concern every row, whichever outcome is asked for.
 
     Parameters
@@ -122,8 +97,8 @@ def check_structure(frame: pd.DataFrame, ask: Selection, faults: FrameFaults, du
     duplicate : array of bool
         Rows that `rows_alike` found in the table or in one of which it is a part.
     """
-    for item in ask.moderators:
-        if not isinstance(item, str) and item.reference is not None and item.name in frame.columns:
+    for item in outcome.model.moderators:
+        if item.reference is not None and item.name in frame.columns:
             match_rows(frame, {item.name: item.reference}, faults, f"reference of moderator {item.name}")
     for i in np.flatnonzero(frame["study"].isna().to_numpy()):
         faults.add("the cell is empty", "Name the trial.", row=int(i), column="study")
@@ -177,13 +152,13 @@ def _note_duplicates(frame: pd.DataFrame, faults: FrameFaults) -> None:
             faults.add(f"rows {shown} ({group['study'].iloc[0]}): {what}", remedy)
 
 
-def align_rows(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+def align_rows(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Multiply by -1 what is coded in the other direction than the outcome's, before anything is computed."""
     reversed_rows = np.zeros(len(frame), dtype=bool)
     if "coded_better" not in frame.columns:
         return frame, reversed_rows
     coded = frame["coded_better"]
-    if ask.better is None:
+    if outcome.selection.better is None:
         if len(coded.dropna().unique()) > 1:
             faults.add(
                 "rows are coded in both directions, and the outcome does not say which is better",
@@ -191,13 +166,14 @@ def align_rows(frame: pd.DataFrame, ask: Selection, faults: FrameFaults) -> tupl
                 column="coded_better",
             )
         return frame, reversed_rows
-    reversed_rows = (coded.notna() & (coded != ask.better)).to_numpy(dtype=bool)
+    reversed_rows = (coded.notna() & (coded != outcome.selection.better)).to_numpy(dtype=bool)
     if not reversed_rows.any():
         return frame, reversed_rows
-    if ask.measure not in _REVERSIBLE_MEASURES:
+    if outcome.selection.measure not in _REVERSIBLE_MEASURES:
         for i in np.flatnonzero(reversed_rows):
             faults.add(
-                f"coded {coded.iloc[i]!r}, but {ask.better} is better: {ask.measure} cannot be reversed by a sign",
+                f"coded {coded.iloc[i]!r}, but {outcome.selection.better} is better: "
+                f"{outcome.selection.measure} cannot be reversed by a sign",
                 "Recode the row (events that are bad, or the inverse ratio).",
                 row=int(i),
                 column="coded_better",
@@ -245,15 +221,14 @@ def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFa
 
 
 def moderator_columns(
-    frame: pd.DataFrame, ask: Selection, faults: FrameFaults
+    frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_], dict[str, str]]:
     """Return columns, rows that stay, and for rows that do not stay nothing but the reason by moderator."""
     columns: dict[str, NDArray[Any]] = {}
-    for item in ask.moderators:
-        name, kind = (item, None) if isinstance(item, str) else (item.name, item.kind)
-        if (values := _moderator(frame, name, kind, faults)) is not None:
-            columns[name] = values
-    for name in ask.subgroups:
+    for item in outcome.model.moderators:
+        if (values := _moderator(frame, item.name, item.kind, faults)) is not None:
+            columns[item.name] = values
+    for name in outcome.selection.subgroups:
         if name not in columns and (values := _moderator(frame, name, "categorical", faults)) is not None:
             columns[name] = values
     keep = np.ones(len(frame), dtype=bool)
@@ -262,13 +237,13 @@ def moderator_columns(
         empty = pd.isna(values)
         if not empty.any():
             continue
-        if ask.missing == "exclude":
+        if outcome.selection.missing == "exclude":
             keep &= ~empty
             reasons[name] = f"moderator {name} is not reported (missing = exclude)"
-        elif ask.missing == "level" and values.dtype == object:
+        elif outcome.selection.missing == "level" and values.dtype == object:
             columns[name] = np.where(empty, _NOT_REPORTED, values)
-        elif ask.missing == "impute" and name not in ask.subgroups:
-            _check_population(name, values, empty, ask, faults)
+        elif outcome.selection.missing == "impute" and name not in outcome.selection.subgroups:
+            _check_population(name, values, empty, outcome, faults)
         else:
             for i in np.flatnonzero(empty):
                 remedy = (
@@ -280,11 +255,11 @@ def moderator_columns(
 
 
 def _check_population(
-    name: str, values: NDArray[Any], empty: NDArray[np.bool_], ask: Selection, faults: FrameFaults
+    name: str, values: NDArray[Any], empty: NDArray[np.bool_], outcome: Outcome, faults: FrameFaults
 ) -> None:
     """Note what stands in the way of imputing a moderator."""
-    population, numeric = ask.impute.get(name), values.dtype != object
-    table = f"[outcome.{ask.key}.impute.{name}]"
+    population, numeric = outcome.model.impute.get(name), values.dtype != object
+    table = f"[outcome.{outcome.key}.impute.{name}]"
     if empty.all():
         faults.add("no row states it, so nothing can be learned of it", "Leave the moderator out.", column=name)
         return
