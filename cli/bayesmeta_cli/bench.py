@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +10,8 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta_cli import views
-from bayesmeta_cli.analyses import Analysis, from_file, from_protocol
-from bayesmeta_cli.commands import MAIN, show, stacked, variations
+from bayesmeta_cli.analyses import from_file, from_protocol
+from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import existing, plot_paths
 from bayesmeta_cli.messages import say, track
 from bayesmeta_cli.render import title, wrapped
@@ -25,23 +23,6 @@ if TYPE_CHECKING:
     from bayesmeta.plots import Plot
 
 DECLARED = "declared"
-Recompute = Callable[[Mapping[str, Any]], bm.Effects]
-
-
-def recompute_of(protocol: bm.Protocol, key: str) -> Recompute:
-    """Make the function that computes an outcome's effects anew with other options."""
-    from bayesmeta.studies import read_outcome
-
-    def recompute(options: Mapping[str, Any]) -> bm.Effects:
-        outcome = protocol.outcomes[key]
-        selection = dataclasses.replace(outcome.selection, measure_options=dict(options))
-        outcome = dataclasses.replace(outcome, selection=selection)
-        # warnings about the rows were given when they were first read
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", bm.BayesmetaWarning)
-            return read_outcome(dataclasses.replace(protocol, outcomes={key: outcome}), key).effects
-
-    return recompute
 
 
 def _sections(requested: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
@@ -62,68 +43,53 @@ def sensitivity(
     csv: bool,
 ) -> None:
     """Run the sensitivity bench of every outcome: the declared analyses, then every section."""
+    from bayesmeta.analysis import contrasts_under
     from bayesmeta.records import sensitivity_record
-    from bayesmeta.sensitivity import SECTIONS, SLOW, SensitivityAnalyses, sensitivity_analyses
+    from bayesmeta.sensitivity import MAIN, SECTIONS, SLOW, SensitivityAnalyses
 
     allowed = [DECLARED, *SECTIONS]
     wanted = _sections(requested, allowed, [name for name in allowed if name not in SLOW])
     chance = probability(cut, "--cut")
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
-    analyses = from_protocol(protocol, names, moderated=DECLARED in wanted)
-    declared: dict[str, tuple[dict[str, bm.Fit], dict[str, str], list[str]]] = {}
+    stated = DECLARED in wanted
+    analyses = from_protocol(protocol, names, moderated=stated, declared=stated)
     benches: dict[str, SensitivityAnalyses] = {}
     for item in track(analyses, "sensitivity"):
-        if DECLARED in wanted:
-            declared[item.key] = variations(protocol, item)
-        outcome = protocol.outcomes[item.key]
-        benches[item.key] = sensitivity_analyses(
-            item.pooled,
-            [name for name in wanted if name != DECLARED],
-            recompute=recompute_of(protocol, item.key),
-            options=outcome.selection.measure_options,
-            order=trial_order(item.pooled.effects, order),
-            cut=chance,
+        benches[item.key] = item.sensitivity(
+            [name for name in wanted if name != DECLARED], order=trial_order(item.effects, order), cut=chance
         )
     if output is not None:
         for item in track(analyses, "drawing"):
             _draw_bench(item, benches[item.key], output)
 
-    def contrasts(item: Analysis) -> pd.DataFrame | None:
-        fits = declared.get(item.key, ({}, {}, []))[0]
-        moderated = {name: fit for name, fit in fits.items() if fit.analysis == "moderated"}
-        if moderated and item.moderated is not None:
-            moderated = {MAIN: item.moderated, **moderated}
-        return bm.sensitivity.contrast_variations(moderated)
-
-    def record(item: Analysis) -> dict[str, Any]:
-        fits, not_done, priors_only = declared.get(item.key, ({}, {}, []))
+    def record(item: bm.Analysis) -> dict[str, Any]:
         return sensitivity_record(
             item.pooled,
             item.key,
-            bm.sensitivity.variation_table(fits) if fits else None,
+            item.variations if stated else None,
             benches[item.key],
-            priors_only=priors_only,
-            not_done=not_done,
+            priors_only=[MAIN, *item.priors_only] if stated else [],
+            not_done=item.not_done,
             warnings=item.warned,
-            contrasts=contrasts(item),
+            contrasts=contrasts_under(item) if stated else None,
         )
 
     def frames() -> pd.DataFrame:
         parts = []
         for item in analyses:
             tables = dict(benches[item.key].tables)
-            if item.key in declared:
-                tables = {DECLARED: bm.sensitivity.variation_table(declared[item.key][0]), **tables}
-            parts += [(item.key, item.pooled.effects, frame.assign(section=name)) for name, frame in tables.items()]
+            if stated:
+                tables = {DECLARED: item.variations, **tables}
+            parts += [(item.key, item.effects, frame.assign(section=name)) for name, frame in tables.items()]
         return stacked(parts)
 
-    def text(item: Analysis) -> str:
+    def text(item: bm.Analysis) -> str:
         lines = views.heading(item)
-        if item.key in declared:
-            fits, not_done, priors_only = declared[item.key]
-            frame = bm.sensitivity.variation_table(fits)
-            lines += views.declared_lines(item, frame, priors_only, not_done, contrasts(item))
+        if stated:
+            lines += views.declared_lines(
+                item, item.variations, [MAIN, *item.priors_only], item.not_done, contrasts_under(item)
+            )
         bench = benches[item.key]
         for name, frame in bench.tables.items():
             lines += section_lines(name, frame, item.pooled)
@@ -163,7 +129,7 @@ def trial_order(effects: bm.Effects, by: str | None) -> list[str] | None:
     return [names[i] for i in sorted(range(len(names)), key=lambda i: -weight[i])]
 
 
-def _draw_bench(item: Analysis, bench: Any, output: Path) -> None:
+def _draw_bench(item: bm.Analysis, bench: Any, output: Path) -> None:
     """Write the pictures of one outcome's bench into a folder."""
     plots = bm.plots
     makers: dict[str, tuple[str, Callable[[], Plot]]] = {
@@ -216,20 +182,10 @@ def influence(
 def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool, csv: bool) -> None:
     """Print how the answer spreads over every combination of choices."""
     from bayesmeta.records import bench_record
-    from bayesmeta.sensitivity import sensitivity_analyses
 
     existing(path, ("protocol",))
-    protocol = bm.read_protocol(path)
-    analyses = from_protocol(protocol, names, moderated=False)
-    benches = {
-        item.key: sensitivity_analyses(
-            item.pooled,
-            ["multiverse"],
-            recompute=recompute_of(protocol, item.key),
-            options=protocol.outcomes[item.key].selection.measure_options,
-        )
-        for item in track(analyses, "multiverse")
-    }
+    analyses = from_protocol(bm.read_protocol(path), names, moderated=False)
+    benches = {item.key: item.sensitivity(["multiverse"]) for item in track(analyses, "multiverse")}
     if figure is not None:
         drawn = [item for item in analyses if benches[item.key].tables]
         for item, place in zip(drawn, plot_paths(figure, [item.key for item in drawn], "multiverse"), strict=True):
@@ -238,7 +194,11 @@ def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool
 
 
 def _show_benches(
-    analyses: Sequence[Analysis], benches: Mapping[str, Any], make: Callable[..., dict[str, Any]], json: bool, csv: bool
+    analyses: Sequence[bm.Analysis],
+    benches: Mapping[str, Any],
+    make: Callable[..., dict[str, Any]],
+    json: bool,
+    csv: bool,
 ) -> None:
     """Print the sections of every outcome."""
     if csv and not any(bench.tables for bench in benches.values()):
@@ -246,7 +206,7 @@ def _show_benches(
             "; ".join(f"{key}, {name}: {why}" for key, bench in benches.items() for name, why in bench.not_done.items())
         )
 
-    def text(item: Analysis) -> str:
+    def text(item: bm.Analysis) -> str:
         bench = benches[item.key]
         lines = views.heading(item)
         for name, frame in bench.tables.items():
@@ -269,6 +229,7 @@ def _show_benches(
 
 def presets(path: Path, names: Sequence[str], requested: str, json: bool, csv: bool) -> None:
     """Print what changes when our choices are exchanged for those of another program, choice by choice."""
+    from bayesmeta.analysis import recompute
     from bayesmeta.records import preset_record
 
     item = bm.classical.preset(requested)
@@ -280,25 +241,24 @@ def presets(path: Path, names: Sequence[str], requested: str, json: bool, csv: b
     for analysis in analyses:
         try:
             stated = protocol.outcomes[analysis.key].selection.measure_options
-            again = recompute_of(protocol, analysis.key)
+            again = recompute(protocol, analysis.key)
 
-            def recompute(
-                options: Mapping[str, Any], stated: Mapping[str, Any] = stated, again: Recompute = again
-            ) -> bm.Effects:
-                return again({**stated, **options})
+            def computed(options: Mapping[str, Any], stated: Any = stated, again: Any = again) -> bm.Effects:
+                made: bm.Effects = again({**stated, **options})
+                return made
 
             ours = bm.classical.OURS.options
             effects = analysis.pooled.effects
             # the first line is ours, whatever effect sizes the protocol asks for
             if any(stated.get(name, value) != value for name, value in ours.items()):
-                effects = recompute(ours)
-            tables[analysis.key] = bm.classical.preset_table(effects, item, recompute, rho=analysis.pooled.model.rho)
+                effects = computed(ours)
+            tables[analysis.key] = bm.classical.preset_table(effects, item, computed, rho=analysis.pooled.model.rho)
         except bm.ModelError as error:
             not_done[analysis.key] = str(error)
     if not tables:
         raise bm.ModelError("\n".join(f"{key}: {reason}" for key, reason in not_done.items()))
 
-    def text(analysis: Analysis) -> str:
+    def text(analysis: bm.Analysis) -> str:
         lines = views.heading(analysis)
         if analysis.key in tables:
             return "\n".join([*lines, *views.preset_lines(tables[analysis.key], analysis.pooled, item)])

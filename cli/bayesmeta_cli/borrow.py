@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 import bayesmeta as bm
-from bayesmeta_cli.analyses import Analysis, from_protocol
+from bayesmeta_cli.analyses import from_protocol
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import existing, plot_paths
 from bayesmeta_cli.messages import say
@@ -18,18 +17,7 @@ from bayesmeta_cli.render import table, title, together, wrapped
 from bayesmeta_cli.views import counts, plural
 
 if TYPE_CHECKING:
-    from bayesmeta.plan import Borrow
-    from bayesmeta.questions import Borrowing
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Found:
-    """One outcome with its review."""
-
-    item: Analysis
-    stated: Borrow
-    source: Analysis
-    borrowing: Borrowing
+    from bayesmeta.analysis import BorrowedReview
 
 
 def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | None, json: bool, csv: bool) -> None:
@@ -38,7 +26,7 @@ def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | 
     from bayesmeta.records import borrow_record
 
     existing(path, ("protocol",))
-    found = borrowed(bm.read_protocol(path), path, names, _weight(weight))
+    found = _borrowed(path, names, _weight(weight))
     if figure is not None:
         _draw(found, figure)
     show(
@@ -46,25 +34,25 @@ def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | 
         csv,
         lambda: [
             borrow_record(
-                one.borrowing,
-                one.item.pooled,
-                one.source.pooled,
-                one.item.key,
-                one.item.primary,
-                stated=_stated(one),
-                warnings=one.item.warned,
+                review.borrowing,
+                item.pooled,
+                review.source.pooled,
+                item.key,
+                item.primary,
+                stated=_stated(review),
+                warnings=item.warned,
             )
-            for one in found
+            for item, review in found
         ],
         lambda: stacked(
-            (one.item.key, one.item.pooled.effects, borrowing_table(one.borrowing, one.item.primary)) for one in found
+            (item.key, item.pooled.effects, borrowing_table(review.borrowing, item.primary)) for item, review in found
         ),
-        lambda: "\n".join(_view(one) for one in found),
+        lambda: "\n".join(_view(item, review) for item, review in found),
     )
 
 
-def _stated(one: Found) -> dict[str, object]:
-    stated = one.stated
+def _stated(review: BorrowedReview) -> dict[str, object]:
+    stated = review.stated
     return {
         "protocol": stated.path.name,
         "sd": stated.sd,
@@ -85,78 +73,62 @@ def _weight(text: str | None) -> float | None:
     return value
 
 
-def borrowed(protocol: bm.Protocol, path: Path, names: Sequence[str], weight: float | None = None) -> list[Found]:
+def _borrowed(path: Path, names: Sequence[str], weight: float | None) -> list[tuple[bm.Analysis, BorrowedReview]]:
     """Fit every trial and its review, and put them together."""
-    from bayesmeta.questions import robust_map
+    from bayesmeta.analysis import borrow_review
 
-    for name in names:
-        protocol.outcome(name)
-    keys = [key for key in protocol.outcomes if key in protocol.borrow and (not names or key in names)]
-    lacking = [name for name in names if name not in protocol.borrow] if names else []
-    if lacking or not keys:
+    protocol = bm.read_protocol(path)
+    keys = [protocol.outcome(name).key for name in names] or [
+        key for key in protocol.outcomes if key in protocol.borrow
+    ]
+    if not keys:
         raise bm.ModelError(
-            f"{path.name}: nothing says where {', '.join(lacking) or 'an outcome'} may borrow from. Add "
-            f'[borrow.{lacking[0] if lacking else "OUTCOME"}] with from = "..." and outcome = "...".'
+            f"{path.name}: nothing says where an outcome may borrow from. Add [borrow.OUTCOME] with from = ... and "
+            "outcome = ...."
         )
-    made = []
-    for item in from_protocol(protocol, keys, moderated=False):
-        stated, effects = protocol.borrow[item.key], item.pooled.effects
-        if effects.k != 1:
-            raise bm.ModelError(
-                f"{item.key}: borrowing is for one trial; these are {effects.k} rows. Pool them instead."
-            )
-        (source,) = from_protocol(bm.read_protocol(stated.path), [stated.outcome], moderated=False)
-        same = source.pooled.effects.better == effects.better
-        borrowing = robust_map(
-            source.pooled,
-            float(effects.y[0]),
-            float(effects.se[0]),
-            weight=stated.weight if weight is None else weight,
-            vague=stated.vague,
-            n=effects.participants,
-            scale=(stated.sd or 1.0) * (1 if same else -1),
-        )
-        made.append(Found(item, stated, source, borrowing))
-    return made
+    found = from_protocol(protocol, keys, moderated=False)
+    return [(item, borrow_review(protocol, item, weight=weight)) for item in found]
 
 
-def _draw(found: Sequence[Found], figure: Path) -> None:
+def _draw(found: Sequence[tuple[bm.Analysis, BorrowedReview]], figure: Path) -> None:
     from bayesmeta.plots import borrow_plot
 
-    paths = plot_paths(figure, [one.item.key for one in found], "borrow")
-    for one, path in zip(found, paths, strict=True):
+    paths = plot_paths(figure, [item.key for item, review in found], "borrow")
+    for (item, review), path in zip(found, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = borrow_plot(one.borrowing, one.item.pooled, one.item.primary, source=one.source.label)
+        picture = borrow_plot(review.borrowing, item.pooled, item.primary, source=review.source.label)
         bm.plots.save_plot(picture, path)
         say(f"wrote {path}")
 
 
-def _interval(one: Found, values: Sequence[float]) -> list[str]:
+def _interval(item: bm.Analysis, values: Sequence[float]) -> list[str]:
     """Write effects back-transformed, with shared decimals."""
-    back = bm.measures.measure(one.item.pooled.effects.measure).back
+    back = bm.measures.measure(item.pooled.effects.measure).back
     return [str(text) for (text,) in together([[float(back(value))] for value in values])]
 
 
-def _view(one: Found) -> str:
+def _view(item: bm.Analysis, review: BorrowedReview) -> str:
     from bayesmeta.questions import borrowing_table
 
-    item, found = one.item, one.borrowing
-    effects, source = item.pooled.effects, one.source.pooled.effects
+    found = review.borrowing
+    effects, source = item.pooled.effects, review.source.pooled.effects
     unit = f" {effects.unit}" if effects.unit else ""
     lines = [title(f"{item.label} ({item.key})"), wrapped(counts(effects))]
-    lower, median, upper = _interval(one, found.source.quantile([0.025, 0.5, 0.975]).tolist())
+    lower, median, upper = _interval(item, found.source.quantile([0.025, 0.5, 0.975]).tolist())
     lines.append(
         wrapped(
-            f"Review: {one.source.label} ({one.stated.outcome} of {one.stated.path.name}), "
+            f"Review: {review.source.label} ({review.stated.outcome} of {review.stated.path.name}), "
             f"{plural(source.k, 'estimate')} of {plural(source.n_trials, 'trial')}. In a new study it predicts "
             f"{median}{unit} (95 % central interval {lower} to {upper}), worth "
             f"{plural(round(found.ess_source), 'participant')}."
         )
     )
-    if one.stated.sd is not None:
-        lines.append(wrapped(f"Put on its scale by a standard deviation of {one.stated.sd:g}: {one.stated.sd_source}."))
-    if one.stated.reason:
-        lines.append(wrapped(f"Why: {one.stated.reason}"))
+    if review.stated.sd is not None:
+        lines.append(
+            wrapped(f"Put on its scale by a standard deviation of {review.stated.sd:g}: {review.stated.sd_source}.")
+        )
+    if review.stated.reason:
+        lines.append(wrapped(f"Why: {review.stated.reason}"))
     lines.append(
         wrapped(
             f"Prior: with probability {bm.percent(1 - found.weight, 0)} what the review predicts, else "
@@ -189,12 +161,11 @@ def _view(one: Found) -> str:
         )
     ]
     heads = ["weight", "median", "lower", "upper", "P(any)", "P(important)", "P(harm)", "discarded"]
-    lines += ["", table(heads, rows), wrapped(_note(one)), "", wrapped(_sentence(one)), ""]
+    lines += ["", table(heads, rows), wrapped(_note(item)), "", wrapped(_sentence(item, review)), ""]
     return "\n".join(lines)
 
 
-def _note(one: Found) -> str:
-    item = one.item
+def _note(item: bm.Analysis) -> str:
     threshold = "" if item.primary is None else f' Important: threshold "{item.primary.name}".'
     return (
         "Weight: prior probability that the review says nothing about this trial: 0 takes it at its word, 1 is the "
@@ -203,10 +174,10 @@ def _note(one: Found) -> str:
     )
 
 
-def _sentence(one: Found) -> str:
+def _sentence(item: bm.Analysis, review: BorrowedReview) -> str:
     from bayesmeta.questions import borrowing_probabilities
 
-    found, item = one.borrowing, one.item
+    found = review.borrowing
     unit = f" {item.pooled.effects.unit}" if item.pooled.effects.unit else ""
     own, both = (borrowing_probabilities(found, item.primary, form) for form in (found.alone, found.posterior))
     key = "p_any_benefit" if item.primary is None else "p_important_benefit"

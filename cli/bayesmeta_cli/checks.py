@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import bayesmeta as bm
-from bayesmeta_cli.analyses import Analysis
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import plot_paths
 from bayesmeta_cli.messages import say
@@ -118,7 +117,7 @@ def _tables(fit: bm.Fit, sections: Sequence[str]) -> tuple[Frames, dict[str, str
     return frames, lacking
 
 
-def _chosen(analyses: Sequence[Analysis], moderated: bool) -> list[tuple[Analysis, bm.Fit]]:
+def _chosen(analyses: Sequence[bm.Analysis], moderated: bool) -> list[tuple[bm.Analysis, bm.Fit]]:
     if not moderated:
         return [(item, item.pooled) for item in analyses]
     found = []
@@ -132,7 +131,7 @@ def _chosen(analyses: Sequence[Analysis], moderated: bool) -> list[tuple[Analysi
     return found
 
 
-def _draw(found: Sequence[tuple[Analysis, Plot]], figure: Path | None, kind: str) -> None:
+def _draw(found: Sequence[tuple[bm.Analysis, Plot]], figure: Path | None, kind: str) -> None:
     """Write one picture per outcome beside what is printed."""
     if figure is None:
         return
@@ -143,7 +142,12 @@ def _draw(found: Sequence[tuple[Analysis, Plot]], figure: Path | None, kind: str
 
 
 def ppc(
-    analyses: Sequence[Analysis], sections: Sequence[str], moderated: bool, figure: Path | None, json: bool, csv: bool
+    analyses: Sequence[bm.Analysis],
+    sections: Sequence[str],
+    moderated: bool,
+    figure: Path | None,
+    json: bool,
+    csv: bool,
 ) -> None:
     """Print predictive checks, prior against posterior, power-scaling and leave-one-out."""
     from bayesmeta.records import ppc_record
@@ -171,7 +175,7 @@ def ppc(
     )
 
 
-def _view(item: Analysis, fit: bm.Fit, frames: Frames, lacking: dict[str, str]) -> str:
+def _view(item: bm.Analysis, fit: bm.Fit, frames: Frames, lacking: dict[str, str]) -> str:
     name = item.label if item.label == item.key else f"{item.label} ({item.key})"
     parts = [
         (
@@ -197,7 +201,7 @@ def _total(frame: pd.DataFrame) -> str:
 
 
 def profiles(
-    analyses: Sequence[Analysis], moderators: Sequence[str], figure: Path | None, json: bool, csv: bool
+    analyses: Sequence[bm.Analysis], moderators: Sequence[str], figure: Path | None, json: bool, csv: bool
 ) -> None:
     """Print effects at every combination of levels, with the trials behind each."""
     from bayesmeta.records import profiles_record
@@ -217,7 +221,7 @@ def profiles(
     )
 
 
-def _profiles_view(item: Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
+def _profiles_view(item: bm.Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
     kind = bm.measures.measure(fit.effects.measure)
     names = [str(name) for name in frame.columns[: list(frame.columns).index("k")]]
     shown = frame[names].copy()

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import typer
 
 import bayesmeta as bm
 from bayesmeta_cli import views
-from bayesmeta_cli.analyses import (
-    Analysis,
-    chosen,
-    fitted,
-    from_protocol,
-    hashes_of,
-    is_moderated,
-    moderated_model,
-    pairs,
-    readings,
-    require_sound,
-    settings_of,
-    touches_data,
-)
+from bayesmeta_cli.analyses import from_protocol, number, pairs
 from bayesmeta_cli.files import existing, pin, plot_paths, staged
 from bayesmeta_cli.messages import noted, say, track
 from bayesmeta_cli.render import table, title, wrapped
@@ -34,7 +19,6 @@ from bayesmeta_cli.render import table, title, wrapped
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesmeta.plan import Sensitivity
     from bayesmeta.plots import Plot
     from bayesmeta.studies import Reading
 
@@ -87,12 +71,12 @@ def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFr
     return pd.concat(parts, ignore_index=True)
 
 
-def _compared(analyses: Sequence[Analysis]) -> pd.DataFrame:
+def _compared(analyses: Sequence[bm.Analysis]) -> pd.DataFrame:
     effects = [(item.key, item.pooled.effects, item.pooled) for item in analyses]
     return stacked((key, rows, bm.compare_table(rows, fit)) for key, rows, fit in effects)
 
 
-def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
+def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
     """Print what pooling a table gave."""
     from bayesmeta.records import pool_record
 
@@ -115,7 +99,7 @@ def pool(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
     )
 
 
-def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
+def compare(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
     """Print Bayesian beside classical pooling."""
     from bayesmeta.records import compare_record
 
@@ -132,25 +116,15 @@ def compare(analyses: Sequence[Analysis], json: bool, csv: bool) -> None:
     )
 
 
-def with_threshold(analyses: Sequence[Analysis], text: str | None) -> list[Analysis]:
+def with_threshold(analyses: Sequence[bm.Analysis], text: str | None) -> list[bm.Analysis]:
     """Replace the protocol's thresholds by one stated on the command line."""
-    if text is None:
-        return list(analyses)
-    try:
-        value = float(text)
-    except ValueError:
-        raise typer.BadParameter(f"--threshold {text}: not a number.") from None
-    changed = []
-    for item in analyses:
-        effects = item.pooled.effects
-        if effects.better is None:
-            raise bm.ModelError(f'{item.key}: benefit has no direction. State better = "higher" or "lower".')
-        made = bm.threshold(value, measure_name=effects.measure, better=effects.better)
-        changed.append(dataclasses.replace(item, thresholds=(made,)))
-    return changed
+    from bayesmeta.analysis import with_threshold as judged
+
+    value = number(text, "--threshold")
+    return [judged(item, value) for item in analyses] if value is not None else list(analyses)
 
 
-def benefit(analyses: Sequence[Analysis], threshold: str | None, json: bool, csv: bool) -> None:
+def benefit(analyses: Sequence[bm.Analysis], threshold: str | None, json: bool, csv: bool) -> None:
     """Print probabilities of benefit and harm."""
     from bayesmeta.records import benefit_record
 
@@ -182,25 +156,21 @@ def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | Non
     if output is None:
         say("note: nothing is written; -o OUT keeps the fits")
     else:
-        _write_run(protocol, analyses, output)
+        _write_run(analyses, output)
     show(
         json,
         csv,
         lambda: [_fit_record(item, fit_record) for item in analyses],
-        lambda: _headlines(analyses),
+        lambda: bm.headline_table(analyses),
         lambda: "\n".join([wrapped(protocol.title), "", *(views.fit_view(item) for item in analyses)]),
     )
-    failed = unreportable(_fits(analyses))
+    failed = unreportable(found for item in analyses for found in item.fits)
     for reason in failed:
         say(f"not reportable: {reason}")
     return UNREPORTABLE if failed else 0
 
 
-def _fits(analyses: Sequence[Analysis]) -> list[bm.Fit]:
-    return [found for item in analyses for found in (item.pooled, item.moderated) if found is not None]
-
-
-def _fit_record(item: Analysis, make: Callable[..., Record]) -> Record:
+def _fit_record(item: bm.Analysis, make: Callable[..., Record]) -> Record:
     return make(
         item.pooled,
         item.moderated,
@@ -211,10 +181,11 @@ def _fit_record(item: Analysis, make: Callable[..., Record]) -> Record:
     )
 
 
-def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path) -> None:
+def _write_run(analyses: Sequence[bm.Analysis], output: Path) -> None:
     from bayesmeta.records import json_text, run_record
 
     files: dict[str, str] = {}
+    protocol = analyses[0].protocol
     with staged(output) as place:
         for item in track(analyses, "writing"):
             for found, name in ((item.pooled, item.key), (item.moderated, f"{item.key}.moderated")):
@@ -223,48 +194,16 @@ def _write_run(protocol: bm.Protocol, analyses: Sequence[Analysis], output: Path
                     if found.second is not None:
                         files[f"{name}.nuts"] = found.second.save(place / f"{name}.nuts.nc").name
         record = run_record(
-            {item.key: _fits([item]) for item in analyses},
+            {item.key: item.fits for item in analyses},
             files,
             hashes={"data": None, **analyses[0].pooled.hashes},
-            pinned=protocol.data.sha256 is not None,
+            pinned=protocol is not None and protocol.data.sha256 is not None,
             seed=analyses[0].pooled.seed,
             reasons={item.key: item.reason for item in analyses},
             warnings=list(dict.fromkeys(text for item in analyses for text in item.warned)),
         )
         (place / "run.json").write_text(json_text(record) + "\n", encoding="utf-8")
     say(f"wrote {output / 'run.json'} and {len(files)} fits beside it")
-
-
-def _headlines(analyses: Sequence[Analysis]) -> pd.DataFrame:
-    """One line per outcome: counts, quantities, probabilities at the primary threshold, REML + HKSJ."""
-    import pandas as pd
-
-    rows = []
-    for item in analyses:
-        effects = item.pooled.effects
-        found = bm.summarize(item.pooled)
-        row: dict[str, Any] = {
-            "outcome": item.key,
-            "label": item.label,
-            "measure": effects.measure,
-            "better": effects.better,
-            "k": effects.k,
-            "trials": effects.n_trials,
-            "participants": effects.participants,
-        }
-        for name in ("mu", "tau", "theta_new"):
-            row |= {f"{name}_{column}": found.loc[name, column] for column in ("median", "lower", "upper")}
-        if item.primary is not None and effects.better is not None:
-            # a threshold that is a range or a distribution has several lines; the first is the headline
-            benefit = bm.benefit_table(item.pooled, [item.primary]).drop_duplicates("target")
-            row["threshold"] = benefit["threshold"].iloc[0]
-            for column in ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm"):
-                row[column], row[f"{column}_new"] = benefit[column].tolist()
-        classical = bm.compare_table(effects, item.pooled).set_index("method")
-        for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau"):
-            row[f"hksj_{column}"] = classical.loc["REML + HKSJ", column]
-        rows.append({**row, "moderated": item.reason, "level": 0.95, "interval": "central"})
-    return pd.DataFrame(rows)
 
 
 # -- check -------------------------------------------------------------------------------------------------------------
@@ -303,9 +242,9 @@ def check(
     if pinned:
         say(f"pinned: sha256 = {pin(path)}")
     protocol = bm.read_protocol(path)
-    from bayesmeta_cli.forensics import examined
+    from bayesmeta.analysis import examined, moderated_model, read_outcomes
 
-    read = readings(protocol, chosen(protocol, []), variations=True)
+    read = read_outcomes(protocol, declared=True)
     found = {key: (examined(reading), warned) for key, (reading, warned) in read.items()}
     moderated = {
         key: moderated_model(protocol.outcomes[key], reading.effects)[1] for key, (reading, _) in found.items()
@@ -346,8 +285,8 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
             show(json, csv, lambda: [record], lambda: frame, lambda: "\n".join(text), honesty=False)
             return
         effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), name=path.stem)
+    from bayesmeta.analysis import examined
     from bayesmeta.studies import Reading
-    from bayesmeta_cli.forensics import examined
 
     reading = examined(
         Reading(effects, path.name, frame.attrs["sha256"], tuple(int(row) for row in frame.index), frame)
@@ -403,94 +342,6 @@ def _show_checks(
     )
 
 
-# -- sensitivity -------------------------------------------------------------------------------------------------------
-
-MAIN = "main analysis"
-
-
-def variations(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str], list[str]]:
-    """Fit each declared variation; return the fits, what could not be done and why, and which vary priors alone."""
-    fits, not_done, priors_only = {MAIN: item.pooled}, {}, [MAIN]
-    for declared in protocol.sensitivities_of(item.key):
-        try:
-            found = _vary_one(protocol, item, declared)
-        except bm.ModelError as error:
-            not_done[declared.name] = str(error)
-            continue
-        if isinstance(found, str):
-            not_done[declared.name] = found
-            continue
-        fits[declared.name] = found
-        if all(change.startswith("priors.") for change in declared.changes):
-            priors_only.append(declared.name)
-    found_alone, reasons = _subgroups(protocol, item)
-    return fits | found_alone, not_done | reasons, priors_only
-
-
-def _subgroups(protocol: bm.Protocol, item: Analysis) -> tuple[dict[str, bm.Fit], dict[str, str]]:
-    """Fit each level of each declared subgroup alone, under the model as stated."""
-    from bayesmeta.sensitivity import SUBGROUP
-
-    outcome, effects = protocol.outcomes[item.key], item.pooled.effects
-    fits: dict[str, bm.Fit] = {}
-    not_done: dict[str, str] = {}
-    for name in outcome.selection.subgroups:
-        values = np.asarray(effects.moderators[name])
-        if values.dtype.kind == "f":
-            not_done[f"{SUBGROUP}{name}"] = f"{name} is a number; make groups of it in a column of text."
-            continue
-        for level in dict.fromkeys(str(value) for value in values):
-            label = f"{SUBGROUP}{name} = {level}"
-            warned: list[str] = []
-            try:
-                alone = effects.subset(values.astype(str) == level)
-                fit = fitted(
-                    alone,
-                    outcome.model.on(),
-                    item.key,
-                    outcome.model.engine,
-                    warned,
-                    outcome=outcome,
-                    hashes=dict(item.pooled.hashes),
-                    seed=item.pooled.seed,
-                    settings=settings_of(protocol),
-                )
-            except bm.ModelError as error:
-                not_done[label] = str(error)
-                continue
-            require_sound([(f"{item.key}, {label}", fit)])
-            fits[label] = fit
-    return fits, not_done
-
-
-def _vary_one(protocol: bm.Protocol, item: Analysis, declared: Sensitivity) -> bm.Fit | str:
-    from bayesmeta.plan import vary
-    from bayesmeta.studies import read_outcome
-
-    outcome = declared.outcomes[item.key]
-    effects = item.pooled.effects
-    warned = list(item.warned)
-    # data are read again only where a change can touch them
-    if touches_data(declared):
-        with noted(warned):
-            effects = read_outcome(vary(protocol, declared.name), item.key).effects
-    options: dict[str, Any] = {
-        "outcome": outcome,
-        "hashes": hashes_of(protocol, item.pooled.hashes.get("data")),
-        "seed": item.pooled.seed,
-        "settings": settings_of(protocol),
-    }
-    model, reason = outcome.model.on(), ""
-    if is_moderated(declared):
-        found, reason, _ = moderated_model(outcome, effects)
-        if found is None:
-            return reason
-        model, options["analysis"] = found, "moderated"
-    fit = fitted(effects, model, item.key, outcome.model.engine, warned, **options)
-    require_sound([(f"{item.key}, {declared.name}", fit)])
-    return fit
-
-
 #: Plots of the moderated analysis.
 MODERATED_PLOTS = ("bubble", "curve")
 
@@ -500,7 +351,7 @@ MODERATED_PLOTS = ("bubble", "curve")
 
 def plot(
     kind: str,
-    analyses: Sequence[Analysis],
+    analyses: Sequence[bm.Analysis],
     output: Path,
     json: bool,
     csv: bool,
@@ -520,7 +371,7 @@ def plot(
         if not analyses:
             raise bm.ModelError(f"no outcome has an estimable regression on {moderator}; `bayesmeta check` says why.")
     paths = plot_paths(output, [item.key for item in analyses], kind)
-    drawn: list[tuple[Analysis, Plot, Path]] = [
+    drawn: list[tuple[bm.Analysis, Plot, Path]] = [
         (item, _draw(kind, item, subgroup, moderator, fill), path)
         for item, path in zip(track(analyses, "drawing"), paths, strict=True)
     ]
@@ -548,7 +399,7 @@ def plot(
     )
 
 
-def _draw(kind: str, item: Analysis, subgroup: str | None, moderator: str | None, fill: str | None) -> Plot:
+def _draw(kind: str, item: bm.Analysis, subgroup: str | None, moderator: str | None, fill: str | None) -> Plot:
     plots = bm.plots
     thresholds = item.thresholds or None
     if kind == "forest":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 import bayesmeta as bm
-from bayesmeta_cli.analyses import chosen, pairs, readings
+from bayesmeta_cli.analyses import pairs
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import noted
 from bayesmeta_cli.render import title, wrapped
 
 if TYPE_CHECKING:
-    from bayesmeta.studies import Reading
+    pass
 
 SEVERITIES = ("error", "warning", "info")
 
@@ -26,14 +25,6 @@ def finding_lines(findings: Sequence[bm.Finding]) -> list[str]:
     """Findings for a person, the worst first."""
     ordered = sorted(findings, key=lambda item: SEVERITIES.index(item.severity))
     return [wrapped(f"{item.severity}: {item.rule}: {item.evidence.rstrip('.')}. {item.remedy}") for item in ordered]
-
-
-def examined(reading: Reading) -> Reading:
-    """Add what the rules of forensics find wrong or improbable in one outcome's rows."""
-    from bayesmeta.forensics import examine_reading
-
-    more = [item for item in examine_reading(reading) if item.severity != "info" and item not in reading.findings]
-    return dataclasses.replace(reading, findings=(*reading.findings, *more))
 
 
 def _numbers(text: str | None, option: str, count: int) -> list[float] | None:
@@ -52,6 +43,7 @@ def forensics(
     path: Path | None, columns: Sequence[str], grain: str | None, bounds: str | None, rules: bool, json: bool, csv: bool
 ) -> None:
     """Examine a table, or the table of a protocol with its outcomes."""
+    from bayesmeta.analysis import read_outcomes
     from bayesmeta.forensics import RULES, examine_reading, examine_table, findings_table
     from bayesmeta.records import forensics_record
     from bayesmeta.studies import read_table
@@ -83,7 +75,7 @@ def forensics(
                 raise typer.BadParameter("--column goes with a table; a protocol states its own.")
             protocol = bm.read_protocol(path)
             source, mapped = protocol.data.path, dict(protocol.data.columns)
-            read = [reading for reading, _ in readings(protocol, chosen(protocol, [])).values()]
+            read = [reading for reading, _ in read_outcomes(protocol).values()]
         else:
             source, mapped, read = path, pairs(columns, "--column"), []
         frame = read_table(source, columns=mapped)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bayesmeta as bm
-from bayesmeta_cli.analyses import readings, settings_of
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import noted, say
@@ -31,6 +30,7 @@ _HEADINGS = {
 
 def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: bool) -> None:
     """Fit the outcomes that a protocol joins, and print what only a joint model answers."""
+    from bayesmeta.analysis import read_outcomes, sampling_of
     from bayesmeta.joint import fit_joint
     from bayesmeta.records import joint_record
 
@@ -40,11 +40,10 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
         raise bm.ModelError(
             f'{path.name}: no outcomes are joined. Add [joint] with outcomes = ["...", "..."] and a correlation.'
         )
-    found = readings(protocol, list(protocol.joint.outcomes))
-    effects = {key: reading.effects for key, (reading, _) in found.items()}
+    found = read_outcomes(protocol, protocol.joint.outcomes)
+    effects = {key: found[key][0].effects for key in protocol.joint.outcomes}
     warned = [text for _, warned in found.values() for text in warned]
-    settings = settings_of(protocol)
-    seed = protocol.sampling.seed if protocol.sampling is not None else 1
+    settings, seed = sampling_of(protocol, progress=True)
     with noted(warned):
         fit = fit_joint(
             effects,

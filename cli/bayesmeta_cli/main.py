@@ -108,9 +108,7 @@ def pool(
     """Pool a table without a protocol: Bayesian and classical, with every trial."""
     from bayesmeta_cli import analyses, commands
 
-    if better not in (None, "higher", "lower"):
-        raise typer.BadParameter(f"--better {better}: write higher or lower.")
-    found = analyses.from_table(
+    protocol = analyses.protocol_of(
         path,
         measure=measure,
         mu=mu,
@@ -123,7 +121,7 @@ def pool(
         where=where or [],
         scale=scale,
     )
-    commands.pool(found, json, csv)
+    commands.pool(analyses.from_protocol(protocol), json, csv)
 
 
 @app.command()

@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
 from bayesmeta_cli import workers
-from bayesmeta_cli.analyses import Analysis, chosen, from_protocol, hashes_of, readings
-from bayesmeta_cli.bench import recompute_of
-from bayesmeta_cli.borrow import borrowed
-from bayesmeta_cli.commands import UNREPORTABLE, variations
+from bayesmeta_cli.commands import UNREPORTABLE
 from bayesmeta_cli.files import existing, staged_tree
-from bayesmeta_cli.messages import noted, say, steps
+from bayesmeta_cli.messages import say, steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,41 +55,33 @@ def _protocol(path: Path) -> bm.Protocol:
 
 def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool = False) -> Made:
     """Run everything for one outcome: fits, declared analyses, the bench, forensics; write pictures, tables, fits."""
-    from bayesmeta.forensics import examine_reading
+    from bayesmeta.analysis import collected
     from bayesmeta.report import Part, Refits
-    from bayesmeta.sensitivity import sensitivity_analyses
+    from bayesmeta.sensitivity import MAIN
 
     _share_views()
     warned: list[str] = []
     # several outcomes may have the same to say, and other processes would say it into the progress bar
-    with noted(warned, later=True):
-        protocol = _protocol(path)
-        read = readings(protocol, [key])
-        reading = read[key][0]
-        item: Analysis = from_protocol(protocol, [key], engine=engine, read=read)[0]
-        declared, not_done, priors_only = variations(protocol, item)
-        options = protocol.outcomes[key].selection.measure_options
+    with collected(warned, again=False):
+        item = bm.analyse(_protocol(path), key, engine=engine)  # type: ignore[arg-type]
         refits = Refits(item.pooled)
-        bench = sensitivity_analyses(
-            item.pooled, recompute=recompute_of(protocol, key), options=options, keep=refits.keep
-        )
-        findings = (*reading.findings, *examine_reading(reading))
+        bench = item.sensitivity(keep=refits.keep)
         part = Part(
             key,
             item.label,
             item.pooled,
             item.moderated,
             item.reason,
-            declared,
-            tuple(priors_only),
-            not_done,
+            {MAIN: item.pooled, **item.declared},
+            (MAIN, *item.priors_only),
+            item.not_done,
             bench,
-            reading,
-            findings,
+            item.reading,
+            item.findings,
             item.warnings,
             item.notes,
             item.sources,
-            borrowed(protocol, path, [key])[0].borrowing if key in protocol.borrow else None,
+            None if item.borrowed is None else item.borrowed.borrowing,
             refits.kept,
         )
         return _finished(part, warned, place, pdf)
@@ -181,11 +170,12 @@ def _made_ready() -> None:
 
 def report(path: Path, names: Sequence[str], output: Path, engine: str | None, *, pdf: bool = False) -> int:
     """Write the report of a protocol; return the exit code."""
+    from bayesmeta.analysis import read_outcomes
+
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
-    keys = chosen(protocol, names)
     # faults of every outcome are reported before anything is run
-    sizes = {key: reading.effects.k for key, (reading, _) in readings(protocol, keys).items()}
+    sizes = {key: reading.effects.k for key, (reading, _) in read_outcomes(protocol, names).items()}
     with staged_tree(output) as place:
         with steps(len(sizes)) as step:
             made = _made(path, sizes, engine, place, pdf, step)
@@ -208,7 +198,7 @@ def _written(protocol: bm.Protocol, made: Sequence[Made], place: Path, step: Cal
     fits = [fit for part in parts for fit in part.fits]
     reasons = unreportable(fits)
     sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
-    hashes = hashes_of(protocol, parts[0].pooled.hashes.get("data"))
+    hashes = dict(parts[0].pooled.hashes)
     about: dict[str, Any] = {"seed": parts[0].pooled.seed, "pinned": protocol.data.sha256 is not None}
     step("writing the page")
     page = render_page(
@@ -272,7 +262,7 @@ def cite(path: Path, names: Sequence[str], bibtex: bool, fits: Path | None) -> N
     from bayesmeta_cli.render import wrapped
 
     analyses = from_file(path, names, fits)
-    found = [fit for item in analyses for fit in (item.pooled, item.moderated) if fit is not None]
+    found = [fit for item in analyses for fit in item.fits]
     sections = [name for name in SECTIONS if name not in SLOW]
     if not bibtex:
         print(wrapped(methods_text(found, sections)) + "\n")

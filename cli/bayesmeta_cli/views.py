@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayesmeta.studies import Reading
-    from bayesmeta_cli.analyses import Analysis
 
 STUDY_ROWS = 20
 #: Below this many trials a moderated analysis says how much of it is its prior.
@@ -82,7 +81,7 @@ def _contrast_words(fit: bm.Fit) -> tuple[str, str]:
     return "difference", " Differences are on the z scale." if kind.transformed else ""
 
 
-def heading(analysis: Analysis) -> list[str]:
+def heading(analysis: bm.Analysis) -> list[str]:
     """What stands above every outcome: counts, the small-k rule, priors with their sources, notes."""
     from bayesmeta.records import small_k_note
 
@@ -115,7 +114,7 @@ def _further_parts(fit: bm.Fit) -> list[tuple[str, str]]:
     return [(name, str(part)) for name, part in parts if part is not None]
 
 
-def _coefficient_priors(fit: bm.Fit, analysis: Analysis) -> str:
+def _coefficient_priors(fit: bm.Fit, analysis: bm.Analysis) -> str:
     priors = "; ".join(f"{name} {item.text}" for name, item in fit.model.beta.items())
     source = analysis.sources.get("beta") or "source not stated"
     return f"Priors of coefficients: {priors} ({source})."
@@ -226,7 +225,7 @@ def _undirected(fit: bm.Fit) -> str:
     return table(["probability of", "mean effect", "new study"], rows)
 
 
-def sentence(analysis: Analysis) -> str:
+def sentence(analysis: bm.Analysis) -> str:
     """One plain sentence from the numbers of an analysis."""
     fit = analysis.pooled
     if analysis.primary is not None and fit.effects.better is not None:
@@ -241,7 +240,7 @@ def sentence(analysis: Analysis) -> str:
     return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new study."
 
 
-def _probabilities(analysis: Analysis, *, share: bool = False) -> list[str]:
+def _probabilities(analysis: bm.Analysis, *, share: bool = False) -> list[str]:
     fit = analysis.pooled
     if fit.effects.better is None or not analysis.thresholds:
         return [_undirected(fit)]
@@ -249,7 +248,7 @@ def _probabilities(analysis: Analysis, *, share: bool = False) -> list[str]:
     return probability_tables(fit, only, share=share)
 
 
-def fit_view(analysis: Analysis) -> str:
+def fit_view(analysis: bm.Analysis) -> str:
     """One outcome of `fit`: pooled, classical, probabilities, moderated."""
     lines = [*heading(analysis), _quantity_table(analysis.pooled), ""]
     for block in _probabilities(analysis):
@@ -259,7 +258,7 @@ def fit_view(analysis: Analysis) -> str:
     return "\n".join(lines)
 
 
-def _moderated_view(analysis: Analysis) -> list[str]:
+def _moderated_view(analysis: bm.Analysis) -> list[str]:
     from bayesmeta.records import level_table
 
     if analysis.reason == "no moderators are declared":
@@ -303,7 +302,7 @@ def _moderated_view(analysis: Analysis) -> list[str]:
     return lines + trial_lines(fit)
 
 
-def pool_view(analysis: Analysis) -> str:
+def pool_view(analysis: bm.Analysis) -> str:
     """One analysis of `pool`: Bayesian, classical, trials, and a sentence."""
     lines = [*heading(analysis), _quantity_table(analysis.pooled), ""]
     for block in _probabilities(analysis):
@@ -352,7 +351,7 @@ def compare_block(fit: bm.Fit) -> str:
     return table(["method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "p"], cells) + "\n" + wrapped(note)
 
 
-def compare_view(analysis: Analysis) -> str:
+def compare_view(analysis: bm.Analysis) -> str:
     """One outcome of `compare`."""
     lines = heading(analysis)
     if analysis.pooled.analysis != "moderated":
@@ -387,7 +386,7 @@ def _coefficient_block(fit: bm.Fit) -> str:
     return table([head, "median", "lower", "upper", "REML", "lower", "upper", "p"], cells) + "\n" + wrapped(note)
 
 
-def benefit_view(analysis: Analysis) -> str:
+def benefit_view(analysis: bm.Analysis) -> str:
     """One outcome of `benefit`."""
     lines = heading(analysis)
     for block in probability_tables(analysis.pooled, analysis.thresholds, share=True):
@@ -415,7 +414,7 @@ def _range_lines(ranges: pd.DataFrame, what: str) -> list[str]:
 
 
 def declared_lines(
-    analysis: Analysis,
+    analysis: bm.Analysis,
     variations: pd.DataFrame,
     priors_only: Sequence[str],
     not_done: Mapping[str, str],

@@ -32,6 +32,7 @@ RENAMED = {
 
 if TYPE_CHECKING:
     from bayesmeta import classical, measures, plots, priors, sensitivity
+    from bayesmeta.analysis import Analysis, analyse, analyse_all, analysis_of, headline_table, table_protocol
     from bayesmeta.checking import (
         overlap_table,
         power_scaling_table,
@@ -145,6 +146,7 @@ if TYPE_CHECKING:
 _find, _names = exports(
     __name__,
     {
+        "analysis": "Analysis analyse analyse_all analysis_of headline_table table_protocol",
         "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table",
         "digits": "percent",
         "effects": "ConditionalEstimates Effects RawDifferences",

@@ -244,7 +244,7 @@ def test_natural_units_and_risks_are_read(tmp_path: Path) -> None:
         'measure = "SMD"\nnatural_unit = { name = "FACIT-F", sd = 10.5, sd_se = 0.8, sd_source = "x", '
         'better = "higher", mid = { benefit = { low = 3, high = 6 }, source = "BMJ Open 2019", kind = "anchor" } }\n',
     ).outcomes["a"]
-    unit = found.natural_unit
+    unit = found.decision.natural_unit
     assert unit is not None
     assert unit.mid is not None
     assert (unit.sd, unit.sd_se, unit.better, unit.mid.benefit) == (10.5, 0.8, "higher", (3.0, 6.0))
@@ -256,7 +256,7 @@ def test_natural_units_and_risks_are_read(tmp_path: Path) -> None:
             '{ name = "range", risk = { low = 0.1, high = 0.3 } }, { name = "vague", risk = "uniform(0.1, 0.4)" } ]\n',
         )
         .outcomes["a"]
-        .baseline_risk
+        .decision.baseline_risk
     )
     assert [item.risk for item in risks] == [0.05, BetaRisk(20, 80), (0.1, 0.3), bm.Uniform(0.1, 0.4)]
 

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
+from bayesmeta.analysis import fitting
 from bayesmeta_cli import files, messages, render
 from bayesmeta_cli.main import main
 from references import ROOT
@@ -192,7 +193,7 @@ REFUSED = [
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--json", "--csv"], 2, "choose one"),
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--by", "colour"], 3, "colour"),
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--where", "itt=Perhaps"], 3, "No, Yes"),
-    (["fit", DEPRESSION, "--outcome", "depresion"], 3, "Did you mean 'depression'"),
+    (["fit", DEPRESSION, "--outcome", "depresion"], 3, "Did you mean depression"),
     (["fit", DEPRESSION, "--engine", "magic"], 3, "Allowed: auto, exact"),
     (["benefit", DEPRESSION, "--threshold", "-0.5"], 3, "positive distance"),
     (["compare", DEPRESSION, "--fits", "nowhere"], 2, "bayesmeta fit"),
@@ -308,7 +309,7 @@ def test_inference_that_fails_is_exit_4(cli, monkeypatch, tmp_path):
     def fail(*_, **__):
         raise bm.InferenceError("the integral did not settle")
 
-    monkeypatch.setattr(bm, "fit", fail)
+    monkeypatch.setattr(fitting, "fit", fail)
     code, out, err = cli("fit", DEPRESSION, "-o", tmp_path / "out")
     assert (code, out, err) == (4, "", "error: depression: the integral did not settle\n")
     assert not (tmp_path / "out").exists()

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
+from bayesmeta.analysis import fitting
 from bayesmeta_cli import files
 from bayesmeta_cli.main import main
 from references import ROOT
@@ -111,7 +112,7 @@ def test_a_fit_knows_no_outcomes_to_choose(cli, fitted):
 def test_computed_but_not_reportable_is_exit_5(cli, monkeypatch, tmp_path):
     sound = bm.fit
     check = bm.Check("quadrature error", False, 1e-3, 1e-8, "Use a smoother prior.")
-    monkeypatch.setattr(bm, "fit", lambda *a, **k: dataclasses.replace(sound(*a, **k), checks=(check,)))
+    monkeypatch.setattr(fitting, "fit", lambda *a, **k: dataclasses.replace(sound(*a, **k), checks=(check,)))
     code, out, err = cli("fit", DEPRESSION, "-o", tmp_path / "out")
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert code == 5

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import bayesmeta as bm
+from bayesmeta.analysis import fitting, sampling_of
 from bayesmeta_cli.main import main
 from references import ROOT
 from sampled import command
@@ -81,7 +82,7 @@ def test_a_failed_check_stops_the_command_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "bayesmeta_cli.analyses.settings_of", lambda protocol: bm.Settings(draws=100, tune=100, retry_accept=0.9)
+        fitting, "sampling_of", lambda *_, **__: (bm.Settings(draws=100, tune=100, retry_accept=0.9), 1)
     )
     out = tmp_path / "out"
     assert main(["fit", str(CIPN), *DURATION, "-o", str(out)]) == 4
@@ -93,9 +94,8 @@ def test_a_failed_check_stops_the_command_and_writes_nothing(
 
 
 def test_sampling_settings_come_from_the_protocol() -> None:
-    from bayesmeta_cli.analyses import settings_of
-
-    settings = settings_of(bm.read_protocol(CIPN))
+    settings, seed = sampling_of(bm.read_protocol(CIPN))
+    assert seed == bm.read_protocol(CIPN).sampling.seed
     assert (settings.chains, settings.draws, settings.tune, settings.target_accept) == (4, 1000, 1000, 0.9)
 
 

@@ -17,11 +17,10 @@ import bayesmeta as bm
 from bayesmeta.digits import number
 from bayesmeta.plan import vary
 from bayesmeta.questions import WEIGHTS, borrowing_table, threshold
-from bayesmeta.report import MAIN, Part, Refits, followed, packed_form, serialised_form
-from bayesmeta.sensitivity import grade_table, inconsistency_table, read_section, sensitivity_analyses
+from bayesmeta.report import Part, Refits, followed, packed_form, serialised_form
+from bayesmeta.sensitivity import MAIN, grade_table, inconsistency_table, read_section, sensitivity_analyses
 from bayesmeta.studies import read_outcome
 from bayesmeta_cli.bench import recompute_of
-from bayesmeta_cli.borrow import borrowed
 from bayesmeta_cli.main import main
 from browsers import chromium
 from references import ROOT
@@ -375,7 +374,7 @@ def test_a_trial_with_its_review_follows(browser, tmp_path):
     assert main(["report", str(path), "--outcome", "fatigue", "-o", str(tmp_path / "r")]) == 0
     browser.get((tmp_path / "r" / "index.html").as_uri())
     part, fit = section(browser, "fatigue"), fitted("fatigue", path)
-    told = borrowed(bm.read_protocol(path), path, ["fatigue"])[0].borrowing
+    told = bm.analyse(path, "fatigue").borrowed.borrowing
     for text in ("5", "2", "8.5"):
         move(browser, part, text)
         table = borrowing_table(told, moved_to(fit, text), weights=sorted({*WEIGHTS, told.weight}))

@@ -16,7 +16,6 @@ import re
 import shutil
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -24,10 +23,10 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
+from bayesmeta.analysis.declared import declared_fits
 from bayesmeta.plan import Decision, NaturalUnit, PointsThreshold
 from bayesmeta.records import output_schema
 from bayesmeta.report import (
-    MAIN,
     Part,
     bibliography,
     block_views,
@@ -42,8 +41,7 @@ from bayesmeta.report import (
     used_references,
     view_of,
 )
-from bayesmeta.sensitivity import SECTIONS, sensitivity_analyses
-from bayesmeta_cli.commands import variations
+from bayesmeta.sensitivity import MAIN, SECTIONS, sensitivity_analyses
 from bayesmeta_cli.main import main
 from bayesmeta_cli.report import make_part
 from references import ROOT
@@ -555,11 +553,11 @@ def test_a_number_makes_no_subgroups():
     outcome = dataclasses.replace(outcome, selection=dataclasses.replace(outcome.selection, subgroups=("year",)))
     protocol = dataclasses.replace(protocol, outcomes={"anxiety_short": outcome})
     effects = bm.Effects(["A", "B"], [0.1, 0.2], [0.1, 0.1], moderators={"year": [2019.0, 2020.0]}, measure="SMD")
-    item = SimpleNamespace(key="anxiety_short", pooled=bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5))))
-    fits, not_done, _ = variations(dataclasses.replace(protocol, sensitivities=()), item)
-    assert list(fits) == [MAIN]
-    assert list(not_done) == ["subgroup: year"]
-    assert "make groups of it" in not_done["subgroup: year"]
+    pooled = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
+    item = declared_fits(dataclasses.replace(protocol, sensitivities=()), bm.Analysis("anxiety_short", pooled))
+    assert not item.declared
+    assert list(item.not_done) == ["subgroup: year"]
+    assert "make groups of it" in item.not_done["subgroup: year"]
 
 
 def test_ranges_do_not_count_subgroups(with_subgroups, capsys):

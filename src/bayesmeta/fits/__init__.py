@@ -25,7 +25,7 @@ else:
                 "study_summary summary_of tail_mcse"
             ),
             "exact_tree": "conditional_draws",
-            "inference": "fit fit_many",
+            "inference": "Engine fit fit_many",
             "loading": "load",
             "many": "distributions main_quantiles quantiles",
             "result": "Fit",

@@ -73,6 +73,8 @@ class DataSource:
         Our column name to one value for all rows.
     values : Mapping
         Column to a mapping of the file's values to ours.
+    where : Mapping
+        Column to the value of the rows that are used at all; the others are not looked at.
     exclude, assume : tuple
         Rows left out and cells assumed, each with its reason.
     encoding, delimiter, decimal : str or None
@@ -84,6 +86,7 @@ class DataSource:
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
     exclude: tuple[Exclusion, ...] = ()
     assume: tuple[Assumption, ...] = ()
     encoding: str | None = None
@@ -158,8 +161,9 @@ class Sampling:
 class Protocol:
     """A whole analysis, stated before it is run.
 
-    ``sha256`` is the hash of the file's bytes. ``classical``, ``bias`` and ``report`` are the plain tables of those
-    names, checked for their keys.
+    ``sha256`` is the hash of the file's bytes; empty where there is no file, and then ``assumptions`` names what was
+    assumed in its place (`bayesmeta.table_protocol`). ``classical``, ``bias`` and ``report`` are the plain tables of
+    those names, checked for their keys.
     """
 
     title: str
@@ -175,6 +179,7 @@ class Protocol:
     report: Mapping[str, Any] = field(default_factory=dict)
     schema: int = 1
     borrow: Mapping[str, Borrow] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
 
     def outcome(self, key: str) -> Outcome:
         """Return one outcome by its key.

@@ -19,7 +19,7 @@ else:
             "blocks": "block_views extra_tables",
             "files": "Drawn IN_PAGE draw_part tables_of word_file",
             "forms": "packed_form serialised_form serialised_probability",
-            "gather": "MAIN Part outcome_record",
+            "gather": "Part outcome_record",
             "live": "Refits followed",
             "methods": "bibliography methods_text used_references",
             "page": "live_text render_page summary_row template view_of",

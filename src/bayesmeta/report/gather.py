@@ -17,7 +17,7 @@ from bayesmeta.plan import Threshold
 from bayesmeta.questions import compare_table, summarize
 from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
 from bayesmeta.report.forms import serialised_form
-from bayesmeta.sensitivity import SUBGROUP, grade_table, variation_table
+from bayesmeta.sensitivity import MAIN, SUBGROUP, grade_table, variation_table
 
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity import SensitivityAnalyses
     from bayesmeta.studies import Reading
 
-__all__ = ["MAIN", "Part", "Posterior", "others", "outcome_record", "posteriors", "stated_threshold"]
-
-MAIN = "main analysis"
+__all__ = ["Part", "Posterior", "others", "outcome_record", "posteriors", "stated_threshold"]
 
 
 # not slotted: tables that the page, the files and the records share are made once, when one of them first asks

@@ -17,11 +17,11 @@ from bayesmeta.questions import CAVEAT, benefit_sentence
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import serialised_form, serialised_probability
-from bayesmeta.report.gather import MAIN, Part, natural_range, others, posteriors, stated_threshold
+from bayesmeta.report.gather import Part, natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.webfont import font_faces
-from bayesmeta.sensitivity import SECTIONS, read_section
+from bayesmeta.sensitivity import MAIN, SECTIONS, read_section
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -30,6 +30,6 @@ else:
             "sections": "read_section",
             "tipping": "prior_probability probit_rule tipping_table",
             "trials": "cumulative_fits_table leave_one_out",
-            "variations": "SUBGROUP contrast_variations prior_range variation_table",
+            "variations": "MAIN SUBGROUP contrast_variations prior_range variation_table",
         },
     )

@@ -14,10 +14,12 @@ from bayesmeta.fits import LEVEL, Fit, main_quantiles
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import benefit_probabilities_of, contrast_table, summarize
 
-__all__ = ["SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
+__all__ = ["MAIN", "SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
 
 #: How the name of an analysis of one subgroup alone begins: it asks another question, so no range counts it.
 SUBGROUP = "subgroup: "
+#: What tables call the analysis that the others vary.
+MAIN = "main analysis"
 
 
 def variation_table(

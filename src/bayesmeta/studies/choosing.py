@@ -167,7 +167,14 @@ def prepared_once(frame: pd.DataFrame, data: DataSource) -> PreparedTable:
 @lru_cache(maxsize=4)
 def _prepared(asked: _Asked) -> PreparedTable:
     frame, data = asked.meant
-    return prepare(map_columns(frame, data.columns, data.constants, data.values), data.assume)
+    mapped = map_columns(frame, data.columns, data.constants, data.values)
+    if data.where:
+        faults = FrameFaults(mapped)
+        rows = match_rows(mapped, data.where, faults, "where")
+        faults.raise_if_any()
+        attrs, mapped = mapped.attrs, mapped[rows]
+        mapped.attrs = attrs
+    return prepare(mapped, data.assume)
 
 
 def chosen_once(table: PreparedTable, outcome: Outcome) -> SelectedRows:

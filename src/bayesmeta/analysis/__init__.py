@@ -1,0 +1,25 @@
+"""One outcome, read, fitted and answered: the whole of it, as a value."""
+
+from typing import TYPE_CHECKING
+
+from bayesmeta.lazy import exports
+
+if TYPE_CHECKING:
+    from bayesmeta.analysis.declared import *
+    from bayesmeta.analysis.fitting import *
+    from bayesmeta.analysis.reading import *
+    from bayesmeta.analysis.result import *
+    from bayesmeta.analysis.running import *
+    from bayesmeta.analysis.unstated import *
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "declared": "contrasts_under",
+            "fitting": "moderated_model sampling_of",
+            "reading": "collected examined read_outcomes recompute",
+            "result": "Analysis BorrowedReview headline_table with_threshold",
+            "running": "analyse analyse_all analysis_of borrow_review read_analyses",
+            "unstated": "table_protocol",
+        },
+    )

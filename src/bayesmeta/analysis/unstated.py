@@ -1,0 +1,175 @@
+"""A table without a protocol: the protocol that its columns and a few stated numbers make, defaults named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from bayesmeta.errors import DataError, ModelError
+from bayesmeta.measures import measure as find_measure
+from bayesmeta.plan import DataSource, Decision, ModelPlan, Moderator, Outcome, Protocol, Selection
+from bayesmeta.priors import Prior, parse, suggested
+from bayesmeta.questions import threshold as make_threshold
+from bayesmeta.studies import possible_measures, read_table
+
+__all__ = ["table_protocol"]
+
+# values of a column that a message lists
+_LISTED = 10
+_OUTSIDE = "a standard deviation of the outcome from outside these data"
+
+
+def table_protocol(
+    path: str | Path,
+    *,
+    measure: str | None = None,
+    better: Literal["higher", "lower"] | None = None,
+    mu: Prior | str | None = None,
+    tau: Prior | str | None = None,
+    ref_sd: float | None = None,
+    threshold: float | None = None,
+    moderators: tuple[str, ...] = (),
+    by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    columns: Mapping[str, str] | None = None,
+    scale: str | None = None,
+) -> Protocol:
+    """Make the protocol of a table that has none: every default is stated in its ``assumptions``.
+
+    Parameters
+    ----------
+    path : str or Path
+        A table of trials, one row per estimate.
+    measure : str, optional
+        Needed unless the table has bare estimates only, which are then ``generic``.
+    better : {"higher", "lower"}, optional
+        Which direction is benefit.
+    mu, tau : Prior or str, optional
+        Default: the published recommendation for the measure (`bayesmeta.priors.suggested`), where there is one.
+    ref_sd : float, optional
+        A standard deviation of the outcome, from outside; scales both priors of a measure with a unit.
+    threshold : float, optional
+        Smallest important benefit, on the measure's own scale.
+    moderators : tuple of str
+        Columns that the effect may depend on.
+    by : str, optional
+        One outcome per value of this column.
+    where : mapping, optional
+        Column to the value of the rows to use.
+    columns : mapping, optional
+        Our column name to the table's.
+    scale : {"natural", "log", "analysis"}, optional
+        Of a column ``estimate``.
+
+    Returns
+    -------
+    Protocol
+        Its ``path`` is the table's, its ``sha256`` is empty.
+
+    Raises
+    ------
+    DataError
+        If a column or a value is not there, or the table holds several outcomes and nothing chooses.
+    ModelError
+        If the measure must be stated, or has no default priors.
+
+    Examples
+    --------
+    >>> protocol = bm.table_protocol("data/exercise_depression_10_trials.csv", measure="SMD", better="lower",
+    ...                              columns={"estimate": "smd", "se": "sesmd"})
+    >>> protocol.assumptions[0]
+    'mu normal(0, 1): weakly informative for an SMD; the default of RoBMA'
+    """
+    path = Path(path)
+    frame = read_table(path, columns=columns)
+    assumed: list[str] = []
+    if measure is None:
+        possible = possible_measures(frame)
+        if possible != ("generic",):
+            listed = ", ".join(possible) or f"none; columns: {', '.join(map(str, frame.columns))}"
+            raise ModelError(f"{path.name}: state the measure (--measure). Its columns could make: {listed}.")
+        assumed.append(
+            "the table has estimates and nothing says of what: measure generic. State the measure to name it"
+        )
+        measure = "generic"
+    kind = find_measure(measure).name
+    plan, defaults = _plan(kind, mu, tau, ref_sd, moderators)
+    assumed += defaults
+    if better is None:
+        assumed.append("no direction is stated: no probability of benefit")
+    elif threshold is None:
+        assumed.append("no threshold is stated: no probability of an important benefit")
+    elif better is None:
+        raise ModelError("a threshold needs a direction: state better, higher or lower.")
+    stated = () if threshold is None else (make_threshold(threshold, measure_name=kind, better=str(better)),)
+    outcomes = {
+        name: Outcome(
+            name,
+            name,
+            Selection(kind, better, chosen, measure_options={} if scale is None else {"scale": scale}),
+            plan,
+            Decision(stated),
+        )
+        for name, chosen in _choices(frame, path.name, by, dict(where or {})).items()
+    }
+    data = DataSource(path.resolve(), columns=dict(columns or {}), where=dict(where or {}))
+    return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed))
+
+
+def _plan(
+    measure: str, mu: Prior | str | None, tau: Prior | str | None, ref_sd: float | None, moderators: tuple[str, ...]
+) -> tuple[ModelPlan, list[str]]:
+    """Priors as stated; what is not stated is the published recommendation, if there is one."""
+    given = {name: item for name, item in (("mu", mu), ("tau", tau)) if item is not None}
+    priors = {name: parse(item) if isinstance(item, str) else item for name, item in given.items()}
+    sources = dict.fromkeys(priors, "stated by the user")
+    if len(priors) < 2:
+        try:
+            advice = suggested(measure, ref_sd=ref_sd)
+        except ModelError as error:
+            if ref_sd is not None:
+                raise
+            missing = " and ".join(f"--{name}" for name in ("mu", "tau") if name not in priors)
+            raise ModelError(
+                f"{measure} has no default priors, because the scale of the outcome decides. Give {missing}, or "
+                f"--ref-sd S, {_OUTSIDE}."
+            ) from error
+        for name, prior, source in (("mu", advice.mu, advice.mu_source), ("tau", advice.tau, advice.tau_source)):
+            if name not in priors:
+                priors[name], sources[name] = prior, source
+    defaults = [f"{name} {priors[name]!r}: {sources[name]}" for name in ("mu", "tau") if name not in given]
+    columns = tuple(Moderator(name) for name in moderators)
+    return ModelPlan(priors["mu"], priors["tau"], sources=sources, moderators=columns), defaults
+
+
+def _choices(frame: pd.DataFrame, name: str, by: str | None, where: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Filters by the name of their analysis; outcomes are never pooled with each other by accident."""
+    for column in ([] if by is None else [by]) + list(where):
+        if column not in frame.columns:
+            known = ", ".join(map(str, frame.columns))
+            raise DataError(f"{name}: there is no column {column!r}. Columns: {known}.")
+    for column, value in where.items():
+        rows = frame[column] == value
+        if not rows.any():
+            values = ", ".join(map(str, frame[column].dropna().unique()[:_LISTED]))
+            raise DataError(f"{name}, column {column}: no row holds {value!r}. Values: {values}.")
+        frame = frame[rows]
+    for column in ("outcome", "horizon"):
+        if column in frame.columns and column != by and (count := frame[column].nunique(dropna=False)) > 1:
+            values = ", ".join(map(str, frame[column].unique()[:_LISTED]))
+            raise DataError(
+                f"{name}, column {column}: {count} values ({values}), which are not pooled with each other. Choose one "
+                f"with --where {column}=..., or one analysis each with --by {column}."
+            )
+    if by is None:
+        return {Path(name).stem: {}}
+    if empty := frame.index[frame[by].isna()].tolist():
+        rows_text = ", ".join(map(str, empty[:_LISTED]))
+        raise DataError(f"{name} row {rows_text}, column {by}: the cell is empty. Fill it, or do not split by {by}.")
+    return {
+        f"{by} = {value:g}" if isinstance(value, float) else str(value): {by: value}
+        for value in frame[by].unique().tolist()
+    }
