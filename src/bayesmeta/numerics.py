@@ -1,16 +1,35 @@
-"""Clenshaw-Curtis rules and Chebyshev series: nested nodes, spectral accuracy, and an antiderivative in closed form."""
+"""What many rooms compute with: Clenshaw-Curtis rules, Chebyshev series, roots of many functions at once, probits."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebval
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
-__all__ = ["antiderivative", "coefficients", "evaluate", "on_nodes", "rule"]
+__all__ = [
+    "antiderivative",
+    "coefficients",
+    "embedded",
+    "evaluate",
+    "interval_ends",
+    "newton",
+    "on_nodes",
+    "probit",
+    "probit_rule",
+    "roots",
+    "rule",
+]
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+#: Steps after which a search ends; halving alone needs some 60 on the scale of a double, 1100 over all of them.
+MAX_STEPS = 200
+#: A bracket this narrow, relative, cannot be halved.
+NARROW = 4e-16
 #: Beyond so many points numpy's recurrence is faster, thirty times and more for ten thousand. For one point its loop
 #: over the terms takes twenty times as long, and one point is what most questions ask (benchmarks/series.py).
 MANY = 200
@@ -46,6 +65,15 @@ def rule(n: int) -> tuple[FloatArray, FloatArray]:
     nodes.flags.writeable = False
     weights.flags.writeable = False
     return nodes, weights
+
+
+@functools.cache
+def embedded(n: int) -> FloatArray:
+    """Weights on the nodes of ``rule(n)`` of the rule with half of them; zero at the others."""
+    weights = np.zeros(n)
+    weights[::2] = rule((n + 1) // 2)[1]
+    weights.flags.writeable = False
+    return weights
 
 
 def coefficients(values: FloatArray) -> FloatArray:
@@ -130,3 +158,145 @@ def on_nodes(series: FloatArray) -> FloatArray:
     # the grid with twice the intervals holds every node of the rule
     down = np.fft.irfft(padded, n=4 * (n - 1), axis=-1)[..., : 2 * n - 1] * 4 * (n - 1)
     return down[..., ::-2]
+
+
+def interval_ends(level: float) -> FloatArray:
+    """Probabilities at the lower end, the middle and the upper end of a central interval.
+
+    Examples
+    --------
+    >>> interval_ends(0.9).round(12).tolist()
+    [0.05, 0.5, 0.95]
+    """
+    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
+
+
+def probit(p: ArrayLike) -> FloatArray:
+    """Normal quantile, of probabilities that rounding may have put at 0 or 1."""
+    inside = np.minimum(np.maximum(p, 1e-300), 1 - 1e-16)
+    return np.asarray(special.ndtri(inside), float)
+
+
+def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
+    """Probabilities and weights that integrate a function of a quantile, as over a standard normal."""
+    nodes, weights = rule(size)
+    z = 8.2 * nodes
+    weights = weights * np.exp(-0.5 * z * z)
+    return np.asarray(special.ndtr(z)), weights / weights.sum()
+
+
+def roots(
+    function: Callable[[FloatArray], FloatArray],
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    close: float = 0.0,
+    width: float = NARROW,
+) -> FloatArray:
+    """Where functions change sign, each inside its bracket, all at once.
+
+    Inverse quadratic interpolation where it may be trusted, else halving (Chandrupatla 1997,
+    doi:10.1016/S0965-9978(96)00051-8), so that a function with jumps is served too: its point at or above the jump.
+
+    Parameters
+    ----------
+    function : callable
+        From points of shape (P,) to values of shape (P,), at each point its own function.
+    low, high : array_like, shape (P,) or ()
+        Ends of the brackets, at which the signs differ.
+    close : float
+        A value this small is a root.
+    width : float
+        A bracket this narrow, relative to its ends, is a root.
+
+    Returns
+    -------
+    array of shape (P,)
+
+    Examples
+    --------
+    >>> roots(lambda x: x * x - np.array([2.0, 9.0]), [0.0, 0.0], 5.0).round(12).tolist()
+    [1.414213562373, 3.0]
+    """
+    a, b = (np.array(end, float, ndmin=1) for end in np.broadcast_arrays(low, high))
+    fa, fb = function(a), function(b)
+    # b is the newest point, a the other end of the bracket, c what was dropped last
+    share, c, fc = np.full(a.shape, 0.5), a, fa
+    best, moving = a, np.ones(a.shape, bool)
+    for _ in range(MAX_STEPS):
+        nearer = (np.abs(fb) < np.abs(fa)) | ((np.abs(fb) == np.abs(fa)) & (fb >= 0))
+        best = np.where(moving, np.where(nearer, b, a), best)
+        moving &= (np.where(nearer, np.abs(fb), np.abs(fa)) > close) & (np.abs(b - a) > width * np.abs(best))
+        if not moving.any():
+            break
+        x = np.where(moving, b + share * (a - b), best)
+        fx = function(x)
+        same = (fx >= 0) == (fb >= 0)
+        c, fc = np.where(same, b, a), np.where(same, fb, fa)
+        a, fa = np.where(same, a, b), np.where(same, fa, fb)
+        b, fb = x, fx
+        with np.errstate(all="ignore"):
+            xi, phi = (b - a) / (c - a), (fb - fa) / (fc - fa)
+            smooth = (phi * phi < xi) & ((1 - phi) ** 2 < 1 - xi)
+            trial = fb / (fa - fb) * fc / (fa - fc) + (c - b) / (a - b) * fb / (fc - fb) * fa / (fc - fa)
+            least = 0.5 * width * np.abs(best) / np.abs(a - b)
+        share = np.where(smooth & np.isfinite(trial), np.minimum(np.maximum(trial, least), 1 - least), 0.5)
+    return best
+
+
+def newton(
+    at: Callable[[FloatArray, BoolArray], tuple[FloatArray, Callable[[], FloatArray]]],
+    x: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    *,
+    close: float,
+    settled: float = 0.0,
+    middle: Callable[[FloatArray, FloatArray], FloatArray] = lambda low, high: 0.5 * (low + high),
+) -> tuple[FloatArray, BoolArray]:
+    """Where rising functions are zero, each by Newton steps that are kept inside its bracket by halving it.
+
+    Parameters
+    ----------
+    at : callable
+        From points and which of them still move (both of one shape) to the errors, whose sign says on which side the
+        root lies, and a function that gives what to subtract; both may be stale where nothing moves.
+    x, low, high : arrays of one shape
+        Where to start, and the brackets.
+    close : float
+        An error this small is none.
+    settled : float
+        A relative step this small is the last.
+    middle : callable
+        Halves brackets.
+
+    Returns
+    -------
+    x : array
+    moving : array of bool
+        What has not arrived.
+
+    Examples
+    --------
+    >>> def at(x, moving):
+    ...     return x**3 - 8.0, lambda: (x**3 - 8.0) / (3 * x**2)
+    >>> x, moving = newton(at, np.array([1.0]), np.array([0.0]), np.array([9.0]), close=1e-12)
+    >>> float(x[0].round(12)), bool(moving[0])
+    (2.0, False)
+    """
+    moving = np.ones(x.shape, bool)
+    for _ in range(MAX_STEPS):
+        error, step = at(x, moving)
+        # what has arrived stays: its bracket has an end there, and halving it would throw it away
+        moving &= (np.abs(error) > close) & (high - low > NARROW * np.abs(x))
+        if not moving.any():
+            break
+        low, high = np.where(error < 0, x, low), np.where(error >= 0, x, high)
+        with np.errstate(all="ignore"):
+            trial = x - step()
+        inside = (trial > low) & (trial < high)
+        new = np.where(moving, trial if inside.all() else np.where(inside, trial, middle(low, high)), x)
+        if settled:
+            moving &= np.abs(new - x) > settled * np.abs(new)
+        x = new
+    return x, moving

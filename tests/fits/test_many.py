@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import bayesmeta as bm
 from bayesmeta import Effects, Model
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import batched as lines
+from bayesmeta.exact import likelihood, quadrature
 from bayesmeta.fits import distribution, distributions, fit_many, marginal, quantiles
 from bayesmeta.questions import summarize
 from bayesmeta.sensitivity import cumulative_fits_table, leave_one_out
@@ -97,7 +97,8 @@ def test_company_changes_no_posterior(together: list[bm.Fit], alone: list[bm.Fit
 
 
 def test_pieces_that_fit_in_memory_change_no_posterior(alone: list[bm.Fit], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MAX_ELEMENTS", 5000)
+    monkeypatch.setattr(quadrature, "MAX_ELEMENTS", 5000)
+    monkeypatch.setattr(likelihood, "MAX_ELEMENTS", 5000)
     for found, single in zip(fit_many(tasks()), alone, strict=True):
         assert isinstance(found, bm.Fit)
         same(found, single)

@@ -101,7 +101,7 @@ def heterogeneity_of(rows: Rows) -> Heterogeneity:
     df = rows.k - rows.p
     if df <= 0:
         return Heterogeneity(0.0, 0, None, None)
-    q = quadratic(rows, 0.0)[0]
+    q = float(quadratic(rows, np.zeros(1))[0][0])
     return Heterogeneity(q, df, chi2_sf(q, df), df / _trace_p(rows))
 
 
@@ -186,7 +186,7 @@ def q_profile_of(rows: Rows, level: float) -> HeterogeneityInterval:
     high_target = 2.0 * float(special.gammainccinv(half_df, tail))
     low_target = 2.0 * float(special.gammaincinv(half_df, tail))
     notes: tuple[str, ...] = ()
-    lower = solve_q(rows, high_target)
+    lower = float(solve_q(rows.several(), np.array([high_target]))[0])
     upper: float | None
     if spread.q < low_target:
         upper = 0.0
@@ -195,7 +195,7 @@ def q_profile_of(rows: Rows, level: float) -> HeterogeneityInterval:
             "than their standard errors allow, the interval is empty and reported as [0, 0]",
         )
     else:
-        upper = solve_q(rows, low_target)
+        upper = float(solve_q(rows.several(), np.array([low_target]))[0])
     if not np.isfinite(lower):
         raise ModelError("no tau2 explains how much rows of one trial disagree; check rho and the standard errors.")
     if upper is not None and not np.isfinite(upper):

@@ -249,8 +249,8 @@ def _r2(effects: Effects, rows: Rows, method: Tau2Method, tau2: float) -> float 
     if method == "EE":
         if rows.k <= rows.p:
             return None
-        total = quadratic(null, 0.0)[0]
-        share = quadratic(rows, 0.0)[0] / total if total > 0 else 1.0
+        total = float(quadratic(null, np.zeros(1))[0][0])
+        share = float(quadratic(rows, np.zeros(1))[0][0]) / total if total > 0 else 1.0
         return max(0.0, 100.0 * (1.0 - share * (rows.k - 1) / (rows.k - rows.p)))
     before = tau2_of(null, method).value
     return max(0.0, 100.0 * (before - tau2) / before) if before > 0 else 0.0

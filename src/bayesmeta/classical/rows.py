@@ -1,12 +1,13 @@
 """Estimates whose covariance is S + tau2 R, turned into independent rows with variances a + tau2 b.
 
-Every classical estimator is then a sum over rows, whatever the dependence was: no matrix of k x k is ever built.
+Every classical estimator is then a sum over rows, whatever the dependence was. Several data sets are done at once: a
+row that one of them lacks has infinite variance there, so that its weight is zero and every sum is that of the subset.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +39,8 @@ class Rows:
     ZZ : ndarray, shape (k, p * p)
         Products of the entries of each row of `Z`, so that Z'WZ is one product for many tau2 at once.
     a, b : ndarray, shape (k,)
-        Row i has variance ``a[i] + tau2 * b[i]``.
+        Row i has variance ``a[i] + tau2 * b[i]``. For m data sets at once, `y` and `a` have one line for each
+        (`several`).
     logdet : float
         Constant of the log determinant.
     start : ndarray, shape (p,)
@@ -83,20 +85,14 @@ class Rows:
         """Number of coefficients."""
         return self.Z.shape[1]
 
-    def sampling_times(self, values: FloatArray) -> FloatArray:
-        """S @ values in the original coordinates, values of shape (k, m)."""
-        out = self.se[:, None] ** 2 * values
-        for indices, covariance in self.blocks:
-            out[indices] = covariance @ values[indices]
-        return out
+    def several(self, member: NDArray[np.bool_] | None = None, y: FloatArray | None = None) -> Rows:
+        """Data sets with the rows of `member`, shape (m, k), and rotated estimates `y`; all rows as one set without."""
+        a = self.a[None] if member is None else np.where(member, self.a, np.inf)
+        return replace(self, a=a, y=self.y[None] if y is None else y)
 
-    def correlation_times(self, values: FloatArray) -> FloatArray:
-        """R @ values in the original coordinates, values of shape (k, m)."""
-        out = np.array(values)
-        for indices, _ in self.blocks:
-            part = values[indices]
-            out[indices] = (1.0 - self.rho) * part + self.rho * part.sum(axis=0)
-        return out
+    def take(self, sets: NDArray[np.bool_] | NDArray[np.intp]) -> Rows:
+        """Some of several data sets."""
+        return replace(self, a=self.a[sets], y=self.y if len(self.y) == 1 else self.y[sets])
 
 
 def rows_of(
@@ -325,22 +321,22 @@ def moments(rows: Rows, tau2: ArrayLike) -> Moments:
         trprpr=trprpr,
         trwr=trwr,
         trwrwr=trwrwr,
-        logdet_v=np.log(variance).sum(axis=1) + rows.logdet,
+        logdet_v=np.log(np.where(np.isinf(variance), 1.0, variance)).sum(axis=1) + rows.logdet,
         logdet_m=logdet_m,
     )
 
 
-def quadratic(rows: Rows, tau2: float) -> tuple[float, float]:
-    """y'P(tau2)y and y'PRPy = minus its derivative, without the traces that `moments` adds.
+def quadratic(rows: Rows, tau2: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """y'P(tau2)y and y'PRPy = minus its derivative at each of G values, without the traces that `moments` adds.
 
     Examples
     --------
-    >>> [round(value, 12) for value in quadratic(rows_of([0.0, 2.0], [1.0, 1.0]), 1.0)]
+    >>> [float(value[0].round(12)) for value in quadratic(rows_of([0.0, 2.0], [1.0, 1.0]), np.ones(1))]
     [1.0, 0.5]
     """
-    _, w, _, _, e = _solve(rows, np.array([tau2]))
-    we = w[0] * e[0]
-    return float(we @ e[0]), float((rows.b * we) @ we)
+    _, w, _, _, e = _solve(rows, tau2)
+    we = w * e
+    return (we * e).sum(axis=1), (rows.b * we * we).sum(axis=1)
 
 
 def _solve(rows: Rows, tau2: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:

@@ -1,19 +1,33 @@
-"""Estimators of the between-study variance tau2, under any within-study covariance."""
+"""Estimators of the between-study variance tau2, under any within-study covariance, of many data sets at once."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta.classical.rows import Blocks, Moments, Rows, moments, quadratic, rows_of
+from bayesmeta.classical.rows import Blocks, FloatArray, Moments, Rows, moments, quadratic, rows_of
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.numerics import newton
 
-__all__ = ["TAU2_METHODS", "Tau2", "Tau2Method", "estimate_tau2", "log_likelihood", "solve_q", "tau2_of"]
+__all__ = [
+    "TAU2_METHODS",
+    "Tau2",
+    "Tau2Method",
+    "estimate_tau2",
+    "log_likelihood",
+    "solve_q",
+    "tau2_of",
+    "tau2_values",
+]
+
+IntArray = NDArray[np.intp]
+# what a closed formula gave; constant, linear and square term of its variance in tau2; what it was divided by
+Closed = tuple[FloatArray, tuple[Any, Any, Any], Any]
 
 Tau2Method = Literal["EE", "DL", "PM", "EB", "REML", "ML", "HE", "HS", "SJ"]
 TAU2_METHODS: tuple[Tau2Method, ...] = get_args(Tau2Method)
@@ -27,6 +41,7 @@ GRID_START = 0.05
 # ... and a pair of stationary points closer than a factor 10**(1/10) differs in likelihood by nothing that matters.
 NODES_PER_DECADE = 10
 MAX_STEPS = 200
+_WITHOUT_BLOCKS = "{} is not defined for estimates that share patients (blocks). Use REML, ML, PM, EB, DL or HE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +139,81 @@ def tau2_of(rows: Rows, method: Tau2Method) -> Tau2:
             'Use method="EE", or a model with a prior on tau.'
         )
     if method in ("HS", "SJ") and rows.blocks:
-        raise ModelError(
-            f"{method} is not defined for estimates that share patients (blocks). Use REML, ML, PM, EB, DL or HE."
-        )
+        raise ModelError(_WITHOUT_BLOCKS.format(method))
     if rows.blocks and rows.rho == 1.0 and not _identified(rows):
         raise ModelError(
             f"{method}: tau2 is not identified: within one trial true effects with rho = {rows.rho} are the same. "
             'Use method="EE" or a smaller rho.'
         )
-    return ESTIMATORS[method](rows)
+    part, n = rows.several(), np.array([rows.k])
+    raw, se, maxima = _estimate(part, n, method)
+    value = max(0.0, float(raw[0]))
+    notes: tuple[str, ...] = ()
+    if not np.isfinite(value) or np.isnan(raw[0]):
+        why = (
+            f"no tau2 brings y'Py down to k - p = {rows.k - rows.p}: rows of one trial disagree too much."
+            if method in ("PM", "EB")
+            else "the likelihood still rises at the largest tau2; tau2 is not identified."
+        )
+        raise InferenceError(f"{method}: {why}")
+    if raw[0] < 0:
+        notes += (f"{method}: the formula gave tau2 = {raw[0]:.6g}, reported as 0",)
+    if len(maxima) > 1:
+        listed = ", ".join(f"{height:.6g}" for height in maxima)
+        notes += (f"{method}: the likelihood has local maxima at tau2 = {listed}; the highest is reported",)
+    if method in ("REML", "ML") and np.isnan(se[0]):
+        notes += (f"{method}: one study is so precise that the standard error of tau2 is lost to rounding",)
+    if method == "SJ" and not rows.residual.any():
+        notes += ("SJ: all estimates are equal, tau2 = 0",)
+        # moderators that leave no residual do not make the formula's SE one of anything
+        se = np.where(se > 0, np.nan, se)
+    return Tau2(method, value, None if np.isnan(se[0]) else float(se[0]), float(raw[0]), notes)
+
+
+def tau2_values(rows: Rows, method: Tau2Method) -> FloatArray:
+    """tau2 of each of several data sets; nan where it has no more rows than coefficients, or is not identified.
+
+    Parameters
+    ----------
+    rows : Rows
+        Several data sets.
+    method : str
+
+    Returns
+    -------
+    ndarray, shape (m,)
+
+    Raises
+    ------
+    ModelError
+        If the method is not defined with blocks.
+    """
+    member = np.isfinite(rows.a)
+    n = member.sum(axis=1)
+    if method == "EE":
+        return np.zeros(len(n))
+    if method in ("HS", "SJ") and rows.blocks:
+        raise ModelError(_WITHOUT_BLOCKS.format(method))
+    out = np.full(len(n), np.nan)
+    enough = n > rows.p
+    if rows.blocks and (method == "HE" or rows.rho == 1.0):
+        # rotated rows do not have the weights that HE needs, and with rho = 1 a subset may not determine tau2
+        out[enough] = [_alone(rows, inside, method) for inside in member[enough]]
+    elif enough.any():
+        found = _estimate(rows.take(enough), n[enough], method)[0]
+        out[enough] = np.where(np.isfinite(found), np.maximum(0.0, found), np.nan)
+    return out
+
+
+def _alone(rows: Rows, inside: NDArray[np.bool_], method: Tau2Method) -> float:
+    """One subset by itself, in the original coordinates."""
+    number = np.cumsum(inside) - 1
+    blocks = [(number[indices], covariance) for indices, covariance in rows.blocks if inside[indices].all()]
+    given = (rows.residual[inside], rows.se[inside], rows.basis[inside])
+    try:
+        return tau2_of(rows_of(*given, blocks=blocks, rho=rows.rho), method).value
+    except (ModelError, InferenceError):
+        return math.nan
 
 
 def _identified(rows: Rows) -> bool:
@@ -140,125 +221,131 @@ def _identified(rows: Rows) -> bool:
     return bool(at0.trpr[0] > NOISE * rows.k * at0.trwr[0])
 
 
-def _closed(method: Tau2Method, raw: float, variance: Callable[[float], float]) -> Tau2:
-    value = max(0.0, raw)
-    notes = () if raw >= 0 else (f"{method}: the formula gave tau2 = {raw:.6g}, reported as 0",)
-    return Tau2(method, value, variance(value) ** 0.5, raw, notes)
+# -- estimators of m data sets with n rows each ------------------------------------------------------------------------
 
 
-def _dl(rows: Rows) -> Tau2:
-    at0 = moments(rows, [0.0])
-    df, trpr, trprpr = rows.k - rows.p, float(at0.trpr[0]), float(at0.trprpr[0])
-    return _closed(
-        "DL",
-        (float(at0.rss[0]) - df) / trpr,
-        lambda t: (2.0 * df + 4.0 * t * trpr + 2.0 * t * t * trprpr) / trpr**2,
-    )
+def _estimate(part: Rows, n: IntArray, method: Tau2Method) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """What the formula gave, its standard error (nan where rounding hides it), and local maxima of the likelihoods."""
+    none = np.empty(0)
+    if method in ("PM", "EB"):
+        df = n - part.p
+        raw = solve_q(part, df.astype(float))
+        weight = moments(part, np.where(np.isfinite(raw), raw, 0.0)).trwr
+        return raw, np.sqrt(2.0 * n * n / df) / weight, none
+    if method in ("REML", "ML"):
+        return _likelihood(part, n, restricted=method == "REML")
+    raw, spread, divisor = {"DL": _weighted, "HS": _hs, "HE": _he, "SJ": _sj}[method](part, n)
+    value = np.maximum(0.0, raw)
+    # the variance of a quadratic form of normal data is a polynomial in tau2
+    constant, linear, square = spread
+    return raw, np.sqrt(2.0 * (constant + 2.0 * value * linear + value * value * square)) / divisor, none
 
 
-def _hs(rows: Rows) -> Tau2:
-    at0 = moments(rows, [0.0])
-    df, trpr, trprpr, weight = rows.k - rows.p, float(at0.trpr[0]), float(at0.trprpr[0]), float(at0.trwr[0])
-    return _closed(
-        "HS",
-        (float(at0.rss[0]) - rows.k) / weight,
-        lambda t: (2.0 * df + 4.0 * t * trpr + 2.0 * t * t * trprpr) / weight**2,
-    )
+def _weighted(part: Rows, n: IntArray) -> Closed:
+    at, df = moments(part, np.zeros(len(n))), n - part.p
+    return (at.rss - df) / at.trpr, (df, at.trpr, at.trprpr), at.trpr
 
 
-def _he(rows: Rows) -> Tau2:
-    basis = rows.basis
-    sampled, correlated = rows.sampling_times(basis), rows.correlation_times(basis)
-    ss, sr, rr = rows.se**4, rows.se**2, np.ones(rows.k)
-    for indices, covariance in rows.blocks:
-        # tr(AB) of symmetric blocks is the sum of products of their entries; put it on the block's first row.
-        correlation = np.full_like(covariance, rows.rho)
-        np.fill_diagonal(correlation, 1.0)
-        for total, left, right in (
-            (ss, covariance, covariance),
-            (sr, covariance, correlation),
-            (rr, correlation, correlation),
-        ):
-            total[indices] = 0.0
-            total[indices[0]] = (left * right).sum()
-    zsz, zrz = basis.T @ sampled, basis.T @ correlated
-    tr_ms = float((rows.se**2).sum() - np.trace(zsz))
-    tr_mr = float(rows.k - np.trace(zrz))
-    tr_msms = float(ss.sum() - 2.0 * (sampled * sampled).sum() + (zsz * zsz.T).sum())
-    tr_msmr = float(sr.sum() - 2.0 * (sampled * correlated).sum() + (zsz * zrz.T).sum())
-    tr_mrmr = float(rr.sum() - 2.0 * (correlated * correlated).sum() + (zrz * zrz.T).sum())
-    return _closed(
-        "HE",
-        (float(rows.residual @ rows.residual) - tr_ms) / tr_mr,
-        lambda t: 2.0 * (tr_msms + 2.0 * t * tr_msmr + t * t * tr_mrmr) / tr_mr**2,
-    )
+def _hs(part: Rows, n: IntArray) -> Closed:
+    at = moments(part, np.zeros(len(n)))
+    return (at.rss - n) / at.trwr, (n - part.p, at.trpr, at.trprpr), at.trwr
 
 
-def _sj(rows: Rows) -> Tau2:
-    # The start is the spread of y itself, not of its residuals, as in metafor: y is residual + fit.
-    fit = rows.basis @ (rows.triangle @ rows.start)
-    y = rows.residual + fit - fit.mean()
-    start = float(((y - y.mean()) ** 2).mean())
-    if start == 0.0 or not rows.residual.any():
-        return Tau2("SJ", 0.0, 0.0 if start == 0.0 else None, 0.0, ("SJ: all estimates are equal, tau2 = 0",))
-    at = moments(rows, [start])
-    df = rows.k - rows.p
-    # tr(PVPV), tr(PVP) and tr(PP) for V = diag(se^2) = (S + start) - start, from the traces of P alone.
-    pp, trp = float(at.trprpr[0]), float(at.trpr[0])
-    pvp = trp - start * pp
-    pvpv = df - 2.0 * start * trp + start**2 * pp
-    value = start * float(at.rss[0]) / df
-    se = start / df * (2.0 * pvpv + 4.0 * value * pvp + 2.0 * value**2 * pp) ** 0.5
-    return Tau2("SJ", value, se, value)
+def _he(part: Rows, n: IntArray) -> Closed:
+    df = n - part.p
+    if not part.blocks:
+        # with unit weights, and the sampling variances in the place of R, tr(MS) and tr(MSMS) are tr(PR) and tr(PRPR)
+        inside = np.isfinite(part.a)
+        flat = replace(part, a=np.where(inside, 1.0, np.inf), b=np.where(inside, part.a, 0.0))
+        at = moments(flat, np.zeros(len(n)))
+        return (at.rss - at.trpr) / df, (at.trprpr, at.trpr, df), df
+    from scipy import sparse
+
+    blocks = [indices for indices, _ in part.blocks]
+    alone = np.setdiff1d(np.arange(part.k), np.concatenate(blocks))
+    i = np.concatenate([alone, *(np.repeat(indices, indices.size) for indices in blocks)])
+    j = np.concatenate([alone, *(np.tile(indices, indices.size) for indices in blocks)])
+    sampling = np.concatenate([part.se[alone] ** 2, *(covariance.ravel() for _, covariance in part.blocks)])
+    S, R = sparse.csr_array((sampling, (i, j))), sparse.csr_array((np.where(i == j, 1.0, part.rho), (i, j)))
+    basis = part.basis
+
+    def trace(A: Any, B: Any) -> float:
+        """tr(MAMB), for M = 1 - basis basis'."""
+        a, b = A @ basis, B @ basis
+        return float((A * B).sum() - 2.0 * (a * b).sum() + ((basis.T @ a) * (basis.T @ b).T).sum())
+
+    tr_ms, tr_mr = (A.diagonal().sum() - np.trace(basis.T @ (A @ basis)) for A in (S, R))
+    raw = (part.residual @ part.residual - tr_ms) / tr_mr
+    return np.array([raw]), (trace(S, S), trace(S, R), trace(R, R)), tr_mr
 
 
-def solve_q(rows: Rows, target: float) -> float:
+def _sj(part: Rows, n: IntArray) -> Closed:
+    # the start is the spread of y itself, as in metafor; a constant added to all of y does not change it
+    fit = part.basis @ (part.triangle @ part.start)
+    inside, df = np.isfinite(part.a), n - part.p
+    y = np.where(inside, part.y + (fit - fit.mean()), 0.0)
+    centred = np.where(inside, y - (y.sum(axis=1) / n)[:, None], 0.0)
+    start = (centred**2).sum(axis=1) / n
+    at = moments(part, np.where(start > 0, start, 1.0))
+    # tr(PVPV), tr(PVP) and tr(PP) for V = diag(se^2) = (S + start) - start, from the traces of P alone
+    pvp = at.trpr - start * at.trprpr
+    pvpv = df - 2.0 * start * at.trpr + start**2 * at.trprpr
+    with np.errstate(divide="ignore"):
+        return start * at.rss / df, (pvpv, pvp, at.trprpr), df / start
+
+
+def solve_q(rows: Rows, target: FloatArray) -> FloatArray:
     """The tau2 >= 0 at which y'P(tau2)y, which never increases, equals `target`; 0 if it is below already.
 
     1/(y'Py) is concave in tau2, so Newton steps on it climb to the root from below and never pass it.
 
+    Parameters
+    ----------
+    rows : Rows
+        Several data sets.
+    target : ndarray, shape (m,)
+
     Returns
     -------
-    float
+    ndarray, shape (m,)
         ``inf`` if y'Py stays above the target for every tau2.
+
+    Raises
+    ------
+    InferenceError
+        If Newton steps do not arrive.
 
     Examples
     --------
-    >>> round(solve_q(rows_of([0.0, 2.0], [0.5, 0.5]), 1.0), 12)
-    1.75
+    >>> solve_q(rows_of([0.0, 2.0], [0.5, 0.5]).several(), np.array([1.0])).round(12).tolist()
+    [1.75]
     """
-    t = 0.0
-    ceiling = 1e15 * float(rows.residual @ rows.residual + (rows.a / np.where(rows.b > 0, rows.b, 1.0)).max())
+    tau2, moving = np.zeros(len(target)), np.arange(len(target))
+    widest = np.where(np.isfinite(rows.a), rows.a, 0.0) / np.where(rows.b > 0, rows.b, 1.0)
+    ceiling = 1e15 * float((rows.y * rows.y).sum(axis=1).max() + widest.max())
     for _ in range(MAX_STEPS):
-        q, slope = quadratic(rows, t)
-        excess = q / target - 1.0
-        if excess <= NOISE:
-            return t
-        step = q / slope * excess if slope > 0 else np.inf
-        t += step
-        if t > ceiling:
-            return np.inf
-        if step <= STEP * t:
-            return t
-    raise InferenceError(f"Q(tau2) = {target:.6g} was not solved in {MAX_STEPS} steps; are standard errors plausible?")
+        q, slope = quadratic(_some(rows, moving), tau2[moving])
+        excess = q / target[moving] - 1.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(excess > NOISE, q / slope * excess, 0.0)
+        new = tau2[moving] + step
+        tau2[moving] = np.where(new > ceiling, np.inf, new)
+        moving = moving[(step > STEP * new) & (new <= ceiling)]
+        if not moving.size:
+            return tau2
+    raise InferenceError(f"y'Py = k - p was not solved in {MAX_STEPS} steps; are standard errors plausible?")
 
 
-def _pm(rows: Rows, method: Tau2Method = "PM") -> Tau2:
-    df = rows.k - rows.p
-    value = solve_q(rows, float(df))
-    if not np.isfinite(value):
-        raise InferenceError(
-            f"{method}: no tau2 brings y'Py down to k - p = {df}: rows of one trial disagree too much."
-        )
-    weight = float(moments(rows, [value]).trwr[0])
-    return Tau2(method, value, (2.0 * rows.k**2 / df) ** 0.5 / weight, value)
+def _some(part: Rows, sets: IntArray | NDArray[np.bool_]) -> Rows:
+    # one data set serves any number of tau2
+    return part if len(part.a) == 1 else part.take(sets)
 
 
-def _score(at: Moments, *, restricted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Twice the score for tau2, its derivative, and the size of the sums that cancel in it."""
+def _score(at: Moments, *, restricted: bool) -> tuple[FloatArray, FloatArray]:
+    """Twice the score for tau2 and its derivative; tr(WR) is the size of the sums that cancel in it."""
     if restricted:
-        return at.yprpy - at.trpr, at.trprpr - 2.0 * at.yprprpy, at.trwr
-    return at.yprpy - at.trwr, at.trwrwr - 2.0 * at.yprprpy, at.trwr
+        return at.yprpy - at.trpr, at.trprpr - 2.0 * at.yprprpy
+    return at.yprpy - at.trwr, at.trwrwr - 2.0 * at.yprprpy
 
 
 def log_likelihood(rows: Rows, at: Moments, *, restricted: bool) -> np.ndarray:
@@ -287,71 +374,75 @@ def log_likelihood(rows: Rows, at: Moments, *, restricted: bool) -> np.ndarray:
     return -0.5 * (rows.k * np.log(2.0 * np.pi) + at.logdet_v + at.rss)
 
 
-def _newton(rows: Rows, low: float, high: float, *, restricted: bool) -> float:
-    """Zero of the score in (low, high), positive at low and negative at high."""
-    t = 0.5 * (low + high)
-    for _ in range(MAX_STEPS):
-        values, slopes, sizes = _score(moments(rows, [t]), restricted=restricted)
-        value, slope = float(values[0]), float(slopes[0])
-        if abs(value) <= NOISE * float(sizes[0]):
-            return t
-        if value > 0:
-            low = t
-        else:
-            high = t
-        new = t - value / slope if slope < 0 else low
-        if not low < new < high:
-            new = 0.5 * (low + high)
-        if abs(new - t) <= STEP * new:
-            return new
-        t = new
-    raise InferenceError(f"tau2 was not found in {MAX_STEPS} steps between {low:.6g} and {high:.6g}.")
+def _likelihood(part: Rows, n: IntArray, *, restricted: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The global maximum of each likelihood, nan where it still rises at the end, its SE, and all local maxima.
 
-
-def _likelihood(rows: Rows, *, restricted: bool) -> Tau2:
-    method: Tau2Method = "REML" if restricted else "ML"
-    squares = float(rows.residual @ rows.residual)
-    candidates = [0.0]
-    if squares > 0:
-        # Beyond squares / (1 - rho) each contrast's share of the score is negative; rho = 1 has no such bound.
-        rho = rows.rho if rows.blocks else 0.0
-        high = squares / (1.0 - rho) if rho < 1.0 else 1e3 * squares
-        positive = rows.b > 0
-        low = GRID_START * float((rows.a[positive] / rows.b[positive]).min())
+    Signs of the score on one grid, then Newton steps in each bracket.
+    """
+    m = len(n)
+    # beyond the sum of squares of y / sqrt(b) the score is negative; rho = 1, where some b are zero, has no such bound
+    positive = part.b > 0
+    y = np.where(np.isfinite(part.a), part.y, 0.0)
+    squares = (y[:, positive] ** 2 / part.b[positive]).sum(axis=1)
+    if not positive.all():
+        squares = 1e3 * (y**2).sum(axis=1)
+    low, high = GRID_START * float((part.a[:, positive] / part.b[positive]).min()), float(squares.max())
+    grid = np.zeros(1)
+    if high > 0:
         count = max(1, math.ceil(NODES_PER_DECADE * math.log10(high / low))) if high > low else 0
-        grid = np.zeros(count + 2)
-        grid[1:] = high * np.exp(math.log(low / high) * np.linspace(1.0, 0.0, count + 1)) if count else high
-        score, _, sizes = _score(moments(rows, grid), restricted=restricted)
-        # Where one study is vastly more precise than the others the score near zero is rounding: its sign says nothing.
-        known = np.abs(score) > NOISE * rows.k * sizes
-        grid, score = grid[known], score[known]
-        for left in np.flatnonzero((score[:-1] > 0) & (score[1:] <= 0)):
-            candidates.append(_newton(rows, float(grid[left]), float(grid[left + 1]), restricted=restricted))
-        if not score.size or score[-1] > 0:
-            raise InferenceError(f"{method}: the likelihood still rises at tau2 = {high:.6g}; tau2 is not identified.")
-        maxima = candidates if score[0] <= 0 else candidates[1:]
-    else:
-        maxima = candidates
-    at = moments(rows, candidates)
-    best = int(np.argmax(log_likelihood(rows, at, restricted=restricted)))
-    information = float(at.trprpr[best] if restricted else at.trwrwr[best])
-    notes: tuple[str, ...] = ()
-    if len(maxima) > 1:
-        listed = ", ".join(f"{value:.6g}" for value in maxima)
-        notes = (f"{method}: the likelihood has local maxima at tau2 = {listed}; the highest is reported",)
-    if information <= NOISE * rows.k * float(at.trwrwr[best]):
-        notes += (f"{method}: one study is so precise that the standard error of tau2 is lost to rounding",)
-        return Tau2(method, candidates[best], None, candidates[best], notes)
-    return Tau2(method, candidates[best], (2.0 / information) ** 0.5, candidates[best], notes)
+        grid = np.append(
+            grid, high * np.exp(math.log(low / high) * np.linspace(1.0, 0.0, count + 1)) if count else high
+        )
+    score, known = _scores(part, n, grid, restricted=restricted)
+    # the last node before each whose score is more than rounding
+    seen = np.maximum.accumulate(np.where(known, np.arange(grid.size)[:, None], -1), axis=0)
+    node, sets = np.nonzero(known[1:] & (score[1:] <= 0))
+    before = seen[node, sets]
+    rises = (before >= 0) & (score[before, sets] > 0)
+    inner, right, left = sets[rises], grid[node[rises] + 1], grid[before[rises]]
+    first, last = known.argmax(axis=0), seen[-1]
+    which, tau2 = np.arange(m), np.zeros(m)
+    if inner.size:
+        tau2 = np.concatenate([_zeros(_some(part, inner), left, right, restricted=restricted), tau2])
+        which = np.concatenate([inner, which])
+    at = moments(_some(part, which), tau2)
+    # zero comes last, so that it wins where it is as high as another
+    order = np.lexsort((np.arange(which.size), log_likelihood(part, at, restricted=restricted), which))
+    best = np.empty(m, np.intp)
+    best[which[order]] = order
+    out = tau2[best]
+    each = np.arange(m)
+    out[(squares > 0) & ((last < 0) | (score[last, each] > 0))] = np.nan
+    rising = known.any(axis=0) & (score[first, each] > 0)
+    information = (at.trprpr if restricted else at.trwrwr)[best]
+    known_well = information > NOISE * n * at.trwrwr[best]
+    se = np.sqrt(2.0 / np.where(known_well, information, np.nan))
+    return out, se, np.sort(tau2[(tau2 > 0) | ~rising[which]])
 
 
-ESTIMATORS: dict[Tau2Method, Callable[[Rows], Tau2]] = {
-    "DL": _dl,
-    "PM": _pm,
-    "EB": lambda rows: _pm(rows, "EB"),
-    "REML": lambda rows: _likelihood(rows, restricted=True),
-    "ML": lambda rows: _likelihood(rows, restricted=False),
-    "HE": _he,
-    "HS": _hs,
-    "SJ": _sj,
-}
+def _scores(part: Rows, n: IntArray, grid: FloatArray, *, restricted: bool) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Scores of m data sets at G nodes, (G, m), and whether they are more than rounding.
+
+    Where one study is vastly more precise than the others the score near zero is rounding: its sign says nothing.
+    """
+    # one data set at all nodes in one pass, since a pass costs more than its arithmetic; else all sets node by node
+    passes = [grid] if len(n) == 1 else [np.full(len(n), node) for node in grid]
+    found = [moments(part, tau2) for tau2 in passes]
+    score = np.array([_score(at, restricted=restricted)[0] for at in found]).reshape(grid.size, -1)
+    return score, np.abs(score) > NOISE * n * np.array([at.trwr for at in found]).reshape(grid.size, -1)
+
+
+def _zeros(part: Rows, low: FloatArray, high: FloatArray, *, restricted: bool) -> FloatArray:
+    """Zero of the score in each bracket, positive at low and negative at high."""
+    error, slope, size = np.empty(len(low)), np.empty(len(low)), np.empty(len(low))
+
+    def at(tau2: FloatArray, moving: NDArray[np.bool_]) -> tuple[FloatArray, Callable[[], FloatArray]]:
+        found = moments(_some(part, moving), tau2[moving])
+        score, slope[moving] = _score(found, restricted=restricted)
+        error[moving], size[moving] = -score / found.trwr, found.trwr
+        return error, lambda: np.where(slope < 0, -error * size / slope, np.inf)
+
+    tau2, moving = newton(at, 0.5 * (low + high), low, high, close=NOISE, settled=STEP)
+    if moving.any():
+        raise InferenceError(f"tau2 of {moving.sum()} data sets was not found; are standard errors plausible?")
+    return tau2

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from bayesmeta.exact.problem import *
     from bayesmeta.exact.quadrature import *
     from bayesmeta.exact.supported import *
+    from bayesmeta.exact.windows import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "axes": "TOLERANCE moment_limit narrow power_count tau_axis tau_log_prior",
+            "axes": "TOLERANCE moment_limit power_count tau_axis tau_log_prior",
             "likelihood": "rotate",
             "problem": (
                 "Functional NodePosterior build_problem left_out_covariance linear log_interval node_draws "
@@ -22,5 +23,6 @@ else:
             ),
             "quadrature": "refined solve solve_all",
             "supported": "location why_unsupported",
+            "windows": "narrow",
         },
     )

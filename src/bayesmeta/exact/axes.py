@@ -1,4 +1,4 @@
-"""Where to put quadrature nodes: variables, windows, nested rules.
+"""Where to put quadrature nodes: variables of integration, and which moments exist.
 
 Given tau everything is Gaussian, so one integral over tau is all there is; a Student-t prior of a coefficient adds
 one over the scale of its normal mixture. Each integral is taken in a variable in which the integrand is smooth, on
@@ -8,14 +8,14 @@ the window where it is within 46 nats of its maximum, and its nodes are doubled 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.errors import ModelError
 from bayesmeta.marginals import Variable
 from bayesmeta.priors import HalfNormal, InverseGamma, LogNormal, LogStudentT, Prior, Truncated
 
@@ -26,7 +26,6 @@ __all__ = [
     "hierarchical_sd_axis",
     "log_scale",
     "moment_limit",
-    "narrow",
     "power_count",
     "require_proper",
     "scale_axis",
@@ -36,20 +35,8 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-# exp(-46) = 1e-20: what lies beyond cannot be seen in double precision
-WINDOW = 46.0
 # nested rules differ by this much, relative, before nodes are doubled again
 TOLERANCE = 1e-8
-FIRST_NODES = 65
-MAX_NODES = 16385
-# where the distribution function of mu is compared, in posterior standard deviations
-POINTS = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
-# an end of a window at which the integrand is above this share of its maximum cuts something off
-CUT_OFF = 1e-12
-# nodes whose weight is below this share of the largest change no digit
-NEGLIGIBLE = 1e-24
-NOWHERE = "the posterior density is zero or undefined everywhere; check the scale of the data and priors."
-UNDEFINED = "the posterior density is undefined at a node; check the scale of the data and priors."
 # below this share of its typical size the hierarchical SD of coefficients is a linear variable, above it a logarithm
 _SPIKE = 1e-4
 
@@ -186,63 +173,6 @@ def scale_log_density(axis: Axis, z: FloatArray, df: float) -> FloatArray:
     if axis.root:
         return constant + math.log(2) + (df - 1) * np.log(z) - half * z * z
     return constant - half * z - half * np.exp(-z)
-
-
-def narrow(log_integrand: Callable[[FloatArray], FloatArray], scan: FloatArray) -> tuple[float, float]:
-    """Find the window in which an integrand is within 46 nats of its maximum.
-
-    Parameters
-    ----------
-    log_integrand : callable
-        From points of shape (n,) to values of shape (n,).
-    scan : array
-        Ascending points to start from; the window is sought between its ends.
-
-    Raises
-    ------
-    InferenceError
-        If the integrand is nowhere finite.
-    """
-    z, f = scan, log_integrand(scan)
-    if not np.any(np.isfinite(f)):
-        raise InferenceError(NOWHERE)
-    # around the maximum until its neighbours are near its height, and at both ends of the window, in one call a round
-    for step in range(5):
-        best = int(np.argmax(np.where(np.isnan(f), -np.inf, f)))
-        before, after = max(best - 1, 0), min(best + 1, z.size - 1)
-        sharp = f[best] - min(f[before], f[after]) >= 1.0
-        if step >= 2 and not sharp:
-            break
-        inside = np.flatnonzero(f >= f[best] - WINDOW)
-        first, last = inside[0], inside[-1]
-        pieces = []
-        if sharp:
-            pieces.append(np.linspace(z[before], z[after], 11)[1:-1])
-        if first > 0:
-            pieces.append(np.linspace(z[first - 1], z[first], 8)[1:-1])
-        if last < z.size - 1:
-            pieces.append(np.linspace(z[last], z[last + 1], 8)[1:-1])
-        if not pieces:
-            break
-        extra = np.concatenate(pieces)
-        z, f = _merge(z, f, extra, log_integrand(extra))
-    inside = np.flatnonzero(f >= np.nanmax(f) - WINDOW)
-    first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, z.size - 1)
-    return float(z[first]), float(z[last])
-
-
-def unsettled(tolerance: float, nodes: int, error: float) -> str:
-    """Say that an integral did not settle, and what to do."""
-    return (
-        f"the integral did not settle to {tolerance:g} with {nodes} nodes (reached {error:.1e}). Check for a standard "
-        "error far below all others, or use a smoother prior."
-    )
-
-
-def _merge(z: FloatArray, f: FloatArray, more_z: FloatArray, more_f: FloatArray) -> tuple[FloatArray, FloatArray]:
-    z, f = np.concatenate([z, more_z]), np.concatenate([f, more_f])
-    order = np.argsort(z, kind="stable")
-    return z[order], f[order]
 
 
 def moment_limit(prior: Prior | None, random_rows: int, flat: int, mu_df: float) -> tuple[int, int, bool]:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "LOG_2PI",
+    "MAX_ELEMENTS",
     "ConditionalMoments",
+    "LinearModel",
     "Reduced",
     "Rotation",
+    "StackedRows",
     "combine",
     "condition",
     "factor",
@@ -26,12 +30,15 @@ __all__ = [
     "reduce_rows",
     "rotate",
     "square",
+    "stack",
     "study_moments",
 ]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 LOG_2PI = math.log(2 * math.pi)
+# nodes times rows that are worked on at once
+MAX_ELEMENTS = 4e6
 # standard deviations above this are as good as infinite, and their squares are still numbers
 _LARGEST = 1e140
 
@@ -110,7 +117,7 @@ def rotate(se: FloatArray, blocks: Sequence[tuple[IntArray, FloatArray]], rho: f
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConditionalMoments:
-    """The coefficients given tau, at N nodes.
+    """The coefficients given tau, at N nodes; of F problems (`condition`), N is the two axes (F, n).
 
     Attributes
     ----------
@@ -263,58 +270,130 @@ def _combine_one(
     return ConditionalMoments(-0.5 * quadratic, mean[None], (1.0 / B)[None, None])
 
 
-def condition(
-    tau: FloatArray,
-    y: FloatArray,
-    X: FloatArray,
-    rotation: Rotation,
-    prior_mean: FloatArray,
-    prior_precision: FloatArray,
-) -> ConditionalMoments:
+@dataclass(frozen=True, slots=True, eq=False)
+class StackedRows:
+    """Rotated rows and normal priors of F problems with p coefficients, padded to one number of rows k.
+
+    Attributes
+    ----------
+    y, a, b : arrays of shape (F, 1, k)
+        A row that is padding has variance one, no observation and no coefficient: it adds nothing.
+    X, products : arrays of shape (F, k, p), (F, k, p**2 + p)
+        Coefficients of each row; products of them and with the observation, from which normal equations are summed.
+    constant : array of shape (F, 1)
+        Of the log density.
+    mean, precision : arrays of shape (p, F, 1)
+        Priors of the coefficients; precision zero is flat.
+    """
+
+    y: FloatArray
+    a: FloatArray
+    b: FloatArray
+    X: FloatArray
+    products: FloatArray
+    constant: FloatArray
+    mean: FloatArray
+    precision: FloatArray
+
+    def take(self, chosen: NDArray[np.bool_]) -> StackedRows:
+        """Some of them."""
+        return StackedRows(
+            self.y[chosen],
+            self.a[chosen],
+            self.b[chosen],
+            self.X[chosen],
+            self.products[chosen],
+            self.constant[chosen],
+            self.mean[:, chosen],
+            self.precision[:, chosen],
+        )
+
+
+class LinearModel(NamedTuple):
+    """Rotated rows, and normal priors of the coefficients, (p,), of which those with precision zero are flat."""
+
+    y: FloatArray
+    X: FloatArray
+    rotation: Rotation
+    prior_mean: FloatArray
+    prior_precision: FloatArray
+
+
+def stack(problems: Sequence[LinearModel]) -> StackedRows:
+    """Put the rows of problems with one number of coefficients together."""
+    count, k, p = len(problems), max(problem.y.size for problem in problems), problems[0].X.shape[1]
+    y, a, b = np.zeros((count, k)), np.ones((count, k)), np.zeros((count, k))
+    X = np.zeros((count, k, p))
+    for i, problem in enumerate(problems):
+        rows = problem.y.size
+        y[i, :rows], X[i, :rows] = problem.y, problem.X
+        a[i, :rows], b[i, :rows] = problem.rotation.a, problem.rotation.b
+    products = (X[:, :, :, None] * X[:, :, None, :]).reshape(count, k, p * p)
+    precision = np.array([problem.prior_precision for problem in problems])
+    proper = precision > 0
+    shown = np.array([problem.y.size for problem in problems]) - (p - proper.sum(axis=1))
+    logdet = np.array([problem.rotation.logdet for problem in problems])
+    constant = 0.5 * (np.log(np.where(proper, precision, 1.0)).sum(axis=1) - shown * LOG_2PI - logdet)
+    return StackedRows(
+        y[:, None, :],
+        a[:, None, :],
+        b[:, None, :],
+        X,
+        np.concatenate([products, X * y[:, :, None]], axis=2),
+        constant[:, None],
+        np.array([problem.prior_mean for problem in problems]).T[:, :, None],
+        precision.T[:, :, None],
+    )
+
+
+def condition(stacked: StackedRows, tau: FloatArray) -> ConditionalMoments:
     """Integrate study effects and coefficients out at each tau.
 
     Parameters
     ----------
-    tau : array of shape (N,)
-    y : array of shape (k,), rotated
-    X : array of shape (k, p), rotated
-    rotation : Rotation
-    prior_mean : array of shape (p,)
-    prior_precision : array of shape (p,) or (p, N)
-        Zero is a flat prior.
+    stacked : StackedRows
+        F problems.
+    tau : array of shape (F, n)
+
+    Returns
+    -------
+    ConditionalMoments
+        With log densities of shape (F, n), means (p, F, n), covariances (p, p, F, n).
     """
-    k, p = X.shape
+    # in pieces that fit in memory
+    step = max(1, int(MAX_ELEMENTS // (stacked.y.shape[0] * stacked.y.shape[2])))
+    pieces = [_condition(stacked, tau[:, start : start + step]) for start in range(0, tau.shape[1], step)]
+    if len(pieces) == 1:
+        return ConditionalMoments(*pieces[0])
+    return ConditionalMoments(*(np.concatenate(part, axis=-1) for part in zip(*pieces, strict=True)))
+
+
+def _condition(stacked: StackedRows, tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    X, p = stacked.X, stacked.X.shape[2]
     # near the ends of a heavy-tailed prior tau squared overflows; a weight of zero is then the limit
     with np.errstate(over="ignore"):
-        variance = rotation.a + np.square(tau)[:, None] * rotation.b
+        variance = stacked.a + np.square(tau)[:, :, None] * stacked.b
     precision = 1.0 / variance
-    prior_precision = np.broadcast_to(prior_precision.reshape(p, -1), (p, tau.size))
-    # scaling each column keeps the factorisation accurate when weights and prior precisions differ by many orders
+    sums = precision @ stacked.products
     if p == 1:
-        x = X[:, 0]
-        A = precision @ (x * x) + prior_precision[0]
-        mean = (precision @ (x * y) + prior_precision[0] * prior_mean[0]) / A
-        logdet_A = np.log(A)
-        cov = (1.0 / A)[None, None, :]
-        mean = mean[None, :]
-        residual = y - mean[0][:, None] * x
+        A = sums[:, :, 0] + stacked.precision[0]
+        mean = ((sums[:, :, 1] + stacked.precision[0] * stacked.mean[0]) / A)[None]
+        log_A, cov = np.log(A), (1.0 / A)[None, None]
+        residual = stacked.y - mean[0][:, :, None] * X.transpose(0, 2, 1)
     else:
-        products = (X[:, :, None] * X[:, None, :]).reshape(k, p * p)
-        A = (precision @ products).T.reshape(p, p, -1).copy()
+        A = np.moveaxis(sums[:, :, : p * p], 2, 0).reshape(p, p, -1).copy()
+        full = np.broadcast_to(stacked.precision, (p, *tau.shape)).reshape(p, -1)
         for j in range(p):
-            A[j, j] += prior_precision[j]
-        right = (precision @ (X * y[:, None])).T + prior_precision * prior_mean[:, None]
-        inverse, logdet_A = factor(A)
-        mean = np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, right))
-        cov = np.einsum("kin,kjn->ijn", inverse, inverse)
-        residual = y - mean.T @ X.T
-    quadratic = np.einsum("nk,nk->n", precision * residual, residual)
-    quadratic = quadratic + (prior_precision * np.square(mean - prior_mean[:, None])).sum(axis=0)
-    proper = prior_precision > 0
-    log_prior = 0.5 * np.log(np.where(proper, prior_precision, 1.0)).sum(axis=0)
-    flat = (~proper).sum(axis=0)
-    log_marginal = -0.5 * ((k - flat) * LOG_2PI + np.log(variance).sum(axis=1) + rotation.logdet + logdet_A + quadratic)
-    return ConditionalMoments(log_marginal + log_prior, mean, cov)
+            A[j, j] += full[j]
+        right = (np.moveaxis(sums[:, :, p * p :], 2, 0) + stacked.precision * stacked.mean).reshape(p, -1)
+        inverse, log_A = factor(A)
+        mean = np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, right)).reshape(p, *tau.shape)
+        cov = np.einsum("kin,kjn->ijn", inverse, inverse).reshape(p, p, *tau.shape)
+        log_A = log_A.reshape(tau.shape)
+        residual = stacked.y - np.moveaxis(mean, 0, 2) @ X.transpose(0, 2, 1)
+    quadratic = np.einsum("fnk,fnk,fnk->fn", precision, residual, residual)
+    quadratic += (stacked.precision * np.square(mean - stacked.mean)).sum(axis=0)
+    return stacked.constant - 0.5 * (np.log(variance).sum(axis=2) + log_A + quadratic), mean, cov
 
 
 def study_moments(

@@ -23,12 +23,15 @@ from bayesmeta.exact import clusters
 from bayesmeta.exact.axes import moment_limit, power_count, require_proper
 from bayesmeta.exact.clusters import ClusterLayout
 from bayesmeta.exact.likelihood import (
+    MAX_ELEMENTS,
     ConditionalMoments,
+    LinearModel,
     Rotation,
     combine,
     condition,
     reduce_rows,
     rotate,
+    stack,
     study_moments,
 )
 from bayesmeta.exact.supported import location, require_supported, why_unsupported
@@ -54,8 +57,6 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-# nodes times rows that are worked on at once
-MAX_ELEMENTS = 4e6
 
 
 class Truncation(NamedTuple):
@@ -134,6 +135,11 @@ class IntegrationProblem:
         return self.sds in ((), ("tau",))
 
     @property
+    def linear(self) -> LinearModel:
+        """Rows and priors, without mixing scales and truncation."""
+        return LinearModel(self.y, self.X, self.rotation, self.prior_mean, self.prior_precision)
+
+    @property
     def mu_moments(self) -> int:
         """Highest moment of mu that exists."""
         return int(self.column_moments[0])
@@ -163,21 +169,8 @@ class IntegrationProblem:
         if not self.simple or self.scales:
             # on a grid of nodes tau stays the same over many priors of the coefficients
             return self._from_reduced(tau, np.empty((0, tau.size)) if sds is None else sds, precision)
-        # in pieces that fit in memory: tensor grids and large k multiply
-        step = max(1, int(MAX_ELEMENTS // self.y.size))
-        return _joined(
-            [
-                condition(
-                    tau[start : start + step],
-                    self.y,
-                    self.X,
-                    self.rotation,
-                    self.prior_mean,
-                    precision[:, start : start + step],
-                )
-                for start in range(0, tau.size, step)
-            ]
-        )
+        found = condition(stack([self.linear]), tau[None])
+        return ConditionalMoments(found.log_marginal[0], found.mean[:, 0], found.cov[:, :, 0])
 
     def _from_reduced(self, tau: FloatArray, sds: FloatArray, precision: FloatArray) -> ConditionalMoments:
         """Reduce the rows once per run of equal variances, then vary the priors."""
@@ -223,19 +216,9 @@ class IntegrationProblem:
     def log_cut(self, conditional: ConditionalMoments) -> FloatArray:
         """Log probability that the untruncated posterior gives to the truncated coefficient's interval."""
         if self.cut is None:
-            return np.zeros(conditional.log_marginal.size)
+            return np.zeros(conditional.log_marginal.shape)
         mean, sd = conditional.mean[self.cut.column], np.sqrt(conditional.cov[self.cut.column, self.cut.column])
         return log_interval((self.cut.low - mean) / sd, (self.cut.high - mean) / sd) - self.cut.log_mass
-
-
-def _joined(parts: list[ConditionalMoments]) -> ConditionalMoments:
-    if len(parts) == 1:
-        return parts[0]
-    return ConditionalMoments(
-        np.concatenate([part.log_marginal for part in parts]),
-        np.concatenate([part.mean for part in parts], axis=-1),
-        np.concatenate([part.cov for part in parts], axis=-1),
-    )
 
 
 def log_interval(low: FloatArray, high: FloatArray) -> FloatArray:

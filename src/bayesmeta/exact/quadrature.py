@@ -1,7 +1,8 @@
 """The exact engine: a finite mixture of normals over quadrature nodes, as accurate as double precision shows.
 
-Accuracy is checked, not hoped for: rules are nested, every answer is computed on the full and on the half set of
-nodes, and nodes are doubled until the two agree.
+Accuracy is checked, not hoped for: rules are nested, every answer is computed on the full and on the embedded rule,
+and nodes are doubled until the two agree. All problems with tau as their only standard deviation take these steps
+together; a model with several axes takes them alone.
 """
 
 from __future__ import annotations
@@ -16,164 +17,36 @@ from scipy import special
 from bayesmeta import numerics
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.exact.axes import (
-    CUT_OFF,
-    FIRST_NODES,
-    MAX_NODES,
-    NEGLIGIBLE,
-    NOWHERE,
-    POINTS,
-    TOLERANCE,
-    UNDEFINED,
-    WINDOW,
-    Axis,
-    hierarchical_sd_axis,
-    log_scale,
-    narrow,
-    scale_axis,
-    scale_log_density,
-    tau_axis,
-    tau_log_prior,
-    unsettled,
-)
-from bayesmeta.exact.batched import has_one_sd, solve_batch
-from bayesmeta.exact.likelihood import ConditionalMoments, Rotation
-from bayesmeta.exact.problem import IntegrationProblem, NodePosterior, StandardDeviation, build_problem, rotation_of
+from bayesmeta.exact.axes import TOLERANCE, tau_axis
+from bayesmeta.exact.batched import Values, WithOneSd, has_one_sd, is_heavy_tailed, together
+from bayesmeta.exact.likelihood import MAX_ELEMENTS, Rotation
+from bayesmeta.exact.problem import IntegrationProblem, NodePosterior, build_problem, rotation_of
+from bayesmeta.exact.tensor import MANY_NODES, WithSeveralAxes, axes_of, mesh
+from bayesmeta.exact.windows import NOWHERE
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
 
 __all__ = ["refined", "solve", "solve_all"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
+Integrand = WithOneSd | WithSeveralAxes
 
+FIRST_NODES = 65
+# of one axis; of all together
+MAX_NODES = 16385
 MAX_TENSOR_NODES = 2_000_000
 # with several standard deviations most of the box is empty and costs nothing
 MAX_BOX_NODES = 6_000_000
-# log mixing scales that are tried when the window of tau is sought: the last lets a prior reach data 1e9 scales away
-TRIAL_SCALES = np.arange(-3.0, 43.0, 3.0)
-# beyond so many nodes those that hold this share of all weight are left out: every answer costs time per node
-MANY_NODES = 20_000
-# nats below the maximum at which windows of several axes end: 1e-15 is left out, and every nat costs nodes on each axis
-BOX_WINDOW = 34.0
-# nats below the maximum, beyond which a node changes no digit whatever its weight in a rule
-NODE_WINDOW = 34.0
+# where the distribution function of mu is compared, in posterior standard deviations
+POINTS = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+# an end of a window at which the integrand is above this share of its maximum cuts something off
+CUT_OFF = 1e-12
+# nodes whose weight is below this share of the largest change no digit
+NEGLIGIBLE = 1e-24
+# of many nodes those that hold this share of all weight are left out: every answer costs time per node
 LIGHT = 1e-11
-# points per axis of the boxes that are searched where there are several standard deviations, by number of axes
-BOX_POINTS = {1: 161, 2: 41, 3: 21}
-# rounds of that search; each may shrink a box tenfold, and a prior may be 1e12 times narrower than the standard errors
-BOX_ROUNDS = 20
-
-
-def _windows(problem: IntegrationProblem, axes: list[Axis]) -> list[tuple[float, float]]:
-    """Stretch of each axis that holds the posterior, and the integrands of the moments that exist."""
-    if not problem.simple:
-        return _boxed_windows(problem, axes)
-    if len(axes) == 1:
-        return [narrow(lambda z: _log_integrand(problem, axes, [z])[0], axes[0].scan)]
-    trials = [np.exp(-0.5 * TRIAL_SCALES[::-1]) if axis.root else TRIAL_SCALES for axis in axes]
-    # mixing scales move the posterior of tau little, so a few of them show where it lies; then each scale in turn
-    windows: list[tuple[float, float]] = []
-    position = 0
-    if problem.tau is not None:
-        trial = np.array(np.meshgrid(*trials[1:])).reshape(len(problem.scales), -1)
-
-        def profile(z: FloatArray, moments: bool) -> FloatArray:
-            others = [np.tile(v, z.size) for v in trial]
-            values = _log_integrand(problem, axes, [np.repeat(z, trial.shape[1]), *others])[0]
-            best = values.reshape(z.size, trial.shape[1]).max(axis=1)
-            return best + _moment_weight(problem, axes[0].variable.x(z)) if moments else best
-
-        low, high = narrow(lambda z: profile(z, False), axes[0].scan)
-        if problem.tau_moments > 0 and math.isfinite(problem.tau.tail[0]):
-            high = max(high, narrow(lambda z: profile(z, True), axes[0].scan)[1])
-        windows.append((low, high))
-        position = 1
-    inner = [np.linspace(low, high, 17) for low, high in windows]
-    for axis in range(position, len(axes)):
-        others = [trials[i] if i != axis else axes[axis].scan for i in range(position, len(axes))]
-        grids = np.meshgrid(*inner, *others, indexing="ij")
-        values = _log_integrand(problem, axes, [g.ravel() for g in grids])[0].reshape(grids[0].shape)
-        best = values.max(axis=tuple(i for i in range(len(axes)) if i != axis))
-        inside = np.flatnonzero(best >= best.max() - WINDOW)
-        scan = axes[axis].scan
-        windows.append((float(scan[max(inside[0] - 1, 0)]), float(scan[min(inside[-1] + 1, scan.size - 1)])))
-    return windows
-
-
-def _boxed_windows(problem: IntegrationProblem, axes: list[Axis]) -> list[tuple[float, float]]:
-    """Search all axes together: the box that holds what is within 34 nats of the maximum, on finer and finer grids.
-
-    Standard deviations trade against each other, so that none has a window of its own. Each round keeps one point
-    beyond what it found on every side; what it missed all the same shows at an end of a window (`_widened`).
-    """
-    number = BOX_POINTS[len(axes)]
-    points = [_spread_out(axis.scan, number) for axis in axes]
-    heavy_tailed = [i for i, axis in enumerate(problem.axes) if axis.moments > 0 and math.isfinite(axis.prior.tail[0])]
-    for _ in range(BOX_ROUNDS):
-        grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
-        value, sds, _, _ = _log_integrand(problem, axes, grids)
-        if not np.any(np.isfinite(value)):
-            raise InferenceError(NOWHERE)
-        inside = value >= np.nanmax(value) - BOX_WINDOW
-        for i in heavy_tailed:
-            pulled = value + problem.axes[i].moments * np.log1p(sds[i] / problem.typical_se)
-            inside |= pulled >= np.nanmax(pulled) - BOX_WINDOW
-        shape = tuple(p.size for p in points)
-        places = np.nonzero(inside.reshape(shape))
-        windows, shrunk = [], False
-        for axis, place in zip(points, places, strict=True):
-            first, last = max(int(place.min()) - 1, 0), min(int(place.max()) + 1, axis.size - 1)
-            windows.append((float(axis[first]), float(axis[last])))
-            shrunk |= last - first < 0.7 * (axis.size - 1)
-        if not shrunk:
-            break
-        points = [np.linspace(low, high, number) for low, high in windows]
-    return windows
-
-
-def _spread_out(scan: FloatArray, number: int) -> FloatArray:
-    """Some of the points of a scan, both ends among them."""
-    return scan[np.unique(np.linspace(0, scan.size - 1, number).round().astype(int))]
-
-
-def _moment_weight(problem: IntegrationProblem, tau: FloatArray) -> FloatArray:
-    with np.errstate(divide="ignore"):
-        return problem.tau_moments * np.log1p(tau / problem.typical_se)
-
-
-def _log_integrand(
-    problem: IntegrationProblem, axes: list[Axis], z: list[FloatArray]
-) -> tuple[FloatArray, FloatArray, list[FloatArray], ConditionalMoments]:
-    """Log of prior times likelihood times Jacobian at points of the axes; also SDs, log scales and coefficients.
-
-    The SDs have the shape (S, N).
-    """
-    size = z[0].size if z else 1
-    log_prior = np.zeros(size)
-    sds = np.empty((len(problem.axes), size))
-    for i, (deviation, axis, points) in enumerate(zip(problem.axes, axes, z, strict=False)):
-        # on a grid the first axis stays where it is while the others run
-        starts = np.flatnonzero(np.concatenate([[True], np.diff(points) != 0])) if i == 0 else np.arange(size)
-        runs = np.diff(np.append(starts, size))
-        sd = axis.variable.x(points[starts])
-        if axis.floor:
-            sd = np.maximum(sd, axis.floor)
-        density = tau_log_prior(deviation.prior, points[starts], axis.variable, problem.rotation.a, problem.rotation.b)
-        sds[i] = np.repeat(sd, runs)
-        log_prior = log_prior + np.repeat(density, runs)
-    position = len(problem.axes)
-    log_scales = []
-    for scale, axis, points in zip(problem.scales, axes[position:], z[position:], strict=True):
-        log_prior = log_prior + scale_log_density(axis, points, scale.df)
-        log_scales.append(log_scale(axis, points))
-    tau = sds[0] if problem.tau is not None else np.zeros(size)
-    conditional = problem.conditional(tau, log_scales, sds)
-    return conditional.log_marginal + log_prior + problem.log_cut(conditional), sds, log_scales, conditional
-
-
-def _axis(problem: IntegrationProblem, deviation: StandardDeviation) -> Axis:
-    choose = tau_axis if deviation.columns is None else hierarchical_sd_axis
-    return choose(deviation.prior, problem.typical_se)
 
 
 def solve(
@@ -205,12 +78,10 @@ def solve(
         Where the nodes do not settle.
     """
     problem = build_problem(effects, model)
-    if has_one_sd(problem):
-        found = solve_batch([problem], first_nodes=nodes[0] if nodes else first_nodes, tolerance=tolerance)[0]
-        if isinstance(found, InferenceError):
-            raise found
-        return found
-    return _solve(problem, first_nodes, tolerance, nodes)
+    (found,) = _solve([problem], first_nodes, tolerance, nodes)
+    if isinstance(found, InferenceError):
+        raise found
+    return found
 
 
 def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[NodePosterior | ModelError]:
@@ -222,7 +93,7 @@ def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[NodePosterior | Mo
 
     Returns
     -------
-    list of Quadrature or ModelError
+    list of NodePosterior or ModelError
         In the order of the tasks; where the posterior is improper the error that says so stands in its place.
 
     Raises
@@ -241,265 +112,286 @@ def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[NodePosterior | Mo
             found.append(build_problem(effects, model, rotations[key]))
         except ModelError as error:
             found.append(error)
-    places = [i for i, item in enumerate(found) if isinstance(item, IntegrationProblem) and has_one_sd(item)]
-    solved = solve_batch([found[i] for i in places])  # type: ignore[misc]
+    places = [i for i, item in enumerate(found) if isinstance(item, IntegrationProblem)]
+    solved = _solve([item for item in found if isinstance(item, IntegrationProblem)])
     for i, item in zip(places, solved, strict=True):
         if isinstance(item, InferenceError):
             raise item
         found[i] = item
-    return [
-        _solve(item, FIRST_NODES, TOLERANCE, None) if isinstance(item, IntegrationProblem) else item for item in found
-    ]
+    return [item for item in found if not isinstance(item, IntegrationProblem)]
 
 
 def _solve(
-    problem: IntegrationProblem, first_nodes: int, tolerance: float, nodes: tuple[int, ...] | None
-) -> NodePosterior:
-    axes = [_axis(problem, deviation) for deviation in problem.axes]
-    axes += [scale_axis(scale.df) for scale in problem.scales]
-    if not axes:
-        return _without_axes(problem)
-    windows = _windows(problem, axes)
-    counts = [first_nodes] + [max(33, first_nodes // 2 + 1)] * (len(axes) - 1) if len(axes) > 1 else [first_nodes]
-    if nodes is not None:
-        counts = list(nodes)
-    while True:
-        result, errors, wider = _on_nodes(problem, axes, windows, counts, tolerance)
-        if wider != windows:
-            # the search for the windows rests on a few trial scales; what it missed shows at an end
-            windows = wider
-            continue
-        if result is not None:
-            return result
-        counts = [n if error <= tolerance else 2 * n - 1 for n, error in zip(counts, errors, strict=True)]
-        if max(counts) > MAX_NODES or math.prod(counts) > (MAX_TENSOR_NODES if problem.simple else MAX_BOX_NODES):
-            raise InferenceError(unsettled(tolerance, max(counts) // 2 + 1, max(errors)))
+    problems: Sequence[IntegrationProblem],
+    first_nodes: int = FIRST_NODES,
+    tolerance: float = TOLERANCE,
+    nodes: tuple[int, ...] | None = None,
+) -> list[NodePosterior | InferenceError]:
+    """Integrate problems; where nodes do not settle the error that says so stands in the place of the posterior."""
+    found: list[NodePosterior | InferenceError] = [InferenceError(NOWHERE)] * len(problems)
+    batches: dict[tuple[object, ...], list[int]] = {}
+    axes = {}
+    # far out squares overflow and logarithms are of zero: what is undefined is looked for at the nodes
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for i, problem in enumerate(problems):
+            if has_one_sd(problem):
+                axes[i] = (tau_axis(problem.axes[0].prior, problem.typical_se),)
+                kind = (problem.X.shape[1], is_heavy_tailed(problem), axes[i][0].variable.kind)
+                batches.setdefault(kind, []).append(i)
+            elif problem.axes or problem.scales:
+                own = axes_of(problem)
+                others = max(33, first_nodes // 2 + 1)
+                counts = nodes or (first_nodes, *[others] * (len(own) - 1))
+                most = MAX_TENSOR_NODES if problem.simple else MAX_BOX_NODES
+                (found[i],) = _settled(WithSeveralAxes(problem, own), counts, tolerance, most)
+            else:
+                found[i] = _without_axes(problem)
+        for members in batches.values():
+            rows = max(problems[i].y.size for i in members)
+            step = max(1, int(MAX_ELEMENTS // (256 * max(rows, problems[members[0]].X.shape[1] ** 2))))
+            for start in range(0, len(members), step):
+                part = members[start : start + step]
+                batch = together([problems[i] for i in part], [axes[i] for i in part])
+                first = nodes or (first_nodes,)
+                for i, item in zip(part, _settled(batch, first, tolerance, MAX_NODES), strict=True):
+                    found[i] = item
+    return found
 
 
 def _without_axes(problem: IntegrationProblem) -> NodePosterior:
-    value, _, _, conditional = _log_integrand(problem, [], [])
-    one = np.ones(1)
+    conditional = problem.conditional(np.zeros(1), [])
+    value, one = conditional.log_marginal + problem.log_cut(conditional), np.ones(1)
     evidence = float(value[0]) if problem.proper else None
     return NodePosterior(
         problem, np.zeros(1), np.empty((0, 1)), one, one, conditional.mean, conditional.cov, None, evidence, 0.0, ()
     )
 
 
+def _settled(
+    batch: Integrand, first: tuple[int, ...], tolerance: float, most: int
+) -> list[NodePosterior | InferenceError]:
+    """Double the nodes of each axis of each problem, from `first` to `most` in all, until its answers have settled."""
+    found: list[NodePosterior | InferenceError] = [InferenceError(NOWHERE)] * len(batch.problems)
+    low, high, pending = batch.windows()
+    counts = np.tile(np.array(first), (pending.size, 1))
+    while pending.any():
+        # those with the fewest nodes, as many as fit in memory, with their covariances at every node
+        n = min(counts[pending].tolist(), key=math.prod)
+        few = np.flatnonzero(pending & (counts == n).all(axis=1))
+        few = few[: max(1, int(MAX_ELEMENTS // (math.prod(n) * (batch.problems[0].X.shape[1] ** 2 + 8))))]
+        chosen = np.zeros(pending.size, bool)
+        chosen[few] = True
+        part = batch.take(chosen)
+        answers, low[part.number], high[part.number] = _on_nodes(
+            part, low[part.number], high[part.number], n, tolerance
+        )
+        for number, item in zip(part.number.tolist(), answers, strict=True):
+            if item is None:
+                continue
+            if isinstance(item, np.ndarray):
+                counts[number] = np.where(item <= tolerance, n, 2 * np.array(n) - 1)
+                if counts[number].max() <= MAX_NODES and counts[number].prod() <= most:
+                    continue
+                item = InferenceError(
+                    f"the integral did not settle to {tolerance:g} with {max(n)} nodes (reached {item.max():.1e}). "
+                    "Check for a standard error far below all others, or use a smoother prior."
+                )
+            found[number], pending[number] = item, False
+    return found
+
+
 def _on_nodes(
-    problem: IntegrationProblem,
-    axes: list[Axis],
-    windows: list[tuple[float, float]],
-    counts: list[int],
-    tolerance: float,
-) -> tuple[NodePosterior | None, list[float], list[tuple[float, float]]]:
-    """Integrate on given rules.
+    batch: Integrand, low: FloatArray, high: FloatArray, counts: Sequence[int], tolerance: float
+) -> tuple[list[NodePosterior | InferenceError | FloatArray | None], FloatArray, FloatArray]:
+    """Integrate on one rule of each axis.
+
+    Parameters
+    ----------
+    low, high : arrays of shape (F, d)
+        The windows.
+    counts : sequence of int, length d
 
     Returns
     -------
-    Quadrature or None
-        None where a window cuts something off or an answer has not settled.
-    errors : list of float
-        What halving the rule of each axis changes; empty where a window cuts something off.
-    windows : list of (low, high)
+    list
+        The posterior; where it has not settled what halving the rule of each axis changes; None where a window cut
+        something off.
+    low, high : arrays of shape (F, d)
         The windows, wider where they cut something off.
     """
-    points, fine, half = [], [], []
-    for (low, high), n in zip(windows, counts, strict=True):
-        nodes, weights = numerics.rule(n)
-        scale = 0.5 * (high - low)
-        points.append(0.5 * (high + low) + scale * nodes)
-        fine.append(scale * weights)
-        embedded = np.zeros(n)
-        embedded[::2] = scale * numerics.rule((n + 1) // 2)[1]
-        half.append(embedded)
-    grids = [g.ravel() for g in np.meshgrid(*points, indexing="ij")]
-    # the corners of a large box hold nothing, and are not evaluated
-    used = None if problem.simple or grids[0].size <= MANY_NODES else _within_window(problem, axes, points)
-    value, sds, log_scales, conditional = _log_integrand(problem, axes, [_at(g, used) for g in grids])
-    if np.isnan(value).any() or np.isposinf(value).any():
-        raise InferenceError(UNDEFINED)
-    peak = float(value.max())
-    density = np.exp(value - peak)
-    table = density.reshape(counts) if used is None else np.zeros(counts)
+    count, d = low.shape
+    half = 0.5 * (high - low)
+    fine, coarse = [numerics.rule(n)[1] for n in counts], [numerics.embedded(n) for n in counts]
+    points = [0.5 * (high + low)[:, i, None] + half[:, i, None] * numerics.rule(n)[0] for i, n in enumerate(counts)]
+    used = batch.within(points)
+    values = batch.values([grid if used is None else grid[:, used] for grid in mesh(points)])
+    undefined = (np.isnan(values.log) | np.isposinf(values.log)).any(axis=1)
+    values.log[undefined] = 0.0
+    peak = values.log.max(axis=1)
+    density = np.exp(values.log - peak[:, None])
+    table = density
     if used is not None:
-        table[used.reshape(counts)] = density
-    wider = _widened(table, axes, windows)
-    if wider != windows:
-        return None, [], wider
+        table = np.zeros((count, used.size))
+        table[:, used] = density
+    table = table.reshape(count, *counts)
+    wider, low, high = _widened(batch, table, low, high, ~undefined)
+    scale = half.prod(axis=1)[:, None]
 
-    def integrate(rules: list[FloatArray]) -> FloatArray:
+    def integrate(rules: Sequence[FloatArray]) -> FloatArray:
         weights = rules[0]
         for rule in rules[1:]:
             weights = (weights[:, None] * rule).ravel()
-        return _at(weights, used) * density
+        return density * (scale * (weights if used is None else weights[used]))
 
     full = integrate(fine)
-    variants = [integrate([half[i] if i == axis else fine[i] for i in range(len(axes))]) for axis in range(len(axes))]
-    errors = _differences(problem, sds, conditional, full, variants)
-    columns = [_column(table, fine, i) for i in range(len(problem.axes))]
+    columns = [_column(table, fine, half, i) for i in range(len(values.sds))]
+    errors = np.zeros((count, d))
     for i, column in enumerate(columns):
         # the distribution function is that of the interpolant, so its last coefficients must have vanished too
-        series = numerics.coefficients(column)
-        errors[i] = max(errors[i], 0.1 * float(np.abs(series[-3:]).max() / np.abs(series).max()))
-    if not max(errors) <= tolerance:
-        return None, errors, wider
-    marginals = {
-        deviation.name: Gridded(np.array(window), column[None, :], axis.variable, deviation.moments)
-        for deviation, window, column, axis in zip(problem.axes, windows, columns, axes, strict=False)
-    }
-    keep = _matters(problem, sds, full)
-    for variant in variants:
-        keep |= _matters(problem, sds, np.abs(variant))
-    if keep.sum() > MANY_NODES:
-        keep &= _non_negligible(problem, sds, np.max(np.abs([full, *variants]), axis=0))
-    coarse = integrate(half)
-    result = NodePosterior(
-        problem,
-        sds[0, keep] if problem.tau is not None else np.zeros(int(keep.sum())),
-        np.array([v[keep] for v in log_scales]).reshape(len(log_scales), int(keep.sum())),
-        full[keep] / full[keep].sum(),
-        coarse[keep] / coarse[keep].sum(),
-        conditional.mean[:, keep],
-        conditional.cov[:, :, keep],
-        marginals.get("tau"),
-        peak + math.log(float(full.sum())) if problem.proper else None,
-        max(errors),
-        tuple(counts),
-        sds[:, keep],
-        marginals,
-    )
-    return result, errors, wider
+        series = np.abs(numerics.coefficients(column))
+        errors[:, i] = 0.1 * series[:, -3:].max(axis=1) / series.max(axis=1)
+    close = (errors <= tolerance).all(axis=1) & ~undefined & ~wider
+    if d > 1 or close.any():
+        variants = [integrate([coarse[j] if j == i else fine[j] for j in range(d)]) for i in range(d)]
+        matters = _matters(batch, values.sds, full)
+        keep = matters.copy()
+        for variant in variants:
+            keep |= _matters(batch, values.sds, np.abs(variant))
+        change = np.column_stack(_differences(batch, values, full, variants, matters))
+        errors = np.where((close | (d > 1))[:, None], np.maximum(errors, change), errors)
+        halved = integrate(coarse) if d > 1 else variants[0]
+        if d > 1 and keep.sum() > MANY_NODES:
+            keep &= _non_negligible(batch, values.sds, np.max(np.abs([full, *variants]), axis=0))
+
+    def finished(f: int) -> NodePosterior:
+        problem, kept = batch.problems[f], keep[f]
+        marginals = {
+            deviation.name: Gridded(edges[f, [0, -1]], column[f][None], axis.variable, deviation.moments)
+            for deviation, edges, column, axis in zip(problem.axes, points, columns, batch.axes[f], strict=False)
+        }
+        weights, embedded, sds = full[f, kept], halved[f, kept], values.sds[:, f, kept]
+        return NodePosterior(
+            problem,
+            sds[0] if problem.tau is not None else np.zeros(weights.size),
+            values.log_scales[:, f, kept],
+            weights / weights.sum(),
+            embedded / embedded.sum(),
+            values.mean[:, f, kept],
+            values.cov[:, :, f, kept],
+            marginals.get("tau"),
+            float(peak[f]) + math.log(float(full[f].sum())) if problem.proper else None,
+            float(errors[f].max()),
+            tuple(counts),
+            sds,
+            marginals,
+        )
+
+    answers: list[NodePosterior | InferenceError | FloatArray | None] = []
+    for f in range(count):
+        if undefined[f]:
+            answers.append(
+                InferenceError("the posterior density is undefined at a node; check the scale of the data and priors.")
+            )
+        elif wider[f]:
+            answers.append(None)
+        else:
+            answers.append(finished(f) if (errors[f] <= tolerance).all() else errors[f])
+    return answers, low, high
 
 
-def _at(values: FloatArray, used: NDArray[np.bool_] | None) -> FloatArray:
-    return values if used is None else values[used]
+def _column(table: FloatArray, rules: Sequence[FloatArray], half: FloatArray, axis: int) -> FloatArray:
+    """Density along one axis, shape (F, n), the others integrated out, with integral one."""
+    column = table
+    for i in reversed(range(len(rules))):
+        if i != axis:
+            column = np.moveaxis(column, i + 1, -1) @ rules[i]
+    return np.asarray(column / (half[:, axis] * (column @ rules[axis]))[:, None])
 
 
-def _within_window(problem: IntegrationProblem, axes: list[Axis], points: list[FloatArray]) -> NDArray[np.bool_]:
-    """Nodes that can change a digit of an integral, or of a moment that exists, from every fourth node of each axis.
-
-    A node counts with the largest value at a coarse node within two steps of the coarse rule. The difference of two
-    coarse neighbours is a few nats, and what is left out lies `NODE_WINDOW` below the maximum.
-    """
-    from scipy import ndimage
-
-    coarse = [axis[::4] for axis in points]
-    value, sds, _, _ = _log_integrand(problem, axes, [g.ravel() for g in np.meshgrid(*coarse, indexing="ij")])
-    shape = [axis.size for axis in coarse]
-    forms = [value]
-    forms += [
-        value + deviation.moments * np.log1p(sd / problem.typical_se)
-        for deviation, sd in zip(problem.axes, sds, strict=True)
-        if deviation.moments > 0
-    ]
-    near = np.zeros(shape, bool)
-    for form in forms:
-        near |= (form >= np.nanmax(form) - NODE_WINDOW).reshape(shape)
-    near = ndimage.binary_dilation(near, np.ones([3] * len(shape)))
-    for number, axis in enumerate(points):
-        near = near.take(np.round(np.arange(axis.size) / 4).astype(int), axis=number)
-    return near.ravel()
-
-
-def _column(density: FloatArray, rules: list[FloatArray], axis: int) -> FloatArray:
-    """Density along one axis, the others integrated out, with integral one."""
-    if len(rules) == 1:
-        return density / float(rules[0] @ density)
-    table = np.moveaxis(density, axis, 0).reshape(density.shape[axis], -1)
-    others = [rule for i, rule in enumerate(rules) if i != axis]
-    if others:
-        weights = others[0]
-        for rule in others[1:]:
-            weights = (weights[:, None] * rule).ravel()
-        table = table @ weights[:, None]
-    return table[:, 0] / float(rules[axis] @ table[:, 0])
-
-
-def _widened(density: FloatArray, axes: list[Axis], windows: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _widened(
+    batch: Integrand, table: FloatArray, low: FloatArray, high: FloatArray, defined: BoolArray
+) -> tuple[BoolArray, FloatArray, FloatArray]:
     """Windows without ends at which the integrand is still high, unless the axis ends there too."""
-    wider = []
-    for number, (axis, (low, high)) in enumerate(zip(axes, windows, strict=True)):
-        profile = density.max(axis=tuple(i for i in range(len(axes)) if i != number))
-        half_width = 0.5 * (high - low)
-        first, last = float(axis.scan[0]), float(axis.scan[-1])
-        if profile[0] > CUT_OFF * profile.max() and low > first:
-            low = max(first, low - half_width)
-        if profile[-1] > CUT_OFF * profile.max() and high < last:
-            high = min(last, high + half_width)
-        wider.append((low, high))
-    return wider
+    d = low.shape[1]
+    profiles = [table.max(axis=tuple(j for j in range(1, d + 1) if j != i + 1)) if d > 1 else table for i in range(d)]
+    first, last = (np.column_stack([profile[:, end] for profile in profiles]) > CUT_OFF for end in (0, -1))
+    half = 0.5 * (high - low)
+    first &= (low > batch.ends[:, :, 0]) & defined[:, None]
+    last &= (high < batch.ends[:, :, 1]) & defined[:, None]
+    low = np.where(first, np.maximum(batch.ends[:, :, 0], low - half), low)
+    high = np.where(last, np.minimum(batch.ends[:, :, 1], high + half), high)
+    return (first | last).any(axis=1), low, high
 
 
-def _matters(
-    problem: IntegrationProblem, sds: FloatArray, weights: FloatArray, share: float = NEGLIGIBLE
-) -> NDArray[np.bool_]:
-    """Nodes that change a digit of a probability, or of a moment that exists."""
-    matters = weights > share * weights.max()
-    for axis, sd in zip(problem.axes, sds, strict=True):
-        with np.errstate(over="ignore", invalid="ignore"):
-            pull = weights * (1.0 + (sd / problem.typical_se) ** max(axis.moments, 0))
+def _matters(batch: Integrand, sds: FloatArray, weights: FloatArray, share: float = NEGLIGIBLE) -> BoolArray:
+    """Nodes, (F, N), that change a digit of a probability, or of a moment that exists."""
+    matters = weights > share * weights.max(axis=1)[:, None]
+    for sd, moments in zip(sds, batch.moments, strict=True):
+        pull = weights * (1.0 + (sd / batch.typical_se) ** moments)
         pull = np.where(np.isfinite(pull), pull, 0.0)
-        matters |= pull > share * pull.max()
+        matters |= pull > share * pull.max(axis=1)[:, None]
     return matters
 
 
-def _non_negligible(problem: IntegrationProblem, sds: FloatArray, weights: FloatArray) -> NDArray[np.bool_]:
+def _non_negligible(batch: Integrand, sds: FloatArray, weights: FloatArray) -> BoolArray:
     """Nodes without the lightest, which together hold a negligible share of every probability and existing moment."""
-    kept = np.zeros(weights.size, bool)
+    kept = np.zeros(weights.shape, bool)
     pulls = [weights]
-    for axis, sd in zip(problem.axes, sds, strict=True):
-        if axis.moments > 0:
-            with np.errstate(over="ignore", invalid="ignore"):
-                pull = weights * (sd / problem.typical_se) ** axis.moments
+    for sd, moments in zip(sds, batch.moments, strict=True):
+        if moments[0, 0] > 0:
+            pull = weights * (sd / batch.typical_se) ** moments
             pulls.append(np.where(np.isfinite(pull), pull, 0.0))
     for pull in pulls:
-        order = np.argsort(pull)
-        total = np.cumsum(pull[order])
-        kept[order[total > LIGHT * total[-1]]] = True
+        order = np.argsort(pull[0])
+        total = np.cumsum(pull[0, order])
+        kept[0, order[total > LIGHT * total[-1]]] = True
     return kept
 
 
 def _differences(
-    problem: IntegrationProblem,
-    sds: FloatArray,
-    conditional: ConditionalMoments,
-    fine: FloatArray,
-    variants: list[FloatArray],
-) -> list[float]:
-    """Largest relative difference of evidence, existing moments and tail probabilities, between one rule and others."""
-    total = float(fine.sum())
-    # no rule changes a digit at other nodes; of very many the lightest move an answer by less than 1e-10 together
-    share = NEGLIGIBLE if fine.size <= MANY_NODES else 1e-10 / fine.size
-    inner = _matters(problem, sds, fine, share)
-    weight = fine[inner] / total
-    mean, sd = conditional.mean[0, inner], np.sqrt(conditional.cov[0, 0, inner])
-    centre = float(weight @ mean)
+    batch: Integrand, values: Values, fine: FloatArray, variants: Sequence[FloatArray], matters: BoolArray
+) -> list[FloatArray]:
+    """Largest relative difference of evidence, existing moments and tail probabilities between a rule and others, (F,).
+
+    Nodes that do not matter change no digit, and may have infinite moments.
+    """
+    total, inner = fine.sum(axis=1), matters
+    sds, mean, var, others = values.sds, values.mean[0], values.cov[0, 0], variants
+    if fine.shape[1] > MANY_NODES and len(fine) == 1:
+        # of very many the lightest move an answer by less than 1e-10 together
+        used = _matters(batch, sds, fine, 1e-10 / fine.shape[1])[0]
+        inner, fine, mean, var = inner[:, used], fine[:, used], mean[:, used], var[:, used]
+        sds, others = sds[:, :, used], [variant[:, used] for variant in variants]
+    weight = np.where(inner, fine / total[:, None], 0.0)
+    mean, sd = np.where(inner, mean, 0.0), np.sqrt(np.where(inner, var, 1.0))
+
+    def expect(items: FloatArray, by: FloatArray) -> FloatArray:
+        return np.einsum("fn,fn->f", by, items)
+
+    centre = expect(mean, weight)
     # with infinite moments the spread in the middle of the posterior is the scale that matters
-    spread = math.sqrt(float(weight @ np.minimum(sd, 10 * sd[np.argmax(weight)]) ** 2)) or 1.0
-    # what is compared: one row per answer, its value at each node, and its scale
-    answers = [special.ndtr((point - mean) / sd) for point in centre + spread * POINTS]
-    scales = [1.0] * POINTS.size
-    for axis, values in zip(problem.axes, sds, strict=True):
-        for power in range(1, axis.moments + 1):
-            answers.append(values[inner] ** power)
-            scales.append(float(weight @ answers[-1]))
-    # a truncated coefficient has other moments than its normal kernel, which may have none
-    if problem.mu_moments >= 1 and problem.cut is None:
-        answers.append(mean)
-        scales.append(max(abs(centre), spread))
-    if problem.mu_moments >= 2 and problem.cut is None:
-        answers.append(sd**2 + (mean - centre) ** 2)
-        scales.append(float(weight @ answers[-1]))
-    differences = []
-    for variant in variants:
-        other = float(variant.sum())
-        if not other > 0:
-            differences.append(math.inf)
-            continue
-        change = weight - variant[inner] / other
-        worst = max(abs(float(change @ answer)) / scale for answer, scale in zip(answers, scales, strict=True))
-        differences.append(max(abs(math.log(total / other)), worst))
-    return differences
+    usual = 10 * sd[np.arange(len(sd)), weight.argmax(axis=1)]
+    spread = np.sqrt(expect(np.square(np.minimum(sd, usual[:, None])), weight))
+    spread = np.where(spread > 0, spread, 1.0)
+    points = (centre[:, None] + spread[:, None] * POINTS)[:, :, None]
+    tails = special.ndtr((points - mean[:, None, :]) / sd[:, None, :])
+    # what is compared beside probabilities: where it exists, its value at each node, and its scale
+    answers = [(batch.mu_moments >= 1, mean, np.maximum(np.abs(centre), spread))]
+    around = np.square(sd) + np.square(mean - centre[:, None])
+    answers.append((batch.mu_moments >= 2, around, expect(around, weight)))
+    for values_of_sd, moments in zip(np.where(inner, sds, 0.0), batch.moments, strict=True):
+        for power, raised in ((1, values_of_sd), (2, np.square(values_of_sd))):
+            answers.append((moments >= power, raised, expect(raised, weight)))
+    found = []
+    for variant, other in zip(variants, others, strict=True):
+        mass = variant.sum(axis=1)
+        change = weight - np.where(inner, other / mass[:, None], 0.0)
+        worst = np.maximum(np.abs((tails @ change[:, :, None])[:, :, 0]).max(axis=1), np.abs(np.log(total / mass)))
+        for exists, items, scale in answers:
+            relative = np.abs(expect(items, change)) / scale
+            worst = np.where(exists[:, 0], np.maximum(worst, relative), worst)
+        found.append(np.where(np.isnan(worst) | ~(mass > 0), np.inf, worst))
+    return found
 
 
 def refined(quadrature: NodePosterior, effects: Effects, model: Model) -> NodePosterior:

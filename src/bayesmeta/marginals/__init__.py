@@ -15,7 +15,7 @@ else:
             "draws": "Draws",
             "mixture": (
                 "IntervalKind Marginal NormalMixture check_interval check_probabilities mixture_cdf mixture_quantile "
-                "probit shortest"
+                "shortest"
             ),
             "tabulated": "Gridded Variable VariableKind from_density grid_quantiles",
         },

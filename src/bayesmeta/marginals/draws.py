@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals.mixture import IntervalKind, check_interval, check_probabilities
+from bayesmeta.numerics import interval_ends
 
 __all__ = ["Draws", "Ess", "mcse_of_mean"]
 
@@ -156,7 +157,7 @@ class Draws:
             lengths = self._sorted[inside - 1 :] - self._sorted[: self._sorted.size - inside + 1]
             best = int(np.argmin(lengths))
             return float(self._sorted[best]), float(self._sorted[best + inside - 1])
-        low, high = self.quantile(np.array([(1 - level) / 2, (1 + level) / 2]))
+        low, _, high = self.quantile(interval_ends(level))
         return float(low), float(high)
 
     def rvs(self, size: int, rng: np.random.Generator) -> FloatArray:

@@ -7,6 +7,7 @@ and a density on nodes whose interpolant is integrated in closed form.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
+from bayesmeta.numerics import interval_ends, newton, probit, roots
 
 __all__ = [
     "IntervalKind",
@@ -24,18 +26,18 @@ __all__ = [
     "check_probabilities",
     "mixture_cdf",
     "mixture_quantile",
-    "probit",
+    "probit_step",
     "shortest",
 ]
 
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 IntervalKind = Literal["central", "shortest"]
 INTERVAL_KINDS: tuple[IntervalKind, ...] = ("central", "shortest")
 
 SQRT_2PI = math.sqrt(2 * math.pi)
 # a quantile is accepted when its probability is right to this much; rounding in the sum of a few hundred terms is 1e-15
 _PROBABILITY_TOLERANCE = 1e-13
-MAX_STEPS = 200
 # components from which on the lightest are looked for
 _MANY = 512
 
@@ -99,12 +101,6 @@ def check_probabilities(p: ArrayLike) -> FloatArray:
     return p
 
 
-def probit(p: FloatArray) -> FloatArray:
-    """Normal quantile, of probabilities that rounding may have put at 0 or 1."""
-    inside: FloatArray = np.minimum(np.maximum(p, 1e-300), 1 - 1e-16)
-    return np.asarray(special.ndtri(inside), float)
-
-
 def shortest(marginal: Marginal, level: float) -> tuple[float, float]:
     """Find the shortest interval: zoom in on the lower tail area that minimises the length, then equalise the ends."""
     low, high = 0.0, 1.0 - level
@@ -124,13 +120,7 @@ def shortest(marginal: Marginal, level: float) -> tuple[float, float]:
     elif gap(high) <= 0:
         tail = high
     else:
-        for _ in range(60):
-            tail = 0.5 * (low + high)
-            if gap(tail) < 0:
-                low = tail
-            else:
-                high = tail
-        tail = 0.5 * (low + high)
+        tail = float(roots(lambda tails: np.array([gap(tails[0])]), low, high)[0])
     ends = marginal.quantile(np.array([tail, min(tail + level, 1.0)]))
     return float(ends[0]), float(ends[1])
 
@@ -189,31 +179,40 @@ def mixture_quantile(p: FloatArray, weights: FloatArray, means: FloatArray, sds:
     origin = means[np.arange(len(means)), weights.argmax(axis=-1)][:, None]
     unit = np.where(used, sds, np.inf).min(axis=1, keepdims=True)
 
-    def middle() -> FloatArray:
+    def middle(low: FloatArray, high: FloatArray) -> FloatArray:
         return origin + unit * np.sinh(0.5 * (np.arcsinh((low - origin) / unit) + np.arcsinh((high - origin) / unit)))
 
     with np.errstate(over="ignore", invalid="ignore"):
         centre = (means * weights).sum(axis=1)
         spread = np.sqrt(np.maximum(((sds**2 + (means - centre[:, None]) ** 2) * weights).sum(axis=1), 0))
         x = centre[:, None] + spread[:, None] * z
-    x = np.where((x > low) & (x < high), x, middle())
-    for _ in range(MAX_STEPS):
+
+    def at(x: FloatArray, moving: BoolArray) -> tuple[FloatArray, Callable[[], FloatArray]]:
         scaled = (x[:, :, None] - means[:, None, :]) / sds[:, None, :]
         below = _weighed(special.ndtr(scaled), weights)
-        error = below - p
-        # what has arrived stays: its bracket has an end there, and halving it would throw it away
-        done = (np.abs(error) <= _PROBABILITY_TOLERANCE) | (high - low <= 4e-16 * np.abs(x))
-        if done.all():
-            return x
-        low, high = np.where(error < 0, x, low), np.where(error >= 0, x, high)
-        density = _weighed(np.exp(-0.5 * scaled * scaled) / sds[:, None, :], weights) / SQRT_2PI
-        reached = probit(below)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            step = (reached - z) * np.exp(-0.5 * reached * reached) / SQRT_2PI / density
-            trial = x - step
-        inside = (trial > low) & (trial < high)
-        x = np.where(done, x, np.where(inside, trial, middle() if not inside.all() else trial))
-    return x
+
+        def step() -> FloatArray:
+            density = _weighed(np.exp(-0.5 * scaled * scaled) / sds[:, None, :], weights) / SQRT_2PI
+            return probit_step(below, z, density)
+
+        return below - p, step
+
+    x = np.where((x > low) & (x < high), x, middle(low, high))
+    return newton(at, x, low, high, close=_PROBABILITY_TOLERANCE, middle=middle)[0]
+
+
+def probit_step(below: FloatArray, goal: FloatArray, density: FloatArray) -> FloatArray:
+    """Newton step towards a quantile on the probit scale, on which a near-normal distribution is near-linear.
+
+    Parameters
+    ----------
+    below, density : arrays
+        Distribution function and density at the present points.
+    goal : array
+        Probits of the probabilities that are sought.
+    """
+    reached = probit(below)
+    return (reached - goal) * np.exp(-0.5 * reached * reached) / SQRT_2PI / density
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -304,18 +303,14 @@ class NormalMixture:
         reach = self.sds[:, None] * special.ndtri(p)
         low, high = (self.means[:, None] + reach).min(axis=0), (self.means[:, None] + reach).max(axis=0)
         low = low - 1e-9 * (1 + np.abs(low))
-        for _ in range(MAX_STEPS):
-            middle = 0.5 * (low + high)
-            above = self.cdf(middle) >= p
-            low, high = np.where(above, low, middle), np.where(above, middle, high)
-        return high
+        return roots(lambda x: np.where(self.cdf(x) >= p, 1.0, -1.0), low, high, width=0.0)
 
     def interval(self, level: float = 0.95, kind: IntervalKind = "central") -> tuple[float, float]:
         """Interval that holds probability ``level``: equal tails, or the shortest."""
         check_interval(level, kind)
         if kind == "shortest":
             return shortest(self, level)
-        low, high = self.quantile(np.array([(1 - level) / 2, (1 + level) / 2]))
+        low, _, high = self.quantile(interval_ends(level))
         return float(low), float(high)
 
     def rvs(self, size: int, rng: np.random.Generator) -> FloatArray:

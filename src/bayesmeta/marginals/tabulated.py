@@ -12,15 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta import numerics
 from bayesmeta.errors import InferenceError
-from bayesmeta.marginals.mixture import (
-    MAX_STEPS,
-    SQRT_2PI,
-    IntervalKind,
-    check_interval,
-    check_probabilities,
-    probit,
-    shortest,
-)
+from bayesmeta.marginals.mixture import IntervalKind, check_interval, check_probabilities, probit_step, shortest
 
 __all__ = ["Gridded", "Variable", "VariableKind", "from_density", "grid_quantiles"]
 
@@ -216,7 +208,7 @@ class Gridded:
         check_interval(level, kind)
         if kind == "shortest":
             return shortest(self, level)
-        low, high = self.quantile(np.array([(1 - level) / 2, (1 + level) / 2]))
+        low, _, high = self.quantile(numerics.interval_ends(level))
         return float(low), float(high)
 
     def rvs(self, size: int, rng: np.random.Generator) -> FloatArray:
@@ -265,29 +257,23 @@ def _table_quantile(
         return np.concatenate([_table_quantile(target[piece], panel[piece], *table) for piece in pieces])
     nodes = numerics.rule(n)[0]
     known = before[:, None] + numerics.on_nodes(integral)
-    t, start = np.empty(target.size), probit(np.maximum.accumulate(known, axis=1))
-    goal = probit(target)
+    t, start = np.empty(target.size), numerics.probit(np.maximum.accumulate(known, axis=1))
+    goal = numerics.probit(target)
     for index in set(panel.tolist()):
         here = panel == index
         t[here] = np.interp(goal[here], start[index], nodes)
     left, width, before = left[panel], width[panel], before[panel]
     integral, series = (form[0] if form.shape[0] == 1 else form[panel] for form in (integral, series))
-    low, high = np.full(target.size, -1.0), np.full(target.size, 1.0)
-    moving, inside, slope = np.ones(target.size, dtype=bool), np.empty(target.size), np.empty(target.size)
-    for _ in range(MAX_STEPS):
+    below, slope = np.empty(target.size), np.empty(target.size)
+
+    def at(t: FloatArray, moving: NDArray[np.bool_]) -> tuple[FloatArray, Callable[[], FloatArray]]:
         own = (form if form.ndim == 1 else form[moving] for form in (integral, series))
-        inside[moving], slope[moving] = numerics.evaluate(t[moving], *own)
-        below = before + inside
-        error = below - target
-        done = (np.abs(error) <= _GRID_TOLERANCE) | (high - low <= 4e-16)
-        if done.all():
-            break
-        low, high = np.where(error < 0, t, low), np.where(error >= 0, t, high)
-        z = probit(below)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            trial = t - (z - goal) * np.exp(-0.5 * z * z) / SQRT_2PI / (0.5 * width * slope)
-        moving = ~done
-        t = np.where(done, t, np.where((trial > low) & (trial < high), trial, 0.5 * (low + high)))
+        inside, slope[moving] = numerics.evaluate(t[moving], *own)
+        below[moving] = before[moving] + inside
+        return below - target, lambda: probit_step(below, goal, 0.5 * width * slope)
+
+    ends = np.full(target.size, -1.0), np.full(target.size, 1.0)
+    t = numerics.newton(at, t, *ends, close=_GRID_TOLERANCE)[0]
     return left + 0.5 * width * (t + 1.0)
 
 
