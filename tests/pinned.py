@@ -26,8 +26,21 @@ PINS = Path(__file__).parent / "reference" / "pinned_0_1_0"
 
 # -- what has changed its name since 0.1.0 -----------------------------------------------------------------------------
 
-#: Keys and columns: old to new; a dot leads into an object ("a.b"), None is no longer given (say why beside it).
-KEYS: dict[str, str | None] = {}
+#: Keys and columns: old to new; a dot leads into an object ("a.b"), None is no longer given (say why beside it). An old
+#: key that means several things is named with the key before it ("posterior.form").
+KEYS: dict[str, str | None] = {
+    # JSON schema 2
+    "cut": "cutoff",
+    "printed.cumulative": "sections.cumulative.rows",
+    "printed.elpd": "sections.leave-one-out.summary.elpd",
+    "printed.leave_one_out": "sections.leave-one-out.rows",
+    "honesty": "caveat",
+    "new_setting": "new_study",
+    "p_setting": "p_new",
+    "posterior.form": "representation",
+    "turned": "sign_reversed",
+    "universes": "specifications",
+}
 #: Words inside values that name things (targets, quantities, methods): old to new.
 WORDS: dict[str, str] = {
     "new setting": "new study",
@@ -41,6 +54,7 @@ PROSE = frozenset(
         "advice",
         "alt",
         "assumptions",
+        "caveat",
         "evidence",
         "formula",
         "honesty",
@@ -336,8 +350,8 @@ def leaves(document: Any, path: tuple[str | int, ...] = ()) -> Iterator[Leaf]:
 def renamed(path: tuple[str | int, ...], keys: Mapping[str, str | None]) -> tuple[str | int, ...] | None:
     """The way as it is today; None where a key on it is no longer given."""
     found: list[str | int] = []
-    for part in path:
-        new = keys.get(part, part) if isinstance(part, str) else part
+    for before, part in zip(("", *path), path, strict=False):
+        new = keys.get(f"{before}.{part}", keys.get(part, part)) if isinstance(part, str) else part
         if new is None:
             return None
         found += new.split(".") if isinstance(part, str) and new != part else [new]

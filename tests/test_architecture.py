@@ -181,7 +181,7 @@ def test_examples_begin_with_what_every_example_has() -> None:
         for name in names.split(", ")
     ]
     # what is not public is imported by name
-    assert ("sections.py", "sensitivity_analyses") in imports
+    assert ("robustness.py", "sensitivity_analyses") in imports
     assert [item for item in imports if item[1] in {"Effects", "Model", "fit", "fit_many"}] == []
 
 

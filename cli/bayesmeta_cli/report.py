@@ -56,7 +56,7 @@ def _protocol(path: Path) -> bm.Protocol:
 def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool = False) -> Made:
     """Run everything for one outcome: fits, declared analyses, the bench, forensics; write pictures, tables, fits."""
     from bayesmeta.analysis import collected
-    from bayesmeta.report import Part, Refits
+    from bayesmeta.report import Part
     from bayesmeta.sensitivity import MAIN
 
     _share_views()
@@ -64,8 +64,6 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
     # several outcomes may have the same to say, and other processes would say it into the progress bar
     with collected(warned, again=False):
         item = bm.analyse(_protocol(path), key, engine=engine)  # type: ignore[arg-type]
-        refits = Refits(item.pooled)
-        bench = item.sensitivity(keep=refits.keep)
         part = Part(
             key,
             item.label,
@@ -75,14 +73,13 @@ def make_part(path: Path, key: str, engine: str | None, place: Path, pdf: bool =
             {MAIN: item.pooled, **item.declared},
             (MAIN, *item.priors_only),
             item.not_done,
-            bench,
+            item.bench,
             item.reading,
             item.findings,
             item.warnings,
             item.notes,
             item.sources,
             None if item.borrowed is None else item.borrowed.borrowing,
-            refits.kept,
         )
         return _finished(part, warned, place, pdf)
 

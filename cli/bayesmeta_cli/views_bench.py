@@ -16,6 +16,6 @@ def section_lines(name: str, frame: pd.DataFrame, fit: bm.Fit) -> list[str]:
     """One section: its question, its table, its notes."""
     read = read_section(name, frame, fit)
     lines = [wrapped(f"{name}: {read.question}")]
-    if read.cells:
-        lines.append(table([item.header for item in read.shown], read.cells))
+    if read.table.cells:
+        lines.append(table(read.table.headers, read.table.cells))
     return [*lines, wrapped(read.note), ""] if read.note else [*lines, ""]

@@ -29,7 +29,6 @@ DEPRESSION_CSV = ROOT / "data" / "exercise_depression_10_trials.csv"
 POOLED = ["pool", DEPRESSION_CSV, "--column", "estimate=smd", "--column", "se=sesmd", "--measure", "SMD"]
 SCHEMAS = [
     "audit",
-    "bench",
     "benefit",
     "borrow",
     "check",
@@ -47,6 +46,7 @@ SCHEMAS = [
     "reanalyse",
     "report",
     "run",
+    "sections",
     "sensitivity",
 ]
 METASTATIC = ROOT / "models" / "metastatic.toml"
@@ -130,8 +130,8 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("fit", ["fit", CANCER, "--outcome", "anxiety_long", "--engine", "both"]),
         ("fit", ["fit", CIPN, "--outcome", "symptoms_by_duration"]),
         ("sensitivity", ["sensitivity", CIPN, "--outcome", "symptoms_by_duration"]),
-        ("bench", ["influence", CANCER, "--outcome", "qol_long", "--gosh"]),
-        ("bench", ["multiverse", HIIT, "--outcome", "hba1c"]),
+        ("sections", ["influence", CANCER, "--outcome", "qol_long", "--gosh"]),
+        ("sections", ["multiverse", HIIT, "--outcome", "hba1c"]),
         ("preset", ["compare", CANCER, "--preset", "iqwig8"]),
         ("joint", ["joint", CANCER]),
         ("borrow", ["borrow", METASTATIC]),
@@ -144,7 +144,7 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
 )
 def test_outputs_keep_to_their_schemas(record, schema, arguments):
     found = record(schema, *arguments)
-    assert found["schema_version"] == 1
+    assert found["schema_version"] == 2
 
 
 @pytest.mark.parametrize("kind", ["forest", "heterogeneity", "benefit-curve", "funnel", "bubble"])
@@ -232,7 +232,7 @@ def test_benefit_is_published_md_on_the_threshold_of_a_ratio(record, bcg_csv):
     assert mean["p_important_benefit"] == pytest.approx(0.994136, abs=SIX_DECIMALS)
     assert new["p_important_benefit"] == pytest.approx(0.800262, abs=SIX_DECIMALS)
     assert found["sentence"] is not None
-    assert found["honesty"] == bm.CAVEAT
+    assert found["caveat"] == bm.CAVEAT
 
 
 def test_fit_gives_the_librarys_numbers_to_the_bit(record):
@@ -324,9 +324,10 @@ def test_leave_one_out_is_the_librarys(record):
     found = record("sensitivity", "sensitivity", DEPRESSION, "--section", "leave-one-out")
     fit = bm.fit(bm.read_effects(DEPRESSION, "depression"), bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
     expected = bm.sensitivity.leave_one_out(fit)
-    assert found["elpd"] == expected.attrs["elpd"]
-    assert [row["mu"] for row in found["leave_one_out"]] == expected["mu"].tolist()
-    assert found["cumulative"] is None
+    section = found["sections"]["leave-one-out"]
+    assert section["summary"]["elpd"] == expected.attrs["elpd"]
+    assert [row["mu"] for row in section["rows"]] == expected["mu"].tolist()
+    assert list(found["sections"]) == ["leave-one-out"]
 
 
 def test_check_tells_rows_with_their_formula_and_what_was_done(record):
@@ -335,7 +336,7 @@ def test_check_tells_rows_with_their_formula_and_what_was_done(record):
     assert len(by_name) == 12
     long = by_name["fatigue_long"]
     # data/cancer_exercise_trials.provenance.toml: START's resistance row at the long horizon is coded the other way
-    assert "START (Courneya 2007)" in {row["study"] for row in long["turned"]}
+    assert "START (Courneya 2007)" in {row["study"] for row in long["sign_reversed"]}
     effects = bm.read_effects(CANCER, "fatigue_long")
     assert [row["y"] for row in long["rows"]] == effects.y.tolist()
     assert all(row["formula"] for row in long["rows"])

@@ -95,7 +95,7 @@ def test_json_and_csv_are_the_librarys_numbers(record, cli):
     items = reanalyse_all(results, threshold=0.2)
     found = record("reanalyse", "reanalyse", CIPN, "--better", "lower", "--threshold", "0.2")["analyses"]
     assert len(found) == 19
-    keys = ("mean_as_published", "mean_effect", "new_setting", "tau")
+    keys = ("mean_as_published", "mean_effect", "new_study", "tau")
     for item, one in zip(items, found, strict=True):
         if not isinstance(item, Reanalysis):
             assert all(one[key] is None for key in keys)
@@ -142,8 +142,8 @@ def test_priors_are_those_stated(record):
     assert [item["reason"] == "" for item in found] == [True, True, False]
     assert found[0]["priors"]["tau"] == {"prior": "halfnormal(1)", "source": "stated"}
     # k is that of the whole review in the first, of the result in the second
-    assert found[0]["new_setting"] is None
-    assert found[1]["new_setting"]["sd"] > found[1]["mean_effect"]["sd"]
+    assert found[0]["new_study"] is None
+    assert found[1]["new_study"]["sd"] > found[1]["mean_effect"]["sd"]
     scaled = record("reanalyse", "reanalyse", OTHER, "--measure", "MD", "--ref-sd", "2")["analyses"]
     assert {item["priors"]["mu"]["prior"] for item in scaled} == {"normal(0, 4)"}
     assert len(scaled) == 10

@@ -392,7 +392,7 @@ def test_benefit_curve_runs_towards_benefit_and_passes_through_the_table(
     axes = axes_of(plot, "benefit")
     sign = 1 if fit.effects.better == "higher" else -1
     odds = bm.benefit_table(fit, thresholds)
-    for target, column, name in (("mean effect", "p_mean", "mu"), ("new study", "p_setting", "theta_new")):
+    for target, column, name in (("mean effect", "p_mean", "mu"), ("new study", "p_new", "theta_new")):
         curve = line(axes, target)
         x, y = np.asarray(curve.get_xdata(), float), np.asarray(curve.get_ydata(), float)
         np.testing.assert_allclose(y, 100 * plot.table[column], rtol=SAME)

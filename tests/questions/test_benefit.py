@@ -284,14 +284,14 @@ def test_curve() -> None:
     curve = bm.benefit_curve(fit, [-0.2, 0.0, 0.35])
     for row in curve.itertuples():
         assert row.p_mean == pytest.approx(float(marginal(fit, "mu").cdf(-row.x)), abs=SAME)
-        assert row.p_setting == pytest.approx(float(marginal(fit, "theta_new").cdf(-row.x)), abs=SAME)
+        assert row.p_new == pytest.approx(float(marginal(fit, "theta_new").cdf(-row.x)), abs=SAME)
         assert row.natural == -row.x
     whole = bm.benefit_curve(fit)
     assert len(whole) == 201
     assert (np.diff(whole["x"]) > 0).all()
-    assert (np.diff(whole[["p_mean", "p_setting"]].to_numpy(), axis=0) <= 0).all()
-    assert whole["p_setting"].iloc[0] > 0.998
-    assert whole["p_setting"].iloc[-1] < 0.002
+    assert (np.diff(whole[["p_mean", "p_new"]].to_numpy(), axis=0) <= 0).all()
+    assert whole["p_new"].iloc[0] > 0.998
+    assert whole["p_new"].iloc[-1] < 0.002
     assert whole["x"].min() <= 0 <= whole["x"].max()
 
 
@@ -306,12 +306,12 @@ def test_curve_of_a_ratio_measure_is_told_as_ratios() -> None:
 def test_bands_sum_to_one(better: str) -> None:
     fit = smd(better)
     table = bm.band_table(fit, [-0.2, 0.2, 0.5, 0.8], ["worse", "trivial", "small", "moderate", "large"])
-    assert table[["p_mean", "p_setting"]].sum().tolist() == pytest.approx([1, 1], abs=1e-12)
+    assert table[["p_mean", "p_new"]].sum().tolist() == pytest.approx([1, 1], abs=1e-12)
     s = -1 if better == "lower" else 1
     ends = np.sort(s * np.array([0.2, 0.5]))
     expected = float(np.diff(marginal(fit, "mu").cdf(ends))[0])
     assert table.set_index("band").loc["small", "p_mean"] == pytest.approx(expected, abs=SAME)
-    assert (table[["p_mean", "p_setting"]].to_numpy() >= 0).all()
+    assert (table[["p_mean", "p_new"]].to_numpy() >= 0).all()
     assert bm.band_table(fit, [0.0])["band"].tolist() == ["-inf to 0", "0 to inf"]
 
 

@@ -14,13 +14,13 @@ import pytest
 from scipy import special
 
 import bayesmeta as bm
+from bayesmeta.analysis import recompute
 from bayesmeta.digits import number
 from bayesmeta.plan import vary
 from bayesmeta.questions import WEIGHTS, borrowing_table, threshold
-from bayesmeta.report import Part, Refits, followed, packed_form, serialised_form
+from bayesmeta.report import Part, followed, packed_form, serialised_form
 from bayesmeta.sensitivity import MAIN, grade_table, inconsistency_table, read_section, sensitivity_analyses
 from bayesmeta.studies import read_outcome
-from bayesmeta_cli.bench import recompute_of
 from bayesmeta_cli.main import main
 from browsers import chromium
 from references import ROOT
@@ -355,7 +355,7 @@ def test_the_table_of_inconsistency_follows(page, key):
     for text in ("0.2", "0.3", "0.45"):
         move(page, part, text)
         frame = inconsistency_table(fit, [moved_to(fit, text, f"important, moved to {text}"), small])
-        assert cells_of(part, "inconsistency") == read_section("inconsistency", frame, fit).cells
+        assert cells_of(part, "inconsistency") == read_section("inconsistency", frame, fit).table.cells
 
 
 def test_the_multiverse_follows(page):
@@ -364,9 +364,9 @@ def test_the_multiverse_follows(page):
     for text in ("0.05", "0.3"):
         move(page, part, text)
         bench = sensitivity_analyses(
-            fit, ["multiverse"], threshold=moved_to(fit, text), recompute=recompute_of(protocol, key)
+            fit, ["multiverse"], threshold=moved_to(fit, text), recompute=recompute(protocol, key)
         )
-        assert cells_of(part, "multiverse") == read_section("multiverse", bench.tables["multiverse"], fit).cells
+        assert cells_of(part, "multiverse") == read_section("multiverse", bench.tables["multiverse"], fit).table.cells
 
 
 def test_a_trial_with_its_review_follows(browser, tmp_path):
@@ -390,19 +390,18 @@ def test_tables_of_refits_follow(page, key):
         move(page, part, text)
         moved = sensitivity_analyses(fit, ["priors", "concordance"], threshold=moved_to(fit, text)).tables
         for name, frame in moved.items():
-            assert cells_of(part, name) == read_section(name, frame, fit).cells
+            assert cells_of(part, name) == read_section(name, frame, fit).table.cells
         assert not {"priors", "concordance"} & set(marks(part, "threshold"))
         assert "tipping" in marks(part, "threshold")
 
 
 def test_a_table_with_lines_whose_refits_are_missing_stays_and_says_so():
     fit = fitted("anxiety_long")
-    refits = Refits(fit)
-    bench = sensitivity_analyses(fit, ["priors", "concordance"], keep=refits.keep)
-    part = Part("anxiety_long", fit.outcome.label, fit, None, "", {MAIN: fit}, (MAIN,), {}, bench, refits=refits.kept)
+    bench = sensitivity_analyses(fit, ["priors", "concordance"])
+    part = Part("anxiety_long", fit.outcome.label, fit, None, "", {MAIN: fit}, (MAIN,), {}, bench)
     assert {"priors", "concordance"} <= followed(part)
-    kept = {"priors": dict(list(refits.kept["priors"].items())[:4]), "concordance": refits.kept["concordance"]}
-    assert not {"priors"} & followed(dataclasses.replace(part, refits=kept))
+    fits = {**bench.fits, "priors": (*bench.fits["priors"][:4], *[None] * len(bench.fits["priors"]))}
+    assert not {"priors"} & followed(dataclasses.replace(part, bench=dataclasses.replace(bench, fits=fits)))
 
 
 def test_refits_are_computed_from_packed_nodes(page):
@@ -411,9 +410,9 @@ def test_refits_are_computed_from_packed_nodes(page):
     forms = [
         packed_form(serialised_form(fit, coarsened=True)),
         None,
-        {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
-        {"form": "classical", "estimate": 0.31, "se": 0.12, "df": 4},
-        {"form": "classical", "estimate": 0.31, "se": 0.12, "df": None},
+        {"representation": "classical", "estimate": 0.31, "se": 0.12, "df": 7},
+        {"representation": "classical", "estimate": 0.31, "se": 0.12, "df": 4},
+        {"representation": "classical", "estimate": 0.31, "se": 0.12, "df": None},
     ]
     script = """const b = window.bayesmeta, lines = arguments[0].map(x => x && b.unpack(x));
         return b.tables.refits({better: "higher"}, lines, {benefit: arguments[1]});"""

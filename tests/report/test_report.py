@@ -192,7 +192,7 @@ def test_a_serialised_posterior_gives_the_librarys_probabilities(results):
 def unpacked(form: dict) -> dict:
     """Undo `packed_form`, as the page does."""
     nodes = np.frombuffer(base64.b64decode(form["nodes"]), "<f4").astype(float).reshape(4, -1)
-    return {"form": "mixture", "w": nodes[0], "m": form["centre"] + nodes[1], "s": nodes[2], "t": nodes[3]}
+    return {"representation": "mixture", "w": nodes[0], "m": form["centre"] + nodes[1], "s": nodes[2], "t": nodes[3]}
 
 
 def test_the_pages_fewer_nodes_give_the_same_probabilities():
@@ -247,7 +247,7 @@ def test_a_truncated_mean_is_serialised_as_a_grid():
     effects = bm.Effects(["A", "B", "C"], [-0.4, -0.1, -0.3], [0.2, 0.1, 0.2], measure="SMD", better="lower")
     fit = bm.fit(effects, bm.Model(bm.Truncated(bm.Normal(0, 1), -10, 0), bm.HalfNormal(0.5)))
     form = serialised_form(fit)
-    assert form["form"] == "grid"
+    assert form["representation"] == "grid"
     for x in (-0.6, -0.31, -0.2, -0.05, 0.0, 0.3):
         for quantity in ("mu", "theta_new"):
             expected = bm.probability(fit, quantity, below=x)

@@ -493,12 +493,12 @@ def test_spread_counts_verdicts() -> None:
         whole = table[(table["target"] == target) & (table["engine"] == engine)]
         every = part[part["verdict"] == "all"].iloc[0]
         rest = part[part["verdict"] != "all"]
-        assert every["universes"] == len(whole) == rest["universes"].sum()
+        assert every["specifications"] == len(whole) == rest["specifications"].sum()
         assert rest["share"].sum() == pytest.approx(1)
         assert every["estimate_median"] == np.median(whole["estimate"])
         assert [every["lower_min"], every["upper_max"]] == [whole["lower"].min(), whole["upper"].max()]
         for row in rest.itertuples():
-            assert row.universes == (whole["verdict"] == row.verdict).sum()
+            assert row.specifications == (whole["verdict"] == row.verdict).sum()
 
 
 def test_shares_of_variance_by_hand() -> None:

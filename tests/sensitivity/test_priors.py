@@ -293,7 +293,7 @@ COLUMNS = [
     "question",
     "target",
     "benefit",
-    "cut",
+    "cutoff",
     "probability",
     "main_prior_probability",
     "moved",

@@ -50,7 +50,7 @@ __all__ = ["benefit_plot"]
 # millimetres
 _HEIGHT, _AXIS, _SCALE = 62.0, 5.0, 12.0
 _NULL: dict[str, Any] = {"color": INK, "linewidth": 0.6}
-_TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new study", "p_setting", CLASSICAL, (0, (5, 1.5)), "s"))
+_TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new study", "p_new", CLASSICAL, (0, (5, 1.5)), "s"))
 
 
 def benefit_plot(
@@ -88,7 +88,7 @@ def benefit_plot(
     Examples
     --------
     >>> benefit_plot(fit).table.columns.tolist()
-    ['x', 'natural', 'p_mean', 'p_setting']
+    ['x', 'natural', 'p_mean', 'p_new']
     """
     width = check_width(width_mm)
     direction(fit)
@@ -112,7 +112,7 @@ def _probabilities(fit: Fit, thresholds: tuple[Threshold, ...]) -> pd.DataFrame:
             "words": f"Any benefit (beyond {null})",
             "side": "null",
             "mean": curve["p_mean"].iloc[0],
-            "new": curve["p_setting"].iloc[0],
+            "new": curve["p_new"].iloc[0],
         }
     ]
     if not thresholds:

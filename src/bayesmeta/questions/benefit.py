@@ -400,7 +400,7 @@ def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, A
     Returns
     -------
     pandas.DataFrame
-        Columns ``x natural p_mean p_setting``; ``natural`` is x as an effect on the natural scale.
+        Columns ``x natural p_mean p_new``; ``natural`` is x as an effect on the natural scale.
     """
     sign = direction(fit)
     if grid is None:
@@ -411,7 +411,7 @@ def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, A
     x = np.asarray(grid, float)
     columns = {
         column: distribution(fit, name, sign * x, at=at, upper=sign > 0)
-        for column, name in (("p_mean", "mu"), ("p_setting", "theta_new"))
+        for column, name in (("p_mean", "mu"), ("p_new", "theta_new"))
     }
     natural = measure(fit.effects.measure).back(sign * x)
     return pd.DataFrame({"x": x, "natural": natural, **columns})
@@ -432,7 +432,7 @@ def band_table(
     Returns
     -------
     pandas.DataFrame
-        Columns ``band lower upper p_mean p_setting``; probabilities sum to one per column.
+        Columns ``band lower upper p_mean p_new``; probabilities sum to one per column.
     """
     sign = direction(fit)
     edges = np.asarray(cuts, float)
@@ -443,7 +443,7 @@ def band_table(
     if len(labels) != edges.size + 1:
         raise ModelError(f"{edges.size} thresholds make {edges.size + 1} bands; {len(labels)} names were given.")
     table = pd.DataFrame({"band": labels, "lower": ends[:-1], "upper": ends[1:]})
-    for column, name in (("p_mean", "mu"), ("p_setting", "theta_new")):
+    for column, name in (("p_mean", "mu"), ("p_new", "theta_new")):
         above = distribution(fit, name, sign * edges, at=at, upper=sign > 0)
         table[column] = -np.diff(np.concatenate([[1.0], above, [0.0]]))
     return table

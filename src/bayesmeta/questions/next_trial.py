@@ -43,7 +43,7 @@ _COLUMNS = [
     "question",
     "target",
     "benefit",
-    "cut",
+    "cutoff",
     "probability",
     "change",
     "estimate",
@@ -270,12 +270,12 @@ def next_trial_table(
     -------
     pandas.DataFrame
         One line per size, question (``any benefit``, ``important benefit``) and target (``mean effect``, ``new
-        study``). Columns ``size se question target benefit cut probability change estimate natural confirmed p_change
-        p_reaches predicted predicted_lower predicted_upper level note``. ``change`` says whether the probability would
-        have to ``rise`` or ``fall``; ``estimate`` is the result at which it crosses the cut-off (``natural``:
-        back-transformed), ``confirmed`` the probability by an exact refit with that result. ``p_change`` is the
-        probability, predicted from what is known now, that the trial changes the conclusion, ``p_reaches`` that the
-        probability is at or above the cut-off after it. Where no result can change it, ``estimate`` is missing and
+        study``). Columns ``size se question target benefit cutoff probability change estimate natural confirmed
+        p_change p_reaches predicted predicted_lower predicted_upper level note``. ``change`` says whether the
+        probability would have to ``rise`` or ``fall``; ``estimate`` is the result at which it crosses the cut-off
+        (``natural``: back-transformed), ``confirmed`` the probability by an exact refit with that result. ``p_change``
+        is the probability, predicted from what is known now, that the trial changes the conclusion, ``p_reaches`` that
+        the probability is at or above the cut-off after it. Where no result can change it, ``estimate`` is missing and
         ``note`` says so.
 
     References
@@ -326,7 +326,7 @@ def next_trial_table(
                         "question": words,
                         "target": target,
                         "benefit": distance,
-                        "cut": cut,
+                        "cutoff": cut,
                         "probability": now,
                         "change": "rise" if now < cut else "fall",
                         "predicted": middle,

@@ -12,7 +12,7 @@ from bayesmeta.fits import LEVEL
 from bayesmeta.questions import CAVEAT
 from bayesmeta.records.form import head, plain, table_records
 from bayesmeta.records.parts import about
-from bayesmeta.sensitivity import SECTIONS, concordance_sentence, multiverse_summary, prior_range
+from bayesmeta.sensitivity import SECTIONS, prior_range
 
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
@@ -20,20 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_record", "preset_record", "sensitivity_record"]
 
-#: Sections that stand under keys of their own in the output of `sensitivity`.
-_OWN = {"leave-one-out": "leave_one_out", "cumulative": "cumulative"}
 
-
-def _section(name: str, frame: pd.DataFrame) -> dict[str, Any]:
-    """One section: its question, its rows, and what belongs to them."""
-    found: dict[str, Any] = {"question": SECTIONS[name], "rows": table_records(frame), "summary": {}}
-    if name == "concordance":
-        found["summary"] = {**plain(frame.attrs), "sentence": concordance_sentence(frame)}
-    elif name == "multiverse":
-        spread, choices = multiverse_summary(frame)
-        found["summary"] = {"spread": table_records(spread), "choices": table_records(choices), **plain(frame.attrs)}
-    elif frame.attrs:
-        found["summary"] = plain(frame.attrs)
+def section_records(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Every section: its question, its rows, and what belongs to them as a whole."""
+    found = {}
+    for name, table in tables.items():
+        section = SECTIONS[name]
+        summary = {
+            str(key): table_records(item) if isinstance(item, pd.DataFrame) else plain(item)
+            for key, item in section.summary(table).items()
+        }
+        found[name] = {"question": section.question, "rows": table_records(table), "summary": summary}
     return found
 
 
@@ -44,9 +41,9 @@ def bench_record(
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
-        "sections": {section: _section(section, frame) for section, frame in bench.tables.items()},
+        "sections": section_records(bench.tables),
         "not_done": dict(bench.not_done),
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -76,8 +73,6 @@ def sensitivity_record(
     not_done : mapping
         Declared analyses that could not be run, with the reason.
     """
-    tables = bench.tables
-    left_out = tables.get("leave-one-out")
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
@@ -88,10 +83,8 @@ def sensitivity_record(
         if declared is None
         else table_records(prior_range(declared[declared["analysis"].isin(list(priors_only))])),
         "range": [] if declared is None else table_records(prior_range(declared)),
-        **{key: table_records(tables[section]) if section in tables else None for section, key in _OWN.items()},
-        "elpd": None if left_out is None else plain(left_out.attrs["elpd"]),
-        "sections": {section: _section(section, frame) for section, frame in tables.items() if section not in _OWN},
-        "honesty": CAVEAT,
+        "sections": section_records(bench.tables),
+        "caveat": CAVEAT,
     }
 
 

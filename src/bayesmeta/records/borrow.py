@@ -72,7 +72,7 @@ def borrow_record(
         "notes": list(found.notes),
         "weights": table_records(borrowing_table(found, threshold, level=level)),
         "conflict": table_records(conflict_table(found, threshold, level=level)),
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 

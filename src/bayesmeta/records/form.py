@@ -7,14 +7,18 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import metadata, resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from bayesmeta.columns import Column, rows_schema
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
+
+if TYPE_CHECKING:
+    from bayesmeta.sensitivity import Section
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -29,7 +33,7 @@ __all__ = [
 ]
 
 #: Raised when a key changes its meaning; a new key keeps it.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def plain(value: Any) -> Any:
@@ -126,6 +130,8 @@ def envelope(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def output_schema(name: str) -> dict[str, Any]:
     """Read the JSON Schema of an output: ``pool fit run compare benefit sensitivity check plot protocol``.
 
+    What it says of sensitivity analyses is made from their columns.
+
     Examples
     --------
     >>> output_schema("pool")["title"]
@@ -135,7 +141,31 @@ def output_schema(name: str) -> dict[str, Any]:
     names = sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json"))
     if name not in names:
         raise ModelError(f"there is no schema {name!r}. Allowed: {', '.join(names)}.")
-    return json.loads(folder.joinpath(f"{name}.json").read_text("utf-8"))
+    schema: dict[str, Any] = json.loads(folder.joinpath(f"{name}.json").read_text("utf-8"))
+    if "sections" in schema.get("$defs", ()):
+        from bayesmeta.sensitivity import SECTIONS
+
+        schema["$defs"]["sections"] = closed({key: _section_schema(item) for key, item in SECTIONS.items()}, ())
+    return schema
+
+
+def closed(properties: Mapping[str, Any], required: Iterable[str] | None = None) -> dict[str, Any]:
+    """Schema of an object that has no other keys; default all are required."""
+    names = list(properties if required is None else required)
+    return {"type": "object", "additionalProperties": False, "required": names, "properties": dict(properties)}
+
+
+def _section_schema(section: Section) -> dict[str, Any]:
+    def rows(columns: Sequence[Column], others: Any = False) -> dict[str, Any]:
+        return {"type": "array", "items": rows_schema(columns, others)}
+
+    return closed(
+        {
+            "question": {"const": section.question},
+            "rows": rows(section.columns, section.others),
+            "summary": {"type": "object", "properties": {key: rows(item) for key, item in section.parts.items()}},
+        }
+    )
 
 
 def small_k_note(n_trials: int) -> str:

@@ -90,7 +90,7 @@ def pool_record(
         "studies": table_records(study_table(fit, level=level)),
         "checks": check_rows(fit),
         "sentence": sentence,
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -164,7 +164,7 @@ def fit_record(
         "reportable": not reasons,
         "reasons": reasons,
         "sentence": benefit_sentence(pooled, primary) if directed and primary is not None else None,
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -264,7 +264,7 @@ def benefit_record(
         "note": small_k_note(fit.effects.n_trials),
         "benefit": table_records(table),
         "sentence": None if primary is None else benefit_sentence(fit, primary),
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -297,7 +297,7 @@ def joint_record(
             for name in ("correlations", "borrowing", "at_least", "without_harm", "working_correlation")
         },
         "checks": check_rows(fits[0]),
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -330,7 +330,7 @@ def ppc_record(
         "loo_totals": None if loo is None else plain(loo.attrs),
         "not_done": dict(not_done),
         "checks": check_rows(fit),
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -345,7 +345,7 @@ def profiles_record(
         **about(fit, name),
         "engine": fit.engine,
         "profiles": rows,
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 
@@ -404,8 +404,12 @@ def check_record(
         "moderated": moderated,
         "rows": plain(rows),
         **{
-            kind: [{"row": item.row, "study": item.study, "reason": item.reason} for item in getattr(reading, kind)]
-            for kind in ("excluded", "assumed", "turned")
+            kind: [{"row": item.row, "study": item.study, "reason": item.reason} for item in items]
+            for kind, items in (
+                ("excluded", reading.excluded),
+                ("assumed", reading.assumed),
+                ("sign_reversed", reading.turned),
+            )
         },
         "findings": finding_rows(reading.findings),
     }

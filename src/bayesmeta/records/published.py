@@ -16,7 +16,7 @@ from bayesmeta.records.outputs import finding_rows
 
 __all__ = ["audit_record", "reanalyse_record"]
 
-_KEYS = dict(zip(TARGETS, ("mean_as_published", "mean_effect", "new_setting", "tau"), strict=True))
+_KEYS = dict(zip(TARGETS, ("mean_as_published", "mean_effect", "new_study", "tau"), strict=True))
 
 
 def _target(item: Reanalysis, target: str, level: float) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ def reanalyse_record(
         "assumptions": [] if rebuilt is None else list(rebuilt.assumptions),
         "unknown": list(done.unknown) if done is not None else [] if rebuilt is None else list(rebuilt.unknown),
         "notes": list(result.notes if rebuilt is None else rebuilt.notes),
-        "honesty": CAVEAT,
+        "caveat": CAVEAT,
     }
 
 

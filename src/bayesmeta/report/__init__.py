@@ -20,7 +20,7 @@ else:
             "files": "Drawn IN_PAGE draw_part tables_of word_file",
             "forms": "packed_form serialised_form serialised_probability",
             "gather": "Part outcome_record",
-            "live": "Refits followed",
+            "live": "followed",
             "methods": "bibliography methods_text used_references",
             "page": "live_text render_page summary_row template view_of",
         },

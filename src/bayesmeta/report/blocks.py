@@ -172,7 +172,7 @@ def _borrowing(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _next(frame: pd.DataFrame) -> dict[str, Any]:
-    cut = percent(float(frame["cut"].iloc[0]), 0) if pd.notna(frame["cut"].iloc[0]) else ""
+    cut = percent(float(frame["cutoff"].iloc[0]), 0) if pd.notna(frame["cutoff"].iloc[0]) else ""
     heads = (
         "participants per arm",
         "question",

@@ -55,20 +55,23 @@ def serialised_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened:
 
     Examples
     --------
-    >>> serialised_form(bm.fit(effects, bm.Model(model.mu, None)))["form"]
+    >>> serialised_form(bm.fit(effects, bm.Model(model.mu, None)))["representation"]
     'mixture'
     """
     if not fit.exact:
-        return {"form": "draws", **{name: _rounded(np.sort(np.asarray(_draws(fit, name, at)))) for name in _NAMES}}
+        return {
+            "representation": "draws",
+            **{name: _rounded(np.sort(np.asarray(_draws(fit, name, at)))) for name in _NAMES},
+        }
     quadrature = fit.quadrature
     if quadrature.problem.cut is not None:
-        return {"form": "grid", **{name: _grid(fit, name, at) for name in _NAMES}}
+        return {"representation": "grid", **{name: _grid(fit, name, at) for name in _NAMES}}
     mean_, row = functional_of(quadrature, fit, "mu", at)
     new, _ = functional_of(quadrature, fit, "theta_new", at)
     m, s, t = mean_.mean[row], np.sqrt(mean_.var[row]), np.sqrt(new.var[row])
     kept, weights = kept_nodes(quadrature, np.array([m, m]), np.array([s, t]), coarsened=coarsened)
     return {
-        "form": "mixture",
+        "representation": "mixture",
         "w": _rounded(weights),
         "m": _rounded(m[kept]),
         "s": _rounded(s[kept]),
@@ -145,12 +148,12 @@ def packed_form(form: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> packed_form({"form": "mixture", "w": [1.0], "m": [0.5], "s": [0.1], "t": [0.2]})["centre"]
+    >>> packed_form({"representation": "mixture", "w": [1.0], "m": [0.5], "s": [0.1], "t": [0.2]})["centre"]
     0.5
     """
     w, m, s, t = (np.asarray(form[name], float) for name in "wmst")
     centre = float(f"{w @ m / w.sum():.6g}")
-    return {"form": "packed", "centre": centre, "nodes": packed(np.concatenate([w, m - centre, s, t]))}
+    return {"representation": "packed", "centre": centre, "nodes": packed(np.concatenate([w, m - centre, s, t]))}
 
 
 _NAMES = ("mu", "theta_new")
@@ -181,11 +184,11 @@ def serialised_probability(form: Mapping[str, Any], name: str, x: float, *, uppe
     upper : bool
         Probability above x, else below.
     """
-    if form["form"] == "draws":
+    if form["representation"] == "draws":
         values = np.asarray(form[name])
         below = float(np.searchsorted(values, x, side="left")) / values.size
         return 1 - below if upper else below
-    if form["form"] == "grid":
+    if form["representation"] == "grid":
         grid = form[name]
         points = np.asarray(grid["x"])
         if x <= points[0] or x >= points[-1]:

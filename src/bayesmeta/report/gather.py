@@ -55,8 +55,6 @@ class Part:
         Where the priors come from.
     borrowing : Borrowing or None
         One trial with the prior that a review gives it, where the protocol says so.
-    refits : mapping
-        By section of the bench and line: what `bayesmeta.report.live.Refits` kept of the refits behind it.
     """
 
     key: str
@@ -74,7 +72,6 @@ class Part:
     notes: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     borrowing: Borrowing | None = None
-    refits: Mapping[str, Mapping[Any, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def fits(self) -> tuple[Fit, ...]:

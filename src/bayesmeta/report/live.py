@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,57 +16,9 @@ from bayesmeta.questions import information_size, mix, update
 from bayesmeta.report.blocks import borrowing_weights
 from bayesmeta.report.forms import kept_nodes, non_negligible, packed, packed_form, rule_gap, serialised_form
 from bayesmeta.report.gather import Part, live_record, others, stated_threshold
+from bayesmeta.sensitivity import SECTIONS
 
-__all__ = ["Refits", "followed", "live_outcome", "live_tables"]
-
-#: Sections whose lines are refits with probabilities at the threshold.
-REFITTED = ("priors", "concordance")
-
-
-class Refits:
-    """Keep what the page needs of the refits of a bench, packed as they are made, and nothing else of them.
-
-    Parameters
-    ----------
-    main : Fit
-        The analysis that the bench varies.
-
-    Attributes
-    ----------
-    kept : dict
-        By section and line. Lines of ``priors`` are pairs of names (``mu_prior``, ``tau_prior``), those of
-        ``concordance`` are steps.
-
-    Examples
-    --------
-    >>> refits = Refits(bm.fit(effects, bm.Model(model.mu, None)))
-    >>> refits.keep("concordance", 3, refits.main)
-    >>> refits.kept["concordance"][3]["form"]
-    'packed'
-    """
-
-    def __init__(self, main: Fit) -> None:
-        self.main = main
-        self.kept: dict[str, dict[Any, dict[str, Any]]] = {}
-
-    def keep(self, section: str, line: Any, found: Fit | ClassicalFit) -> None:
-        """Keep one refit.
-
-        One that exchanges both priors is in no line that is printed. Of one whose posterior is no mixture of normals
-        nothing is kept, and its table is not recomputed.
-        """
-        if section == "priors" and isinstance(found, Fit):
-            ours, theirs = self.main.model, found.model
-            if ours.mu != theirs.mu and ours.tau != theirs.tau:
-                return
-        if isinstance(found, ClassicalFit):
-            form: dict[str, Any] = {"form": "classical", "estimate": found.estimate, "se": found.se, "df": found.df}
-        else:
-            form = serialised_form(found, coarsened=True)
-            if form["form"] != "mixture":
-                return
-            form = packed_form(form)
-        self.kept.setdefault(section, {})[line] = form
+__all__ = ["followed", "live_outcome", "live_tables"]
 
 
 def live_outcome(part: Part) -> dict[str, Any]:
@@ -107,7 +58,7 @@ def followed(part: Part) -> frozenset[str]:
     fit, tables = part.pooled, part.bench.tables
     if fit.effects.better is None or stated_threshold(part) is None:
         return frozenset()
-    found = {"multiverse"} & set(tables) | {name for name in REFITTED if _lines(part, name) is not None}
+    found = {"multiverse"} & set(tables) | {name for name in part.bench.fits if _lines(part, name)}
     if part.borrowing is not None and part.borrowing.better == fit.effects.better:
         found.add("borrowing")
     # true effects of the trials are mixtures where the fit is exact and nothing is truncated
@@ -127,33 +78,30 @@ def live_tables(part: Part) -> dict[str, Any]:
     names = followed(part)
     makers = {"multiverse": _multiverse, "borrowing": _borrowing, "inconsistency": _inconsistency, "grade": _grade}
     found: dict[str, Any] = {name: makers[name](part) for name in makers if name in names}
-    found |= {name: _lines(part, name) for name in REFITTED if name in names}
+    found |= {name: _lines(part, name) for name in part.bench.fits if name in names}
     if names & {"inconsistency", "grade"}:
         found["theta"] = _theta(part)
     return found
 
 
-def _lines(part: Part, section: str) -> list[Mapping[str, Any] | None] | None:
-    """Give the refit behind each line that the page shows of a section; None where one is missing."""
-    frame, kept = part.bench.tables.get(section), part.refits.get(section)
-    if frame is None or kept is None:
+def _lines(part: Part, section: str) -> list[dict[str, Any] | None] | None:
+    """Give the posterior of each line that the page shows of a section; None where one of them has none to give."""
+    fits = part.bench.fits.get(section, ())
+    table = SECTIONS[section].printed(part.bench.tables[section]) if fits else pd.DataFrame()
+    if "p_important_benefit" not in table:
         return None
-    if section == "priors":
-        frame = shown_priors(frame)
-        keys: list[Any] = list(zip(frame["mu_prior"], frame["tau_prior"], strict=True))
-    else:
-        keys = frame["step"].tolist()
     # a line without a probability is not recomputed
-    empty = frame["p_important_benefit"].isna().tolist() if "p_important_benefit" in frame else [True] * len(frame)
-    lines = [None if none else kept.get(key) for key, none in zip(keys, empty, strict=True)]
-    complete = all(none or line is not None for line, none in zip(lines, empty, strict=True))
-    return lines if complete and not all(empty) else None
+    stated = table["p_important_benefit"].notna().tolist()
+    lines = [_packed(fits[i]) if here else None for i, here in zip(table.index.tolist(), stated, strict=True)]
+    return lines if any(stated) and all(line or not here for line, here in zip(lines, stated, strict=True)) else None
 
 
-def shown_priors(frame: pd.DataFrame) -> pd.DataFrame:
-    """Lines of the prior bench that are printed: those that exchange one prior."""
-    stated: Any = frame[frame["stated"]].iloc[0]
-    return frame[(frame["mu_prior"] == stated["mu_prior"]) | (frame["tau_prior"] == stated["tau_prior"])]
+def _packed(found: Fit | ClassicalFit | None) -> dict[str, Any] | None:
+    """What the page needs of a refit; nothing of one whose posterior is no mixture of normals."""
+    if isinstance(found, ClassicalFit):
+        return {"representation": "classical", "estimate": found.estimate, "se": found.se, "df": found.df}
+    form = None if found is None else serialised_form(found, coarsened=True)
+    return packed_form(form) if form is not None and form["representation"] == "mixture" else None
 
 
 def _theta(part: Part) -> dict[str, Any]:
@@ -214,7 +162,7 @@ def _multiverse(part: Part) -> list[dict[str, Any]]:
     for (target, engine), lines in frame.groupby(["target", "engine"], sort=False):
         found.append(
             {
-                "asked": f"{target}, {engine}",
+                "specifications": f"{target}, {engine}",
                 **{name: packed(lines[name].to_numpy(float)) for name in ("estimate", "lower", "upper")},
             }
         )

@@ -7,19 +7,12 @@ from importlib import metadata, resources
 from typing import TYPE_CHECKING
 
 from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015, resolve
+from bayesmeta.sensitivity import SECTIONS
 
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
 
 __all__ = ["bibliography", "methods_text", "used_references"]
-
-_SECTIONS = {
-    "leave-one-out": "vehtari2017",
-    "small-study": "sterne2011",
-    "multiverse": "steegen2016",
-    "scaling": "kallioinen2024",
-    "dependence": "pustejovsky2022",
-}
 
 
 def _of_prior(prior: Prior | None) -> list[str]:
@@ -51,7 +44,7 @@ def used_references(fits: Sequence[Fit], sections: Sequence[str] = ()) -> list[s
             keys.append("hultcrantz2017")
         if fit.effects.k > 1:
             keys += ["viechtbauer2010", "knapp2003"]
-    keys += [_SECTIONS[name] for name in sections if name in _SECTIONS]
+    keys += [key for name in sections for key in SECTIONS[name].references]
     return list(dict.fromkeys(keys))
 
 

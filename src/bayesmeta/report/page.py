@@ -31,22 +31,11 @@ __all__ = ["Picture", "live_text", "render_page", "summary_row", "template", "vi
 Picture = Mapping[str, Any]
 #: Scripts of the page, in the order in which they stand: arithmetic, tables, the page itself.
 SCRIPTS = ("numbers.js", "tables.js", "page.js")
-#: What a section of the bench or a picture depends on that is moved or chosen above it.
+#: What a picture depends on that is moved or chosen above it.
 _STAYS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys((*SECTIONS, "picture.funnel"), ("analysis",)),
-    **dict.fromkeys(
-        (
-            "concordance",
-            "priors",
-            "tipping",
-            "scaling",
-            "inconsistency",
-            "multiverse",
-            "picture.forest",
-            "picture.heterogeneity",
-        ),
-        ("threshold", "analysis"),
-    ),
+    "picture.funnel": ("analysis",),
+    "picture.forest": ("threshold", "analysis"),
+    "picture.heterogeneity": ("threshold", "analysis"),
 }
 #: Prediction intervals of the table of estimates, in words.
 _FORMULAS = {"predictive": "posterior predictive", "t_km1": "t(k - 1)"}
@@ -274,7 +263,10 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
         "blocks": blocks,
         "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.bench.tables.items()},
         "sections_not_done": dict(part.bench.not_done),
-        "stays": _STAYS,
+        "stays": {
+            **_STAYS,
+            **{key: ("threshold", "analysis")[not item.at_threshold :] for key, item in SECTIONS.items()},
+        },
     }
 
 
@@ -352,7 +344,7 @@ def render_page(
         js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
         live=Markup(text),
         outcomes=views,
-        honesty=CAVEAT,
+        caveat=CAVEAT,
         reportable=not reasons,
         reasons=list(reasons),
         methods=methods_text(fits, sections),

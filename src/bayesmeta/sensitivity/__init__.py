@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
+    from bayesmeta.sensitivity.classical_sections import *
     from bayesmeta.sensitivity.concordance import *
     from bayesmeta.sensitivity.grade import *
     from bayesmeta.sensitivity.inconsistency import *
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity.predictive_loo import *
     from bayesmeta.sensitivity.prior_bench import *
     from bayesmeta.sensitivity.robustness import *
-    from bayesmeta.sensitivity.sections import *
+    from bayesmeta.sensitivity.section import *
     from bayesmeta.sensitivity.tipping import *
     from bayesmeta.sensitivity.trials import *
     from bayesmeta.sensitivity.variations import *
@@ -20,14 +21,15 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "classical_sections": "estimators_table permutation_table",
             "concordance": "NEGLIGIBLE concordance_sentence concordance_table",
             "grade": "GRADE_COLUMNS grade_table",
             "inconsistency": "across_trials_index decision_index inconsistency_table side_table",
             "multiverse": "CHOICES Variant data_choices multiverse_summary multiverse_table variants_of",
             "predictive_loo": "loo_table",
             "prior_bench": "NamedPrior conflict named_priors prior_bench_table",
-            "robustness": "SECTIONS SLOW SensitivityAnalyses estimators_table permutation_table sensitivity_analyses",
-            "sections": "read_section",
+            "robustness": "SECTIONS SLOW ReadableSection SensitivityAnalyses read_section sensitivity_analyses",
+            "section": "Computed Section SectionOptions",
             "tipping": "prior_probability probit_rule tipping_table",
             "trials": "cumulative_fits_table leave_one_out",
             "variations": "MAIN SUBGROUP contrast_variations prior_range variation_table",

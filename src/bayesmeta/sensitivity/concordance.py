@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pandas as pd
 from scipy import special
 
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
+from bayesmeta.columns import columns_of, names_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, fit_many
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat
 from bayesmeta.questions import benefit_probabilities, direction, summarize
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["NEGLIGIBLE", "concordance_sentence", "concordance_table"]
 
 #: Shifts of the mean smaller than this share of its standard error are not worth a word; a judgement.
 NEGLIGIBLE = 0.05
+
+
+COLUMNS = (
+    *unprinted("count", "step"),
+    *columns_of("text", ingredient="from the classical answer to the Bayesian"),
+    *columns_of("effect", estimate="mean"),
+    *unprinted("number", "se"),
+    *columns_of("effect", lower="lower", upper="upper"),
+    *columns_of("number", tau="tau"),
+    *unprinted("number", "shift"),
+    *columns_of("number", shift_se="shift in SE", width_ratio="width x"),
+    *unprinted("probability", "p_any_benefit"),
+    *columns_of("probability", p_important_benefit="P(imp.)"),
+    *unprinted("text", "note"),
+    *unprinted("number", "level"),
+)
 
 
 class _Answer(NamedTuple):
@@ -43,7 +60,6 @@ def concordance_table(
     method: Tau2Method = "REML",
     ci: CiMethod = "hksj",
     level: float = LEVEL,
-    keep: Callable[[int, Fit | ClassicalFit], None] | None = None,
 ) -> pd.DataFrame:
     """Walk from a classical analysis to the Bayesian one, exchanging one ingredient at each step.
 
@@ -60,8 +76,6 @@ def concordance_table(
         distribution that belongs to the interval.
     method, ci
         The classical analysis that stands at the beginning.
-    keep : callable, optional
-        Is given the number of each step and the fit behind it, for whoever wants to ask more of them.
 
     Returns
     -------
@@ -91,9 +105,13 @@ def concordance_table(
     >>> round(float(table["shift"].sum() - gap), 12)
     0.0
     """
+    return _computed(fit, SectionOptions(threshold, level=level), method, ci).table
+
+
+def _computed(fit: Fit, options: SectionOptions, method: Tau2Method = "REML", ci: CiMethod = "hksj") -> Computed:
+    """The table, and the fit behind each step."""
     _check_plain(fit)
-    effects, model = fit.effects, fit.model
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+    effects, model, chosen, level = fit.effects, fit.model, options.threshold_of(fit), options.level
     if model.tau is None:
         method = "EE"
     cis: tuple[CiMethod, ...] = tuple(dict.fromkeys((ci, "t" if ci != "wald" else "wald", "wald")))
@@ -108,12 +126,9 @@ def concordance_table(
         models = [dataclasses.replace(model, mu=Flat(), tau=tau) for tau in (Flat(), model.tau)]
         steps += zip(words, fit_many([(effects, item) for item in models], outcome=fit.outcome), strict=True)
     steps.append((f"prior of mu: {model.mu!r}", fit))
-    answers: list[tuple[str, _Answer | str]] = []
-    for number, (ingredient, item) in enumerate(steps):
-        if keep is not None and not isinstance(item, ModelError):
-            keep(number, item)
-        answers.append((ingredient, _answer(item, effects, chosen, level)))
-    return _walk(answers, float(by_ci["wald"].se), level)
+    answers = [(ingredient, _answer(item, effects, chosen, level)) for ingredient, item in steps]
+    table = _walk(answers, float(by_ci["wald"].se), level)
+    return Computed(table, tuple(None if isinstance(item, ModelError) else item for _, item in steps))
 
 
 def _check_plain(fit: Fit) -> None:
@@ -205,22 +220,7 @@ def _walk(answers: list[tuple[str, _Answer | str]], unit: float, level: float) -
             }
         rows.append(row)
         last = answer
-    columns = [
-        "step",
-        "ingredient",
-        "estimate",
-        "se",
-        "lower",
-        "upper",
-        "tau",
-        "shift",
-        "shift_se",
-        "width_ratio",
-        "p_any_benefit",
-        "p_important_benefit",
-        "note",
-    ]
-    frame = pd.DataFrame(rows).reindex(columns=columns)
+    frame = pd.DataFrame(rows).reindex(columns=names_of(COLUMNS))
     frame["level"] = level
     first, end = frame.iloc[0], frame.iloc[-1]
     wide = first["upper"] - first["lower"]
@@ -270,3 +270,16 @@ def concordance_sentence(table: pd.DataFrame) -> str:
     if change < 1:
         return f"{mean}. The intervals are equally wide to within 1 %; {largest}."
     return f"{mean}. The Bayesian interval is {change:.0f} % {'wider' if ratio > 1 else 'narrower'}; {largest}."
+
+
+SECTION = Section(
+    "concordance",
+    "Why do the Bayesian and the classical answer differ?",
+    _computed,
+    COLUMNS,
+    "Each line exchanges one ingredient more; shifts are in classical standard errors, widths relative to the line "
+    "before. P(imp.): probability of an important benefit, classical lines by their confidence distribution.",
+    notes=lambda table: [concordance_sentence(table)],
+    summary=lambda table: {**table.attrs, "sentence": concordance_sentence(table)},
+    at_threshold=True,
+)

@@ -10,14 +10,34 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from bayesmeta.columns import columns_of, names_of, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import direction, study_table, summarize
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["across_trials_index", "decision_index", "inconsistency_table", "side_table"]
 
 FloatArray = NDArray[np.float64]
+COLUMNS = (
+    *columns_of("text", threshold="threshold"),
+    *unprinted("number", "benefit", "worse"),
+    *unprinted("count", "k"),
+    *columns_of("share", estimates_benefit="estimates"),
+    *unprinted("share", "estimates_trivial", "estimates_harm"),
+    *columns_of("share", theta_benefit="true effects"),
+    *unprinted("share", "theta_trivial", "theta_harm"),
+    *columns_of("count", sure_benefit="sure"),
+    *unprinted("count", "sure_trivial", "sure_harm"),
+    *columns_of("number", di="DI", asi="ASI"),
+    *unprinted("number", "di_estimates", "asi_estimates"),
+    *columns_of("number", tau_units="tau/M", tau_units_lower="lower", tau_units_upper="upper"),
+    *unprinted("number", "new_lower", "new_upper"),
+    *columns_of("count", new_crosses="PI crosses"),
+    *unprinted("share", "overlap"),
+    *unprinted("number", "level"),
+)
 #: A trial is called on one side of a threshold from this probability on; a convention.
 SURE = 0.95
 
@@ -207,26 +227,7 @@ def inconsistency_table(
             row |= {"new_lower": new[0] / benefit, "new_upper": new[1] / benefit}
             row["new_crosses"] = int(new[0] < benefit < new[1]) + int(new[0] < -worse < new[1])
         rows.append({**row, "overlap": overlap})
-    sides = [f"{kind}_{side}" for kind in ("estimates", "theta", "sure") for side in ("benefit", "trivial", "harm")]
-    columns = [
-        "threshold",
-        "benefit",
-        "worse",
-        "k",
-        *sides,
-        "di",
-        "asi",
-        "di_estimates",
-        "asi_estimates",
-        "tau_units",
-        "tau_units_lower",
-        "tau_units_upper",
-        "new_lower",
-        "new_upper",
-        "new_crosses",
-        "overlap",
-    ]
-    frame = pd.DataFrame(rows).reindex(columns=columns)
+    frame = pd.DataFrame(rows).reindex(columns=names_of(COLUMNS))
     for count in ("sure_benefit", "sure_trivial", "sure_harm", "new_crosses"):
         frame[count] = frame[count].astype("Int64")
     frame["level"] = level
@@ -267,3 +268,21 @@ def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
     best = posterior.argmax(axis=1)
     frame["side"] = [sides[i] if row[i] >= SURE else "unclear" for i, row in zip(best, posterior, strict=True)]
     return frame
+
+
+def _computed(fit: Fit, options: SectionOptions) -> Computed:
+    # every threshold of the fit's outcome, unless one is given
+    stated = None if options.threshold is None else [options.threshold]
+    return Computed(inconsistency_table(fit, stated, level=options.level))
+
+
+SECTION = Section(
+    "inconsistency",
+    "On which side of the threshold do trials lie?",
+    _computed,
+    COLUMNS,
+    "Estimates, and true effects of these trials, beyond the threshold of benefit; sure: trials with a probability of "
+    "95 % or more. DI, ASI: decision and across-trial inconsistency, 0 to 100, from the posterior. tau/M: tau in units "
+    "of the threshold. PI crosses: thresholds that the prediction interval crosses.",
+    at_threshold=True,
+)

@@ -21,6 +21,7 @@ from bayesmeta.classical import (
     defined_methods,
     pool_table,
 )
+from bayesmeta.columns import columns_of, derived, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.fits import LEVEL, Fit, distributions, fit_many, main_quantiles
@@ -29,6 +30,7 @@ from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, Prior, resolve
 from bayesmeta.questions import benefit_probabilities_of, direction
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, joined
 
 __all__ = ["CHOICES", "Variant", "data_choices", "multiverse_summary", "multiverse_table", "variants_of"]
 
@@ -414,8 +416,8 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
     Returns
     -------
     spread : pandas.DataFrame
-        One row per target, engine and verdict: ``target engine verdict universes share estimate_min estimate_median
-        estimate_max lower_min upper_max``; the row with the verdict ``all`` sums up target and engine.
+        One row per target, engine and verdict: ``target engine verdict specifications share estimate_min
+        estimate_median estimate_max lower_min upper_max``; the row with the verdict ``all`` sums up target and engine.
     choices : pandas.DataFrame
         One row per target, engine and choice: ``target engine choice levels estimate_share width_share
         estimate_range verdicts``: the share of the variance of estimates, and of the logarithm of interval widths, that
@@ -442,7 +444,7 @@ def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]
                     "target": target,
                     "engine": engine,
                     "verdict": name,
-                    "universes": int(some.sum()),
+                    "specifications": int(some.sum()),
                     "share": float(some.mean()),
                     "estimate_min": float(estimate[some].min()),
                     "estimate_median": float(np.median(estimate[some])),
@@ -485,4 +487,72 @@ def _eta_squared(x: NDArray[np.float64], group: NDArray[np.intp]) -> float:
     if not total > 1e-24 * max(1.0, float(np.square(x).sum())):
         return 0.0
     means = (np.bincount(group, x) / np.bincount(group))[group]
-    return float(np.square(means - x.mean()).sum() / total)
+    return min(1.0, float(np.square(means - x.mean()).sum() / total))
+
+
+def _computed(fit: Fit, options: SectionOptions) -> Computed:
+    variants = variants_of(fit.effects, options.options, options.recompute)
+    return Computed(multiverse_table(fit, variants, options.threshold_of(fit), level=options.level))
+
+
+def _verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """One line per engine, target and verdict."""
+    spread = multiverse_summary(table)[0]
+    return spread.assign(which=joined(spread["target"], spread["engine"]))[spread["verdict"] != "all"]
+
+
+def _driving(table: pd.DataFrame) -> list[str]:
+    """Which choice spreads the estimates and which the intervals, for the mean effect."""
+    choices, lines = multiverse_summary(table)[1], []
+    for engine, part in choices[choices["target"] == "mean effect"].groupby("engine", sort=False):
+        ordered = {
+            what: part.sort_values(f"{what}_share", ascending=False, kind="stable") for what in ("estimate", "width")
+        }
+        by: Any = {what: lines_.iloc[0] for what, lines_ in ordered.items()}
+        lines.append(
+            f"{engine}, mean effect: the estimate is spread most by {by['estimate']['choice']} "
+            f"({_part(by['estimate']['estimate_share'])} of its variance), the width by {by['width']['choice']} "
+            f"({_part(by['width']['width_share'])})."
+        )
+    return lines
+
+
+def _part(value: float) -> str:
+    return "nearly all" if value > 0.995 else f"{100 * value:.0f} %" if value > 0.005 else "next to none"
+
+
+_SPREAD = (
+    *columns_of("text", verdict="verdict"),
+    *columns_of("count", specifications="n"),
+    *columns_of("share", share="share"),
+    *columns_of("effect", estimate_min="least", estimate_median="median", estimate_max="most"),
+)
+SECTION = Section(
+    "multiverse",
+    "Would any combination of choices change it?",
+    _computed,
+    (
+        *derived((*columns_of("text", which="specifications"), *_SPREAD)),
+        *unprinted("text", "target", *CHOICES, "verdict"),
+        *unprinted("number", "estimate", "lower", "upper", "tau", "level"),
+        *unprinted("probability", "p_any_benefit", "p_important_benefit"),
+        *unprinted("flag", "stated"),
+    ),
+    "Verdicts set each specification's interval against no effect and the threshold.",
+    printed=_verdicts,
+    notes=_driving,
+    summary=lambda table: {**dict(zip(("spread", "choices"), multiverse_summary(table), strict=True)), **table.attrs},
+    parts={
+        "spread": (*unprinted("text", "target", "engine"), *_SPREAD, *unprinted("number", "lower_min", "upper_max")),
+        "choices": (
+            *unprinted("text", "target", "engine", "choice"),
+            *unprinted("count", "levels", "verdicts"),
+            *unprinted("share", "estimate_share", "width_share"),
+            *unprinted("number", "estimate_range"),
+        ),
+    },
+    # which choices of data are crossed depends on the measure
+    others={"type": "string"},
+    references=("steegen2016",),
+    at_threshold=True,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.columns import columns_of, derived, optional, unprinted
+from bayesmeta.digits import p_value
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, fit_many, main_quantiles, marginal
 from bayesmeta.marginals import Marginal, NormalMixture
@@ -22,6 +24,7 @@ from bayesmeta.measures import MEASURES
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015, resolve
 from bayesmeta.questions import benefit_probabilities_of, direction, summarize
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 from bayesmeta.sensitivity.tipping import prior_probability, probit_rule
 
 FloatArray = NDArray[np.float64]
@@ -184,7 +187,6 @@ def prior_bench_table(
     tau: Sequence[NamedPrior] | None = None,
     ref_sd: float | None = None,
     level: float = LEVEL,
-    keep: Callable[[tuple[str, str], Fit], None] | None = None,
 ) -> pd.DataFrame:
     """Refit under every pair of a prior of mu and a prior of tau.
 
@@ -198,8 +200,6 @@ def prior_bench_table(
         Default: `named_priors` of the measure. The stated priors are always among them.
     ref_sd : float, optional
         For measures without general priors.
-    keep : callable, optional
-        Is given the names of the priors and the fit of every pair, for whoever wants to ask more of them.
 
     Returns
     -------
@@ -225,13 +225,23 @@ def prior_bench_table(
     >>> len(table), table["stated"].tolist()[:2]
     (36, [True, False])
     """
+    return _computed(fit, SectionOptions(threshold, ref_sd=ref_sd, level=level), mu, tau).table
+
+
+def _computed(
+    fit: Fit,
+    options: SectionOptions,
+    mu: Sequence[NamedPrior] | None = None,
+    tau: Sequence[NamedPrior] | None = None,
+) -> Computed:
+    """The table, and the fit behind each pair."""
     if not fit.exact:
         raise ModelError("the prior bench refits exactly; this fit is by draws.")
     if fit.model.tau is None:
         raise ModelError("the prior bench is of models with heterogeneity; this one has a common effect.")
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+    chosen, level = options.threshold_of(fit), options.level
     if mu is None or tau is None:
-        found = named_priors(fit.effects.measure, ref_sd=ref_sd)
+        found = named_priors(fit.effects.measure, ref_sd=options.ref_sd)
         mu, tau = mu if mu is not None else found[0], tau if tau is not None else found[1]
     mus = _with_stated(fit.model.mu, mu)
     taus = _with_stated(fit.model.tau, tau)
@@ -268,8 +278,6 @@ def prior_bench_table(
         if isinstance(item, ModelError):
             rows.append({**row, "note": str(item)})
             continue
-        if keep is not None:
-            keep((centre.name, spread.name), item)
         data = said_of_mu[spread]
         row |= next(answers)
         row |= {
@@ -280,7 +288,9 @@ def prior_bench_table(
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame["level"] = level
-    return frame.sort_values("stated", ascending=False, kind="stable").reset_index(drop=True)
+    frame = frame.sort_values("stated", ascending=False, kind="stable")
+    fits = [None if isinstance(items[i], ModelError) else items[i] for i in frame.index]
+    return Computed(frame.reset_index(drop=True), tuple(fits))
 
 
 def _with_stated(stated: Prior, others: Sequence[NamedPrior]) -> list[NamedPrior]:
@@ -322,3 +332,49 @@ def _answers(
         row["change"] = (table["mu"][1] - centre) / width if math.isfinite(width) else math.nan
         rows.append(row)
     return rows
+
+
+def _one_exchanged(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines that exchange one prior, with what was exchanged and whether it conflicts with the data."""
+    stated: Any = table[table["stated"]].iloc[0]
+    same_mu, same_tau = table["mu_prior"] == stated["mu_prior"], table["tau_prior"] == stated["tau_prior"]
+    words, conflicts = ("tau " + table["tau_prior"]).where(same_mu, "mu " + table["mu_prior"]), table["conflict_tau"]
+    return table.assign(
+        prior=words.mask(table["stated"], "as stated"),
+        conflict=conflicts.where(same_mu, table["conflict_mu"]).mask(table["stated"]),
+    )[same_mu | same_tau]
+
+
+def _stated_conflict(table: pd.DataFrame) -> list[str]:
+    stated: Any = table[table["stated"]].iloc[0]
+    p = [p_value(float(stated[name])) for name in ("conflict_mu", "conflict_tau")]
+    return [f"The stated priors: p = {p[0]} for mu, {p[1]} for tau."]
+
+
+SECTION = Section(
+    "priors",
+    "Would another prior change it?",
+    _computed,
+    (
+        *derived(columns_of("text", prior="prior")),
+        *unprinted("text", "mu_prior", "tau_prior", "mu_source", "tau_source"),
+        *unprinted("flag", "stated"),
+        *columns_of("effect", mu="mean", lower="lower", upper="upper"),
+        *columns_of("number", tau="tau"),
+        *unprinted("number", "tau_lower", "tau_upper", "new_lower", "new_upper"),
+        *optional(columns_of("probability", p_important_benefit="P(imp.)", p_important_benefit_new="P(imp. new)")),
+        *unprinted("probability", "p_any_benefit", "p_important_harm", "p_any_benefit_new", optional=True),
+        *unprinted("probability", "p_important_harm_new", "prior_p_important", optional=True),
+        *unprinted("probability", "prior_p_important_new", optional=True),
+        *unprinted("number", "log_bayes_factor", "change"),
+        *unprinted("p", "conflict_mu", "conflict_tau"),
+        *derived(columns_of("p", conflict="conflict p")),
+        *unprinted("text", "note"),
+        *unprinted("number", "level"),
+    ),
+    "One prior exchanged at a time; --json and --csv hold every pair, what each prior said beforehand and Bayes "
+    "factors. Conflict p: can prior and data be about the same quantity?",
+    printed=_one_exchanged,
+    notes=_stated_conflict,
+    at_threshold=True,
+)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta import numerics
+from bayesmeta.columns import columns_of, derived, names_of, unprinted
+from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import location
 from bayesmeta.fits import Fit, distribution, distributions, fit_many, marginal
@@ -20,6 +22,7 @@ from bayesmeta.model import Model
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal, resolve
 from bayesmeta.questions import direction
+from bayesmeta.sensitivity.section import Computed, Section, joined
 
 __all__ = ["prior_probability", "probit_rule", "tipping_table"]
 
@@ -31,20 +34,19 @@ _POINTS, _DECADES = 17, 2.0
 _CLOSE = 1e-7
 _STEPS = 60
 _TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
-_COLUMNS = [
-    "question",
-    "target",
-    "benefit",
-    "cut",
-    "probability",
-    "main_prior_probability",
-    "moved",
-    "value",
-    "prior",
-    "prior_probability",
-    "tipped",
-    "note",
-]
+_COLUMNS = (
+    *derived(columns_of("text", ask="question")),
+    *unprinted("text", "question", "target"),
+    *unprinted("number", "benefit", "cutoff"),
+    *columns_of("probability", probability="P now"),
+    *unprinted("probability", "main_prior_probability"),
+    *columns_of("text", moved="varied"),
+    *unprinted("number", "value"),
+    *columns_of("note", prior="tips at"),
+    *columns_of("probability", prior_probability="prior prob."),
+    *unprinted("flag", "tipped"),
+    *unprinted("text", "note"),
+)
 
 
 def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
@@ -192,7 +194,7 @@ def tipping_table(
     Returns
     -------
     pandas.DataFrame
-        One row per question, target and prior that is moved. Columns ``question target benefit cut probability
+        One row per question, target and prior that is moved. Columns ``question target benefit cutoff probability
         main_prior_probability moved value prior prior_probability tipped note``. ``probability`` is that of the main
         analysis and ``main_prior_probability`` what its prior said; ``value`` and ``prior`` say where the cut-off is
         crossed and ``prior_probability`` what that prior says before any trial. Without a crossing ``tipped`` is
@@ -229,7 +231,7 @@ def tipping_table(
                     "question": q.words,
                     "target": q.target,
                     "benefit": q.distance,
-                    "cut": cut,
+                    "cutoff": cut,
                     "probability": main,
                     "main_prior_probability": prior_probability(fit.model, q.quantity, q.distance, sign)
                     if not fit.model.beta
@@ -241,7 +243,7 @@ def tipping_table(
     found = _follow(fit, searches, sign, cut)
     for row, search, value in zip(rows, searches, found, strict=True):
         row |= _crossing(search, value, sign, cut)
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=names_of(_COLUMNS))
 
 
 def _questions(fit: Fit, threshold: Threshold | None, thresholds: Sequence[float] | None) -> list[_Question]:
@@ -354,3 +356,17 @@ def _follow(fit: Fit, searches: Sequence[_Search], sign: int, cut: float) -> lis
             else:
                 brackets[i] = (b, x, fb, fx) if fx * fb < 0 else (a, x, 0.5 * fa, fx)
     return found
+
+
+SECTION = Section(
+    "tipping",
+    "How far must a prior move to change the conclusion?",
+    lambda fit, options: Computed(tipping_table(fit, options.threshold_of(fit), cut=options.cut)),
+    _COLUMNS,
+    "Everything else as stated. Prior prob.: prior probability under the prior at the tipping point.",
+    printed=lambda table: table.assign(
+        ask=joined(table["question"], table["target"]), prior=table["prior"].where(table["tipped"], "-")
+    ),
+    notes=lambda table: [f"The panel's cut-off: {percent(float(table['cutoff'].iloc[0]), 0)}. -: not crossed."],
+    at_threshold=True,
+)

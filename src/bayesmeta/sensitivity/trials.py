@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import pool
+from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import left_out_covariance
 from bayesmeta.fits import LEVEL, Fit, distributions, fit_many, main_quantiles
 from bayesmeta.model import Model
 from bayesmeta.nuts import units_of
+from bayesmeta.sensitivity.section import Computed, Section
 
 __all__ = ["cumulative_fits_table", "leave_one_out"]
 
@@ -207,3 +209,42 @@ def cumulative_fits_table(
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
     return frame
+
+
+_ANSWER = (*columns_of("effect", mu="mean", lower="lower", upper="upper"), *columns_of("number", tau="tau"))
+_CLASSICAL = (
+    *columns_of("effect", classical_estimate="REML", classical_lower="lower", classical_upper="upper"),
+    *unprinted("number", "classical_tau"),
+    *unprinted("text", "note", "interval"),
+    *unprinted("number", "level"),
+)
+LEAVE_ONE_OUT = Section(
+    "leave-one-out",
+    "Does one trial carry it?",
+    lambda fit, options: Computed(leave_one_out(fit, level=options.level)),
+    (
+        *columns_of("text", left_out="without"),
+        *unprinted("count", "rows"),
+        *_ANSWER,
+        *unprinted("number", "new_lower", "new_upper", "log_predictive"),
+        *unprinted("probability", "p_below_null"),
+        *columns_of("p", p_value="pred. p"),
+        *_CLASSICAL,
+    ),
+    "Exact refits; pred. p: two-sided, of the trial's own estimate given the others. REML: with the Hartung-Knapp "
+    "interval.",
+    references=("vehtari2017",),
+)
+CUMULATIVE = Section(
+    "cumulative",
+    "How did it come about?",
+    lambda fit, options: Computed(cumulative_fits_table(fit.effects, fit.model, options.order, level=options.level)),
+    (
+        *columns_of("text", added="adding"),
+        *columns_of("count", k="k"),
+        *_ANSWER,
+        *unprinted("probability", "p_below_null"),
+        *_CLASSICAL,
+    ),
+    "Exact refits as trials are added. REML: with the Hartung-Knapp interval.",
+)

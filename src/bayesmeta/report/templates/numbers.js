@@ -48,16 +48,16 @@ window.bayesmeta = (function () {
   }
   // A packed mixture: weights, means about a centre, SDs of the mean effect and of a new study.
   function unpack(form) {
-    if (form.form !== "packed") { return form; }
+    if (form.representation !== "packed") { return form; }
     var all = floats(form.nodes), n = all.length / 4;
-    return { form: "mixture", w: all.slice(0, n), m: all.slice(n, 2 * n).map(function (x) { return form.centre + x; }),
+    return { representation: "mixture", w: all.slice(0, n), m: all.slice(n, 2 * n).map(function (x) { return form.centre + x; }),
       s: all.slice(2 * n, 3 * n), t: all.slice(3 * n) };
   }
 
   // Probability of lying above x (or below): the mixture's sum, the cubic of a grid, or the share of draws.
   function probability(form, name, x, upper) {
     var below, i;
-    if (form.form === "mixture") {
+    if (form.representation === "mixture") {
       var sd = name === "mu" ? form.s : form.t, total = 0;
       for (i = 0; i < form.w.length; i++) {
         var z = sd[i] > 0 ? (x - form.m[i]) / sd[i] : (x > form.m[i] ? Infinity : -Infinity);
@@ -65,7 +65,7 @@ window.bayesmeta = (function () {
       }
       return total;
     }
-    if (form.form === "draws") {
+    if (form.representation === "draws") {
       var v = form[name], lo = 0, hi = v.length;
       while (lo < hi) { var mid = (lo + hi) >> 1; if (v[mid] < x) { lo = mid + 1; } else { hi = mid; } }
       below = lo / v.length;
@@ -85,11 +85,11 @@ window.bayesmeta = (function () {
 
   function quantile(form, name, p) {
     var lo, hi, i;
-    if (form.form === "draws") {
+    if (form.representation === "draws") {
       var v = form[name], at = p * (v.length - 1), k = Math.floor(at);
       return k + 1 < v.length ? v[k] + (at - k) * (v[k + 1] - v[k]) : v[k];
     }
-    if (form.form === "grid") { lo = form[name].x[0]; hi = form[name].x[form[name].x.length - 1]; } else {
+    if (form.representation === "grid") { lo = form[name].x[0]; hi = form[name].x[form[name].x.length - 1]; } else {
       var sd = name === "mu" ? form.s : form.t;
       lo = Infinity; hi = -Infinity;
       for (i = 0; i < form.w.length; i++) { lo = Math.min(lo, form.m[i] - 9 * sd[i]); hi = Math.max(hi, form.m[i] + 9 * sd[i]); }
@@ -103,7 +103,7 @@ window.bayesmeta = (function () {
 
   // Share of true effects beyond a distance of benefit: q = Phi((s mu - M) / tau) has P(q <= Phi(z)) = P(s mu <= M + tau z).
   function share(form, sign, distance, p) {
-    if (form.form !== "mixture") { return NaN; }
+    if (form.representation !== "mixture") { return NaN; }
     function below(z) {
       var total = 0;
       for (var i = 0; i < form.w.length; i++) {

@@ -140,7 +140,7 @@ window.bayesmeta.tables = (function (b) {
       });
       order.forEach(function (word) {
         var some = by[word].sort(function (x, y) { return x - y; });
-        lines.push([group.asked, word, String(some.length), shareWords(some.length / group.estimate.length)]);
+        lines.push([group.specifications, word, String(some.length), shareWords(some.length / group.estimate.length)]);
         effects.push(some[0], median(some), some[some.length - 1]);
       });
     });
@@ -165,7 +165,7 @@ window.bayesmeta.tables = (function (b) {
     var s = sign(outcome);
     return lines.map(function (line) {
       if (!line) { return {}; }
-      if (line.form === "classical") {
+      if (line.representation === "classical") {
         var z = (s * line.estimate - d.benefit) / line.se;
         return { p_important_benefit: b.percent(line.df === null ? b.phi(z) : b.studentBelow(z, line.df)) };
       }

@@ -1,0 +1,243 @@
+"""What the columns of a table hold and how they are written: one specification for terminal, page, Word and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from bayesmeta.digits import UNDEFINED, number, numbers, p_value, percent, ratios, together
+from bayesmeta.measures import measure as measure_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Column",
+    "Kind",
+    "Readable",
+    "columns_of",
+    "derived",
+    "names_of",
+    "optional",
+    "readable",
+    "rows_schema",
+    "unprinted",
+]
+
+Kind = Literal[
+    "text", "note", "count", "flag", "number", "effect", "difference", "sd", "interval", "probability", "share", "p"
+]
+_NUMBER = {"type": ["number", "null"]}
+_JSON: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "text": {"type": "string"},
+        "note": {"type": ["string", "null"]},
+        "count": {"type": ["integer", "null"]},
+        "flag": {"type": "boolean"},
+        **{kind: {**_NUMBER, "minimum": 0, "maximum": 1} for kind in ("probability", "share", "p")},
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name : str
+        In the table, and as a key of JSON.
+    kind : str
+        ``text``, which is always there, and ``note``, which may be missing; ``count``; ``flag``; ``number``; an
+        ``effect`` is back-transformed, a ``difference`` of effects for ratios only, and both share their digits with
+        each other and with an ``sd`` on the same scale; an ``interval`` is an estimate with two ends in one cell; a
+        ``probability`` is never 0 or 100 %, a ``share`` of things counted may be; ``p`` is a p-value.
+    header : str or None
+        None: in the table and in JSON, but not printed.
+    decimals : int, optional
+        Of a number; default as many as its size needs.
+    ends : tuple of str
+        The columns of an interval's ends.
+    derived : bool
+        Printed, but made from other columns: not in the table and not in JSON.
+    optional : bool
+        Not in every table.
+    """
+
+    name: str
+    kind: Kind
+    header: str | None = None
+    decimals: int | None = None
+    ends: tuple[str, str] | tuple[()] = ()
+    derived: bool = False
+    optional: bool = False
+
+    @property
+    def words(self) -> bool:
+        """Whether its cells are words, which are flush left."""
+        return self.kind in ("text", "note")
+
+
+def columns_of(kind: Kind, decimals: int | None = None, /, **headers: str) -> tuple[Column, ...]:
+    """Columns of one kind that are printed, by name.
+
+    Examples
+    --------
+    >>> [(item.name, item.header) for item in columns_of("effect", estimate="mean", lower="lower")]
+    [('estimate', 'mean'), ('lower', 'lower')]
+    """
+    return tuple(Column(name, kind, header, decimals) for name, header in headers.items())
+
+
+def unprinted(kind: Kind, *names: str, optional: bool = False) -> tuple[Column, ...]:
+    """Columns of one kind that JSON and CSV hold and no table shows."""
+    return tuple(Column(name, kind, optional=optional) for name in names)
+
+
+def derived(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns that are made when a table is printed."""
+    return tuple(replace(item, derived=True) for item in columns)
+
+
+def optional(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Columns that not every table has."""
+    return tuple(replace(item, optional=True) for item in columns)
+
+
+def names_of(columns: Sequence[Column]) -> list[str]:
+    """Names of the columns that a table holds."""
+    return [item.name for item in columns if not item.derived]
+
+
+def rows_schema(columns: Sequence[Column], others: Mapping[str, Any] | Literal[False] = False) -> dict[str, Any]:
+    """JSON Schema of one row of a table.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    others : mapping, optional
+        Schema of columns that depend on the data; default there are none.
+
+    Examples
+    --------
+    >>> rows_schema(columns_of("p", p="p"))["properties"]["p"]
+    {'type': ['number', 'null'], 'minimum': 0, 'maximum': 1, 'description': 'p'}
+    """
+    held = [item for item in columns if not item.derived]
+    return {
+        "type": "object",
+        "additionalProperties": others,
+        "required": [item.name for item in held if not item.optional],
+        "properties": {
+            item.name: {**_JSON.get(item.kind, _NUMBER), **({"description": item.header} if item.header else {})}
+            for item in held
+        },
+    }
+
+
+class Readable(NamedTuple):
+    """A table ready to be read.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        Those that hold something.
+    cells : list of list of str
+        By row.
+    """
+
+    columns: tuple[Column, ...]
+    cells: list[list[str]]
+
+    @property
+    def headers(self) -> list[str]:
+        """What stands above the columns."""
+        return [item.header or "" for item in self.columns]
+
+
+def readable(
+    table: pd.DataFrame, columns: Sequence[Column], measure: str = "generic", *, missing: str = ""
+) -> Readable:
+    """Write a table cell by cell.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        On the scale of the analysis.
+    columns : sequence of Column
+        Those without a header are passed over, and those that the table lacks; numbers that no row has as well.
+    measure : str
+        Of the effects.
+    missing : str
+        What stands where a number does not exist.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"name": ["mean"], "mu": [np.log(0.5)], "p": [0.9996]})
+    >>> shown = (*columns_of("text", name=""), *columns_of("effect", mu="median"), *columns_of("probability", p="P"))
+    >>> readable(table, shown, "RR").cells
+    [['mean', '0.50', '>99.9 %']]
+    """
+    shown = [item for item in columns if item.header is not None and item.name in table]
+    # what does not exist for any row of a table is not a column of it
+    shown = [item for item in shown if item.words or item.kind == "count" or table[item.name].notna().any()]
+    kind = measure_of(measure)
+    same: Callable[[Any], Any] = np.asarray
+    ways = {"effect": kind.back, "difference": kind.back if kind.log else same, "sd": same}
+    scaled = [item for item in shown if item.kind in ways]
+    values = [np.asarray(ways[item.kind](table[item.name].to_numpy(float)), float).tolist() for item in scaled]
+    written = {
+        item.name: [missing if text == UNDEFINED else text for text in texts]
+        for item, texts in zip(scaled, ratios(values) if kind.log else together(values), strict=True)
+    }
+    cells = []
+    for item in shown:
+        if item.name in written:
+            cells.append(written[item.name])
+        elif item.ends:
+            lines = table[[item.name, *item.ends]].to_numpy(float)
+            cells.append([_interval(line, missing) for line in np.asarray(kind.back(lines), float).tolist()])
+        else:
+            cells.append([_cell(item, value, missing) for value in table[item.name].tolist()])
+    return Readable(tuple(shown), [list(row) for row in zip(*cells, strict=True)])
+
+
+def _cell(item: Column, value: Any, missing: str) -> str:
+    if str(value) in ("<NA>", "nan", "None"):
+        return "" if item.words else missing
+    if item.kind == "probability":
+        return percent(float(value))
+    if item.kind == "p":
+        return p_value(float(value))
+    if item.kind == "number":
+        return _number(float(value), item.decimals)
+    if item.kind == "share":
+        return _share(float(value))
+    if item.kind == "flag":
+        return "yes" if value else "no"
+    return str(int(value)) if item.kind == "count" else str(value)
+
+
+def _number(value: float, decimals: int | None) -> str:
+    if not np.isfinite(value):
+        return "not finite"
+    size = abs(value)
+    return number(value, decimals if decimals is not None else 0 if size >= 100 else 1 if size >= 10 else 2)
+
+
+def _share(value: float) -> str:
+    """Write a share of things counted, which may be none or all of them."""
+    if value in (0, 1):
+        return "all" if value else "none"
+    return "<1 %" if value < 0.01 else ">99 %" if value > 0.99 else f"{100 * value:.0f} %"
+
+
+def _interval(line: Sequence[float], missing: str) -> str:
+    """Write an estimate and its interval with the same digits; what is stated as one number has no interval."""
+    m, a, b = numbers(line)
+    return missing if m == UNDEFINED else m if a == m == b else f"{m} ({a} to {b})"

@@ -1,0 +1,308 @@
+"""Sections whose tables are classical: other estimators and intervals, small studies, influential trials, subsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesmeta.classical import (
+    alternatives_table,
+    bootstrap_prediction,
+    dependence_table,
+    gosh,
+    gosh_summary,
+    influence_table,
+    permutation_test,
+    pool,
+    small_study_table,
+    tau2_intervals_table,
+    zero_cell_table,
+)
+from bayesmeta.columns import columns_of, derived, unprinted
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
+from bayesmeta.fits import LEVEL, Fit
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, joined, notes_of
+
+__all__ = [
+    "COUNTS",
+    "DEPENDENCE",
+    "ESTIMATORS",
+    "GOSH",
+    "HETEROGENEITY",
+    "INFLUENCE",
+    "PERMUTATION",
+    "SMALL_STUDY",
+    "estimators_table",
+    "permutation_table",
+]
+
+#: Rows of the table of influence that are printed, with all that are marked.
+ROWS = 12
+#: Notes of a row are joined by semicolons; one inside parentheses belongs to a reference.
+_SENTENCES = re.compile(r"; (?![^()]*\))")
+_MEAN = columns_of("effect", estimate="mean", lower="lower", upper="upper")
+_P, _TAU = columns_of("p", p="p"), columns_of("number", tau="tau")
+
+
+def estimators_table(effects: Effects, *, level: float = LEVEL, rho: float = 0.5) -> pd.DataFrame:
+    """Estimators and intervals of the mean beside REML with Hartung-Knapp, and a prediction interval without plug-in.
+
+    Returns
+    -------
+    pandas.DataFrame
+        That of `bayesmeta.classical.alternatives_table`, with REML + HKSJ in front and the prediction interval from the
+        confidence distribution of tau2 (Nagashima 2019, doi:10.1177/0962280218773520) behind.
+
+    Examples
+    --------
+    >>> estimators_table(effects)["method"].tolist()[:2]
+    ['REML + HKSJ', 'Henmi-Copas']
+    """
+    table = alternatives_table(effects, level=level, rho=rho)
+    numeric = [str(column) for column in table.columns if column not in ("method", "note")]
+
+    def line(method: str, make: Callable[[], Any]) -> dict[str, object]:
+        try:
+            found = make()
+        except ModelError as error:
+            return {"method": method, "note": str(error)}
+        values = {name: getattr(found, name) for name in numeric if hasattr(found, name)}
+        return {"method": method, **values, "note": "; ".join(found.notes)}
+
+    rows = [
+        line("REML + HKSJ", lambda: pool(effects, method="REML", ci="hksj", level=level, rho=rho)),
+        *table.to_dict("records"),
+        line("confidence distribution of tau2", lambda: bootstrap_prediction(effects, level=level)),
+    ]
+    return pd.DataFrame(rows).reindex(columns=table.columns).astype(dict.fromkeys(numeric, float))
+
+
+def permutation_table(effects: Effects, *, seed: int = 1, rho: float = 0.5, level: float = LEVEL) -> pd.DataFrame:
+    """Sign-flip tests of a zero mean effect, by the Wald and the Hartung-Knapp statistic, beside the usual p-values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``method ci estimate stat p p_usual number exact smallest note``.
+
+    Examples
+    --------
+    >>> permutation_table(effects)["p"].tolist()
+    [0.25, 0.25]
+    """
+    rows = []
+    for ci in ("wald", "hksj"):
+        usual = pool(effects, method="REML", ci=ci, level=level, rho=rho)
+        found = permutation_test(effects, ci=ci, seed=seed, rho=rho)
+        row: dict[str, object] = {"method": f"REML, {ci}", "ci": ci, "estimate": usual.estimate, "stat": found.stat}
+        row |= {"p": found.p, "p_usual": usual.p, "number": found.number, "exact": found.exact}
+        rows.append({**row, "smallest": found.smallest, "note": "; ".join(found.notes)})
+    return pd.DataFrame(rows)
+
+
+def _guards(table: pd.DataFrame) -> list[str]:
+    """What notes say of the whole table, once; then why a method is not defined."""
+    parts = [_SENTENCES.split(str(note)) for note in table["note"] if note]
+    common = [
+        text
+        for text in dict.fromkeys(part for note in parts for part in note)
+        if sum(text in note for note in parts) > 1
+    ]
+    found = [f"{text.rstrip('.')}." for text in common]
+    lost = table[table["estimate"].isna() & table["k0"].isna()]
+    for row in lost.to_dict("records"):
+        reasons = [part for part in _SENTENCES.split(str(row["note"])) if part not in common]
+        found += [f"{row['method']}: {'; '.join(reasons).rstrip('.')}."] if reasons else []
+    return found
+
+
+SMALL_STUDY = Section(
+    "small-study",
+    "Are small trials different?",
+    lambda fit, options: Computed(small_study_table(fit.effects, level=options.level)),
+    (
+        *derived(columns_of("text", name="method")),
+        *unprinted("text", "method", "form", "kind"),
+        *unprinted("count", "k"),
+        *columns_of("number", estimate="estimate", lower="lower", upper="upper"),
+        *unprinted("number", "se", "stat", "df"),
+        *_P,
+        *columns_of("count", k0="missing"),
+        *columns_of("number", shift="shift in SE"),
+        *unprinted("flag", "interpretable"),
+        *unprinted("text", "note"),
+    ),
+    "Tests: estimate is a slope or a correlation. Adjusted estimates are on the analysis scale; shift: from the "
+    "unadjusted REML estimate, in its standard errors.",
+    printed=lambda table: table.assign(name=joined(table["method"], table["form"]))[
+        table["estimate"].notna() | table["k0"].notna()
+    ],
+    notes=_guards,
+    references=("sterne2011",),
+)
+
+
+def _influential(table: pd.DataFrame) -> pd.DataFrame:
+    """The largest by Cook's distance and all that are marked."""
+    rank = table["cook"].rank(ascending=False, method="first")
+    shown = table[(rank <= ROWS) | table["influential"].astype(bool) | table["outlier"].astype(bool)]
+    pairs = zip(shown["influential"], shown["outlier"], strict=True)
+    marks = [("*" if influential else "") + ("!" if outlier else "") for influential, outlier in pairs]
+    return shown.assign(mark=marks).sort_values("cook", ascending=False)
+
+
+INFLUENCE = Section(
+    "influence",
+    "Which trials are influential?",
+    lambda fit, options: Computed(influence_table(fit.effects, level=options.level, rho=fit.model.rho)),
+    (
+        *columns_of("text", label="trial"),
+        *unprinted("text", "study"),
+        *unprinted("number", "y", "fitted", "rstandard"),
+        *columns_of("number", rstudent="rstudent", dffits="DFFITS", cook="Cook", hat="hat"),
+        *columns_of("number", cov_ratio="cov. ratio", weight="weight %"),
+        *derived(columns_of("text", mark="")),
+        *unprinted("number", "tau2_deleted", "qe_deleted", "dfbeta", "se_residual", "baujat_x", "baujat_y"),
+        *unprinted("flag", "influential", "outlier"),
+        *unprinted("text", "note"),
+    ),
+    "* influential by metafor's rules; ! studentized residual beyond 1.96. The largest are shown; --json and --csv "
+    "hold every row.",
+    printed=_influential,
+)
+
+
+def _with_correlation(table: pd.DataFrame) -> pd.DataFrame:
+    rho = [f" ({value:g})" if value == value else "" for value in table["correlation"].astype(float)]
+    return table.assign(name=table["method"].astype(str) + rho)[table["estimate"].notna()]
+
+
+DEPENDENCE = Section(
+    "dependence",
+    "Are rows of one trial treated right?",
+    lambda fit, options: Computed(dependence_table(fit.effects, level=options.level)),
+    (
+        *derived(columns_of("text", name="treatment of rows")),
+        *unprinted("text", "method"),
+        *unprinted("number", "correlation"),
+        *unprinted("count", "k", "n_clusters"),
+        *_MEAN,
+        *unprinted("number", "se"),
+        *columns_of("number", df="df"),
+        *_P,
+        *_TAU,
+        *columns_of("number", cluster_tau="within"),
+        *unprinted("text", "note"),
+    ),
+    "CHE: correlated and hierarchical effects with a stated sampling correlation, CR2 standard errors and "
+    "Satterthwaite degrees of freedom. within: SD between rows of one trial.",
+    printed=_with_correlation,
+    notes=notes_of,
+    references=("pustejovsky2022",),
+)
+
+
+def _counts(fit: Fit, options: SectionOptions) -> Computed:
+    if fit.effects.counts is None:
+        raise ModelError("the table holds no counts (events and participants of both arms).")
+    return Computed(zero_cell_table(fit.effects, level=options.level))
+
+
+COUNTS = Section(
+    "counts",
+    "Would another way to pool counts, or to treat zero cells, change it?",
+    _counts,
+    (
+        *derived(columns_of("text", name="method and zero cells")),
+        *unprinted("text", "method", "policy", "double_zero"),
+        *columns_of("count", k="k"),
+        *_MEAN,
+        *unprinted("number", "se"),
+        *_P,
+        *_TAU,
+        *unprinted("text", "note"),
+    ),
+    "Double zero: trials without events in either arm carry no information on a ratio.",
+    printed=lambda table: table.assign(name=joined(table["method"], table["policy"]))[table["estimate"].notna()],
+    notes=notes_of,
+)
+
+HETEROGENEITY = Section(
+    "heterogeneity",
+    "What are the classical confidence intervals of tau?",
+    lambda fit, options: Computed(tau2_intervals_table(fit.effects, level=options.level, rho=fit.model.rho)),
+    (
+        *derived(columns_of("text", name="method")),
+        *unprinted("text", "method", "form"),
+        *unprinted("number", "tau2", "tau2_lower", "tau2_upper"),
+        *columns_of("number", tau_lower="lower"),
+        *derived(_TAU),
+        *columns_of("number", tau_upper="upper", i2_lower="I2 lower", i2_upper="I2 upper"),
+        *unprinted("text", "note"),
+    ),
+    "Confidence intervals of tau, and of I2 in percent.",
+    printed=lambda table: table.assign(
+        name=joined(table["method"], table["form"]), tau=np.sqrt(table["tau2"].to_numpy(float))
+    )[table["tau_lower"].notna()],
+    notes=notes_of,
+)
+
+ESTIMATORS = Section(
+    "estimators",
+    "Would another estimator or interval of the mean change it?",
+    lambda fit, options: Computed(estimators_table(fit.effects, level=options.level, rho=fit.model.rho)),
+    (
+        *columns_of("text", method="method"),
+        *_MEAN,
+        *unprinted("number", "se", "df"),
+        *_P,
+        *unprinted("number", "tau2"),
+        *derived(_TAU),
+        *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
+        *unprinted("text", "note"),
+    ),
+    printed=lambda table: table.assign(tau=np.sqrt(table["tau2"].to_numpy(float)))[table["estimate"].notna()],
+    notes=notes_of,
+)
+
+PERMUTATION = Section(
+    "permutation",
+    "What if no distribution is assumed?",
+    lambda fit, options: Computed(
+        permutation_table(fit.effects, level=options.level, rho=fit.model.rho, seed=fit.seed)
+    ),
+    (
+        *columns_of("text", method="method"),
+        *unprinted("text", "ci", "note"),
+        *columns_of("effect", estimate="mean"),
+        *columns_of("number", stat="statistic"),
+        *_P,
+        *unprinted("p", "p_usual", "smallest"),
+        *columns_of("count", number="flips"),
+        *unprinted("flag", "exact"),
+    ),
+    "Signs of the estimates are flipped in every way, or in a seeded sample of ways.",
+    slow=True,
+)
+
+GOSH = Section(
+    "gosh",
+    "Do subsets of trials tell different stories?",
+    lambda fit, options: Computed(gosh_summary(gosh(fit.effects, rho=fit.model.rho, seed=fit.seed))),
+    (
+        *columns_of("text", trial="trial"),
+        *unprinted("count", "with_subsets", "without_subsets"),
+        *columns_of("effect", with_estimate="with it", without_estimate="without"),
+        *unprinted("number", "difference"),
+        *columns_of("share", with_below_null="below null", without_below_null="without"),
+        *columns_of("number", with_i2="I2 with", without_i2="without"),
+        *unprinted("text", "note"),
+    ),
+    "Medians over all subsets of trials, or a stated sample of them, that hold the trial and that do not.",
+    slow=True,
+)

@@ -1,0 +1,107 @@
+"""What a sensitivity analysis of one fit is: its question, how it is made, how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bayesmeta.columns import Column
+from bayesmeta.fits import LEVEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayesmeta.classical import ClassicalFit
+    from bayesmeta.effects import Effects
+    from bayesmeta.fits import Fit
+    from bayesmeta.plan import Threshold
+
+__all__ = ["Computed", "Section", "SectionOptions", "joined", "notes_of"]
+
+Recompute = Callable[[Mapping[str, Any]], "Effects"]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionOptions:
+    """What a section may be told besides the fit; `sensitivity_analyses` explains each."""
+
+    threshold: Threshold | None = None
+    recompute: Recompute | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    order: Sequence[str] | None = None
+    cut: float = 0.8
+    ref_sd: float | None = None
+    level: float = LEVEL
+
+    def threshold_of(self, fit: Fit) -> Threshold | None:
+        """The threshold given, else the primary one of the fit's outcome."""
+        return self.threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+
+
+class Computed(NamedTuple):
+    """A table and, line by line, the fits behind it; None for a line without one."""
+
+    table: pd.DataFrame
+    fits: tuple[Fit | ClassicalFit | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """A sensitivity analysis of one pooled fit. Terminal, page, Word, JSON and its schema read this and nothing else.
+
+    Attributes
+    ----------
+    name, question : str
+    compute : callable
+        From a fit and `SectionOptions` to `Computed`; a `ModelError` says that the data do not allow it.
+    columns : tuple of Column
+        Of the table, and those that are made when it is printed.
+    note : str
+        What the columns mean.
+    printed : callable
+        From the table to the lines that are printed, with derived columns.
+    notes : callable
+        From the table to sentences about these data.
+    summary : callable
+        From the table to what belongs to it as a whole: values, and tables (of `parts`).
+    parts : mapping of str to tuple of Column
+        Columns of the tables in the summary.
+    others : mapping or False
+        JSON Schema of columns that depend on the data.
+    references : tuple of str
+        Keys of the report's bibliography.
+    at_threshold : bool
+        Whether its answer depends on the threshold of benefit.
+    slow : bool
+        Made only when it is named, because it refits thousands of times.
+    """
+
+    name: str
+    question: str
+    compute: Callable[[Fit, SectionOptions], Computed]
+    columns: tuple[Column, ...]
+    note: str = ""
+    printed: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
+    notes: Callable[[pd.DataFrame], Sequence[str]] = lambda table: ()
+    summary: Callable[[pd.DataFrame], Mapping[Any, Any]] = lambda table: table.attrs
+    parts: Mapping[str, tuple[Column, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    others: Any = False
+    references: tuple[str, ...] = ()
+    at_threshold: bool = False
+    slow: bool = False
+
+
+def joined(first: Iterable[Any], second: Iterable[Any]) -> list[str]:
+    """Two names in one, the second where there is one."""
+    return [
+        f"{a}, {b}" if str(b) not in ("", "nan", "None", "-") else str(a) for a, b in zip(first, second, strict=True)
+    ]
+
+
+def notes_of(table: pd.DataFrame) -> list[str]:
+    """Notes of the rows of a table with methods, each said once."""
+    noted = table[table["note"] != ""]
+    methods = noted.groupby(noted["note"].str.rstrip("."), sort=False)["method"].unique()
+    return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
