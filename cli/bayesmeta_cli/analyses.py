@@ -73,8 +73,8 @@ def protocol_of(
     better: str | None,
     threshold: str | None,
     ref_sd: str | None,
-    columns: Sequence[str],
-    where: Sequence[str],
+    column: Sequence[str] | None,
+    where: Sequence[str] | None,
     **options: Any,
 ) -> bm.Protocol:
     """Make the protocol of a table, as far as the options state one."""
@@ -89,8 +89,8 @@ def protocol_of(
         better=better,  # type: ignore[arg-type]
         threshold=stated,
         ref_sd=number(ref_sd, "--ref-sd"),
-        columns=pairs(columns, "--column"),
-        where=pairs(where, "--where"),
+        columns=pairs(column or [], "--column"),
+        where=pairs(where or [], "--where"),
         **options,
     )
     for text in made.assumptions:

@@ -12,7 +12,7 @@ import typer
 import bayesmeta as bm
 from bayesmeta_cli import views
 from bayesmeta_cli.analyses import from_protocol, number, pairs
-from bayesmeta_cli.files import existing, pin, plot_paths, staged
+from bayesmeta_cli.files import existing, pin, plot_paths
 from bayesmeta_cli.messages import noted, say, track
 from bayesmeta_cli.render import table, title, wrapped
 
@@ -156,7 +156,10 @@ def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | Non
     if output is None:
         say("note: nothing is written; -o OUT keeps the fits")
     else:
-        _write_run(analyses, output)
+        from bayesmeta.report import write_fits
+
+        count = write_fits(analyses, output)
+        say(f"wrote {output / 'run.json'} and {count} fits beside it")
     show(
         json,
         csv,
@@ -179,31 +182,6 @@ def _fit_record(item: bm.Analysis, make: Callable[..., Record]) -> Record:
         left_out=item.left_out,
         warnings=item.warned,
     )
-
-
-def _write_run(analyses: Sequence[bm.Analysis], output: Path) -> None:
-    from bayesmeta.records import json_text, run_record
-
-    files: dict[str, str] = {}
-    protocol = analyses[0].protocol
-    with staged(output) as place:
-        for item in track(analyses, "writing"):
-            for found, name in ((item.pooled, item.key), (item.moderated, f"{item.key}.moderated")):
-                if found is not None:
-                    files[name] = found.save(place / f"{name}.nc").name
-                    if found.second is not None:
-                        files[f"{name}.nuts"] = found.second.save(place / f"{name}.nuts.nc").name
-        record = run_record(
-            {item.key: item.fits for item in analyses},
-            files,
-            hashes={"data": None, **analyses[0].pooled.hashes},
-            pinned=protocol is not None and protocol.data.sha256 is not None,
-            seed=analyses[0].pooled.seed,
-            reasons={item.key: item.reason for item in analyses},
-            warnings=list(dict.fromkeys(text for item in analyses for text in item.warned)),
-        )
-        (place / "run.json").write_text(json_text(record) + "\n", encoding="utf-8")
-    say(f"wrote {output / 'run.json'} and {len(files)} fits beside it")
 
 
 # -- check -------------------------------------------------------------------------------------------------------------

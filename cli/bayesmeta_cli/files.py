@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -48,49 +47,6 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files are moved into ``folder`` once all of them are written.
-
-    ``run.json`` moves last, so that it never describes files that are not there.
-    """
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(dir=folder, prefix=".bayesmeta-"))
-    try:
-        yield place
-        for file in sorted(place.iterdir(), key=lambda item: (item.name == "run.json", item.name)):
-            os.replace(file, folder / file.name)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        if new and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-@contextmanager
-def staged_tree(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder whose files and folders take the place of those of the same name in ``folder``.
-
-    Nothing of what was there is touched until everything is written; ``index.html`` moves last.
-    """
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(dir=folder, prefix=".bayesmeta-"))
-    try:
-        inside = place / "new"
-        inside.mkdir()
-        yield inside
-        for item in sorted(inside.iterdir(), key=lambda item: (item.name == "index.html", item.name)):
-            target = folder / item.name
-            if target.is_dir():
-                os.replace(target, place / f"old-{item.name}")
-            os.replace(item, target)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        if new and not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def plot_paths(output: Path, keys: Sequence[str], name: str) -> list[Path]:
@@ -161,6 +117,8 @@ def copy_example(folder: Path) -> list[Path]:
     taken = [str(path) for path in targets if path.exists()]
     if taken:
         raise FileExistsError(f"{', '.join(taken)}: there already. Choose another folder.")
+    from bayesmeta.report import staged
+
     with staged(folder) as place:
         for item in sources:
             (place / item.name).write_bytes(item.read_bytes())

@@ -17,7 +17,9 @@ import typer
 from bayesmeta import BayesmetaError, InferenceError
 from bayesmeta_cli.messages import one_line_warnings, say
 from bayesmeta_cli.options import (
+    OF_A_TABLE,
     Better,
+    By,
     Columns,
     Csv,
     Figure,
@@ -25,13 +27,18 @@ from bayesmeta_cli.options import (
     Folder,
     Json,
     Measure,
+    Mu,
     OutcomeNames,
     Output,
     ProtocolFile,
+    RefSD,
+    Scale,
     Sections,
     Source,
     Table,
+    Tau,
     Thresholds,
+    Where,
 )
 
 __all__ = ["app", "main", "run"]
@@ -85,42 +92,25 @@ def check(
 
 @app.command()
 def pool(
+    context: typer.Context,
     path: Table,
     measure: Measure = None,
-    mu: Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help='Of the mean effect: "normal(0, 2)".')] = None,
-    tau: Annotated[str | None, typer.Option("--tau", metavar="PRIOR", help='Of tau: "halfnormal(0.5)".')] = None,
-    ref_sd: Annotated[
-        str | None, typer.Option("--ref-sd", metavar="S", help="SD of the outcome, from outside; scales both priors.")
-    ] = None,
-    by: Annotated[str | None, typer.Option("--by", metavar="COL", help="One analysis per value of COL.")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="Only these rows; repeatable.")
-    ] = None,
+    mu: Mu = None,
+    tau: Tau = None,
+    ref_sd: RefSD = None,
+    by: By = None,
+    where: Where = None,
     better: Better = None,
     threshold: Thresholds = None,
     column: Columns = None,
-    scale: Annotated[
-        str | None, typer.Option("--scale", metavar="natural|log|analysis", help="Of a column `estimate`.")
-    ] = None,
+    scale: Scale = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
     """Pool a table without a protocol: Bayesian and classical, with every trial."""
     from bayesmeta_cli import analyses, commands
 
-    protocol = analyses.protocol_of(
-        path,
-        measure=measure,
-        mu=mu,
-        tau=tau,
-        by=by,
-        better=better,
-        threshold=threshold,
-        ref_sd=ref_sd,
-        columns=column or [],
-        where=where or [],
-        scale=scale,
-    )
+    protocol = analyses.protocol_of(path, **{name: context.params[name] for name in OF_A_TABLE})
     commands.pool(analyses.from_protocol(protocol), json, csv)
 
 
@@ -485,21 +475,36 @@ def outliers(
 
 @app.command()
 def report(
-    path: ProtocolFile,
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its files.")],
     outcome: OutcomeNames = None,
     engine: Annotated[
         str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Draw every picture as PDF too.")] = False,
+    measure: Measure = None,
+    mu: Mu = None,
+    tau: Tau = None,
+    ref_sd: RefSD = None,
+    by: By = None,
+    where: Where = None,
+    better: Better = None,
+    threshold: Thresholds = None,
+    column: Columns = None,
+    scale: Scale = None,
 ) -> None:
-    """Write the report: one page with all results, a Word table, and the files behind them."""
-    from bayesmeta_cli import workers
+    """Write the report: one page with all results, a Word table, and the files behind them.
 
-    workers.begin(path, outcome or [])
+    Of a table without a protocol, options say what a protocol would; the page states what was assumed.
+    """
+    from bayesmeta.report import begin
+
+    begin(path, outcome or [])
     from bayesmeta_cli import report as commands
 
-    raise typer.Exit(commands.report(path, outcome or [], output, engine, pdf=pdf))
+    table = {name: context.params[name] for name in OF_A_TABLE}
+    raise typer.Exit(commands.report(path, outcome or [], output, engine, pdf, table))
 
 
 @app.command()

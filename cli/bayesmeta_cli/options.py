@@ -41,3 +41,13 @@ Folder = Annotated[
 Columns = Annotated[
     list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name; repeatable.")
 ]
+Mu = Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help='Of the mean effect: "normal(0, 2)".')]
+Tau = Annotated[str | None, typer.Option("--tau", metavar="PRIOR", help='Of tau: "halfnormal(0.5)".')]
+RefSD = Annotated[
+    str | None, typer.Option("--ref-sd", metavar="S", help="SD of the outcome, from outside; scales both priors.")
+]
+By = Annotated[str | None, typer.Option("--by", metavar="COL", help="One analysis per value of COL.")]
+Where = Annotated[list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="Only these rows; repeatable.")]
+Scale = Annotated[str | None, typer.Option("--scale", metavar="natural|log|analysis", help="Of a column `estimate`.")]
+#: What is said of a table that has no protocol.
+OF_A_TABLE = ("measure", "better", "mu", "tau", "ref_sd", "threshold", "by", "where", "column", "scale")

@@ -140,6 +140,7 @@ if TYPE_CHECKING:
         summarize,
         threshold,
     )
+    from bayesmeta.report import write_report
     from bayesmeta.sensitivity import grade_table, loo_table
     from bayesmeta.studies import effect_sizes, read_effects
 
@@ -174,6 +175,7 @@ _find, _names = exports(
             "probability profile_table responder_table risk_table robust_map share_of_true_effects study_table "
             "summarize threshold"
         ),
+        "report": "write_report",
         "sensitivity": "grade_table loo_table",
         "studies": "effect_sizes read_effects",
     },

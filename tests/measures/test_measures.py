@@ -72,9 +72,10 @@ def test_back_transform_inverts_transform_and_sends_null_to_null(name: str) -> N
     assert found.log == (found.natural_null == 1.0)
 
 
-def test_unknown_measure_lists_the_known_and_the_nearest() -> None:
-    with pytest.raises(ModelError, match=r"'smd' is not one of MD, SMD, .*Did you mean SMD\?"):
-        bm.measure("smd")
+def test_a_measure_is_found_in_any_case_and_an_unknown_one_lists_the_known_and_the_nearest() -> None:
+    assert bm.measure("smd") is bm.measure("SMD")
+    with pytest.raises(ModelError, match=r"no measure 'smdd'\. Did you mean SMD\? Allowed: MD, SMD, "):
+        bm.measure("smdd")
 
 
 # -- pinned: R metafor 5.1.12, escalc ----------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from bayesmeta.analysis import recompute
 from bayesmeta.digits import number
 from bayesmeta.plan import vary
 from bayesmeta.questions import WEIGHTS, borrowing_table, threshold
-from bayesmeta.report import Part, followed, packed_form, serialised_form
-from bayesmeta.sensitivity import MAIN, grade_table, inconsistency_table, read_section, sensitivity_analyses
+from bayesmeta.report import followed, packed_form, serialised_form
+from bayesmeta.sensitivity import grade_table, inconsistency_table, read_section, sensitivity_analyses
 from bayesmeta.studies import read_outcome
 from bayesmeta_cli.main import main
 from browsers import chromium
@@ -398,10 +398,10 @@ def test_tables_of_refits_follow(page, key):
 def test_a_table_with_lines_whose_refits_are_missing_stays_and_says_so():
     fit = fitted("anxiety_long")
     bench = sensitivity_analyses(fit, ["priors", "concordance"])
-    part = Part("anxiety_long", fit.outcome.label, fit, None, "", {MAIN: fit}, (MAIN,), {}, bench)
+    part = bm.Analysis("anxiety_long", fit, sections_run=bench)
     assert {"priors", "concordance"} <= followed(part)
     fits = {**bench.fits, "priors": (*bench.fits["priors"][:4], *[None] * len(bench.fits["priors"]))}
-    assert not {"priors"} & followed(dataclasses.replace(part, bench=dataclasses.replace(bench, fits=fits)))
+    assert not {"priors"} & followed(dataclasses.replace(part, sections_run=dataclasses.replace(bench, fits=fits)))
 
 
 def test_refits_are_computed_from_packed_nodes(page):

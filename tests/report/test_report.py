@@ -27,7 +27,6 @@ from bayesmeta.analysis.declared import declared_fits
 from bayesmeta.plan import Decision, NaturalUnit, PointsThreshold
 from bayesmeta.records import output_schema
 from bayesmeta.report import (
-    Part,
     bibliography,
     block_views,
     extra_tables,
@@ -41,9 +40,10 @@ from bayesmeta.report import (
     used_references,
     view_of,
 )
+from bayesmeta.report.writing import _run_one
 from bayesmeta.sensitivity import MAIN, SECTIONS, sensitivity_analyses
+from bayesmeta.studies import RowRecord, read_outcome
 from bayesmeta_cli.main import main
-from bayesmeta_cli.report import make_part
 from references import ROOT
 
 CANCER = ROOT / "models" / "cancer_exercise.toml"
@@ -81,10 +81,9 @@ def fit_of(key: str) -> bm.Fit:
     return bm.fit(bm.read_effects(protocol, key), outcome.model.on(), outcome=outcome, seed=protocol.sampling.seed)
 
 
-def part_of(key: str = "anxiety_long", **changes) -> Part:
+def part_of(key: str = "anxiety_long", **changes) -> bm.Analysis:
     fit = fit_of(key)
-    bench = sensitivity_analyses(fit, ["concordance", "small-study"])
-    part = Part(key, fit.outcome.label, fit, None, "no moderators", {MAIN: fit}, (MAIN,), {}, bench)
+    part = bm.Analysis(key, fit, sections_run=sensitivity_analyses(fit, ["concordance", "small-study"]))
     return dataclasses.replace(part, **changes)
 
 
@@ -138,15 +137,15 @@ def test_pdfs_are_drawn_when_asked_for(tmp_path, capsys):
 def test_a_warning_of_an_outcome_is_told_once(tmp_path, capsys, monkeypatch):
     import warnings
 
-    from bayesmeta import report
+    from bayesmeta.report import writing
 
-    draw = report.draw_part
+    draw = writing.draw_part
 
     def warned(part, **options):
         warnings.warn("a letter is missing", bm.BayesmetaWarning, stacklevel=1)
         return draw(part, **options)
 
-    monkeypatch.setattr(report, "draw_part", warned)
+    monkeypatch.setattr(writing, "draw_part", warned)
     # two outcomes are run in this process, and have the same to say
     arguments = [item for name in OUTCOMES for item in ("--outcome", name)]
     assert main(["report", str(CANCER), *arguments, "-o", str(tmp_path)]) == 0
@@ -347,7 +346,7 @@ def test_the_page_never_claims_certainty(page):
     assert bm.CAVEAT.split(".")[0] in text
 
 
-def rendered(part: Part) -> str:
+def rendered(part: bm.Analysis) -> str:
     view = view_of(part, (), ())
     return render_page([part], [view], {part.key: live_text(part)}, title="t", hashes={}, pinned=False, seed=1)
 
@@ -363,7 +362,7 @@ def test_numbers_of_a_line_share_their_digits():
     assert lines["Bayesian"] == expected
     assert view["effect"] == "{} ({} to {})".format(*expected)
     assert view["classical_effect"] == "{} ({} to {})".format(*lines["REML + HKSJ"])
-    twice = part_of("fatigue_medium", declared={MAIN: part.pooled, "again": part.pooled})
+    twice = part_of("fatigue_medium", declared={"again": part.pooled})
     rows = view_of(twice, (), ())["analyses"]
     assert [(row["label"], row["mean"], row["interval"]) for row in rows] == [
         (name, expected[0], f"{expected[1]} to {expected[2]}") for name in ("as stated", "again")
@@ -372,7 +371,7 @@ def test_numbers_of_a_line_share_their_digits():
 
 def test_checklists_lead_to_what_was_run():
     part = part_of()
-    assert "priors" not in part.bench.tables
+    assert "priors" not in part.sections.tables
     text = rendered(part)
     ids = set(re.findall(r' id="([^"]+)"', text))
     assert set(re.findall(r'href="#([^"]+)"', text)) <= ids
@@ -388,7 +387,7 @@ def test_commands_in_notes_are_set_as_code():
 def test_one_trial_is_written_in_the_singular():
     fit = fit_of("anxiety_long")
     one = bm.fit(fit.effects.subset(np.arange(fit.effects.k) == 0), fit.model, outcome=fit.outcome)
-    assert view_of(part_of(pooled=one, declared={MAIN: one}), (), ())["counts"].startswith("1 estimate of 1 trial, ")
+    assert view_of(part_of(pooled=one), (), ())["counts"].startswith("1 estimate of 1 trial, ")
 
 
 def test_every_question_of_the_bench_says_whose_analysis_it_is():
@@ -419,7 +418,13 @@ def test_a_ratio_with_its_review_is_shown_as_a_ratio():
 
 
 def test_text_from_data_cannot_become_markup():
-    part = part_of(label='<script>alert("x")</script> & Co', notes=("<b>bold</b>",))
+    outcome = dataclasses.replace(fit_of("anxiety_long").outcome, label='<script>alert("x")</script> & Co')
+    reading = read_outcome(CANCER, "anxiety_long")
+    part = part_of(
+        pooled=dataclasses.replace(fit_of("anxiety_long"), outcome=outcome),
+        reading=dataclasses.replace(reading, excluded=(RowRecord(1, "A", "<b>bold</b>"),)),
+    )
+    assert "&lt;b&gt;bold" in rendered(part)
     text = render_page(
         [part],
         [view_of(part, (), ())],
@@ -437,7 +442,7 @@ def test_text_from_data_cannot_become_markup():
 def test_a_fit_that_failed_a_check_shows_no_number():
     fit = fit_of("anxiety_long")
     failed = dataclasses.replace(fit, checks=(bm.Check("quadrature error", False, 1.0, 1e-8, "Use a smoother prior."),))
-    part = part_of(pooled=failed, declared={MAIN: failed})
+    part = part_of(pooled=failed)
     view = view_of(part, (), ())
     assert view["failed"]
     assert not view["live"]
@@ -589,13 +594,13 @@ def test_a_trial_is_shown_with_its_review(tmp_path, capsys):
 
 
 def test_an_outcome_travels_between_processes_without_the_draws_of_its_fits(tmp_path):
-    made = make_part(CANCER, "anxiety_long", None, tmp_path)
-    assert not any("tree" in vars(fit) for fit in made.part.declared.values())
-    kept = len(pickle.dumps(made.part))
+    made = _run_one(bm.read_protocol(CANCER), "anxiety_long", None, tmp_path, False).analysis
+    assert not any("tree" in vars(fit) for fit in made.declared.values())
+    kept = len(pickle.dumps(made))
     written = (tmp_path / "fits" / "anxiety_long.nc").read_bytes()
-    assert written == made.part.pooled.save(tmp_path / "again.nc").read_bytes()
+    assert written == made.pooled.save(tmp_path / "again.nc").read_bytes()
     assert kept < len(written)
     # and arrives with everything that the page asks of it
-    arrived = pickle.loads(pickle.dumps(made)).part
-    pd.testing.assert_frame_equal(arrived.variations, made.part.variations, check_exact=True)
-    assert bm.summarize(arrived.pooled).equals(made.part.summary)
+    arrived = pickle.loads(pickle.dumps(made))
+    pd.testing.assert_frame_equal(arrived.variations, made.variations, check_exact=True)
+    assert bm.summarize(arrived.pooled).equals(made.summary_table)

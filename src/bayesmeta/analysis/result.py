@@ -76,6 +76,8 @@ class Analysis:
         One trial with the prior that a review gives it, where the protocol says so.
     warnings : tuple of str
     protocol : Protocol or None
+    sections_run : SensitivityAnalyses or None
+        Sensitivity analyses, where they were run already; `sections` runs them else.
 
     Examples
     --------
@@ -96,6 +98,7 @@ class Analysis:
     borrowed: BorrowedReview | None = None
     warnings: tuple[str, ...] = ()
     protocol: Protocol | None = None
+    sections_run: SensitivityAnalyses | None = None
 
     @property
     def effects(self) -> Effects:
@@ -135,6 +138,11 @@ class Analysis:
             *_assumptions(self.pooled),
             *(f"excluded: row {item.row} ({item.study}): {item.reason.rstrip('.')}" for item in excluded),
         )
+
+    @property
+    def borrowing(self) -> Borrowing | None:
+        """One trial with the prior that a review gives it, where the protocol says so."""
+        return None if self.borrowed is None else self.borrowed.borrowing
 
     @property
     def warned(self) -> tuple[str, ...]:
@@ -186,9 +194,9 @@ class Analysis:
         return sensitivity_analyses(self.pooled, sections, **options)
 
     @cached_property
-    def bench(self) -> SensitivityAnalyses:
-        """Its sensitivity analyses, all but the slow ones; run when first asked for."""
-        return self.sensitivity()
+    def sections(self) -> SensitivityAnalyses:
+        """Its sensitivity analyses: those that were run, else all but the slow ones."""
+        return self.sensitivity() if self.sections_run is None else self.sections_run
 
     @cached_property
     def grade(self) -> tuple[pd.DataFrame | None, str]:
@@ -199,7 +207,7 @@ class Analysis:
         if self.reading is not None and "risk_of_bias" in self.reading.table.columns:
             judged = [None if pd.isna(value) else str(value) for value in self.reading.table["risk_of_bias"]]
         try:
-            return grade_table(self.pooled, tables=self.bench.tables, risk_of_bias=judged), ""
+            return grade_table(self.pooled, tables=self.sections.tables, risk_of_bias=judged), ""
         except ModelError as error:
             return None, str(error)
 

@@ -238,7 +238,8 @@ def _estimate(part: Rows, n: IntArray, method: Tau2Method) -> tuple[FloatArray, 
     value = np.maximum(0.0, raw)
     # the variance of a quadratic form of normal data is a polynomial in tau2
     constant, linear, square = spread
-    return raw, np.sqrt(2.0 * (constant + 2.0 * value * linear + value * value * square)) / divisor, none
+    with np.errstate(invalid="ignore"):
+        return raw, np.sqrt(2.0 * (constant + 2.0 * value * linear + value * value * square)) / divisor, none
 
 
 def _weighted(part: Rows, n: IntArray) -> Closed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import find_name
 
 __all__ = ["MEASURES", "Measure", "measure"]
 
@@ -108,9 +107,4 @@ def measure(name: str) -> Measure:
     >>> measure("SMD").axis
     "Hedges' g"
     """
-    if isinstance(name, str) and name in MEASURES:
-        return MEASURES[name]
-    lower = {key.lower(): key for key in MEASURES}
-    near = difflib.get_close_matches(str(name).lower(), lower, n=1)
-    hint = f" Did you mean {lower[near[0]]}?" if near else ""
-    raise ModelError(f"measure {name!r} is not one of {', '.join(MEASURES)}.{hint}")
+    return MEASURES[find_name("measure", name, MEASURES)]

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bayesmeta.report.live import *
     from bayesmeta.report.methods import *
     from bayesmeta.report.page import *
+    from bayesmeta.report.staging import *
+    from bayesmeta.report.workers import *
+    from bayesmeta.report.writing import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
@@ -19,9 +22,12 @@ else:
             "blocks": "block_views extra_tables",
             "files": "Drawn IN_PAGE draw_part tables_of word_file",
             "forms": "packed_form serialised_form serialised_probability",
-            "gather": "Part outcome_record",
+            "gather": "outcome_record",
             "live": "followed",
             "methods": "bibliography methods_text used_references",
             "page": "live_text render_page summary_row template view_of",
+            "staging": "staged",
+            "workers": "begin",
+            "writing": "WrittenReport write_fits write_report",
         },
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,9 @@ from bayesmeta.digits import UNDEFINED, number, numbers, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure as measure_of
 from bayesmeta.questions import WEIGHTS, Borrowing, borrowing_table, natural_table, next_trial_table, risk_table
-from bayesmeta.report.gather import Part
+
+if TYPE_CHECKING:
+    from bayesmeta.analysis import Analysis
 
 __all__ = ["block_views", "borrowing_weights", "extra_tables"]
 
@@ -20,7 +22,7 @@ SIZES = (50, 200, 1000)
 _NONE = "no plausible result changes it"
 
 
-def extra_tables(part: Part) -> dict[str, pd.DataFrame]:
+def extra_tables(part: Analysis) -> dict[str, pd.DataFrame]:
     """Make the tables that these data and this protocol allow, by their key in `results.json`."""
     outcome = part.pooled.outcome
     found: dict[str, pd.DataFrame] = {}

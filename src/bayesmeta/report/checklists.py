@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from bayesmeta.report.gather import Part
+if TYPE_CHECKING:
+    from bayesmeta.analysis import Analysis
+
 
 __all__ = ["checklists"]
 
@@ -14,30 +16,27 @@ def _item(name: str, asks: str, answer: str, link: str = "") -> dict[str, str]:
     return {"item": name, "asks": asks, "answer": answer, "link": link}
 
 
-def _priors(parts: Sequence[Part]) -> str:
+def _priors(parts: Sequence[Analysis]) -> str:
     texts = dict.fromkeys(f"mu {part.pooled.model.mu!r}, tau {part.pooled.model.tau!r}" for part in parts)
     return "; ".join(texts)
 
 
-def _sources(parts: Sequence[Part]) -> str:
+def _sources(parts: Sequence[Analysis]) -> str:
     stated = (part.sources.get(role) for part in parts for role in ("mu", "tau"))
     texts = dict.fromkeys(text for text in stated if text)
     return "; ".join(texts) or "not stated in the protocol"
 
 
-def _shown(parts: Sequence[Part], section: str) -> str:
-    """Where the page shows a section of the bench: at the first outcome that has it, or nowhere."""
-    return next((f"#{part.key}-{section}" for part in parts if section in part.bench.tables), "")
-
-
 def checklists(
-    parts: Sequence[Part], reasons: Sequence[str], *, hashes: dict[str, str], seed: int
+    parts: Sequence[Analysis], shown: Mapping[str, str], reasons: Sequence[str], *, hashes: dict[str, str], seed: int
 ) -> list[dict[str, Any]]:
     """Fill BARG, ROBUST and the synthesis items of PRISMA 2020.
 
     Parameters
     ----------
-    parts : sequence of Part
+    parts : sequence of Analysis
+    shown : mapping of str to str
+        Where the page shows a sensitivity analysis first, by its name.
     reasons : sequence of str
         Why the run is not reportable; empty if it is.
     hashes : dict
@@ -72,12 +71,12 @@ def checklists(
             for item in (part.pooled.outcome.decision.thresholds if part.pooled.outcome else ())
         )
     )
-    priors = _shown(parts, "priors")
+    priors = shown.get("priors", "")
     others = [
         f"{varied} declared priors",
-        *(text for name, text in (("priors", "every named one"), ("tipping", "tipping points")) if _shown(parts, name)),
+        *(text for name, text in (("priors", "every named one"), ("tipping", "tipping points")) if shown.get(name, "")),
     ]
-    elsewhere = priors or _shown(parts, "tipping") or at
+    elsewhere = priors or shown.get("tipping", "") or at
     panel = "for the authors: software cannot fill this"
     moderated = sum(part.moderated is not None for part in parts)
     barg = [
@@ -164,7 +163,7 @@ def checklists(
             "13f",
             "sensitivity analyses",
             "declared analyses, trials left out, methods, multiverse",
-            _shown(parts, "multiverse") or at,
+            shown.get("multiverse", "") or at,
         ),
         _item("15", "certainty assessment", "numbers for GRADE's domains; the rating is the panel's", f"{at}-grade"),
         _item("20a", "characteristics and risk of bias of the studies", panel),
@@ -178,7 +177,7 @@ def checklists(
             "20c",
             "investigations of heterogeneity",
             "moderated analyses and inconsistency",
-            _shown(parts, "inconsistency") or at,
+            shown.get("inconsistency", "") or at,
         ),
         _item("20d", "sensitivity analyses: results", "tables for every outcome", elsewhere),
         _item("22", "certainty in the evidence for each outcome", "an empty field for the panel", "#answer"),

@@ -11,9 +11,9 @@ import pandas as pd
 
 from bayesmeta.errors import ModelError
 from bayesmeta.questions import CAVEAT
-from bayesmeta.report.gather import Part
 
 if TYPE_CHECKING:
+    from bayesmeta.analysis import Analysis
     from bayesmeta.plots import Plot
 
 __all__ = ["IN_PAGE", "Drawn", "draw_part", "tables_of", "word_file"]
@@ -45,12 +45,12 @@ class Drawn:
         return {"name": self.name, "markup": text[text.index("<svg") :], "title": self.title, **self.paths(key)}
 
 
-def draw_part(part: Part, *, pdf: bool = False) -> tuple[list[Drawn], dict[str, str]]:
+def draw_part(part: Analysis, *, pdf: bool = False) -> tuple[list[Drawn], dict[str, str]]:
     """Draw the pictures of one outcome.
 
     Parameters
     ----------
-    part : Part
+    part : Analysis
     pdf : bool
         Whether as PDF too, which takes ten times as long.
 
@@ -84,16 +84,16 @@ def draw_part(part: Part, *, pdf: bool = False) -> tuple[list[Drawn], dict[str, 
     return found, not_drawn
 
 
-def tables_of(part: Part) -> dict[str, pd.DataFrame]:
+def tables_of(part: Analysis) -> dict[str, pd.DataFrame]:
     """Every table of one outcome, tidy, by the name of its file."""
     from bayesmeta.questions import study_table
 
     tables = {
-        "summary": part.summary.reset_index(),
+        "summary": part.summary_table.reset_index(),
         "trials": study_table(part.pooled),
         "methods": part.methods,
         "declared": part.variations,
-        **dict(part.bench.tables),
+        **dict(part.sections.tables),
     }
     grade, _ = part.grade
     if grade is not None:

@@ -3,111 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from bayesmeta.errors import Finding, ModelError
 from bayesmeta.measures import measure
-from bayesmeta.plan import Threshold
-from bayesmeta.questions import compare_table, summarize
 from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
 from bayesmeta.report.forms import serialised_form
-from bayesmeta.sensitivity import MAIN, SUBGROUP, grade_table, variation_table
+from bayesmeta.sensitivity import MAIN, SUBGROUP
 
 if TYPE_CHECKING:
+    from bayesmeta.analysis import Analysis
     from bayesmeta.fits import Fit
-    from bayesmeta.questions import Borrowing
-    from bayesmeta.sensitivity import SensitivityAnalyses
-    from bayesmeta.studies import Reading
 
-__all__ = ["Part", "Posterior", "others", "outcome_record", "posteriors", "stated_threshold"]
-
-
-# not slotted: tables that the page, the files and the records share are made once, when one of them first asks
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Everything that was run for one outcome.
-
-    Attributes
-    ----------
-    key, label : str
-    pooled : Fit
-    moderated : Fit or None
-    reason : str
-        Trials, coefficients and rank of the moderated analysis, or why there is none.
-    declared : mapping of str to Fit
-        The main analysis first, then every declared sensitivity analysis that could be run.
-    priors_only : tuple of str
-        Those of them that differ in priors alone.
-    not_done : mapping of str to str
-    bench : SensitivityAnalyses
-    reading : Reading or None
-        The rows with everything that was done to them.
-    findings : tuple of Finding
-        Of the forensics rules.
-    warnings, notes : tuple of str
-    sources : mapping
-        Where the priors come from.
-    borrowing : Borrowing or None
-        One trial with the prior that a review gives it, where the protocol says so.
-    """
-
-    key: str
-    label: str
-    pooled: Fit
-    moderated: Fit | None
-    reason: str
-    declared: Mapping[str, Fit]
-    priors_only: tuple[str, ...]
-    not_done: Mapping[str, str]
-    bench: SensitivityAnalyses
-    reading: Reading | None = None
-    findings: tuple[Finding, ...] = ()
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    sources: Mapping[str, str] = field(default_factory=dict)
-    borrowing: Borrowing | None = None
-
-    @property
-    def fits(self) -> tuple[Fit, ...]:
-        """The pooled analysis and, where there is one, the moderated."""
-        return (self.pooled,) if self.moderated is None else (self.pooled, self.moderated)
-
-    @property
-    def primary(self) -> Threshold | None:
-        """The threshold of the headline."""
-        return self.pooled.outcome.decision.primary if self.pooled.outcome is not None else None
-
-    @cached_property
-    def summary(self) -> pd.DataFrame:
-        """Posterior summary of the pooled analysis."""
-        return summarize(self.pooled)
-
-    @cached_property
-    def methods(self) -> pd.DataFrame:
-        """Its answer beside those of classical methods."""
-        return compare_table(self.pooled.effects, self.pooled)
-
-    @cached_property
-    def variations(self) -> pd.DataFrame:
-        """One line per declared analysis."""
-        return variation_table(self.declared)
-
-    @cached_property
-    def grade(self) -> tuple[pd.DataFrame | None, str]:
-        """GRADE support of the outcome, or the reason why there is none."""
-        judged = None
-        if self.reading is not None and "risk_of_bias" in self.reading.table.columns:
-            judged = [None if pd.isna(value) else str(value) for value in self.reading.table["risk_of_bias"]]
-        try:
-            return grade_table(self.pooled, tables=self.bench.tables, risk_of_bias=judged), ""
-        except ModelError as error:
-            return None, str(error)
+__all__ = ["Posterior", "others", "outcome_record", "posteriors", "stated_threshold"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +32,7 @@ class Posterior:
     at: Mapping[str, Any] | None = None
 
 
-def stated_threshold(part: Part) -> float | None:
+def stated_threshold(part: Analysis) -> float | None:
     """The primary threshold as the protocol states it; None where one of its sides is not a number."""
     item = part.primary
     if item is None or not all(isinstance(side, (int, float)) for side in (item.benefit, item.worse)):
@@ -129,12 +40,12 @@ def stated_threshold(part: Part) -> float | None:
     return float(item.benefit)  # type: ignore[arg-type]
 
 
-def posteriors(part: Part) -> list[Posterior]:
+def posteriors(part: Analysis) -> list[Posterior]:
     """List what the page can show: the analysis as stated, declared ones, levels of moderators, the other engine."""
     found = [Posterior("main", "as stated", "main", part.pooled)]
     number = 0
     for name, fit in part.declared.items():
-        if name == MAIN or fit.analysis != "pooled":
+        if fit.analysis != "pooled":
             continue
         number += 1
         kind = "prior" if name in part.priors_only else "subgroup" if name.startswith(SUBGROUP) else "declared"
@@ -153,21 +64,21 @@ def posteriors(part: Part) -> list[Posterior]:
     return found
 
 
-def others(part: Part) -> list[Posterior]:
+def others(part: Analysis) -> list[Posterior]:
     """List declared analyses that cannot be chosen, because they are of another model than the pooled one."""
     names = [name for name, fit in part.declared.items() if fit.analysis != "pooled"]
     return [Posterior(f"other-{i}", name, "other", part.declared[name]) for i, name in enumerate(names, 1)]
 
 
-def _reach(part: Part) -> float:
+def _reach(part: Analysis) -> float:
     """How far the curve of benefit is drawn: the far end of the new study's interval, in the direction of benefit."""
-    table: Any = part.summary.loc["theta_new"]
+    table: Any = part.summary_table.loc["theta_new"]
     sign = 1.0 if part.pooled.effects.better == "higher" else -1.0
     far = max(sign * float(table["lower"]), sign * float(table["upper"]), 0.0)
     return far if math.isfinite(far) and far > 0 else 1.0
 
 
-def live_record(part: Part, *, coarsened: bool = False) -> dict[str, Any]:
+def live_record(part: Analysis, *, coarsened: bool = False) -> dict[str, Any]:
     """Serialised posteriors of one outcome, the source of every probability; ``coarsened`` as for the page."""
     return {
         "better": part.pooled.effects.better,
@@ -185,12 +96,14 @@ def live_record(part: Part, *, coarsened: bool = False) -> dict[str, Any]:
     }
 
 
-def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any]) -> dict[str, Any]:
+def outcome_record(
+    part: Analysis, figures: Mapping[str, Mapping[str, Any]], extra: Mapping[str, Any]
+) -> dict[str, Any]:
     """One outcome of `results.json`: every number of the report at full precision.
 
     Parameters
     ----------
-    part : Part
+    part : Analysis
     figures : mapping
         By name: files and alt text.
     extra : mapping
@@ -204,9 +117,9 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
     return {
         **record,
         "declared": table_records(part.variations),
-        "priors_only": list(part.priors_only),
-        "not_done": {**part.not_done, **part.bench.not_done},
-        "sections": bench_record(part.pooled, part.key, part.bench)["sections"],
+        "priors_only": [MAIN, *part.priors_only],
+        "not_done": {**part.not_done, **part.sections.not_done},
+        "sections": bench_record(part.pooled, part.key, part.sections)["sections"],
         "grade": [] if grade is None else table_records(grade),
         "grade_not_done": why,
         "findings": finding_rows(part.findings),
@@ -217,7 +130,7 @@ def outcome_record(part: Part, figures: Mapping[str, Mapping[str, Any]], extra: 
     }
 
 
-def natural_range(part: Part) -> tuple[float, float, float] | None:
+def natural_range(part: Analysis) -> tuple[float, float, float] | None:
     """Ends and step of the threshold's slider, as people state thresholds; None where there is no direction."""
     if part.pooled.effects.better is None:
         return None
@@ -233,8 +146,3 @@ def natural_range(part: Part) -> tuple[float, float, float] | None:
     far = max(far, 2 * (stated or 0.0))
     step = 10.0 ** math.floor(math.log10(far / 100))
     return step, far, step
-
-
-def small_parts(parts: Sequence[Part]) -> list[str]:
-    """Keys of outcomes with fewer than three trials, about which no claim is made."""
-    return [part.key for part in parts if part.pooled.effects.n_trials < 3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,21 @@ from bayesmeta.measures import measure
 from bayesmeta.questions import information_size, mix, update
 from bayesmeta.report.blocks import borrowing_weights
 from bayesmeta.report.forms import kept_nodes, non_negligible, packed, packed_form, rule_gap, serialised_form
-from bayesmeta.report.gather import Part, live_record, others, stated_threshold
+from bayesmeta.report.gather import live_record, others, stated_threshold
 from bayesmeta.sensitivity import SECTIONS
+
+if TYPE_CHECKING:
+    from bayesmeta.analysis import Analysis
 
 __all__ = ["followed", "live_outcome", "live_tables"]
 
 
-def live_outcome(part: Part) -> dict[str, Any]:
+def live_outcome(part: Analysis) -> dict[str, Any]:
     """Give what the page needs to compute everything of one outcome anew.
 
     Parameters
     ----------
-    part : Part
+    part : Analysis
         With a direction and a threshold that is a number.
 
     Returns
@@ -53,12 +56,12 @@ def live_outcome(part: Part) -> dict[str, Any]:
     }
 
 
-def followed(part: Part) -> frozenset[str]:
+def followed(part: Analysis) -> frozenset[str]:
     """Names of the tables that are recomputed at a new threshold; others stay at the stated one."""
-    fit, tables = part.pooled, part.bench.tables
+    fit, tables = part.pooled, part.sections.tables
     if fit.effects.better is None or stated_threshold(part) is None:
         return frozenset()
-    found = {"multiverse"} & set(tables) | {name for name in part.bench.fits if _lines(part, name)}
+    found = {"multiverse"} & set(tables) | {name for name in part.sections.fits if _lines(part, name)}
     if part.borrowing is not None and part.borrowing.better == fit.effects.better:
         found.add("borrowing")
     # true effects of the trials are mixtures where the fit is exact and nothing is truncated
@@ -67,7 +70,7 @@ def followed(part: Part) -> frozenset[str]:
     return frozenset(found)
 
 
-def live_tables(part: Part) -> dict[str, Any]:
+def live_tables(part: Analysis) -> dict[str, Any]:
     """Give the numbers from which the page computes its tables anew, by table.
 
     Returns
@@ -78,16 +81,16 @@ def live_tables(part: Part) -> dict[str, Any]:
     names = followed(part)
     makers = {"multiverse": _multiverse, "borrowing": _borrowing, "inconsistency": _inconsistency, "grade": _grade}
     found: dict[str, Any] = {name: makers[name](part) for name in makers if name in names}
-    found |= {name: _lines(part, name) for name in part.bench.fits if name in names}
+    found |= {name: _lines(part, name) for name in part.sections.fits if name in names}
     if names & {"inconsistency", "grade"}:
         found["theta"] = _theta(part)
     return found
 
 
-def _lines(part: Part, section: str) -> list[dict[str, Any] | None] | None:
+def _lines(part: Analysis, section: str) -> list[dict[str, Any] | None] | None:
     """Give the posterior of each line that the page shows of a section; None where one of them has none to give."""
-    fits = part.bench.fits.get(section, ())
-    table = SECTIONS[section].printed(part.bench.tables[section]) if fits else pd.DataFrame()
+    fits = part.sections.fits.get(section, ())
+    table = SECTIONS[section].printed(part.sections.tables[section]) if fits else pd.DataFrame()
     if "p_important_benefit" not in table:
         return None
     # a line without a probability is not recomputed
@@ -104,7 +107,7 @@ def _packed(found: Fit | ClassicalFit | None) -> dict[str, Any] | None:
     return packed_form(form) if form is not None and form["representation"] == "mixture" else None
 
 
-def _theta(part: Part) -> dict[str, Any]:
+def _theta(part: Analysis) -> dict[str, Any]:
     """Estimates, and posteriors of the true effects behind them, on nodes that they share."""
     fit = part.pooled
 
@@ -132,14 +135,14 @@ def _tau(table: pd.DataFrame) -> list[float]:
     return [float(line[name] * line["benefit"]) for name in ("tau_units_lower", "tau_units", "tau_units_upper")]
 
 
-def _inconsistency(part: Part) -> dict[str, Any]:
-    table = part.bench.tables["inconsistency"]
+def _inconsistency(part: Analysis) -> dict[str, Any]:
+    table = part.sections.tables["inconsistency"]
     stated: Any = table[table["benefit"].notna()]
     pairs = stated[["benefit", "worse"]].to_numpy(float).tolist()
     return {"name": str(stated["threshold"].iloc[0]), "tau": _tau(table), "others": pairs[1:]}
 
 
-def _grade(part: Part) -> dict[str, Any]:
+def _grade(part: Analysis) -> dict[str, Any]:
     effects = part.pooled.effects
     try:
         found = pool(effects, method="REML", ci="hksj", rho=part.pooled.model.rho)
@@ -151,13 +154,13 @@ def _grade(part: Part) -> dict[str, Any]:
         "classical": classical,
         "people": effects.participants if standardised else None,
         "needed": information_size(1.0),
-        "tau": _tau(part.bench.tables["inconsistency"]),
+        "tau": _tau(part.sections.tables["inconsistency"]),
     }
 
 
-def _multiverse(part: Part) -> list[dict[str, Any]]:
+def _multiverse(part: Analysis) -> list[dict[str, Any]]:
     """Estimates and intervals of every specification, in the order of their lines."""
-    frame = part.bench.tables["multiverse"]
+    frame = part.sections.tables["multiverse"]
     found = []
     for (target, engine), lines in frame.groupby(["target", "engine"], sort=False):
         found.append(
@@ -169,7 +172,7 @@ def _multiverse(part: Part) -> list[dict[str, Any]]:
     return found
 
 
-def _borrowing(part: Part) -> dict[str, Any]:
+def _borrowing(part: Analysis) -> dict[str, Any]:
     """What the review and what the trial alone says, and the weight of the latter in each line."""
     borrowing = part.borrowing
     assert borrowing is not None

@@ -17,7 +17,7 @@ from bayesmeta.questions import CAVEAT, benefit_sentence
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.forms import serialised_form, serialised_probability
-from bayesmeta.report.gather import Part, natural_range, others, posteriors, stated_threshold
+from bayesmeta.report.gather import natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.webfont import font_faces
@@ -25,6 +25,8 @@ from bayesmeta.sensitivity import MAIN, SECTIONS, read_section
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+    from bayesmeta.analysis import Analysis
 
 __all__ = ["Picture", "live_text", "render_page", "summary_row", "template", "view_of"]
 
@@ -49,21 +51,21 @@ _GROUPS = {
 }
 
 
-def _written(part: Part, values: Sequence[float]) -> list[str]:
+def _written(part: Analysis, values: Sequence[float]) -> list[str]:
     """Effects on the natural scale with the digits that they share."""
     kind = measure(part.pooled.effects.measure)
     back = np.asarray(kind.back(np.asarray(values, float)), float).tolist()
     return ratios([back])[0] if kind.log else together([back])[0]
 
 
-def _failed(part: Part) -> list[str]:
+def _failed(part: Analysis) -> list[str]:
     return unreportable(part.fits)
 
 
-def _chances(part: Part, threshold: float | None) -> dict[str, str]:
+def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
     """The same cells that the script fills, for readers without it, at the threshold as stated."""
     found: dict[str, str] = {}
-    table: Any = part.summary
+    table: Any = part.summary_table
     for name in ("mu", "theta_new"):
         texts = _written(part, [float(table.loc[name, column]) for column in ("median", "lower", "upper")])
         found |= dict(zip((f"{name}.median", f"{name}.lower", f"{name}.upper"), texts, strict=True))
@@ -102,7 +104,7 @@ def _chances(part: Part, threshold: float | None) -> dict[str, str]:
     return found | {"share": f"{middle} ({low} to {high})"}
 
 
-def _estimates(part: Part) -> dict[str, Any]:
+def _estimates(part: Analysis) -> dict[str, Any]:
     table = part.methods
     defined = table[table["estimate"].notna()]
     # digits are shared along a line, as in the first table, and not down a column
@@ -120,13 +122,13 @@ def _estimates(part: Part) -> dict[str, Any]:
     return {"heads": heads, "rows": [[name, *mean, t, *span, *rest] for name, mean, t, span, *rest in rows]}
 
 
-def _lines(part: Part, table: pd.DataFrame, *columns: str) -> list[list[str]]:
+def _lines(part: Analysis, table: pd.DataFrame, *columns: str) -> list[list[str]]:
     """Line by line the cells of numbers that stand together."""
     values = table[list(columns)].to_numpy(float).tolist()
     return [["" if text == UNDEFINED else text for text in _written(part, line)] for line in values]
 
 
-def _declared(part: Part) -> list[dict[str, Any]]:
+def _declared(part: Analysis) -> list[dict[str, Any]]:
     table = part.variations
     ids = {item.label: item.id for item in (*posteriors(part), *others(part))}
     rows = []
@@ -155,7 +157,7 @@ def _declared(part: Part) -> list[dict[str, Any]]:
     return rows
 
 
-def _ledger(part: Part) -> tuple[list[list[str]], list[str], str]:
+def _ledger(part: Analysis) -> tuple[list[list[str]], list[str], str]:
     effects = part.pooled.effects
     ledger = effects.ledger or ()
     rows_of = part.reading.rows if part.reading is not None else tuple(range(1, effects.k + 1))
@@ -178,7 +180,7 @@ def _ledger(part: Part) -> tuple[list[list[str]], list[str], str]:
     return rows, list(dict.fromkeys(notes)), part.reading.source if part.reading is not None else "the fit"
 
 
-def _counts(part: Part) -> str:
+def _counts(part: Analysis) -> str:
     effects = part.pooled.effects
     people = "" if effects.participants is None else f", {effects.participants} participants"
     unit = f" in {effects.unit}" if effects.unit else ""
@@ -189,12 +191,12 @@ def _counts(part: Part) -> str:
     return f"{rows} of {trials}{people}. {words}{unit}{better}."
 
 
-def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put one outcome into words and cells.
 
     Parameters
     ----------
-    part : Part
+    part : Analysis
     pictures : sequence of mapping
         ``name markup title svg pdf``; the markup is SVG that stands in the page, the PDF may be None.
     blocks : sequence of mapping
@@ -233,7 +235,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     }
     if reasons:
         return view
-    table: Any = part.summary
+    table: Any = part.summary_table
     effect = _written(part, [float(table.loc["mu", column]) for column in ("median", "lower", "upper")])
     estimates = _estimates(part)
     methods: Any = part.methods.set_index("method")
@@ -257,12 +259,12 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
         "chances": _chances(part, threshold),
         "groups": [{"label": label, "entries": entries} for label, entries in groups.items()],
         "estimates": estimates,
-        "analyses": _declared(part) if len(part.declared) > 1 else [],
+        "analyses": _declared(part) if part.declared else [],
         "not_declared": dict(part.not_done),
         "pictures": pictures,
         "blocks": blocks,
-        "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.bench.tables.items()},
-        "sections_not_done": dict(part.bench.not_done),
+        "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.sections.tables.items()},
+        "sections_not_done": dict(part.sections.not_done),
         "stays": {
             **_STAYS,
             **{key: ("threshold", "analysis")[not item.at_threshold :] for key, item in SECTIONS.items()},
@@ -270,7 +272,7 @@ def view_of(part: Part, pictures: Sequence[Picture], blocks: Sequence[Mapping[st
     }
 
 
-def live_text(part: Part) -> str:
+def live_text(part: Analysis) -> str:
     """Write what the page computes from as JSON that may stand inside a script."""
     text = json.dumps(live_outcome(part), allow_nan=False, separators=(",", ":"))
     # a closing tag inside the data would end the script that holds them
@@ -293,7 +295,7 @@ def template() -> Template:
 
 
 def render_page(
-    parts: Sequence[Part],
+    parts: Sequence[Analysis],
     views: Sequence[Mapping[str, Any]],
     lives: Mapping[str, str],
     *,
@@ -308,7 +310,7 @@ def render_page(
 
     Parameters
     ----------
-    parts : sequence of Part
+    parts : sequence of Analysis
     views : sequence of mapping
         From `view_of`, in the same order.
     lives : mapping of str to str
@@ -332,7 +334,10 @@ def render_page(
 
     stated = dict(report or {})
     fits = [fit for part in parts for fit in part.fits]
-    sections = list(dict.fromkeys(name for part in parts for name in part.bench.tables))
+    shown: dict[str, str] = {}
+    for view in views:
+        shown = {name: f"#{view['key']}-{name}" for name in view.get("sections", ())} | shown
+    sections = [name for name in SECTIONS if name in shown]
     text = '{"outcomes":{' + ",".join(f"{json.dumps(key)}:{live}" for key, live in lives.items()) + "}}"
     letters = set[str]().union(*(picture["markup"] for view in views for picture in view.get("pictures", ())))
     folder = resources.files("bayesmeta.report").joinpath("templates")
@@ -352,7 +357,7 @@ def render_page(
         pinned=pinned,
         protocol_hash=str(hashes.get("protocol", ""))[:12],
         data_hash=str(hashes.get("data", "not a file"))[:12],
-        checklists=checklists(parts, reasons, hashes=dict(hashes), seed=seed),
+        checklists=checklists(parts, shown, reasons, hashes=dict(hashes), seed=seed),
         authors=stated.get("authors", []),
         question=stated.get("question", ""),
         note=stated.get("note", ""),

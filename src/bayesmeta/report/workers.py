@@ -17,7 +17,7 @@ __all__ = ["begin", "count", "pool"]
 
 #: Fewer outcomes than this are not worth starting other processes for.
 FEW = 3
-_LOADED = ["bayesmeta.sensitivity.robustness", "bayesmeta.plots", "bayesmeta.report.gather", "bayesmeta_cli.report"]
+_LOADED = ["bayesmeta.sensitivity.robustness", "bayesmeta.plots", "bayesmeta.report.writing"]
 
 
 def processors() -> int:
