@@ -31,6 +31,10 @@ PINS = Path(__file__).parent / "reference" / "pinned_0_1_0"
 KEYS: dict[str, str | None] = {
     # JSON schema 2
     "cut": "cutoff",
+    "printed.analyses_run": "sections.declared.rows",
+    "printed.contrasts": "sections.declared.summary.contrasts",
+    "printed.prior_range": "sections.declared.summary.prior_range",
+    "printed.range": "sections.declared.summary.range",
     "printed.cumulative": "sections.cumulative.rows",
     "printed.elpd": "sections.leave-one-out.summary.elpd",
     "printed.leave_one_out": "sections.leave-one-out.rows",

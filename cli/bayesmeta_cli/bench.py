@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,19 @@ from bayesmeta_cli.analyses import from_file, from_protocol
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import existing, plot_paths
 from bayesmeta_cli.messages import say, track
-from bayesmeta_cli.render import title, wrapped
-from bayesmeta_cli.views_bench import section_lines
+from bayesmeta_cli.render import laid_out, title, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesmeta.plots import Plot
+    from bayesmeta.sensitivity import SensitivityAnalyses
 
 DECLARED = "declared"
 
 
-def _sections(requested: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
+def section_names(requested: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Names of sections in their own order; default where none is requested."""
     unknown = [name for name in requested if name not in allowed]
     if unknown:
         raise typer.BadParameter(f"--section {unknown[0]}: allowed are {', '.join(allowed)}.")
@@ -42,67 +43,22 @@ def sensitivity(
     json: bool,
     csv: bool,
 ) -> None:
-    """Run the sensitivity bench of every outcome: the declared analyses, then every section."""
-    from bayesmeta.analysis import contrasts_under
-    from bayesmeta.records import sensitivity_record
-    from bayesmeta.sensitivity import MAIN, SECTIONS, SLOW, SensitivityAnalyses
+    """Run the sensitivity analyses of every outcome: the declared ones, then every section."""
+    from bayesmeta.sensitivity import SECTIONS, SLOW
 
-    allowed = [DECLARED, *SECTIONS]
-    wanted = _sections(requested, allowed, [name for name in allowed if name not in SLOW])
+    wanted = section_names(requested, list(SECTIONS), [name for name in SECTIONS if name not in SLOW])
     chance = probability(cut, "--cut")
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     stated = DECLARED in wanted
     analyses = from_protocol(protocol, names, moderated=stated, declared=stated)
-    benches: dict[str, SensitivityAnalyses] = {}
+    found: dict[str, SensitivityAnalyses] = {}
     for item in track(analyses, "sensitivity"):
-        benches[item.key] = item.sensitivity(
-            [name for name in wanted if name != DECLARED], order=trial_order(item.effects, order), cut=chance
-        )
+        found[item.key] = item.sensitivity(wanted, order=trial_order(item.effects, order), cut=chance)
     if output is not None:
         for item in track(analyses, "drawing"):
-            _draw_bench(item, benches[item.key], output)
-
-    def record(item: bm.Analysis) -> dict[str, Any]:
-        return sensitivity_record(
-            item.pooled,
-            item.key,
-            item.variations if stated else None,
-            benches[item.key],
-            priors_only=[MAIN, *item.priors_only] if stated else [],
-            not_done=item.not_done,
-            warnings=item.warned,
-            contrasts=contrasts_under(item) if stated else None,
-        )
-
-    def frames() -> pd.DataFrame:
-        parts = []
-        for item in analyses:
-            tables = dict(benches[item.key].tables)
-            if stated:
-                tables = {DECLARED: item.variations, **tables}
-            parts += [(item.key, item.effects, frame.assign(section=name)) for name, frame in tables.items()]
-        return stacked(parts)
-
-    def text(item: bm.Analysis) -> str:
-        lines = views.heading(item)
-        if stated:
-            lines += views.declared_lines(
-                item, item.variations, [MAIN, *item.priors_only], item.not_done, contrasts_under(item)
-            )
-        bench = benches[item.key]
-        for name, frame in bench.tables.items():
-            lines += section_lines(name, frame, item.pooled)
-        lines += [wrapped(f"Not done, {name}: {reason}") for name, reason in bench.not_done.items()]
-        return "\n".join([*lines, ""])
-
-    show(
-        json,
-        csv,
-        lambda: [record(item) for item in analyses],
-        frames,
-        lambda: "\n".join(text(item) for item in analyses),
-    )
+            _draw_bench(item, found[item.key], output)
+    _show_sections(analyses, found, json, csv)
 
 
 def probability(text: str, option: str) -> float:
@@ -166,7 +122,6 @@ def influence(
     path: Path, names: Sequence[str], subsets: bool, figure: Path | None, fits: Path | None, json: bool, csv: bool
 ) -> None:
     """Print influential trials: deletion diagnostics, leave-one-out, and all subsets where requested."""
-    from bayesmeta.records import bench_record
     from bayesmeta.sensitivity import sensitivity_analyses
 
     wanted = ["influence", "leave-one-out", *(["gosh"] if subsets else [])]
@@ -176,13 +131,11 @@ def influence(
         for item, place in zip(analyses, plot_paths(figure, [item.key for item in analyses], "influence"), strict=True):
             plots = bm.plots
             _write(plots.gosh_plot(item.pooled) if subsets else plots.baujat_plot(item.pooled), place)
-    _show_benches(analyses, benches, bench_record, json, csv)
+    _show_sections(analyses, benches, json, csv)
 
 
 def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool, csv: bool) -> None:
     """Print how the answer spreads over every combination of choices."""
-    from bayesmeta.records import bench_record
-
     existing(path, ("protocol",))
     analyses = from_protocol(bm.read_protocol(path), names, moderated=False)
     benches = {item.key: item.sensitivity(["multiverse"]) for item in track(analyses, "multiverse")}
@@ -190,41 +143,51 @@ def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool
         drawn = [item for item in analyses if benches[item.key].tables]
         for item, place in zip(drawn, plot_paths(figure, [item.key for item in drawn], "multiverse"), strict=True):
             _write(bm.plots.specification_plot(item.pooled, benches[item.key].tables["multiverse"]), place)
-    _show_benches(analyses, benches, bench_record, json, csv)
+    _show_sections(analyses, benches, json, csv)
 
 
-def _show_benches(
-    analyses: Sequence[bm.Analysis],
-    benches: Mapping[str, Any],
-    make: Callable[..., dict[str, Any]],
-    json: bool,
-    csv: bool,
+def _show_sections(
+    analyses: Sequence[bm.Analysis], found: Mapping[str, SensitivityAnalyses], json: bool, csv: bool
 ) -> None:
     """Print the sections of every outcome."""
-    if csv and not any(bench.tables for bench in benches.values()):
+    from bayesmeta.records import bench_record
+
+    if csv and not any(item.tables for item in found.values()):
         raise bm.ModelError(
-            "; ".join(f"{key}, {name}: {why}" for key, bench in benches.items() for name, why in bench.not_done.items())
+            "; ".join(f"{key}, {name}: {why}" for key, item in found.items() for name, why in item.not_done.items())
         )
-
-    def text(item: bm.Analysis) -> str:
-        bench = benches[item.key]
-        lines = views.heading(item)
-        for name, frame in bench.tables.items():
-            lines += section_lines(name, frame, item.pooled)
-        lines += [wrapped(f"Not done, {name}: {reason}") for name, reason in bench.not_done.items()]
-        return "\n".join([*lines, ""])
-
     show(
         json,
         csv,
-        lambda: [make(item.pooled, item.key, benches[item.key], warnings=item.warned) for item in analyses],
-        lambda: stacked(
-            (item.key, item.pooled.effects, frame.assign(section=name))
-            for item in analyses
-            for name, frame in benches[item.key].tables.items()
+        lambda: [bench_record(item.pooled, item.key, found[item.key], warnings=item.warned) for item in analyses],
+        lambda: stacked_sections((item.key, item.pooled, found[item.key]) for item in analyses),
+        lambda: "\n".join(
+            "\n".join([*views.heading(item), *section_lines(item.pooled, found[item.key])]) for item in analyses
         ),
-        lambda: "\n".join(text(item) for item in analyses),
     )
+
+
+def stacked_sections(items: Iterable[tuple[str, bm.Fit, SensitivityAnalyses]]) -> pd.DataFrame:
+    """The tables of every section in one."""
+    return stacked(
+        (key, fit.effects, table.assign(section=name))
+        for key, fit, found in items
+        for name, table in found.tables.items()
+    )
+
+
+def section_lines(fit: bm.Fit, found: SensitivityAnalyses, sections: Any = None) -> list[str]:
+    """Sections of one fit: question, tables and notes of each; then why others are not there."""
+    from bayesmeta.sensitivity import SECTIONS, read_section
+
+    lines: list[str] = []
+    for name, table in found.tables.items():
+        read = read_section(name, table, fit, found.parts.get(name, {}), sections=sections or SECTIONS)
+        lines += [wrapped(f"{name}: {read.question}"), *([laid_out(read.table)] if read.table.cells else [])]
+        lines += [*([wrapped(read.note)] if read.note else []), ""]
+        for part in read.parts:
+            lines += [laid_out(part), ""]
+    return [*lines, *(wrapped(f"Not done, {name}: {reason}") for name, reason in found.not_done.items()), ""]
 
 
 def presets(path: Path, names: Sequence[str], requested: str, json: bool, csv: bool) -> None:

@@ -2,119 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import typer
+from typing import TYPE_CHECKING
 
 import bayesmeta as bm
+from bayesmeta.columns import columns_of, readable
+from bayesmeta_cli import views
+from bayesmeta_cli.bench import section_lines, section_names, stacked_sections
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import plot_paths
 from bayesmeta_cli.messages import say
-from bayesmeta_cli.render import NEW_STUDY, ratios, together, wrapped
-from bayesmeta_cli.views_models import tables_view
+from bayesmeta_cli.render import NEW_STUDY, laid_out, title
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesmeta.plots import Plot
-
-Frames = dict[str, "pd.DataFrame"]
-#: Sections of `ppc`, in the order they are printed.
-SECTIONS = ("predictive", "trials", "prior", "overlap", "scaling", "loo")
-_HEADINGS = {
-    "predictive": "Do replicated estimates look like the observed? Statistics of both",
-    "trials": "Every estimate beside what the model predicts for a new trial with its standard error",
-    "prior": "What the priors say before any trial, and where the observed statistics lie in it",
-    "overlap": "What the data taught: overlap of prior and posterior",
-    "scaling": "How the answers move when a prior or the likelihood is raised to a power (power-scaling)",
-    "loo": "How well every trial is predicted by the others: importance sampling (PSIS) and exact refits",
-}
-_NOTES = {
-    "predictive": "Same trials: given their own effects. New trials: effects drawn anew. Two-sided p-values; small "
-    "ones say that the model does not make such data.",
-    "trials": "Two-sided p-values. Sampling error and heterogeneity are both in the interval.",
-    "prior": "Range: 2.5 %, 50 % and 97.5 % of each quantity under the priors alone.",
-    "overlap": "Overlap is 1 where the data taught nothing, 0 where prior and posterior exclude each other; a ratio "
-    "near 1 says that the SD is the prior's.",
-    "scaling": "Sensitivity above 0.05 is worth a look (Kallioinen 2024, doi:10.1007/s11222-023-10366-5). Change: of "
-    "the mean or probability per doubling of the power.",
-    "loo": "khat above 0.7: importance sampling cannot stand in for a refit of that trial.",
-}
-_SHOWN: dict[str, dict[str, str]] = {
-    "predictive": {
-        "replicated": "replicated",
-        "statistic": "statistic",
-        "observed": "observed",
-        "median": "median",
-        "lower": "lower",
-        "upper": "upper",
-        "p_value": "p",
-    },
-    "trials": {
-        "label": "trial",
-        "observed": "observed",
-        "median": "median",
-        "lower": "lower",
-        "upper": "upper",
-        "p_value": "p",
-    },
-    "prior": {
-        "quantity": "quantity",
-        "observed": "observed",
-        "median": "median",
-        "lower": "lower",
-        "upper": "upper",
-        "p_value": "p",
-    },
-    "overlap": {
-        "quantity": "quantity",
-        "prior": "prior",
-        "overlap": "overlap",
-        "sd_ratio": "SD ratio",
-        "shift": "shift in prior SDs",
-        "verdict": "verdict",
-    },
-    "scaling": {
-        "quantity": "quantity",
-        "component": "scaled",
-        "psense": "sensitivity",
-        "exact": "exact",
-        "change": "change",
-        "diagnosis": "diagnosis",
-    },
-    "loo": {
-        "left_out": "trial",
-        "elpd_psis": "PSIS",
-        "khat": "khat",
-        "elpd_exact": "exact",
-        "difference": "difference",
-    },
-}
-
-
-def _tables(fit: bm.Fit, sections: Sequence[str]) -> tuple[Frames, dict[str, str]]:
-    """Tables by section, and why others are not there."""
-    from bayesmeta import checking
-    from bayesmeta.sensitivity import loo_table
-
-    makers: dict[str, Callable[[bm.Fit], pd.DataFrame]] = {
-        "predictive": checking.ppc_table,
-        "trials": checking.predictive_table,
-        "prior": checking.prior_check_table,
-        "overlap": checking.overlap_table,
-        "scaling": checking.power_scaling_table,
-        "loo": loo_table,
-    }
-    frames: Frames = {}
-    lacking: dict[str, str] = {}
-    for section in sections:
-        try:
-            frames[section] = makers[section](fit)
-        except bm.ModelError as error:
-            lacking[section] = str(error)
-    return frames, lacking
 
 
 def _chosen(analyses: Sequence[bm.Analysis], moderated: bool) -> list[tuple[bm.Analysis, bm.Fit]]:
@@ -151,53 +55,24 @@ def ppc(
 ) -> None:
     """Print predictive checks, prior against posterior, power-scaling and leave-one-out."""
     from bayesmeta.records import ppc_record
+    from bayesmeta.sensitivity import CHECKS, check_model
 
-    unknown = [name for name in sections if name not in SECTIONS]
-    if unknown:
-        raise typer.BadParameter(f"--section {unknown[0]}: allowed are {', '.join(SECTIONS)}.")
-    wanted = [name for name in SECTIONS if not sections or name in sections]
-    fits = _chosen(analyses, moderated)
-    results = [(item, fit, *_tables(fit, wanted)) for item, fit in fits]
+    wanted = section_names(sections, list(CHECKS), list(CHECKS))
+    found = [(item, fit, check_model(fit, wanted)) for item, fit in _chosen(analyses, moderated)]
     if figure is not None:
-        _draw([(item, bm.plots.ppc_plot(fit)) for item, fit in fits], figure, "ppc")
+        _draw([(item, bm.plots.ppc_plot(fit)) for item, fit, _ in found], figure, "ppc")
     show(
         json,
         csv,
         lambda: [
-            ppc_record(fit, item.key, frames, lacking, warnings=item.warned) for item, fit, frames, lacking in results
+            ppc_record(fit, item.key, done.tables, done.not_done, warnings=item.warned) for item, fit, done in found
         ],
-        lambda: stacked(
-            (item.key, fit.effects, frame.assign(section=name))
-            for item, fit, frames, _ in results
-            for name, frame in frames.items()
+        lambda: stacked_sections((item.key, fit, done) for item, fit, done in found),
+        lambda: "\n".join(
+            "\n".join([title(f"{views.name_of(item)}, {fit.analysis}"), *section_lines(fit, done, CHECKS)])
+            for item, fit, done in found
         ),
-        lambda: "\n".join(_view(item, fit, frames, lacking) for item, fit, frames, lacking in results),
     )
-
-
-def _view(item: bm.Analysis, fit: bm.Fit, frames: Frames, lacking: dict[str, str]) -> str:
-    name = item.label if item.label == item.key else f"{item.label} ({item.key})"
-    parts = [
-        (
-            _HEADINGS[section],
-            frame[list(_SHOWN[section])].rename(columns=_SHOWN[section]),
-            _NOTES[section] + _total(frame),
-        )
-        for section, frame in frames.items()
-    ]
-    lines = [tables_view(f"{name}, {fit.analysis}", parts)]
-    lines += [wrapped(f"Not done, {section}: {reason}") for section, reason in lacking.items()]
-    return "\n".join([*lines, ""])
-
-
-def _total(frame: pd.DataFrame) -> str:
-    """Sums that belong to a table of leave-one-out."""
-    attrs: dict[Any, Any] = frame.attrs
-    if "elpd_psis" not in attrs:
-        return ""
-    exact = attrs.get("elpd_exact")
-    text = f" Sum: {attrs['elpd_psis']:.2f} by PSIS"
-    return text + (f", {exact:.2f} exactly." if exact is not None and exact == exact else ".")
 
 
 def profiles(
@@ -222,24 +97,19 @@ def profiles(
 
 
 def _profiles_view(item: bm.Analysis, fit: bm.Fit, frame: pd.DataFrame) -> str:
-    kind = bm.measures.measure(fit.effects.measure)
     names = [str(name) for name in frame.columns[: list(frame.columns).index("k")]]
-    shown = frame[names].copy()
     # an asterisk marks what no trial has studied
-    shown["trials"] = [
-        f"{trials}{'*' if flag else ''}" for flag, trials in zip(frame["extrapolated"], frame["trials"], strict=True)
-    ]
-    columns = ["median", "lower", "upper"]
-    values = [kind.back(frame[column].to_numpy(float)).tolist() for column in columns]
-    for column, texts in zip(columns, ratios(values) if kind.log else together(values), strict=True):
-        shown[column] = texts
-    for column, head in (("p_important_benefit", "P(imp.)"), ("p_important_benefit_new", "P(imp. new)")):
-        if column in frame:
-            shown[head] = frame[column]
-    name = item.label if item.label == item.key else f"{item.label} ({item.key})"
+    trials = frame["trials"].astype(str) + frame["extrapolated"].map({True: "*", False: ""})
+    columns = (
+        *columns_of("text", **dict(zip(names, names, strict=True)), trials="trials"),
+        *columns_of("effect", median="median", lower="lower", upper="upper"),
+        *columns_of("probability", p_important_benefit="P(imp.)", p_important_benefit_new="P(imp. new)"),
+    )
     note = (
         "Medians with 95 % central credible intervals; P(imp.): probability of an important benefit, and in a new "
         f"study. {NEW_STUDY} * no trial has this combination: its effect rests on the assumption that moderators add "
         "up. --json and --csv hold the intervals of a new study too. Differences between trials, not within them."
     )
-    return tables_view(name, [("Effect at every combination of levels", shown, note)])
+    shown = readable(frame.assign(trials=trials), columns, fit.effects.measure)
+    lines = [title(views.name_of(item)), "Effect at every combination of levels", laid_out(shown, note), ""]
+    return "\n".join(lines)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bayesmeta as bm
+from bayesmeta.columns import Column, columns_of, readable
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import noted, say
-from bayesmeta_cli.render import NEW_STUDY, wrapped
-from bayesmeta_cli.views_models import tables_view
+from bayesmeta_cli.render import NEW_STUDY, laid_out, title, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from bayesmeta.joint import JointFit
 
 Tables = dict[str, "pd.DataFrame"]
-_HEADINGS = {
-    "correlations": "Correlation of true effects between trials, in the direction of benefit",
-    "borrowing": "Borrowing between outcomes: each mean effect alone (exactly) and jointly",
-    "at_least": "Probability that at least m of the outcomes benefit",
-    "without_harm": "Probability of an important benefit with no outcome importantly worse",
-    "working_correlation": "The working correlation within trials, which no trial reports, varied",
-}
 
 
 def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: bool) -> None:
@@ -120,66 +113,60 @@ def _stacked(tables: Tables) -> pd.DataFrame:
     return pd.concat([frame.assign(table=name) for name, frame in tables.items()], ignore_index=True)
 
 
-_SHOWN: dict[str, dict[str, str]] = {
-    "correlations": {
-        "first": "outcome",
-        "second": "with",
-        "trials": "trials",
-        "median": "median",
-        "lower": "lower",
-        "upper": "upper",
-        "p_positive": "P(> 0)",
-    },
-    "borrowing": {
-        "outcome": "outcome",
-        "trials": "trials",
-        "alone": "alone",
-        "alone_lower": "lower",
-        "alone_upper": "upper",
-        "joint": "joint",
-        "joint_lower": "lower ",
-        "joint_upper": "upper ",
-        "width_ratio": "width ratio",
-    },
-    "at_least": {
-        "target": "target",
-        "at_least": "at least",
-        "p_any_benefit": "P(any benefit)",
-        "p_important_benefit": "P(important)",
-        "if_independent": "P(if independent)",
-    },
-    "without_harm": {
-        "target": "target",
-        "outcome": "outcome",
-        "p_important_benefit": "P(important)",
-        "p_no_harm": "P(no harm)",
-        "p_benefit_without_harm": "P(both)",
-    },
-    "working_correlation": {
-        "correlation": "correlation",
-        "outcome": "outcome",
-        "mu": "mean",
-        "lower": "lower",
-        "upper": "upper",
-        "tau": "tau",
-    },
+_LAYOUTS: dict[str, tuple[str, tuple[Column, ...], str]] = {
+    "correlations": (
+        "Correlation of true effects between trials, in the direction of benefit",
+        (
+            *columns_of("text", first="outcome", second="with"),
+            *columns_of("count", trials="trials"),
+            *columns_of("number", 3, median="median", lower="lower", upper="upper"),
+            *columns_of("probability", p_positive="P(> 0)"),
+        ),
+        "Prior: LKJ({eta:g}). Trials: those that report both outcomes.",
+    ),
+    "borrowing": (
+        "Borrowing between outcomes: each mean effect alone (exactly) and jointly",
+        (
+            *columns_of("text", outcome="outcome"),
+            *columns_of("count", trials="trials"),
+            *columns_of("number", 3, alone="alone", alone_lower="lower", alone_upper="upper"),
+            *columns_of("number", 3, joint="joint", joint_lower="lower", joint_upper="upper"),
+            *columns_of("number", 3, width_ratio="width ratio"),
+        ),
+        "Medians with 95 % central credible intervals, each in its outcome's own direction. Width ratio: width of the "
+        "joint interval over that alone.",
+    ),
+    "at_least": (
+        "Probability that at least m of the outcomes benefit",
+        (
+            *columns_of("text", target="target", at_least="at least"),
+            *columns_of("probability", p_any_benefit="P(any benefit)", p_important_benefit="P(important)"),
+            *columns_of("probability", if_independent="P(if independent)"),
+        ),
+        "Against the primary threshold of every outcome. If independent: what the same probabilities would give if "
+        f"outcomes had nothing to do with each other. {NEW_STUDY}",
+    ),
+    "without_harm": (
+        "Probability of an important benefit with no outcome importantly worse",
+        (
+            *columns_of("text", target="target", outcome="outcome"),
+            *columns_of("probability", p_important_benefit="P(important)", p_no_harm="P(no harm)"),
+            *columns_of("probability", p_benefit_without_harm="P(both)"),
+        ),
+        "Any: at least one outcome benefits importantly and none is importantly worse.",
+    ),
+    "working_correlation": (
+        "The working correlation within trials, which no trial reports, varied",
+        (
+            *columns_of("text", correlation="correlation", outcome="outcome"),
+            *columns_of("number", 3, mu="mean", lower="lower", upper="upper", tau="tau"),
+        ),
+        "Every line is a fit of its own.",
+    ),
 }
 
 
 def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
-    notes = {
-        "correlations": f"Prior: LKJ({fit.model.eta:g}). Trials: those that report both outcomes.",
-        "borrowing": "Medians with 95 % central credible intervals, each in its outcome's own direction. Width ratio: "
-        "width of the joint interval over that alone.",
-        "at_least": "Against the primary threshold of every outcome. If independent: what the same probabilities would "
-        f"give if outcomes had nothing to do with each other. {NEW_STUDY}",
-        "without_harm": "Any: at least one outcome benefits importantly and none is importantly worse.",
-        "working_correlation": "Every line is a fit of its own.",
-    }
-    parts = [
-        (_HEADINGS[name], frame[list(_SHOWN[name])].rename(columns=_SHOWN[name]), notes[name])
-        for name, frame in tables.items()
-    ]
     shape = fit.mu.shape
     counts = ", ".join(
         f"{key} {item.k} estimates of {item.n_trials} trials" for key, item in fit.effects.effects.items()
@@ -190,13 +177,15 @@ def _view(protocol: bm.Protocol, fit: JointFit, tables: Tables) -> str:
         "every check passed."
     )
     priors = "; ".join(f"{key}: mu {item.mu!r}, tau {item.tau!r}" for key, item in fit.model.outcomes.items())
-    return "\n".join(
-        [
-            wrapped(protocol.title),
-            "",
-            wrapped(sampled),
-            wrapped(f"Priors: {priors}."),
-            "",
-            tables_view("Outcomes together", parts),
-        ]
-    )
+    lines = [
+        wrapped(protocol.title),
+        "",
+        wrapped(sampled),
+        wrapped(f"Priors: {priors}."),
+        "",
+        title("Outcomes together"),
+    ]
+    for name, frame in tables.items():
+        words, columns, note = _LAYOUTS[name]
+        lines += [wrapped(words), laid_out(readable(frame, columns), note.format(eta=fit.model.eta)), ""]
+    return "\n".join(lines)

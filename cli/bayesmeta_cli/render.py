@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bayesmeta.digits import UNDEFINED, amount, is_number, number, numbers, p_value, p_words, ratios, together
+from bayesmeta.digits import UNDEFINED, amount, is_number, number, p_words, ratios, together
 
-__all__ = [
-    "UNDEFINED",
-    "WIDTH",
-    "amount",
-    "is_number",
-    "number",
-    "numbers",
-    "p_value",
-    "p_words",
-    "ratios",
-    "table",
-    "title",
-    "together",
-    "wrapped",
-]
+if TYPE_CHECKING:
+    from bayesmeta.columns import Readable
+
+__all__ = ["UNDEFINED", "WIDTH", "amount", "is_number", "laid_out", "number", "p_words", "ratios", "table", "title"]
+__all__ += ["together", "wrapped"]
 
 WIDTH = 80
 _GAP = 2
@@ -75,6 +66,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
         lines += first[:-1]
         lines.append(_line([first[-1], *row[1:]], widths, left))
     return "\n".join(lines)
+
+
+def laid_out(read: Readable, *notes: str, left: int = 1) -> str:
+    """Lay out a readable table, with notes below."""
+    return "\n".join([table(read.headers, read.cells, left=left), *(wrapped(note) for note in notes if note)])
 
 
 def _header_width(header: str) -> int:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import bayesmeta as bm
+from bayesmeta.columns import columns_of, readable
 from bayesmeta.questions import comparable
 from bayesmeta_cli.render import (
     NEW_STUDY,
     amount,
     is_number,
-    number,
-    numbers,
-    p_value,
+    laid_out,
     p_words,
     ratios,
     table,
@@ -65,7 +62,7 @@ def scale_words(measure: str) -> str:
     if not kind.transformed:
         return ""
     inner = f"the log {kind.label}" if kind.log else "Fisher's z"
-    return f" Effects are printed as {kind.label}; tau is the SD of {inner}."
+    return f"Effects are printed as {kind.label}; tau is the SD of {inner}."
 
 
 def _written(fit: bm.Fit, columns: Sequence[Sequence[Any]]) -> list[list[str]]:
@@ -81,13 +78,36 @@ def _contrast_words(fit: bm.Fit) -> tuple[str, str]:
     return "difference", " Differences are on the z scale." if kind.transformed else ""
 
 
+def name_of(analysis: bm.Analysis) -> str:
+    """What an analysis is called, with its key."""
+    return _called(analysis.key, analysis.label)
+
+
+def _called(key: str, label: str) -> str:
+    return key if label == key else f"{label} ({key})"
+
+
+def _named(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Moderator and what it says of it in one column."""
+    return frame.assign(name=frame["moderator"] + ": " + frame[what].astype(str))
+
+
+_LEVELS = (
+    *columns_of("text", name="effect at"),
+    *columns_of("count", k="k"),
+    *columns_of("effect", median="median", lower="lower", upper="upper", new_lower="new lower", new_upper="new upper"),
+    *columns_of("probability", p_important_benefit="P(imp. benefit)"),
+)
+
+
 def heading(analysis: bm.Analysis) -> list[str]:
     """What stands above every outcome: counts, the small-k rule, priors with their sources, notes."""
     from bayesmeta.records import small_k_note
 
     fit = analysis.pooled
-    name = analysis.label if analysis.label == analysis.key else f"{analysis.label} ({analysis.key})"
-    lines = [title(name), wrapped(counts(fit.effects)), wrapped(small_k_note(fit.effects.n_trials))]
+    lines = [title(name_of(analysis)), wrapped(counts(fit.effects)), wrapped(small_k_note(fit.effects.n_trials))]
+    if words := scale_words(fit.effects.measure):
+        lines.append(wrapped(words))
     for role, prior in (("mu", fit.model.mu), ("tau", fit.model.tau)):
         source = analysis.sources.get(role) or "source not stated"
         lines.append(wrapped(f"Prior of {role}: {prior!r} ({source})."))
@@ -130,7 +150,7 @@ def _quantity_table(fit: bm.Fit) -> str:
     for name in further(fit):
         rows.append((label_of(name), *(natural.loc[name, column] for column in ("median", "lower", "upper"))))
     classical = bm.compare_table(fit.effects, fit, scale="natural")
-    remarks = [f"Medians with 95 % central credible intervals.{scale_words(fit.effects.measure)}"]
+    remarks = ["Medians with 95 % central credible intervals."]
     remarks += [NEW_STUDY] if "theta_new" in natural.index else []
     for method in ("REML + HKSJ", "common effect"):
         line = classical[classical["method"] == method].iloc[0]
@@ -271,34 +291,26 @@ def _moderated_view(analysis: bm.Analysis) -> list[str]:
     lines += [wrapped(f"Imputed: {name} by {item!r}.") for name, item in fit.model.missing.items()]
     lines += [*(wrapped(text) for text in engine_lines(fit)), ""]
     contrasts = bm.contrast_table(fit)
-    higher = fit.effects.better == "higher"
-    kind = bm.measures.measure(fit.effects.measure)
     if len(contrasts):
-        chance = "P(more benefit)" if fit.effects.better else f"P(below {0:g})"
-        p = contrasts["p_above_null" if higher else "p_below_null"]
-        back = kind.back if kind.log else np.asarray
-        values = _written(fit, [back(contrasts[column].to_numpy()).tolist() for column in ("median", "lower", "upper")])
+        chance = "P(more benefit)" if fit.effects.better else "P(below 0)"
+        p = "p_above_null" if fit.effects.better == "higher" else "p_below_null"
         head, remark = _contrast_words(fit)
-        names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
-        cells = [list(row) for row in zip(names, *values, map(bm.percent, p), strict=True)]
-        lines += [table([head, "median", "lower", "upper", chance], cells)]
+        columns = (
+            *columns_of("text", name=head),
+            *columns_of("difference", median="median", lower="lower", upper="upper"),
+            *columns_of("probability", **{p: chance}),
+        )
         note = f"Medians with 95 % central credible intervals.{remark} Differences between trials, not within them."
-        lines += [wrapped(note), ""]
+        lines += [laid_out(readable(_named(contrasts, "contrast"), columns, fit.effects.measure), note), ""]
     if fit.effects.n_trials < FEW_TRIALS or fit.model.missing:
         lines += [*overlap_lines(fit), ""]
     levels = level_table(fit)
     if len(levels):
-        columns = ["median", "lower", "upper", "new_lower", "new_upper"]
-        values = _written(fit, [kind.back(levels[column].to_numpy()).tolist() for column in columns])
-        names = [f"{m}: {v}" for m, v in zip(levels["moderator"], levels["level"], strict=True)]
-        cells = [[name, str(k), *row] for name, k, *row in zip(names, levels["k"], *values, strict=True)]
-        heads = ["effect at", "k", "median", "lower", "upper", "new lower", "new upper"]
-        if "p_important_benefit" in levels:
-            heads.append("P(imp. benefit)")
-            for cell, p in zip(cells, levels["p_important_benefit"], strict=True):
-                cell.append(bm.percent(p))
-        note = "Medians with 95 % central credible intervals; new: 95 % central interval of a new study. Other "
-        lines += [table(heads, cells), wrapped(note + "moderators are averaged over the observed mix."), ""]
+        note = (
+            "Medians with 95 % central credible intervals; new: 95 % central interval of a new study. Other "
+            "moderators are averaged over the observed mix."
+        )
+        lines += [laid_out(readable(_named(levels, "level"), _LEVELS, fit.effects.measure), note), ""]
     return lines + trial_lines(fit)
 
 
@@ -312,43 +324,42 @@ def pool_view(analysis: bm.Analysis) -> str:
 
 
 def _study_block(fit: bm.Fit) -> str:
-    rows = bm.study_table(fit, scale="natural")
-    shown = rows.head(STUDY_ROWS)
-    columns = ["y", "lower", "upper", "theta", "theta_lower", "theta_upper"]
-    values = _written(fit, [shown[column].tolist() for column in columns])
-    weights = numbers(shown["weight"].tolist()) if len(rows) > 100 else [number(w, 1) for w in shown["weight"]]
-    cells = [list(row) for row in zip(shown["label"].tolist(), *values, weights, strict=True)]
-    heads = ["trial", "reported", "lower", "upper", "shrinkage", "lower", "upper", "weight %"]
+    rows = bm.study_table(fit)
+    columns = (
+        *columns_of("text", label="trial"),
+        *columns_of("effect", y="reported", lower="lower", upper="upper", theta="shrinkage"),
+        *columns_of("effect", theta_lower="lower", theta_upper="upper"),
+        *columns_of("number", 1 if len(rows) <= 100 else 2, weight="weight %"),
+    )
     note = (
         "Reported: 95 % confidence intervals. Shrinkage: posterior of the trial's effect, medians with 95 % central "
         "credible intervals. Weight: share in the posterior mean effect."
     )
     if len(rows) > STUDY_ROWS:
         note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
-    return table(heads, cells) + "\n" + wrapped(note)
+    return laid_out(readable(rows.head(STUDY_ROWS), columns, fit.effects.measure), note)
 
 
 def compare_block(fit: bm.Fit) -> str:
     """Bayesian beside classical pooling."""
-    found = bm.compare_table(fit.effects, fit, scale="natural")
-    defined = found[found["estimate"].notna()]
-    columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
-    values = _written(fit, [defined[column].tolist() for column in columns])
-    # a common effect has no prediction interval, which is not a number that failed
-    values = [["-" if text == "not defined" else text for text in column] for column in values]
-    p = [
-        "-" if kind == "posterior" else p_value(value)
-        for kind, value in zip(defined["kind"], defined["p_value"], strict=True)
-    ]
-    cells = [list(row) for row in zip(defined["method"].tolist(), *values, p, strict=True)]
+    found = bm.compare_table(fit.effects, fit)
+    columns = (
+        *columns_of("text", method="method"),
+        *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
+        *columns_of("sd", tau="tau"),
+        *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
+        *columns_of("p", p_value="p"),
+    )
     note = (
         "Bayesian: posterior median, 95 % central credible interval, 95 % central predictive interval (PI). Classical: "
         "95 % confidence interval, 95 % prediction interval by t(k - 1) with the SE of that interval (t_km1); - where "
-        f"there is none.{scale_words(fit.effects.measure)}"
+        "there is none."
     )
     lost = found[found["estimate"].isna()]
     note += f" {_not_defined(lost)}" if len(lost) else ""
-    return table(["method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "p"], cells) + "\n" + wrapped(note)
+    # a common effect has no prediction interval, which is not a number that failed
+    shown = readable(found[found["estimate"].notna()], columns, fit.effects.measure, missing="-")
+    return laid_out(shown, note)
 
 
 def compare_view(analysis: bm.Analysis) -> str:
@@ -369,21 +380,20 @@ def compare_view(analysis: bm.Analysis) -> str:
 def _coefficient_block(fit: bm.Fit) -> str:
     """Contrasts and slopes beside classical meta-regression."""
     found = bm.compare_coefficients(fit)
-    columns = ["median", "lower", "upper", "classical", "classical_lower", "classical_upper"]
-    kind = bm.measures.measure(fit.effects.measure)
-    back = kind.back if kind.log else np.asarray
-    values = _written(fit, [back(found[column].to_numpy()).tolist() for column in columns])
     head, remark = _contrast_words(fit)
-    names = [f"{row.moderator}: {row.contrast}" for row in found.itertuples()]
-    p = [p_value(value) for value in found["p_value"]]
-    cells = [list(row) for row in zip(names, *values, p, strict=True)]
+    columns = (
+        *columns_of("text", name=head),
+        *columns_of("difference", median="median", lower="lower", upper="upper"),
+        *columns_of("difference", classical="REML", classical_lower="lower", classical_upper="upper"),
+        *columns_of("p", p_value="p"),
+    )
     first, second = found.attrs["qm_df"]
     note = (
         "Left: posterior median, 95 % central credible interval. Right: REML meta-regression, 95 % confidence interval "
         f"and p by Knapp-Hartung; all moderators together: F({first:g}, {second:g}) = {found.attrs['qm']:.2f}, "
         f"{p_words(found.attrs['qm_p'])}.{remark} Differences between trials, not within them."
     )
-    return table([head, "median", "lower", "upper", "REML", "lower", "upper", "p"], cells) + "\n" + wrapped(note)
+    return laid_out(readable(_named(found, "contrast"), columns, fit.effects.measure), note)
 
 
 def benefit_view(analysis: bm.Analysis) -> str:
@@ -394,77 +404,21 @@ def benefit_view(analysis: bm.Analysis) -> str:
     return "\n".join([*lines, wrapped(sentence(analysis)), ""])
 
 
-def _range_lines(ranges: pd.DataFrame, what: str) -> list[str]:
-    names = {
-        "p_important_benefit": "P(important benefit), mean effect",
-        "p_important_benefit_new": "P(important benefit), new study",
-    }
-    rows = [
-        [
-            names[row["quantity"]],
-            bm.percent(row["main"]),
-            bm.percent(row["minimum"]),
-            bm.percent(row["maximum"]),
-            "CHANGES" if row["category_changes"] else "same",
-        ]
-        for _, row in ranges.iterrows()
-        if row["quantity"] in names
-    ]
-    return [table([what, "main", "minimum", "maximum", "category"], rows)] if rows else []
-
-
-def declared_lines(
-    analysis: bm.Analysis,
-    variations: pd.DataFrame,
-    priors_only: Sequence[str],
-    not_done: Mapping[str, str],
-    contrasts: pd.DataFrame | None = None,
-) -> list[str]:
-    """Declared sensitivity analyses of one outcome, and the ranges over them."""
-    kind = bm.measures.measure(analysis.pooled.effects.measure)
-    effects = [kind.back(variations[column].to_numpy(float)).tolist() for column in ("mu", "lower", "upper")]
-    columns = [variations["k"].astype(str).tolist(), *together([*effects, variations["tau"].tolist()])]
-    heads = ["analysis", "k", "mean", "lower", "upper", "tau"]
-    if "p_important_benefit" in variations:
-        columns += [
-            [bm.percent(p) for p in variations[name]] for name in ("p_important_benefit", "p_important_benefit_new")
-        ]
-        heads += ["P(mean)", "P(new)"]
-    cells = [list(row) for row in zip(variations["analysis"].tolist(), *columns, strict=True)]
-    note = (
-        "Medians with 95 % central credible intervals. P: probability of an important benefit, for the mean effect and "
-        f"in a new study. {NEW_STUDY}{scale_words(analysis.pooled.effects.measure)}"
-    )
-    lines = ["declared: Variations that the protocol declares", table(heads, cells), wrapped(note), ""]
-    if "p_important_benefit" in variations:
-        inside = variations["analysis"].isin(list(priors_only))
-        lines += [*_range_lines(bm.sensitivity.prior_range(variations[inside]), "prior range"), ""]
-        lines += [*_range_lines(bm.sensitivity.prior_range(variations), "range, all analyses")]
-        lines += [wrapped("Categories of probability are cut at 5, 50, 80 and 95 %."), ""]
-    if contrasts is not None and len(contrasts):
-        lines += [_contrast_variations(contrasts, kind), ""]
-    lines += [wrapped(f"{name}: {reason}") for name, reason in not_done.items()] + ([""] if not_done else [])
-    return lines
-
-
 def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) -> list[str]:
     """What a preset changes, choice by choice."""
-    columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper"]
-    values = [
-        ["-" if text == "not defined" else text for text in column]
-        for column in _written(fit, [frame[column].tolist() for column in columns])
-    ]
-    i2 = ["-" if value != value else f"{value:.0f}" for value in frame["i2"]]
-    marks = ["" if row.same else "*" for row in frame.itertuples()]
-    names = [f"{name}{mark}" for name, mark in zip(frame["choice"], marks, strict=True)]
-    cells = [list(row) for row in zip(names, *values, i2, strict=True)]
-    heads = ["choice", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "I2 %"]
-    shift = frame["shift_se"].sum()
+    marked = frame.assign(name=frame["choice"] + frame["same"].map({True: "", False: "*"}))
+    columns = (
+        *columns_of("text", name="choice"),
+        *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
+        *columns_of("sd", tau="tau"),
+        *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
+        *columns_of("number", 0, i2="I2 %"),
+    )
     note = (
         f"From top to bottom one choice more is that of {item.label}; * differs from ours. In all the mean moves by "
-        f"{shift:.2f} of our standard errors.{scale_words(fit.effects.measure)}"
+        f"{frame['shift_se'].sum():.2f} of our standard errors."
     )
-    lines = [table(heads, cells), wrapped(note)]
+    lines = [laid_out(readable(marked, columns, fit.effects.measure, missing="-"), note)]
     lines += [
         wrapped(f"{row['choice']}: {row['theirs']} (ours: {row['ours']}){'; ' + row['note'] if row['note'] else ''}.")
         for row in frame.iloc[1:-1].to_dict("records")
@@ -473,28 +427,19 @@ def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) ->
     return [*lines, ""]
 
 
-def _contrast_variations(contrasts: pd.DataFrame, kind: bm.measures.Measure) -> str:
-    back = kind.back if kind.log else np.asarray
-    values = together([back(contrasts[column].to_numpy(float)).tolist() for column in ("median", "lower", "upper")])
-    names = [f"{m}: {c}" for m, c in zip(contrasts["moderator"], contrasts["contrast"], strict=True)]
-    cells = [list(row) for row in zip(contrasts["analysis"], contrasts["k"].astype(str), names, *values, strict=True)]
-    note = "The moderated analysis: medians with 95 % central credible intervals of differences between trials."
-    return table(["analysis", "k", "difference", "median", "lower", "upper"], cells) + "\n" + wrapped(note)
-
-
 def check_view(key: str, reading: Reading, label: str, moderated: str, rows: int) -> str:
     """One outcome of `check`: counts, first derived rows, and everything that was done to rows."""
     from bayesmeta.records import small_k_note
 
     effects = reading.effects
-    name = key if label == key else f"{label} ({key})"
-    lines = [title(name), wrapped(counts(effects)), wrapped(small_k_note(effects.n_trials))]
+    lines = [title(_called(key, label)), wrapped(counts(effects)), wrapped(small_k_note(effects.n_trials))]
     if moderated:
         lines.append(wrapped(f"Moderated: {moderated}."))
-    first = slice(0, rows)
-    values = together([effects.y[first].tolist(), effects.se[first].tolist()])
-    cells = [list(row) for row in zip(effects.label[first], map(str, reading.rows[first]), *values, strict=True)]
-    lines += ["", table(["trial", "row", "y", "se"], cells)]
+    import pandas as pd
+
+    first = pd.DataFrame({"trial": effects.label, "row": reading.rows, "y": effects.y, "se": effects.se}).head(rows)
+    columns = (*columns_of("text", trial="trial", row="row"), *columns_of("sd", y="y", se="se"))
+    lines += ["", laid_out(readable(first, columns))]
     scale = bm.measures.measure(effects.measure)
     words = "log scale" if scale.log else "Fisher's z" if scale.transformed else "scale of the measure"
     shown = min(rows, effects.k)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import bayesmeta as bm
-from bayesmeta_cli.render import number, table, title, together, wrapped
+from bayesmeta.columns import columns_of, readable
+from bayesmeta_cli.render import laid_out, number, wrapped
 
-if TYPE_CHECKING:
-    import pandas as pd
-
+MEDIANS = "Medians with 95 % central credible intervals."
 #: Probability of being an outlier from which a trial is named.
 NAMED = 0.1
 _NAMES = {
@@ -73,11 +69,14 @@ def overlap_lines(fit: bm.Fit) -> list[str]:
         return []
     found = bm.overlap_table(fit)
     rows = found[found["quantity"].str.startswith("beta[")]
-    cells = [
-        [_inside(row.quantity), str(row.prior), number(row.overlap, 2), str(row.verdict)] for row in rows.itertuples()
-    ]
+    columns = (
+        *columns_of("text", quantity="coefficient", prior="prior"),
+        *columns_of("number", overlap="overlap"),
+        *columns_of("text", verdict="verdict"),
+    )
     note = "Overlap of prior and posterior: 1 where the data taught nothing, 0 where they exclude each other."
-    return [table(["coefficient", "prior", "overlap", "verdict"], cells, left=2), wrapped(note)] if cells else []
+    shown = readable(rows.assign(quantity=rows["quantity"].map(_inside)), columns)
+    return [laid_out(shown, note, left=2)] if shown.cells else []
 
 
 def trial_lines(fit: bm.Fit) -> list[str]:
@@ -85,50 +84,24 @@ def trial_lines(fit: bm.Fit) -> list[str]:
     if fit.exact:
         return []
     lines: list[str] = []
-    found = bm.summarize(fit)
-    rows = [name for name in found.index if str(name).startswith("missing")]
-    levels = [name for name in rows if " = " in str(name)]
-    numeric = [name for name in rows if name not in levels]
-    if numeric:
-        columns = [found.loc[numeric, column].tolist() for column in ("median", "lower", "upper")]
-        values = zip(*together(columns), strict=True)
-        cells = [[_inside(name), *row] for name, row in zip(numeric, values, strict=True)]
-        note = "Not stated by the trial and imputed jointly. Medians with 95 % central credible intervals."
-        lines += [table(["not stated", "median", "lower", "upper"], cells), wrapped(note), ""]
-    if levels:
-        cells = [[_inside(name), bm.percent(float(found.loc[name, "mean"]))] for name in levels]
-        lines += [table(["not stated", "probability"], cells), ""]
-    outliers = [(str(name), float(found.loc[name, "mean"])) for name in found.index if str(name).startswith("outlier[")]
-    named = sorted((item for item in outliers if item[1] >= NAMED), key=lambda item: -item[1])
-    if outliers:
-        cells = [[_inside(name), bm.percent(p)] for name, p in named]
-        note = f"Trials with a probability below {bm.percent(NAMED)} are not named: {len(outliers) - len(named)}."
-        lines += [table(["trial", "P(outlier)"], cells), wrapped(note), ""] if named else [wrapped(note), ""]
-    return lines
+    found = bm.summarize(fit).reset_index(names="name")
+    found = found.assign(inside=found["name"].map(_inside), p=found["mean"].clip(0, 1))
+    missing = found[found["name"].str.startswith("missing")]
+    of_levels = missing["name"].str.contains(" = ", regex=False)
+    outliers = found[found["name"].str.startswith("outlier[")].sort_values("p", ascending=False, kind="stable")
+    named = outliers[outliers["p"] >= NAMED]
+    medians = columns_of("sd", median="median", lower="lower", upper="upper")
+    fewer = f"Trials with a probability below {bm.percent(NAMED)} are not named: {len(outliers) - len(named)}."
+    for rows, head, columns, note in (
+        (missing[~of_levels], "not stated", medians, f"Not stated by the trial and imputed jointly. {MEDIANS}"),
+        (missing[of_levels], "not stated", columns_of("probability", p="probability"), ""),
+        (named, "trial", columns_of("probability", p="P(outlier)"), fewer),
+    ):
+        if len(rows):
+            lines += [laid_out(readable(rows, (*columns_of("text", inside=head), *columns)), note), ""]
+    return lines + ([wrapped(fewer), ""] if len(outliers) and not len(named) else [])
 
 
 def _inside(name: object) -> str:
     text = str(name)
     return text[text.find("[") + 1 : -1]
-
-
-def tables_view(name: str, parts: Sequence[tuple[str, pd.DataFrame, str]]) -> str:
-    """Tables under headings: numbers with shared decimals, probabilities as they are, notes below."""
-    lines = [title(name)]
-    for heading, frame, note in parts:
-        lines += [wrapped(heading), table([str(column) for column in frame.columns], _cells(frame))]
-        lines += [wrapped(note), ""] if note else [""]
-    return "\n".join(lines)
-
-
-def _cells(frame: pd.DataFrame) -> list[list[str]]:
-    columns = []
-    for column in frame.columns:
-        values = frame[column].tolist()
-        if str(column).startswith(("P(", "p_")):
-            columns.append(["" if value != value else bm.percent(float(value)) for value in values])
-        elif frame[column].dtype.kind == "f":
-            columns.append(["" if value != value else number(value, 3) for value in values])
-        else:
-            columns.append([str(value) for value in values])
-    return [list(row) for row in zip(*columns, strict=True)]

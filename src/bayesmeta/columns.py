@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -66,6 +66,8 @@ class Column:
         Printed, but made from other columns: not in the table and not in JSON.
     optional : bool
         Not in every table.
+    labels : mapping of str to str
+        What its values are called in print.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Column:
     ends: tuple[str, str] | tuple[()] = ()
     derived: bool = False
     optional: bool = False
+    labels: Mapping[str, str] = MappingProxyType({})
 
     @property
     def words(self) -> bool:
@@ -93,9 +96,15 @@ def columns_of(kind: Kind, decimals: int | None = None, /, **headers: str) -> tu
     return tuple(Column(name, kind, header, decimals) for name, header in headers.items())
 
 
-def unprinted(kind: Kind, *names: str, optional: bool = False) -> tuple[Column, ...]:
-    """Columns of one kind that JSON and CSV hold and no table shows."""
-    return tuple(Column(name, kind, optional=optional) for name in names)
+def unprinted(**names: str) -> tuple[Column, ...]:
+    """Columns that JSON and CSV hold and no table shows, by kind.
+
+    Examples
+    --------
+    >>> [item.name for item in unprinted(number="se shift", text="note")]
+    ['se', 'shift', 'note']
+    """
+    return tuple(Column(name, cast(Kind, kind)) for kind, some in names.items() for name in some.split())
 
 
 def derived(columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -220,7 +229,7 @@ def _cell(item: Column, value: Any, missing: str) -> str:
         return _share(float(value))
     if item.kind == "flag":
         return "yes" if value else "no"
-    return str(int(value)) if item.kind == "count" else str(value)
+    return str(int(value)) if item.kind == "count" else item.labels.get(str(value), str(value))
 
 
 def _number(value: float, decimals: int | None) -> str:

@@ -7,15 +7,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta.errors import BayesmetaWarning, DataError, Fault
+from bayesmeta.errors import BayesmetaWarning, DataError, Fault, ModelError
 from bayesmeta.measures import MEASURES
 
-__all__ = ["Block", "ConditionalEstimates", "Effects", "RawDifferences", "component_labels"]
+__all__ = [
+    "Block",
+    "ConditionalEstimates",
+    "Effects",
+    "HasEffects",
+    "RawDifferences",
+    "component_labels",
+    "effects_of",
+]
 
 FloatArray = NDArray[np.float64]
 Block = tuple[NDArray[np.intp], FloatArray]
@@ -505,3 +513,34 @@ def _labels(study: tuple[str, ...], arms: tuple[tuple[str, str], ...] | None) ->
         if repeats[name] > 1:
             labels[row] = f"{name} #{numbered[name]}"
     return tuple(labels)
+
+
+class HasEffects(Protocol):
+    """What carries the effects it was made from: a fit, an analysis."""
+
+    @property
+    def effects(self) -> Effects:
+        """The effects."""
+        ...
+
+
+def effects_of(item: Effects | HasEffects) -> Effects:
+    """Effects themselves, or those that a fit or an analysis carries.
+
+    Raises
+    ------
+    ModelError
+        If it is neither.
+
+    Examples
+    --------
+    >>> effects_of(fit) is effects_of(fit.effects)
+    True
+    """
+    found = item if isinstance(item, Effects) else getattr(item, "effects", None)
+    if not isinstance(found, Effects):
+        raise ModelError(
+            f"{type(item).__name__} is no effects and carries none. Allowed: Effects, or what has them as .effects, "
+            "such as a fit or an analysis."
+        )
+    return found

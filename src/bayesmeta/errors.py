@@ -127,7 +127,7 @@ def pick(name: str, allowed: Iterable[object]) -> str:
     return f"{f'Did you mean {names[near[0]]}? ' if near else ''}Allowed: {', '.join(names.values()) or 'none'}."
 
 
-def find_name(what: str, name: object, allowed: Iterable[str], *, place: str = "") -> str:
+def find_name[Name: str](what: str, name: object, allowed: Iterable[Name], *, place: str = "") -> Name:
     """Find one of the allowed names, without regard to case.
 
     Parameters

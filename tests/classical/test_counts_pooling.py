@@ -159,7 +159,7 @@ def test_effects_carry_their_counts():
 
 
 def test_refusals():
-    with pytest.raises(ModelError, match="allowed are OR, RR, RD"):
+    with pytest.raises(ModelError, match="Allowed: OR, RR, RD"):
         mantel_haenszel([[1, 5, 2, 6]], measure="HR")
     with pytest.raises(ModelError, match="is zero"):
         mantel_haenszel([[0, 5, 2, 6]])
@@ -414,7 +414,7 @@ def test_glmm_degenerate():
         binomial_normal([[3, 40, 8, 42]])
     with pytest.raises(ModelError, match="no finite maximum"):
         binomial_normal([[0, 40, 8, 42], [0, 20, 3, 22]])
-    with pytest.raises(ModelError, match=r"allowed are CM\.EL"):
+    with pytest.raises(ModelError, match=r"Allowed: CM\.EL"):
         binomial_normal([[1, 40, 8, 42], [1, 20, 3, 22]], model="UM.XX")
     for model in BINOMIAL_MODELS:
         two = binomial_normal([[1, 40, 8, 42], [1, 20, 3, 22]], model=model)
@@ -475,7 +475,7 @@ def test_zero_cell_table_of_effects():
     bare = zero_cell_table(Effects(labels, np.zeros(k), np.ones(k), measure="SMD"))
     assert len(bare) == 1
     assert "carry no counts" in bare.note[0]
-    with pytest.raises(ModelError, match="allowed are OR, RR, RD"):
+    with pytest.raises(ModelError, match="Allowed: OR, RR, RD"):
         zero_cell_table(counts, "HR")
     nothing = zero_cell_table([[0, 10, 0, 10], [0, 12, 0, 11]])
     # 1/2 added to nothing pools to no effect; what adds nothing has nothing to pool

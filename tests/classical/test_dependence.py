@@ -401,13 +401,13 @@ def test_refusals():
         assert (table.note[numbers] != "").all()
     assert pool_multilevel(three).k == 3
     assert "Tipton" in cluster_robust(three).notes[0]
-    with pytest.raises(ModelError, match="allowed are REML, ML"):
+    with pytest.raises(ModelError, match="Allowed: REML, ML"):
         pool_multilevel(three, method="DL")
-    with pytest.raises(ModelError, match="allowed are wald, t"):
+    with pytest.raises(ModelError, match="Allowed: wald, t"):
         pool_multilevel(three, ci="hksj")
-    with pytest.raises(ModelError, match="allowed are CR0, CR1, CR1p, CR1S, CR2"):
+    with pytest.raises(ModelError, match="Allowed: CR0, CR1, CR1p, CR1S, CR2"):
         cluster_robust(three, kind="CR3")
-    with pytest.raises(ModelError, match="allowed are common, random, multilevel"):
+    with pytest.raises(ModelError, match="Allowed: common, random, multilevel"):
         cluster_robust(three, working="ols")
     with pytest.raises(ModelError, match="names for 3 rows"):
         pool_multilevel(three, cluster=["A"])

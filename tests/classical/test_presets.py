@@ -315,7 +315,7 @@ def test_iqwig8_sends_few_trials_to_the_bayesian_answer() -> None:
 
 
 def test_unknown_names_are_answered_with_the_list() -> None:
-    with pytest.raises(ModelError, match=r"'revman' is not one of bayesmeta, revman5, .*i2_rule"):
+    with pytest.raises(ModelError, match=r"'revman'. Did you mean revman5. Allowed: bayesmeta, revman5, .*i2_rule"):
         preset("revman")
     assert preset("bayesmeta") is OURS
 

@@ -644,9 +644,10 @@ def test_sensitivity_runs_what_is_declared_and_flags_a_change_of_category(cli):
     assert line["k"] == 33
     code, out, _ = cli("sensitivity", CANCER, "--outcome", "fatigue_short", "--section", "declared")
     prior, everything = (
-        re.findall(r"new study .*(same|CHANGES)", part)[0] for part in out.split("\nprior range")[1].split("\nrange")
+        re.findall(r"P\(important benefit\), new study .*(yes|no)", part)[0]
+        for part in out.split("\nrange over priors")[1].split("\nrange over all")
     )
-    assert (prior, everything) == ("same", "CHANGES")
+    assert (prior, everything) == ("no", "yes")
 
 
 def test_sensitivity_leaves_out_and_adds_every_trial(cli):

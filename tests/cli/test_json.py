@@ -46,7 +46,6 @@ SCHEMAS = [
     "reanalyse",
     "report",
     "run",
-    "sections",
     "sensitivity",
 ]
 METASTATIC = ROOT / "models" / "metastatic.toml"
@@ -130,8 +129,8 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
         ("fit", ["fit", CANCER, "--outcome", "anxiety_long", "--engine", "both"]),
         ("fit", ["fit", CIPN, "--outcome", "symptoms_by_duration"]),
         ("sensitivity", ["sensitivity", CIPN, "--outcome", "symptoms_by_duration"]),
-        ("sections", ["influence", CANCER, "--outcome", "qol_long", "--gosh"]),
-        ("sections", ["multiverse", HIIT, "--outcome", "hba1c"]),
+        ("sensitivity", ["influence", CANCER, "--outcome", "qol_long", "--gosh"]),
+        ("sensitivity", ["multiverse", HIIT, "--outcome", "hba1c"]),
         ("preset", ["compare", CANCER, "--preset", "iqwig8"]),
         ("joint", ["joint", CANCER]),
         ("borrow", ["borrow", METASTATIC]),
@@ -298,7 +297,8 @@ def test_undefined_is_null(record, tmp_path):
 
 def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
     found = record("sensitivity", "sensitivity", CANCER, "--outcome", "fatigue_short", "--section", "declared")
-    runs = {row["analysis"]: row for row in found["analyses_run"]}
+    section = found["sections"]["declared"]
+    runs = {row["analysis"]: row for row in section["rows"]}
     declared = {item.name: item for item in bm.read_protocol(CANCER).sensitivities_of("fatigue_short")}
     assert list(runs) == ["main analysis", *declared]
     assert found["not_done"] == {}
@@ -310,7 +310,7 @@ def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
         ],
         "range": list(runs.values()),
     }.items():
-        for line in found[name]:
+        for line in section["summary"][name]:
             values = [row[line["quantity"]] for row in rows]
             assert (line["main"], line["minimum"], line["maximum"]) == (values[0], min(values), max(values))
     # an interaction is asked of the moderated analysis

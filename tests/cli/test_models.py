@@ -128,7 +128,7 @@ def test_joint_needs_joined_outcomes(capsys: pytest.CaptureFixture[str]) -> None
 def test_variations_of_what_is_imputed_change_the_moderated_analysis(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["sensitivity", str(CIPN), *DURATION, "--json"], capsys.readouterr) == 0
     found = json.loads(capsys.readouterr().out)
-    names = [row["analysis"] for row in found["contrasts"]]
+    names = [row["analysis"] for row in found["sections"]["declared"]["summary"]["contrasts"]]
     assert names[0] == "main analysis"
     assert {"durations that are not printed are twice as long", "durations that are not printed are half as long"} <= {
         *names

@@ -394,7 +394,7 @@ def test_options_and_columns_are_checked_at_the_boundary() -> None:
         bm.effect_rows(frame, "OR")
     with pytest.raises(DataError, match="Column sd_t stands 2 times"):
         bm.effect_rows(pd.concat([frame, frame[["sd_t"]]], axis=1), "SMD")
-    with pytest.raises(ModelError, match="no measure 'd'.* Allowed: MD"):
+    with pytest.raises(ModelError, match=r"no measure 'd'.* Allowed: MD"):
         bm.effect_rows(frame, "d")
 
 

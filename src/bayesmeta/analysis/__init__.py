@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
-    from bayesmeta.analysis.declared import *
     from bayesmeta.analysis.fitting import *
     from bayesmeta.analysis.reading import *
     from bayesmeta.analysis.result import *
@@ -15,7 +14,6 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "declared": "contrasts_under",
             "fitting": "moderated_model sampling_of",
             "reading": "collected examined read_outcomes recompute",
             "result": "Analysis BorrowedReview headline_table with_threshold",

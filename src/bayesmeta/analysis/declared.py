@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bayesmeta.analysis.fitting import fitted, hashes_of, moderated_model, require_sound
 from bayesmeta.analysis.reading import collected, concerns, touches_data
@@ -14,10 +13,10 @@ from bayesmeta.analysis.result import Analysis
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.plan import Protocol, Sensitivity, vary
-from bayesmeta.sensitivity import MAIN, SUBGROUP, contrast_variations
+from bayesmeta.sensitivity import SUBGROUP
 from bayesmeta.studies import read_outcome
 
-__all__ = ["contrasts_under", "declared_fits"]
+__all__ = ["declared_fits"]
 
 # what changes the moderated analysis and leaves the pooled one as it is
 _MODERATED_ONLY = ("moderators", "interactions", "impute", "missing", "priors.beta", "priors.curve")
@@ -100,11 +99,3 @@ def _subgroups(protocol: Protocol, item: Analysis, progress: bool) -> tuple[dict
             require_sound([(f"{item.key}, {label}", made)])
             fits[label] = made
     return fits, not_done
-
-
-def contrasts_under(item: Analysis) -> pd.DataFrame | None:
-    """Contrasts of the moderated analysis under each declared variation of it; None where none varies it."""
-    moderated = {name: found for name, found in item.declared.items() if found.analysis == "moderated"}
-    if moderated and item.moderated is not None:
-        moderated = {MAIN: item.moderated, **moderated}
-    return contrast_variations(moderated)

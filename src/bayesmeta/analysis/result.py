@@ -179,11 +179,11 @@ class Analysis:
         Parameters
         ----------
         sections : sequence of str, optional
-            Default: all but the slow ones.
+            Default: all but the slow ones and ``declared``, which sums up what `declared` holds.
         **options
             Of `bayesmeta.sensitivity.sensitivity_analyses`.
         """
-        from bayesmeta.sensitivity import sensitivity_analyses
+        from bayesmeta.sensitivity import MAIN, sensitivity_analyses
 
         if self.protocol is not None and self.pooled.outcome is not None:
             options = {
@@ -191,7 +191,17 @@ class Analysis:
                 "options": self.pooled.outcome.selection.measure_options,
                 **options,
             }
-        return sensitivity_analyses(self.pooled, sections, **options)
+        if "declared" not in (sections or ()):
+            return sensitivity_analyses(self.pooled, sections, **options)
+        found = sensitivity_analyses(
+            self.pooled,
+            sections,
+            declared={MAIN: self.pooled, **self.declared},
+            priors_only=(MAIN, *self.priors_only),
+            moderated=self.moderated,
+            **options,
+        )
+        return dataclasses.replace(found, not_done={**self.not_done, **found.not_done})
 
     @cached_property
     def sections(self) -> SensitivityAnalyses:

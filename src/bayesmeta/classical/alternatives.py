@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from bayesmeta.classical.heterogeneity import check_level
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["Alternative", "KrDf", "alternatives_table", "henmi_copas", "ivhet", "kenward_roger"]
 
@@ -29,8 +28,8 @@ PANEL = 20
 EDGES = np.concatenate([np.linspace(0.0, 1.0, 17)[:-1], np.linspace(1.0, 4.0, 13)[:-1], np.linspace(4.0, 60.0, 57)])
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+@dataclass(frozen=True, slots=True, repr=False)
+class Alternative(ClassicalResult):
     """A mean effect with its interval. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -86,6 +85,7 @@ def _common_effect(effects: Effects) -> tuple[FloatArray, float, float]:
     return weight, estimate, tau2_of(rows, "DL").value
 
 
+@on_effects()
 def henmi_copas(effects: Effects, *, level: float = 0.95) -> Alternative:
     """Common-effect estimate with a confidence interval that allows for heterogeneity and small-study bias.
 
@@ -119,7 +119,6 @@ def henmi_copas(effects: Effects, *, level: float = 0.95) -> Alternative:
     >>> round(7 * found.estimate, 12), round(found.se, 4)
     (-1.0, 0.0953)
     """
-    check_level(level)
     _independent(effects, "Henmi-Copas")
     share, estimate, tau2 = _common_effect(effects)
     # in units in which the weights sum to 1: w = share * total
@@ -187,6 +186,7 @@ def henmi_copas(effects: Effects, *, level: float = 0.95) -> Alternative:
     )
 
 
+@on_effects()
 def ivhet(effects: Effects, *, level: float = 0.95) -> Alternative:
     """Inverse-variance heterogeneity model: common-effect weights, variance with DerSimonian-Laird's tau2.
 
@@ -217,7 +217,6 @@ def ivhet(effects: Effects, *, level: float = 0.95) -> Alternative:
     >>> round((found.lower + found.upper) / 2, 4), round(found.se, 4)
     (-0.1429, 0.0953)
     """
-    check_level(level)
     _independent(effects, "IVhet")
     share, estimate, tau2 = _common_effect(effects)
     se = float(share**2 @ (effects.se**2 + tau2)) ** 0.5
@@ -238,6 +237,7 @@ def ivhet(effects: Effects, *, level: float = 0.95) -> Alternative:
     )
 
 
+@on_effects(df=KR_DF)
 def kenward_roger(
     effects: Effects, *, df: KrDf = "partlett_riley", level: float = 0.95, rho: float = 0.5
 ) -> Alternative:
@@ -281,9 +281,6 @@ def kenward_roger(
     >>> round(fit.df, 9), round(fit.se, 6) == round(np.std([0.1, 0.3, 0.4, 0.9], ddof=1) / 2, 6)
     (3.0, np.True_)
     """
-    check_level(level)
-    if df not in KR_DF:
-        raise ModelError(f"df = {df!r} is not known. Allowed: {', '.join(KR_DF)}.")
     if effects.k < 2:
         raise ModelError(f"Kenward-Roger needs at least two estimates; there is {effects.k} ({effects.label[0]}).")
     rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
@@ -333,6 +330,7 @@ def kenward_roger(
     )
 
 
+@on_effects()
 def alternatives_table(effects: Effects, *, level: float = 0.95, rho: float = 0.5) -> pd.DataFrame:
     """Henmi-Copas, IVhet and Kenward-Roger (with both degrees of freedom) side by side.
 
@@ -359,7 +357,6 @@ def alternatives_table(effects: Effects, *, level: float = 0.95, rho: float = 0.
     >>> alternatives_table(effects)[["method", "estimate"]].round(4).values.tolist()[:2]
     [['Henmi-Copas', -0.1429], ['IVhet', -0.1429]]
     """
-    check_level(level)
     makers: list[tuple[str, Callable[[], Alternative]]] = [
         ("Henmi-Copas", lambda: henmi_copas(effects, level=level)),
         ("IVhet", lambda: ivhet(effects, level=level)),

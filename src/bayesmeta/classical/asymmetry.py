@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesmeta.classical.heterogeneity import check_level
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import CiMethod, interval
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.regression import metaregression
 from bayesmeta.classical.rows import ROUNDING, FloatArray
 from bayesmeta.classical.tau2 import Tau2Method
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = [
     "EGGER_FORMS",
@@ -47,8 +46,8 @@ PREDICTORS: tuple[Predictor, ...] = get_args(Predictor)
 VANISHING = ("se", "variance", "inverse_n", "inverse_sqrt_n")
 
 
-@dataclass(frozen=True, slots=True)
-class AsymmetryTest:
+@dataclass(frozen=True, slots=True, repr=False)
+class AsymmetryTest(ClassicalResult):
     """A test of small-study effects. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -181,6 +180,7 @@ def dependence_note(effects: Effects) -> tuple[str, ...]:
     )
 
 
+@on_effects(form=EGGER_FORMS, predictor=PREDICTORS)
 def egger_test(
     effects: Effects,
     *,
@@ -227,9 +227,6 @@ def egger_test(
     >>> round(test.estimate, 3), test.df, round(test.p, 3)
     (-1.0, 2, 0.67)
     """
-    check_level(level)
-    if form not in EGGER_FORMS:
-        raise ModelError(f"form = {form!r} is not a form of Egger's test. Allowed: {', '.join(EGGER_FORMS)}.")
     at_least_three(effects.k, "Egger's test")
     x = _predictor(effects, predictor)
     if form == "weighted":
@@ -297,8 +294,6 @@ def at_least_three(k: int, what: str) -> None:
 
 
 def _predictor(effects: Effects, predictor: Predictor) -> FloatArray:
-    if predictor not in PREDICTORS:
-        raise ModelError(f"predictor = {predictor!r} is not known. Allowed: {', '.join(PREDICTORS)}.")
     if predictor == "se":
         return effects.se
     if predictor == "variance":
@@ -360,6 +355,7 @@ def _line_test(
     )
 
 
+@on_effects()
 def peters_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     """Regress effects on 1 / n with weights from the pooled event rate (Peters' test), for two-arm counts.
 
@@ -393,7 +389,6 @@ def peters_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     >>> round(peters_test(trials).estimate, 1)
     53.6
     """
-    check_level(level)
     counts, kept, notes = _informative_counts(effects, "Peters' test")
     events = counts[:, 0] + counts[:, 2]
     n = counts[:, 1] + counts[:, 3]
@@ -401,6 +396,7 @@ def peters_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     return _line_test("Peters", "weighted", "inverse_n", 1.0 / n, effects.y[kept], weight, level, notes)
 
 
+@on_effects()
 def harbord_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     """Regress Z / V on 1 / sqrt(V) with weights V (Harbord's test), for two-arm counts.
 
@@ -434,7 +430,6 @@ def harbord_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     >>> round(harbord_test(trials).estimate, 2)
     2.26
     """
-    check_level(level)
     counts, _, notes = _informative_counts(effects, "Harbord's test")
     a, n_t, c, n_c = counts.T
     n = n_t + n_c
@@ -461,8 +456,8 @@ def _informative_counts(effects: Effects, what: str) -> tuple[FloatArray, np.nda
     return counts[kept], kept, notes
 
 
-@dataclass(frozen=True, slots=True)
-class PetPeese:
+@dataclass(frozen=True, slots=True, repr=False)
+class PetPeese(ClassicalResult):
     """Effects predicted at a standard error of zero, and the one that the rule chooses.
 
     Attributes
@@ -498,6 +493,7 @@ class PetPeese:
     notes: tuple[str, ...]
 
 
+@on_effects(form=EGGER_FORMS)
 def pet_peese(
     effects: Effects,
     *,

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from bayesmeta.classical.baselines import random_baselines
-from bayesmeta.classical.heterogeneity import check_level, chi2_sf
-from bayesmeta.classical.intervals import interval
+from bayesmeta.classical.heterogeneity import chi2_sf
+from bayesmeta.classical.intervals import check_level, interval
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.classical.two_by_two import counts_of, no_contrast
-from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.errors import InferenceError, ModelError, find_name
 
 if TYPE_CHECKING:
     from bayesmeta.effects import Effects
@@ -50,8 +51,8 @@ Parts = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatA
 Joint = Callable[[FloatArray, FloatArray], Parts]
 
 
-@dataclass(frozen=True, slots=True)
-class BinomialNormalFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class BinomialNormalFit(ClassicalResult):
     """A binomial-normal (generalised linear mixed) model of odds ratios. Undefined numbers are None; see `notes`.
 
     Attributes
@@ -149,8 +150,7 @@ def binomial_normal(
     (-1.616, 0.106)
     """
     check_level(level)
-    if model not in BINOMIAL_MODELS:
-        raise ModelError(f"model = {model!r}: allowed are {', '.join(BINOMIAL_MODELS)}.")
+    model = find_name("binomial-normal model", model, BINOMIAL_MODELS)
     counts = counts_of(source)
     spent = no_contrast(counts)
     kept = counts[~spent]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy import special
 
-from bayesmeta.classical.heterogeneity import check_level
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.quadratic_forms import WeightedQ, weighted_q
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.errors import ModelError
@@ -33,8 +34,8 @@ LOG_STEP, NATS = 0.3, 36.0
 TABLE = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class BootstrapPrediction:
+@dataclass(frozen=True, slots=True, repr=False)
+class BootstrapPrediction(ClassicalResult):
     """Confidence and prediction interval by the confidence distribution of tau2.
 
     Attributes
@@ -75,6 +76,7 @@ class BootstrapPrediction:
     notes: tuple[str, ...] = ()
 
 
+@on_effects(form=FORMS)
 def bootstrap_prediction(
     effects: Effects,
     *,
@@ -123,9 +125,6 @@ def bootstrap_prediction(
     >>> found.pi_lower < found.lower < found.estimate < found.upper < found.pi_upper
     True
     """
-    check_level(level)
-    if form not in FORMS:
-        raise ModelError(f"form = {form!r} is not known. Allowed: {', '.join(FORMS)}.")
     if draws < 1:
         raise ModelError(f"draws = {draws}: at least 1.")
     if effects.blocks:

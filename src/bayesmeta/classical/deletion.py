@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical.heterogeneity import check_level
-from bayesmeta.classical.intervals import CI_METHODS, CiMethod, interval
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.intervals import CiMethod, interval
 from bayesmeta.classical.refits import ClassicalRefits, intervals_of, refit
 from bayesmeta.classical.rows import rows_of
-from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2Method
+from bayesmeta.classical.tau2 import Tau2Method
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["cumulative_table", "leave_one_out_table"]
 
 BoolArray = NDArray[np.bool_]
 
 
+@on_effects()
 def leave_one_out_table(
     effects: Effects,
     *,
@@ -72,6 +70,7 @@ def leave_one_out_table(
     return table
 
 
+@on_effects()
 def cumulative_table(
     effects: Effects,
     order: Sequence[str] | None = None,
@@ -130,10 +129,6 @@ def cumulative_table(
 def _table(
     effects: Effects, member: BoolArray, method: Tau2Method, ci: CiMethod, level: float, rho: float
 ) -> pd.DataFrame:
-    check_level(level)
-    for given, what, allowed in ((method, "method", TAU2_METHODS), (ci, "ci", CI_METHODS)):
-        if given not in allowed:
-            raise ModelError(f"{what} = {given!r} is not known. Allowed: {', '.join(allowed)}.")
     rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
     unit = effects.units[1]
     units = member.sum(axis=1)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.multilevel import cluster_numbers, pool_multilevel
 from bayesmeta.classical.pooling import pool
 from bayesmeta.classical.robust import FEW_DF, cluster_robust
@@ -68,6 +69,7 @@ FEW = f"Satterthwaite df below {FEW_DF:.0f}: p values are unreliable (Tipton 201
 DEFINITE = 1e-12
 
 
+@on_effects()
 def working_covariance(effects: Effects, correlation: float, *, cluster: Sequence[str] | None = None) -> Effects:
     """Give rows of one trial a constant sampling correlation where their covariance is not known.
 
@@ -149,6 +151,7 @@ def _replaced(effects: Effects, **changes: Any) -> Effects:
         return dataclasses.replace(effects, **changes)
 
 
+@on_effects()
 def aggregate_trials(effects: Effects, correlation: float = 0.5, *, cluster: Sequence[str] | None = None) -> Effects:
     """One row per trial: the inverse-covariance weighted mean of its rows, as metafor's ``aggregate``.
 
@@ -202,6 +205,7 @@ def aggregate_trials(effects: Effects, correlation: float = 0.5, *, cluster: Seq
     )
 
 
+@on_effects()
 def correlated_hierarchical(
     effects: Effects,
     *,
@@ -291,6 +295,7 @@ def _attempt(line: Callable[[], dict[str, Any]], numbers: Sequence[str]) -> dict
         return {**dict.fromkeys(numbers, np.nan), "note": str(error)}
 
 
+@on_effects()
 def dependence_table(
     effects: Effects,
     *,

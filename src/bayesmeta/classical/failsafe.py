@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from scipy import special
 
 from bayesmeta.classical.asymmetry import dependence_note
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["FAIL_SAFE_FORMS", "FailSafe", "fail_safe_n"]
 
@@ -27,8 +27,8 @@ WARNING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FailSafe:
+@dataclass(frozen=True, slots=True, repr=False)
+class FailSafe(ClassicalResult):
     """A fail-safe N. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -58,6 +58,7 @@ class FailSafe:
     notes: tuple[str, ...] = ()
 
 
+@on_effects(form=FAIL_SAFE_FORMS)
 def fail_safe_n(
     effects: Effects,
     *,
@@ -103,8 +104,6 @@ def fail_safe_n(
     >>> [fail_safe_n(trials, form=form).n for form in ("rosenthal", "orwin", "rosenberg")]
     [14, 4, 4]
     """
-    if form not in FAIL_SAFE_FORMS:
-        raise ModelError(f"form = {form!r} is not a fail-safe N. Allowed: {', '.join(FAIL_SAFE_FORMS)}.")
     if not 0.0 < alpha < 1.0:
         raise ModelError(f"alpha = {alpha}: give a probability between 0 and 1, such as 0.05.")
     if form != "orwin" and (target is not None or weighted):

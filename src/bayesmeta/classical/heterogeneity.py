@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.intervals import check_level
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import Blocks, Rows, moments, quadratic, rows_of
 from bayesmeta.classical.tau2 import Tau2, solve_q
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = [
     "Heterogeneity",
     "HeterogeneityInterval",
-    "check_level",
     "chi2_sf",
     "heterogeneity_of",
     "i2_h2",
@@ -52,8 +51,8 @@ class Heterogeneity:
     s2_typical: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class HeterogeneityInterval:
+@dataclass(frozen=True, slots=True, repr=False)
+class HeterogeneityInterval(ClassicalResult):
     """Q-profile limits of tau2, and of I2 and H2 derived from them.
 
     Attributes
@@ -69,20 +68,6 @@ class HeterogeneityInterval:
     i2: tuple[float, float | None]
     h2: tuple[float, float | None]
     notes: tuple[str, ...] = ()
-
-
-def check_level(level: float) -> None:
-    """Refuse a level that is not strictly between 0 and 1.
-
-    Examples
-    --------
-    >>> check_level(95)
-    Traceback (most recent call last):
-        ...
-    bayesmeta.errors.ModelError: level = 95: give a probability between 0 and 1, such as 0.95.
-    """
-    if not 0.0 < level < 1.0:
-        raise ModelError(f"level = {level}: give a probability between 0 and 1, such as 0.95.")
 
 
 def chi2_sf(q: float, df: int) -> float:
@@ -206,6 +191,7 @@ def q_profile_of(rows: Rows, level: float) -> HeterogeneityInterval:
     return HeterogeneityInterval(level, (lower, upper), (i2_low, i2_high), (h2_low, h2_high), notes)
 
 
+@on_effects()
 def tau2_interval(effects: Effects, *, level: float = 0.95, rho: float = 0.5) -> HeterogeneityInterval:
     """Q-profile interval of tau2, I2 and H2 for the pooled model of `effects`.
 

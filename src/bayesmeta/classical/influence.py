@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import treatment_design
-from bayesmeta.classical.heterogeneity import check_level
 from bayesmeta.classical.refits import refit
 from bayesmeta.classical.rows import FloatArray, Rows, moments, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["influence_table"]
 
@@ -41,6 +38,7 @@ ROUNDING = 100 * np.finfo(float).eps
 INDEPENDENT = "dffits and the Baujat coordinates are defined for independent rows; rows leave with their whole trial"
 
 
+@on_effects()
 def influence_table(
     effects: Effects,
     *,
@@ -102,7 +100,6 @@ def influence_table(
     >>> table.label[table.influential].tolist(), table.label[table.outlier].tolist()
     (['E'], ['E'])
     """
-    check_level(level)
     names = list(moderators or [])
     k = effects.k
     design = treatment_design(effects.moderators, names, k)

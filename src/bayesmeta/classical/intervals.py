@@ -17,6 +17,8 @@ __all__ = [
     "Interval",
     "Pi",
     "check_ci",
+    "check_level",
+    "critical",
     "interval",
     "prediction",
     "scale_factor",
@@ -48,9 +50,30 @@ class Interval:
     p: float | None
 
 
-def _critical(level: float, df: int | None) -> float:
+def critical(level: float, df: int | None = None) -> float:
+    """Half-width of a central interval in standard errors: normal, or Student's t with df degrees of freedom.
+
+    Examples
+    --------
+    >>> round(critical(0.95), 6)
+    1.959964
+    """
     tail = 0.5 * (1.0 - level)
     return -float(special.ndtri(tail) if df is None else special.stdtrit(df, tail))
+
+
+def check_level(level: float) -> None:
+    """Refuse a level that is not strictly between 0 and 1.
+
+    Examples
+    --------
+    >>> check_level(95)
+    Traceback (most recent call last):
+        ...
+    bayesmeta.errors.ModelError: level = 95: give a probability between 0 and 1, such as 0.95.
+    """
+    if not 0.0 < level < 1.0:
+        raise ModelError(f"level = {level}: give a probability between 0 and 1, such as 0.95.")
 
 
 def interval(estimate: float, se: float, level: float, df: int | None) -> Interval:
@@ -72,7 +95,7 @@ def interval(estimate: float, se: float, level: float, df: int | None) -> Interv
     >>> round(ci.lower, 6), round(ci.p, 6)
     (0.010009, 0.0455)
     """
-    half = _critical(level, df) * se
+    half = critical(level, df) * se
     if se == 0.0:
         return Interval(estimate, estimate, None, df, None)
     stat = estimate / se
@@ -98,8 +121,6 @@ def scale_factor(ci: CiMethod, rss: float, df: int) -> float:
 
 def check_ci(ci: CiMethod, units: int, p: int, *, dependent: bool) -> int | None:
     """Degrees of freedom of an interval method: None for "wald", else independent units - p, which must be > 0."""
-    if ci not in CI_METHODS:
-        raise ModelError(f"ci = {ci!r} is not an interval method. Allowed: {', '.join(CI_METHODS)}.")
     if ci == "wald":
         return None
     if units <= p:
@@ -143,7 +164,7 @@ def prediction(
         if df is not None and df < 1:
             pi[name] = None
             continue
-        half = _critical(level, df) * math.sqrt(error**2 + tau2)
+        half = critical(level, df) * math.sqrt(error**2 + tau2)
         pi[name] = (estimate - half, estimate + half)
     if units < 3:
         notes = (f"prediction intervals on t(k - 2) need k >= 3 trials; there are {units}",)

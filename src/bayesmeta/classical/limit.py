@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from bayesmeta.classical.asymmetry import at_least_three, dependence_note, weighted_line
-from bayesmeta.classical.heterogeneity import check_level, chi2_sf, heterogeneity_of
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.heterogeneity import chi2_sf, heterogeneity_of
 from bayesmeta.classical.intervals import interval
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
-from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
+from bayesmeta.effects import Effects
 
 __all__ = ["LIMIT_FORMS", "LimitMetaAnalysis", "limit_meta_analysis"]
 
@@ -24,8 +23,8 @@ LimitForm = Literal["beta0", "betalim", "mulim"]
 LIMIT_FORMS: tuple[LimitForm, ...] = get_args(LimitForm)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LimitMetaAnalysis:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class LimitMetaAnalysis(ClassicalResult):
     """A limit meta-analysis. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -80,6 +79,7 @@ class LimitMetaAnalysis:
         self.adjusted.flags.writeable = False
 
 
+@on_effects(form=LIMIT_FORMS)
 def limit_meta_analysis(
     effects: Effects, *, form: LimitForm = "beta0", method: Tau2Method = "REML", level: float = 0.95
 ) -> LimitMetaAnalysis:
@@ -124,9 +124,6 @@ def limit_meta_analysis(
     >>> round(limit_meta_analysis(trials, method="REML").estimate, 4)
     -0.0004
     """
-    check_level(level)
-    if form not in LIMIT_FORMS:
-        raise ModelError(f"form = {form!r} is not a form of limit meta-analysis. Allowed: {', '.join(LIMIT_FORMS)}.")
     at_least_three(effects.k, "limit meta-analysis")
     y, se = effects.y, effects.se
     rows = rows_of(y, se)

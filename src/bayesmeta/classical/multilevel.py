@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import check_full_rank, treatment_design
-from bayesmeta.classical.heterogeneity import check_level
 from bayesmeta.classical.intervals import interval
 from bayesmeta.classical.nested import NestedRows, NestedSums, nested_rows, nested_sums
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray
+from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = [
     "LikelihoodMethod",
@@ -48,8 +47,8 @@ GRID = 9
 SINGULAR = 1e-10
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MultilevelFit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MultilevelFit(ClassicalResult):
     """Rows in trials with two variances. Undefined numbers are None (nan inside arrays), and `notes` says why.
 
     Attributes
@@ -296,6 +295,7 @@ def _profile_interval(
     return lower, root(inside, outside)
 
 
+@on_effects(method=get_args(LikelihoodMethod), ci=get_args(MultilevelCi))
 def pool_multilevel(
     effects: Effects,
     moderators: Sequence[str] | None = None,
@@ -355,11 +355,6 @@ def pool_multilevel(
     >>> fit.n_clusters, round(float(fit.estimate[0]), 4), round(fit.tau, 4)
     (3, 0.2447, 0.4338)
     """
-    check_level(level)
-    if method not in get_args(LikelihoodMethod):
-        raise ModelError(f"method = {method!r}: allowed are {', '.join(get_args(LikelihoodMethod))}.")
-    if ci not in get_args(MultilevelCi):
-        raise ModelError(f"ci = {ci!r}: allowed are {', '.join(get_args(MultilevelCi))}.")
     design, terms = design_of(effects, moderators, X)
     groups = cluster_numbers(effects, cluster)
     m, k, p = int(groups.max()) + 1, effects.k, design.shape[1]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import CiMethod, check_ci
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.refits import intervals_of, refit
 from bayesmeta.classical.rows import FloatArray, Rows, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["PermutationTest", "permutation_test"]
 
@@ -24,8 +24,8 @@ EXACT_UP_TO = 16
 TIES = float(np.finfo(float).eps ** 0.5)
 
 
-@dataclass(frozen=True, slots=True)
-class PermutationTest:
+@dataclass(frozen=True, slots=True, repr=False)
+class PermutationTest(ClassicalResult):
     """A sign-flip test. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -56,6 +56,7 @@ class PermutationTest:
     notes: tuple[str, ...] = ()
 
 
+@on_effects()
 def permutation_test(
     effects: Effects,
     *,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from bayesmeta.classical.heterogeneity import Heterogeneity, check_level, heterogeneity_of, i2_h2
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.heterogeneity import Heterogeneity, heterogeneity_of, i2_h2
 from bayesmeta.classical.intervals import (
     CI_METHODS,
     PI_FORMULAS,
@@ -17,18 +17,17 @@ from bayesmeta.classical.intervals import (
     prediction,
     scale_factor,
 )
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import Rows, moments, rows_of
 from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2, Tau2Method, log_likelihood, tau2_of
-from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError, find_name
 
 __all__ = ["ClassicalFit", "defined_methods", "pool", "pool_rows", "pool_table"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassicalFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class ClassicalFit(ClassicalResult):
     """A classical meta-analysis. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -92,6 +91,7 @@ class ClassicalFit:
     notes: tuple[str, ...] = ()
 
 
+@on_effects()
 def pool(
     effects: Effects,
     *,
@@ -147,6 +147,7 @@ def pool(
     return pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)[0]
 
 
+@on_effects()
 def pool_table(
     effects: Effects,
     methods: Sequence[Tau2Method] | None = None,
@@ -181,12 +182,13 @@ def pool_table(
     >>> [(found.method, found.ci) for found in pool_table(effects, ["EE", "DL"], ["wald"])]
     [('EE', 'wald'), ('DL', 'wald')]
     """
-    check_level(level)
     rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
     spread = heterogeneity_of(rows)
     fits = []
-    for method in defined_methods(effects) if methods is None else methods:
-        if method != "EE" and method in TAU2_METHODS and rows.k == 1:
+    cis = [find_name("interval method", ci, CI_METHODS) for ci in cis]
+    for name in defined_methods(effects) if methods is None else methods:
+        method = find_name("estimator of tau2", name, TAU2_METHODS)
+        if method != "EE" and rows.k == 1:
             raise ModelError(
                 f"{method}: one estimate ({effects.label[0]}) says nothing about how trials differ. "
                 'Use method="EE", or a Bayesian model with a prior on tau.'

@@ -6,19 +6,19 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import CiMethod
 from bayesmeta.classical.pooling import ClassicalFit, pool_table
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.tau2 import Tau2Method
-from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
+from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError, find_name
 
 __all__ = ["OURS", "PRESETS", "Preset", "apply_preset", "preset", "preset_choices", "preset_table"]
 
@@ -291,11 +291,8 @@ def preset(name: str) -> Preset:
     >>> preset("revman5").method
     'DL'
     """
-    if name == OURS.name:
-        return OURS
-    if name not in PRESETS:
-        raise ModelError(f"preset {name!r} is not one of {', '.join((OURS.name, *PRESETS))}.")
-    return PRESETS[name]
+    named = {OURS.name: OURS, **PRESETS}
+    return named[find_name("preset", name, named)]
 
 
 def preset_choices(item: Preset, measure: str) -> dict[str, str]:
@@ -326,8 +323,8 @@ def preset_choices(item: Preset, measure: str) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class PresetFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class PresetFit(ClassicalResult):
     """What a preset prints.
 
     Attributes
@@ -348,6 +345,7 @@ class PresetFit:
     notes: tuple[str, ...] = field(default=())
 
 
+@on_effects()
 def apply_preset(effects: Effects, item: Preset, *, level: float = 0.95, rho: float = 0.5) -> PresetFit:
     """Pool effects as a preset does.
 
@@ -414,6 +412,7 @@ def _informative(effects: Effects) -> NDArray[np.bool_]:
     return found
 
 
+@on_effects()
 def preset_table(
     effects: Effects,
     item: Preset,

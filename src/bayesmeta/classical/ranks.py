@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import special
 
 from bayesmeta.classical.asymmetry import AsymmetryTest, at_least_three, dependence_note
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.rows import FloatArray
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["BEGG_FORMS", "begg_test", "kendall_distribution"]
 
@@ -40,6 +39,7 @@ def kendall_distribution(k: int) -> FloatArray:
     return found
 
 
+@on_effects(form=BEGG_FORMS)
 def begg_test(effects: Effects, *, form: BeggForm = "exact") -> AsymmetryTest:
     """Rank correlation of standardised effects and their variances (Begg and Mazumdar's test).
 
@@ -73,8 +73,6 @@ def begg_test(effects: Effects, *, form: BeggForm = "exact") -> AsymmetryTest:
     >>> round(test.estimate, 6), round(test.p, 4)
     (1.0, 0.0833)
     """
-    if form not in BEGG_FORMS:
-        raise ModelError(f"form = {form!r} is not a form of Begg's test. Allowed: {', '.join(BEGG_FORMS)}.")
     k = effects.k
     at_least_three(k, "Begg's test")
     notes = dependence_note(effects)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import check_full_rank, treatment_design
-from bayesmeta.classical.heterogeneity import check_level, chi2_sf, heterogeneity_of, i2_h2
+from bayesmeta.classical.heterogeneity import chi2_sf, heterogeneity_of, i2_h2
 from bayesmeta.classical.intervals import CiMethod, check_ci, interval, scale_factor
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray, Rows, moments, quadratic, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, log_likelihood, tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["MetaRegression", "metaregression"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MetaRegression:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MetaRegression(ClassicalResult):
     """A classical meta-regression. Undefined numbers are None (nan inside arrays), and `notes` says why.
 
     Attributes
@@ -95,6 +94,7 @@ class MetaRegression:
             getattr(self, name).flags.writeable = False
 
 
+@on_effects()
 def metaregression(
     effects: Effects,
     moderators: Sequence[str] | None = None,
@@ -145,7 +145,6 @@ def metaregression(
     >>> found.terms, found.estimate.round(9).tolist()
     (('intercept', 'weeks'), [-0.7, 0.05])
     """
-    check_level(level)
     k = len(effects.y)
     found_reference: dict[str, str] = {}
     found_centre: dict[str, float] = {}

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.classical.heterogeneity import check_level
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.multilevel import LikelihoodMethod, cluster_numbers, design_of, pool_multilevel
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray, rows_of
 from bayesmeta.classical.tau2 import tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["ROBUST_KINDS", "RobustFit", "RobustKind", "Working", "cluster_robust", "coefficient_table", "sandwich"]
 
@@ -32,8 +31,8 @@ ZERO = 1e-12
 FEW_DF = 4.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RobustFit:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RobustFit(ClassicalResult):
     """Coefficients with cluster-robust standard errors. Undefined numbers are nan inside arrays; `notes` says why.
 
     Attributes
@@ -78,6 +77,7 @@ class RobustFit:
             getattr(self, name).flags.writeable = False
 
 
+@on_effects(method=get_args(LikelihoodMethod), kind=ROBUST_KINDS, working=get_args(Working))
 def cluster_robust(
     effects: Effects,
     moderators: Sequence[str] | None = None,
@@ -140,13 +140,6 @@ def cluster_robust(
     >>> round(float(fit.se[0]), 4), round(float(fit.df[0]), 2)
     (0.1936, 2.53)
     """
-    check_level(level)
-    if kind not in ROBUST_KINDS:
-        raise ModelError(f"kind = {kind!r}: allowed are {', '.join(ROBUST_KINDS)}.")
-    if working not in get_args(Working):
-        raise ModelError(f"working = {working!r}: allowed are {', '.join(get_args(Working))}.")
-    if method not in get_args(LikelihoodMethod):
-        raise ModelError(f"method = {method!r}: allowed are {', '.join(get_args(LikelihoodMethod))}.")
     design, terms = design_of(effects, moderators, X)
     groups = cluster_numbers(effects, cluster)
     m, p = int(groups.max()) + 1, design.shape[1]

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import special
 
 from bayesmeta.classical.asymmetry import dependence_note
-from bayesmeta.classical.heterogeneity import check_level, chi2_sf
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.heterogeneity import chi2_sf
 from bayesmeta.classical.intervals import interval
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import log_likelihood, tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["ALTERNATIVES", "SelectionModel", "selection_model"]
 
@@ -38,8 +38,8 @@ TRUSTED = 1e-8
 RUNAWAY = 12.0
 
 
-@dataclass(frozen=True, slots=True)
-class SelectionModel:
+@dataclass(frozen=True, slots=True, repr=False)
+class SelectionModel(ClassicalResult):
     """A selection model. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -96,6 +96,7 @@ class SelectionModel:
     notes: tuple[str, ...] = ()
 
 
+@on_effects(alternative=ALTERNATIVES)
 def selection_model(
     effects: Effects,
     *,
@@ -144,10 +145,7 @@ def selection_model(
     >>> fit.alternative, fit.trials, round(fit.estimate, 4), round(fit.delta[1], 3)
     ('greater', (5, 5), 0.0858, 0.075)
     """
-    check_level(level)
     steps = _checked_steps(steps)
-    if alternative not in ALTERNATIVES:
-        raise ModelError(f"alternative = {alternative!r} is not known. Allowed: {', '.join(ALTERNATIVES)}.")
     k = effects.k
     if k < 3:
         raise ModelError(f"selection model: k = {k} estimates for three parameters or more. At least 3 are needed.")

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from bayesmeta.classical.asymmetry import dependence_note, egger_test, harbord_test, pet_peese, peters_test
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.failsafe import FAIL_SAFE_FORMS, fail_safe_n
-from bayesmeta.classical.heterogeneity import check_level
 from bayesmeta.classical.limit import limit_meta_analysis
 from bayesmeta.classical.pooling import pool
 from bayesmeta.classical.ranks import begg_test
 from bayesmeta.classical.selection import SelectionModel, selection_model
-from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2Method
+from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.classical.trimfill import trim_and_fill
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
@@ -55,6 +55,7 @@ _GUARD = {
 }
 
 
+@on_effects()
 def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Method = "REML") -> pd.DataFrame:
     """Tests of small-study effects, estimates adjusted for them, and counts of missing trials.
 
@@ -86,9 +87,6 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     >>> table.loc[1, ["method", "form", "kind"]].tolist(), table.loc[1, "note"].partition(":")[0]
     (['Egger', 'mixed', 'test'], 'k < 10')
     """
-    check_level(level)
-    if method not in TAU2_METHODS:
-        raise ModelError(f"method = {method!r} is not an estimator of tau2. Allowed: {', '.join(TAU2_METHODS)}.")
     try:
         # the same reading of the rows as every adjusted estimate: as independent
         plain = pool(_independent(effects), method=method, level=level)

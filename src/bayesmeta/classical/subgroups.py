@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import category_levels
 from bayesmeta.classical.heterogeneity import chi2_sf
 from bayesmeta.classical.intervals import CiMethod
 from bayesmeta.classical.pooling import ClassicalFit, pool
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.regression import metaregression
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.classical.tau2 import Tau2Method
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["SubgroupTest", "subgroup_test"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SubgroupTest:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class SubgroupTest(ClassicalResult):
     """Pooled effects per level and the test between them.
 
     Attributes
@@ -61,6 +60,7 @@ class SubgroupTest:
             getattr(self, name).flags.writeable = False
 
 
+@on_effects()
 def subgroup_test(
     effects: Effects,
     by: str,

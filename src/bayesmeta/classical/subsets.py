@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.refits import refit
 from bayesmeta.classical.rows import FloatArray, rows_of
-from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2Method
+from bayesmeta.classical.tau2 import Tau2Method
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["Subsets", "gosh", "gosh_summary", "gosh_table"]
 
@@ -24,8 +23,8 @@ BoolArray = NDArray[np.bool_]
 NUMBERED = 62
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Subsets:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Subsets(ClassicalResult):
     """Fits of m subsets of n trials. Numbers that are not defined are nan.
 
     Attributes
@@ -92,6 +91,7 @@ class Subsets:
         )
 
 
+@on_effects()
 def gosh(
     effects: Effects,
     *,
@@ -137,8 +137,6 @@ def gosh(
     >>> found.exhaustive, found.estimate.round(4).tolist()
     (True, [0.0, 1.0, 5.0, 0.5, 2.5, 3.0, 2.0])
     """
-    if method not in TAU2_METHODS:
-        raise ModelError(f"method = {method!r} is not an estimator of tau2. Allowed: {', '.join(TAU2_METHODS)}.")
     if max_subsets < 1:
         raise ModelError(f"max_subsets = {max_subsets}: at least 1.")
     names, unit = effects.units
@@ -178,6 +176,7 @@ def gosh(
     )
 
 
+@on_effects()
 def gosh_table(
     effects: Effects,
     *,

@@ -10,8 +10,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import Blocks, FloatArray, Moments, Rows, moments, quadratic, rows_of
-from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.errors import InferenceError, ModelError, find_name
 from bayesmeta.numerics import newton
 
 __all__ = [
@@ -44,8 +45,8 @@ MAX_STEPS = 200
 _WITHOUT_BLOCKS = "{} is not defined for estimates that share patients (blocks). Use REML, ML, PM, EB, DL or HE."
 
 
-@dataclass(frozen=True, slots=True)
-class Tau2:
+@dataclass(frozen=True, slots=True, repr=False)
+class Tau2(ClassicalResult):
     """An estimate of the between-study variance.
 
     Attributes
@@ -129,8 +130,7 @@ def estimate_tau2(
 
 def tau2_of(rows: Rows, method: Tau2Method) -> Tau2:
     """`estimate_tau2` for rows that are already rotated."""
-    if method not in TAU2_METHODS:
-        raise ModelError(f"method = {method!r} is not an estimator of tau2. Allowed: {', '.join(TAU2_METHODS)}.")
+    method = find_name("estimator of tau2", method, TAU2_METHODS)
     if method == "EE":
         return Tau2(method, 0.0, None, 0.0)
     if rows.k <= rows.p:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from bayesmeta.classical.heterogeneity import check_level, heterogeneity_of, q_profile_of
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.heterogeneity import heterogeneity_of, q_profile_of
 from bayesmeta.classical.quadratic_forms import weighted_q
 from bayesmeta.classical.rows import FloatArray, Rows, moments, rows_of
 from bayesmeta.classical.tau2 import log_likelihood, tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["GENQ_WEIGHTS", "GenqWeights", "generalised_q_interval", "profile_interval", "tau2_intervals_table"]
 
@@ -30,6 +29,7 @@ PASSES = 14
 PER_DECADE = 20
 
 
+@on_effects(weights=GENQ_WEIGHTS)
 def generalised_q_interval(
     effects: Effects, *, weights: GenqWeights = "DL", level: float = 0.95
 ) -> tuple[float, float, float | None]:
@@ -68,9 +68,6 @@ def generalised_q_interval(
     >>> [round(value, 4) for value in found[:2]]
     [0.0087, 0.0]
     """
-    check_level(level)
-    if weights not in GENQ_WEIGHTS:
-        raise ModelError(f"weights = {weights!r} are not known. Allowed: {', '.join(GENQ_WEIGHTS)}.")
     if effects.blocks:
         raise ModelError("generalised Q is not defined for estimates that share patients (blocks). Use the Q-profile.")
     a = {"DL": effects.se**-2.0, "root": 1.0 / effects.se, "HE": np.ones(effects.k)}[weights]
@@ -82,6 +79,7 @@ def generalised_q_interval(
     return found.tau2 * unit**2, lower * unit**2, upper * unit**2 if np.isfinite(upper) else None
 
 
+@on_effects(method=("REML", "ML"))
 def profile_interval(
     effects: Effects, *, method: Literal["REML", "ML"] = "REML", level: float = 0.95, rho: float = 0.5
 ) -> tuple[float, float, float | None]:
@@ -116,7 +114,6 @@ def profile_interval(
     >>> [round(value, 3) for value in profile_interval(effects)]
     [0.002, 0.0, 0.32]
     """
-    check_level(level)
     if method not in ("REML", "ML"):
         raise ModelError(f"method = {method!r} has no profile likelihood. Allowed: REML, ML.")
     rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
@@ -164,6 +161,7 @@ def _cross(function: Callable[[FloatArray], FloatArray], low: float, high: float
     return 0.5 * (low + high)
 
 
+@on_effects()
 def tau2_intervals_table(effects: Effects, *, level: float = 0.95, rho: float = 0.5) -> pd.DataFrame:
     """Every interval of the between-study variance.
 
@@ -198,7 +196,6 @@ def tau2_intervals_table(effects: Effects, *, level: float = 0.95, rho: float = 
     >>> table[["method", "form", "tau2_lower"]].round(3).values.tolist()[:2]
     [['Q-profile', 'PM', 0.0], ['profile likelihood', 'REML', 0.0]]
     """
-    check_level(level)
     rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
 
     def q_profile_limits() -> tuple[Limits, str]:

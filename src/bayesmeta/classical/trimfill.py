@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from bayesmeta.classical.asymmetry import dependence_note
-from bayesmeta.classical.heterogeneity import check_level, heterogeneity_of
+from bayesmeta.classical.boundary import on_effects
+from bayesmeta.classical.heterogeneity import heterogeneity_of
 from bayesmeta.classical.intervals import CiMethod
 from bayesmeta.classical.pooling import ClassicalFit, pool_rows
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
+from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-
-if TYPE_CHECKING:
-    from bayesmeta.effects import Effects
 
 __all__ = ["FILL_ESTIMATORS", "SIDES", "FillEstimator", "TrimFill", "trim_and_fill"]
 
@@ -28,8 +28,8 @@ SIDES: tuple[Side, ...] = get_args(Side)
 MAX_ROUNDS = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrimFill:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class TrimFill(ClassicalResult):
     """Trim and fill. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -68,6 +68,7 @@ class TrimFill:
             getattr(self, name).flags.writeable = False
 
 
+@on_effects(estimator=FILL_ESTIMATORS, side=SIDES)
 def trim_and_fill(
     effects: Effects,
     *,
@@ -117,11 +118,6 @@ def trim_and_fill(
     >>> found.side, found.k0, round(found.fit.estimate, 4)
     ('left', 3, 0.2165)
     """
-    check_level(level)
-    if estimator not in FILL_ESTIMATORS:
-        raise ModelError(f"estimator = {estimator!r} is not known. Allowed: {', '.join(FILL_ESTIMATORS)}.")
-    if side is not None and side not in SIDES:
-        raise ModelError(f"side = {side!r} is not a side of the funnel. Allowed: {', '.join(SIDES)}.")
     y, se = effects.y, effects.se
     if effects.k == 1:
         raise ModelError("trim and fill: one estimate has no funnel. Report it as it is.")

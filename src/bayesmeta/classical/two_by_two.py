@@ -9,11 +9,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta.classical.heterogeneity import check_level, chi2_sf
-from bayesmeta.classical.intervals import interval
+from bayesmeta.classical.heterogeneity import chi2_sf
+from bayesmeta.classical.intervals import check_level, interval
+from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, find_name
 from bayesmeta.measures import odds_ratio, risk_difference, risk_ratio
 
 __all__ = ["CountMeasure", "MantelHaenszelFit", "PetoFit", "counts_of", "mantel_haenszel", "no_contrast", "peto"]
@@ -22,8 +23,8 @@ CountMeasure = Literal["OR", "RR", "RD"]
 COUNT_MEASURES: tuple[CountMeasure, ...] = get_args(CountMeasure)
 
 
-@dataclass(frozen=True, slots=True)
-class MantelHaenszelFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class MantelHaenszelFit(ClassicalResult):
     """A Mantel-Haenszel analysis. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -74,8 +75,8 @@ class MantelHaenszelFit:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PetoFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class PetoFit(ClassicalResult):
     """Peto's one-step log odds ratio. Undefined numbers are None, and `notes` says why.
 
     Attributes
@@ -119,6 +120,7 @@ def counts_of(source: Effects | ArrayLike) -> FloatArray:
     >>> counts_of([[4, 123, 11, 139]]).tolist()
     [[4.0, 123.0, 11.0, 139.0]]
     """
+    source = getattr(source, "effects", source)
     if isinstance(source, Effects):
         if source.counts is None:
             raise ModelError("these effects carry no counts. Give events and participants of both arms.")
@@ -194,8 +196,7 @@ def mantel_haenszel(
     (0.2433, 0.3155)
     """
     check_level(level)
-    if measure not in COUNT_MEASURES:
-        raise ModelError(f"measure = {measure!r}: allowed are {', '.join(COUNT_MEASURES)}.")
+    measure = find_name("measure of counts", measure, COUNT_MEASURES)
     counts = counts_of(source)
     a, n_t, c, n_c = counts.T
     b, d, n = n_t - a, n_c - c, n_t + n_c

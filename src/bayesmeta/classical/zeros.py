@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical.binomial import BinomialModel, BinomialNormalFit, binomial_normal
-from bayesmeta.classical.heterogeneity import check_level
+from bayesmeta.classical.intervals import check_level
 from bayesmeta.classical.pooling import ClassicalFit, pool
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.classical.two_by_two import (
@@ -25,7 +25,7 @@ from bayesmeta.classical.two_by_two import (
     peto,
 )
 from bayesmeta.effects import Effects
-from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.errors import InferenceError, ModelError, find_name
 from bayesmeta.measures import ZERO_POLICIES, odds_ratio, risk_difference, risk_ratio
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def zero_cell_table(
     [['REML + HKSJ', 'treatment_arm', 4], ['REML + HKSJ', 'none', 3], ['Mantel-Haenszel', 'none', 4]]
     """
     check_level(level)
+    source = getattr(source, "effects", source)
     if measure is None:
         measure = "OR"
         if isinstance(source, Effects):
             measure = next((known for known in COUNT_MEASURES if known == source.measure), "OR")
-    if measure not in COUNT_MEASURES:
-        raise ModelError(f"measure = {measure!r}: allowed are {', '.join(COUNT_MEASURES)}.")
+    measure = find_name("measure of counts", measure, COUNT_MEASURES)
     try:
         counts = counts_of(source)
     except ModelError as error:

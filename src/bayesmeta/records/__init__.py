@@ -21,7 +21,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "bench": "bench_record preset_record sensitivity_record",
+            "bench": "bench_record preset_record",
             "borrow": "borrow_record",
             "form": "SCHEMA_VERSION envelope head json_text output_schema plain scale_name small_k_note table_records",
             "levels": "level_table",

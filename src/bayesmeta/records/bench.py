@@ -1,8 +1,8 @@
-"""The sensitivity bench and presets as plain records."""
+"""Sensitivity analyses and presets as plain records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,23 +12,23 @@ from bayesmeta.fits import LEVEL
 from bayesmeta.questions import CAVEAT
 from bayesmeta.records.form import head, plain, table_records
 from bayesmeta.records.parts import about
-from bayesmeta.sensitivity import SECTIONS, prior_range
+from bayesmeta.sensitivity import SECTIONS
 
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
     from bayesmeta.sensitivity import SensitivityAnalyses
 
-__all__ = ["bench_record", "preset_record", "sensitivity_record"]
+__all__ = ["bench_record", "preset_record"]
 
 
-def section_records(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def section_records(analyses: SensitivityAnalyses) -> dict[str, Any]:
     """Every section: its question, its rows, and what belongs to them as a whole."""
     found = {}
-    for name, table in tables.items():
+    for name, table in analyses.tables.items():
         section = SECTIONS[name]
         summary = {
             str(key): table_records(item) if isinstance(item, pd.DataFrame) else plain(item)
-            for key, item in section.summary(table).items()
+            for key, item in {**section.summary(table), **analyses.parts.get(name, {})}.items()
         }
         found[name] = {"question": section.question, "rows": table_records(table), "summary": summary}
     return found
@@ -41,49 +41,8 @@ def bench_record(
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
-        "sections": section_records(bench.tables),
+        "sections": section_records(bench),
         "not_done": dict(bench.not_done),
-        "caveat": CAVEAT,
-    }
-
-
-def sensitivity_record(
-    fit: Fit,
-    name: str,
-    declared: pd.DataFrame | None,
-    bench: SensitivityAnalyses,
-    *,
-    priors_only: Sequence[str] = (),
-    contrasts: pd.DataFrame | None = None,
-    not_done: Mapping[str, str] | None = None,
-    warnings: Sequence[str] = (),
-    level: float = LEVEL,
-) -> dict[str, Any]:
-    """Declared variations of one outcome with the range of every probability over them, and the sensitivity bench.
-
-    Parameters
-    ----------
-    declared : pandas.DataFrame, optional
-        From `bayesmeta.sensitivity.variation_table`; the first line is the main analysis.
-    bench : SensitivityAnalyses
-    priors_only : sequence of str
-        The lines (the main one included) that differ in priors alone: the prior range.
-    contrasts : pandas.DataFrame, optional
-        From `bayesmeta.sensitivity.contrast_variations`: variations of the moderated analysis.
-    not_done : mapping
-        Declared analyses that could not be run, with the reason.
-    """
-    return {
-        **head(fit.effects.measure, level=level, warnings=warnings),
-        **about(fit, name),
-        "analyses_run": [] if declared is None else table_records(declared),
-        "contrasts": [] if contrasts is None else table_records(contrasts),
-        "not_done": {**(not_done or {}), **bench.not_done},
-        "prior_range": []
-        if declared is None
-        else table_records(prior_range(declared[declared["analysis"].isin(list(priors_only))])),
-        "range": [] if declared is None else table_records(prior_range(declared)),
-        "sections": section_records(bench.tables),
         "caveat": CAVEAT,
     }
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity.concordance import *
     from bayesmeta.sensitivity.grade import *
     from bayesmeta.sensitivity.inconsistency import *
+    from bayesmeta.sensitivity.model_checks import *
     from bayesmeta.sensitivity.multiverse import *
     from bayesmeta.sensitivity.predictive_loo import *
     from bayesmeta.sensitivity.prior_bench import *
@@ -25,10 +26,11 @@ else:
             "concordance": "NEGLIGIBLE concordance_sentence concordance_table",
             "grade": "GRADE_COLUMNS grade_table",
             "inconsistency": "across_trials_index decision_index inconsistency_table side_table",
+            "model_checks": "CHECKS",
             "multiverse": "CHOICES Variant data_choices multiverse_summary multiverse_table variants_of",
             "predictive_loo": "loo_table",
             "prior_bench": "NamedPrior conflict named_priors prior_bench_table",
-            "robustness": "SECTIONS SLOW ReadableSection SensitivityAnalyses read_section sensitivity_analyses",
+            "robustness": "SECTIONS SLOW SensitivityAnalyses check_model read_section sensitivity_analyses",
             "section": "Computed Section SectionOptions",
             "tipping": "prior_probability probit_rule tipping_table",
             "trials": "cumulative_fits_table leave_one_out",

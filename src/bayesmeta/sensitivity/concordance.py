@@ -26,18 +26,17 @@ NEGLIGIBLE = 0.05
 
 
 COLUMNS = (
-    *unprinted("count", "step"),
+    *unprinted(count="step"),
     *columns_of("text", ingredient="from the classical answer to the Bayesian"),
     *columns_of("effect", estimate="mean"),
-    *unprinted("number", "se"),
+    *unprinted(number="se"),
     *columns_of("effect", lower="lower", upper="upper"),
     *columns_of("number", tau="tau"),
-    *unprinted("number", "shift"),
+    *unprinted(number="shift"),
     *columns_of("number", shift_se="shift in SE", width_ratio="width x"),
-    *unprinted("probability", "p_any_benefit"),
+    *unprinted(probability="p_any_benefit"),
     *columns_of("probability", p_important_benefit="P(imp.)"),
-    *unprinted("text", "note"),
-    *unprinted("number", "level"),
+    *unprinted(text="note", number="level"),
 )
 
 

@@ -22,21 +22,19 @@ __all__ = ["across_trials_index", "decision_index", "inconsistency_table", "side
 FloatArray = NDArray[np.float64]
 COLUMNS = (
     *columns_of("text", threshold="threshold"),
-    *unprinted("number", "benefit", "worse"),
-    *unprinted("count", "k"),
+    *unprinted(number="benefit worse", count="k"),
     *columns_of("share", estimates_benefit="estimates"),
-    *unprinted("share", "estimates_trivial", "estimates_harm"),
+    *unprinted(share="estimates_trivial estimates_harm"),
     *columns_of("share", theta_benefit="true effects"),
-    *unprinted("share", "theta_trivial", "theta_harm"),
+    *unprinted(share="theta_trivial theta_harm"),
     *columns_of("count", sure_benefit="sure"),
-    *unprinted("count", "sure_trivial", "sure_harm"),
+    *unprinted(count="sure_trivial sure_harm"),
     *columns_of("number", di="DI", asi="ASI"),
-    *unprinted("number", "di_estimates", "asi_estimates"),
+    *unprinted(number="di_estimates asi_estimates"),
     *columns_of("number", tau_units="tau/M", tau_units_lower="lower", tau_units_upper="upper"),
-    *unprinted("number", "new_lower", "new_upper"),
+    *unprinted(number="new_lower new_upper"),
     *columns_of("count", new_crosses="PI crosses"),
-    *unprinted("share", "overlap"),
-    *unprinted("number", "level"),
+    *unprinted(share="overlap", number="level"),
 )
 #: A trial is called on one side of a threshold from this probability on; a convention.
 SURE = 0.95

@@ -533,22 +533,20 @@ SECTION = Section(
     _computed,
     (
         *derived((*columns_of("text", which="specifications"), *_SPREAD)),
-        *unprinted("text", "target", *CHOICES, "verdict"),
-        *unprinted("number", "estimate", "lower", "upper", "tau", "level"),
-        *unprinted("probability", "p_any_benefit", "p_important_benefit"),
-        *unprinted("flag", "stated"),
+        *unprinted(text=" ".join(("target", *CHOICES, "verdict")), number="estimate lower upper tau level"),
+        *unprinted(probability="p_any_benefit p_important_benefit", flag="stated"),
     ),
     "Verdicts set each specification's interval against no effect and the threshold.",
     printed=_verdicts,
     notes=_driving,
     summary=lambda table: {**dict(zip(("spread", "choices"), multiverse_summary(table), strict=True)), **table.attrs},
     parts={
-        "spread": (*unprinted("text", "target", "engine"), *_SPREAD, *unprinted("number", "lower_min", "upper_max")),
-        "choices": (
-            *unprinted("text", "target", "engine", "choice"),
-            *unprinted("count", "levels", "verdicts"),
-            *unprinted("share", "estimate_share", "width_share"),
-            *unprinted("number", "estimate_range"),
+        "spread": (*unprinted(text="target engine", number="lower_min upper_max"), *_SPREAD),
+        "choices": unprinted(
+            text="target engine choice",
+            count="levels verdicts",
+            share="estimate_share width_share",
+            number="estimate_range",
         ),
     },
     # which choices of data are crossed depends on the measure

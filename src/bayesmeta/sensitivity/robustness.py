@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -16,10 +16,19 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.plan import Threshold
 from bayesmeta.sensitivity import classical_sections as classical
-from bayesmeta.sensitivity import concordance, inconsistency, multiverse, prior_bench, tipping, trials
+from bayesmeta.sensitivity import concordance, inconsistency, multiverse, prior_bench, tipping, trials, variations
+from bayesmeta.sensitivity.model_checks import CHECKS
 from bayesmeta.sensitivity.section import Computed, Recompute, Section, SectionOptions
 
-__all__ = ["SECTIONS", "SLOW", "ReadableSection", "SensitivityAnalyses", "read_section", "sensitivity_analyses"]
+__all__ = [
+    "SECTIONS",
+    "SLOW",
+    "ReadableSection",
+    "SensitivityAnalyses",
+    "check_model",
+    "read_section",
+    "sensitivity_analyses",
+]
 
 SCALING = Section(
     "scaling",
@@ -27,9 +36,9 @@ SCALING = Section(
     lambda fit, options: Computed(power_scaling_table(fit, options.threshold_of(fit), draws=not fit.exact)),
     (
         *columns_of("text", quantity="quantity", component="scaled"),
-        *unprinted("number", "psense"),
+        *unprinted(number="psense"),
         *columns_of("number", exact="sensitivity"),
-        *unprinted("number", "change"),
+        *unprinted(number="change"),
         *columns_of("number", exact_change="change"),
         *columns_of("text", diagnosis="diagnosis"),
     ),
@@ -41,6 +50,7 @@ SCALING = Section(
 _SECTIONS: dict[str, Section] = {
     item.name: item
     for item in (
+        variations.SECTION,
         concordance.SECTION,
         prior_bench.SECTION,
         tipping.SECTION,
@@ -78,14 +88,17 @@ class SensitivityAnalyses:
     fits : mapping of str to tuple
         By section, where there are any: the fit behind each line of the table, or None. They stay in the process
         that made them: a pickle holds tables and reasons.
+    parts : mapping of str to mapping of str to pandas.DataFrame
+        By section, where there are any: what else was computed.
     """
 
     tables: Mapping[str, pd.DataFrame]
     not_done: Mapping[str, str]
-    fits: Mapping[str, tuple[Fit | ClassicalFit | None, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    fits: Mapping[str, tuple[Fit | ClassicalFit | None, ...]] = MappingProxyType({})
+    parts: Mapping[str, Mapping[str, pd.DataFrame]] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SensitivityAnalyses, (dict(self.tables), dict(self.not_done))
+        return SensitivityAnalyses, (dict(self.tables), dict(self.not_done), {}, dict(self.parts))
 
 
 def sensitivity_analyses(
@@ -99,6 +112,9 @@ def sensitivity_analyses(
     cut: float = 0.8,
     ref_sd: float | None = None,
     level: float = LEVEL,
+    declared: Mapping[str, Fit] | None = None,
+    priors_only: Sequence[str] = (),
+    moderated: Fit | None = None,
 ) -> SensitivityAnalyses:
     """Ask everything of one fit.
 
@@ -107,7 +123,7 @@ def sensitivity_analyses(
     fit : Fit
         The pooled analysis.
     sections : sequence of str, optional
-        Names of `SECTIONS`; default all but the slow ones.
+        Names of `SECTIONS`; default all but the slow ones and ``declared``.
     threshold : Threshold, optional
         Default: the primary one of the fit's outcome.
     recompute : callable, optional
@@ -121,6 +137,12 @@ def sensitivity_analyses(
     ref_sd : float, optional
         A fixed external SD, for priors on scales without a unit of their own.
     level : float
+    declared : mapping of str to Fit, optional
+        The main analysis and its declared variations, for the section of that name.
+    priors_only : sequence of str
+        Those of them that differ in priors alone, the main one included.
+    moderated : Fit, optional
+        The main moderated analysis, beside which declared ones are set.
 
     Returns
     -------
@@ -138,46 +160,82 @@ def sensitivity_analyses(
     >>> list(found.tables), list(found.not_done)
     (['concordance'], ['counts'])
     """
-    names = (
-        [name for name in SECTIONS if not SECTIONS[name].slow] if sections is None else list(dict.fromkeys(sections))
-    )
+    usual = [name for name, item in SECTIONS.items() if not item.slow and item is not variations.SECTION]
+    names = usual if sections is None else list(dict.fromkeys(sections))
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
         raise ModelError(f"section {unknown[0]!r} is not one of {', '.join(SECTIONS)}.")
-    told = SectionOptions(threshold, recompute, options or {}, order, cut, ref_sd, level)
-    tables: dict[str, pd.DataFrame] = {}
+    told = SectionOptions(
+        threshold, recompute, options or {}, order, cut, ref_sd, level, declared or {}, priors_only, moderated
+    )
+    return _computed([SECTIONS[name] for name in names], fit, told)
+
+
+def check_model(fit: Fit, checks: Sequence[str] | None = None) -> SensitivityAnalyses:
+    """Ask of a fit by either engine whether its model makes such data, and what its priors do.
+
+    Parameters
+    ----------
+    fit : Fit
+    checks : sequence of str, optional
+        Names of `CHECKS`; default all.
+
+    Examples
+    --------
+    >>> list(check_model(fit, ["overlap", "trials"]).tables)
+    ['trials', 'overlap']
+    """
+    return _computed([item for name, item in CHECKS.items() if checks is None or name in checks], fit, SectionOptions())
+
+
+def _computed(sections: Sequence[Section], fit: Fit, options: SectionOptions) -> SensitivityAnalyses:
+    found: dict[str, Computed] = {}
     not_done: dict[str, str] = {}
-    fits: dict[str, tuple[Fit | ClassicalFit | None, ...]] = {}
-    for name in names:
+    for section in sections:
         try:
-            tables[name], behind = SECTIONS[name].compute(fit, told)
+            found[section.name] = section.compute(fit, options)
         except ModelError as error:
-            not_done[name] = str(error)
-        else:
-            fits |= {name: behind} if behind else {}
-    return SensitivityAnalyses(MappingProxyType(tables), MappingProxyType(not_done), MappingProxyType(fits))
+            not_done[section.name] = str(error)
+    return SensitivityAnalyses(
+        MappingProxyType({name: item.table for name, item in found.items()}),
+        MappingProxyType(not_done),
+        MappingProxyType({name: item.fits for name, item in found.items() if item.fits}),
+        MappingProxyType({name: item.parts for name, item in found.items() if item.parts}),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ReadableSection:
-    """A section ready to be read: its question, its table, and what the columns mean and what belongs to these data."""
+    """A section ready to be read: its question, its tables, what the columns mean, and what belongs to these data."""
 
     question: str
     table: Readable
     note: str
+    parts: tuple[Readable, ...] = ()
 
 
-def read_section(name: str, frame: pd.DataFrame, fit: Fit) -> ReadableSection:
+def read_section(
+    name: str,
+    frame: pd.DataFrame,
+    fit: Fit,
+    parts: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    *,
+    sections: Mapping[str, Section] = SECTIONS,
+) -> ReadableSection:
     """Make the table of a section readable.
 
     Parameters
     ----------
     name : str
-        Of `SECTIONS`.
+        Of the section.
     frame : pandas.DataFrame
         Its table.
     fit : Fit
-        The pooled analysis.
+        The analysis.
+    parts : mapping of str to pandas.DataFrame
+        What else was computed.
+    sections : mapping of str to Section
+        `SECTIONS` or `CHECKS`.
 
     Examples
     --------
@@ -186,8 +244,9 @@ def read_section(name: str, frame: pd.DataFrame, fit: Fit) -> ReadableSection:
     >>> read_section("concordance", table, fit).table.cells[0][:2]
     ['REML + HKSJ', '-0.146']
     """
-    section = SECTIONS[name]
+    section = sections[name]
     note = " ".join([section.note, *filter(None, section.notes(frame))]).strip()
-    return ReadableSection(
-        section.question, readable(section.printed(frame), section.columns, fit.effects.measure), note
-    )
+    measure = fit.effects.measure
+    further = (readable(table, section.parts[key], measure) for key, table in parts.items() if len(table))
+    table = readable(section.printed(frame), section.columns, measure)
+    return ReadableSection(section.question, table, note, tuple(item for item in further if item.columns))

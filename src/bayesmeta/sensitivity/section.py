@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Computed", "Section", "SectionOptions", "joined", "notes_of"]
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 Recompute = Callable[[Mapping[str, Any]], "Effects"]
 
 
@@ -29,11 +30,14 @@ class SectionOptions:
 
     threshold: Threshold | None = None
     recompute: Recompute | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = _NONE
     order: Sequence[str] | None = None
     cut: float = 0.8
     ref_sd: float | None = None
     level: float = LEVEL
+    declared: Mapping[str, Fit] = _NONE
+    priors_only: Sequence[str] = ()
+    moderated: Fit | None = None
 
     def threshold_of(self, fit: Fit) -> Threshold | None:
         """The threshold given, else the primary one of the fit's outcome."""
@@ -41,10 +45,11 @@ class SectionOptions:
 
 
 class Computed(NamedTuple):
-    """A table and, line by line, the fits behind it; None for a line without one."""
+    """A table; line by line the fits behind it, None for a line without one; and what else was computed."""
 
     table: pd.DataFrame
     fits: tuple[Fit | ClassicalFit | None, ...] = ()
+    parts: Mapping[str, pd.DataFrame] = _NONE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,9 +70,9 @@ class Section:
     notes : callable
         From the table to sentences about these data.
     summary : callable
-        From the table to what belongs to it as a whole: values, and tables (of `parts`).
+        From the table to what belongs to it as a whole.
     parts : mapping of str to tuple of Column
-        Columns of the tables in the summary.
+        Columns of the tables in the summary; those with headers are printed below the table.
     others : mapping or False
         JSON Schema of columns that depend on the data.
     references : tuple of str
@@ -86,7 +91,7 @@ class Section:
     printed: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
     notes: Callable[[pd.DataFrame], Sequence[str]] = lambda table: ()
     summary: Callable[[pd.DataFrame], Mapping[Any, Any]] = lambda table: table.attrs
-    parts: Mapping[str, tuple[Column, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    parts: Mapping[str, tuple[Column, ...]] = _NONE
     others: Any = False
     references: tuple[str, ...] = ()
     at_threshold: bool = False

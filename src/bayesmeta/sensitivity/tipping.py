@@ -36,16 +36,14 @@ _STEPS = 60
 _TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _COLUMNS = (
     *derived(columns_of("text", ask="question")),
-    *unprinted("text", "question", "target"),
-    *unprinted("number", "benefit", "cutoff"),
+    *unprinted(text="question target", number="benefit cutoff"),
     *columns_of("probability", probability="P now"),
-    *unprinted("probability", "main_prior_probability"),
+    *unprinted(probability="main_prior_probability"),
     *columns_of("text", moved="varied"),
-    *unprinted("number", "value"),
+    *unprinted(number="value"),
     *columns_of("note", prior="tips at"),
     *columns_of("probability", prior_probability="prior prob."),
-    *unprinted("flag", "tipped"),
-    *unprinted("text", "note"),
+    *unprinted(flag="tipped", text="note"),
 )
 
 

@@ -214,9 +214,8 @@ def cumulative_fits_table(
 _ANSWER = (*columns_of("effect", mu="mean", lower="lower", upper="upper"), *columns_of("number", tau="tau"))
 _CLASSICAL = (
     *columns_of("effect", classical_estimate="REML", classical_lower="lower", classical_upper="upper"),
-    *unprinted("number", "classical_tau"),
-    *unprinted("text", "note", "interval"),
-    *unprinted("number", "level"),
+    *unprinted(number="classical_tau", text="note interval"),
+    *unprinted(number="level"),
 )
 LEAVE_ONE_OUT = Section(
     "leave-one-out",
@@ -224,10 +223,9 @@ LEAVE_ONE_OUT = Section(
     lambda fit, options: Computed(leave_one_out(fit, level=options.level)),
     (
         *columns_of("text", left_out="without"),
-        *unprinted("count", "rows"),
+        *unprinted(count="rows"),
         *_ANSWER,
-        *unprinted("number", "new_lower", "new_upper", "log_predictive"),
-        *unprinted("probability", "p_below_null"),
+        *unprinted(number="new_lower new_upper log_predictive", probability="p_below_null"),
         *columns_of("p", p_value="pred. p"),
         *_CLASSICAL,
     ),
@@ -243,7 +241,7 @@ CUMULATIVE = Section(
         *columns_of("text", added="adding"),
         *columns_of("count", k="k"),
         *_ANSWER,
-        *unprinted("probability", "p_below_null"),
+        *unprinted(probability="p_below_null"),
         *_CLASSICAL,
     ),
     "Exact refits as trials are added. REML: with the Hartung-Knapp interval.",

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesmeta.columns import Column, columns_of, optional, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, main_quantiles
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import benefit_probabilities_of, contrast_table, summarize
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["MAIN", "SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
 
@@ -138,3 +140,65 @@ def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.
             }
         )
     return pd.DataFrame(rows)
+
+
+#: What the quantities of `prior_range` are called.
+_WORDS = {
+    f"p_{name}{end}": f"P({name.replace('_', ' ')}), {target}"
+    for end, target in (("", "mean effect"), ("_new", "new study"))
+    for name in ("any_benefit", "important_benefit", "important_harm")
+}
+
+
+def _computed(fit: Fit, options: SectionOptions) -> Computed:
+    fits = options.declared
+    if not fits:
+        raise ModelError("no variations are declared.")
+    table = variation_table(fits, level=options.level)
+    moderated = {name: item for name, item in fits.items() if item.analysis == "moderated"}
+    if moderated and options.moderated is not None:
+        moderated = {next(iter(fits)): options.moderated, **moderated}
+    parts = {
+        "prior_range": prior_range(table[table["analysis"].isin(list(options.priors_only))]),
+        "range": prior_range(table),
+        "contrasts": contrast_variations(moderated, level=options.level),
+    }
+    return Computed(table, tuple(fits.values()), parts)
+
+
+def _range(words: str) -> tuple[Column, ...]:
+    return (
+        Column("quantity", "text", words, labels=_WORDS),
+        *columns_of("probability", main="main", minimum="minimum", maximum="maximum"),
+        *columns_of("flag", category_changes="category changes"),
+    )
+
+
+SECTION = Section(
+    "declared",
+    "Would what the protocol declared beforehand change it?",
+    _computed,
+    (
+        *columns_of("text", analysis="analysis"),
+        *columns_of("count", k="k"),
+        *columns_of("effect", mu="mean", lower="lower", upper="upper"),
+        *columns_of("sd", tau="tau"),
+        *unprinted(number="new_lower new_upper log_evidence change level", text="interval"),
+        *optional(columns_of("probability", p_important_benefit="P(mean)", p_important_benefit_new="P(new)")),
+        *optional(unprinted(probability="p_any_benefit p_important_harm p_any_benefit_new p_important_harm_new")),
+    ),
+    "Medians with central credible intervals. P: probability of an important benefit, for the mean effect and in a new "
+    "study (its true effect, not its result). Categories of probability are cut at 5, 50, 80 and 95 %. Contrasts of "
+    "the moderated analysis are differences between trials.",
+    parts={
+        "prior_range": _range("range over priors"),
+        "range": _range("range over all analyses"),
+        "contrasts": (
+            *columns_of("text", analysis="moderated analysis", moderator="moderator", contrast="contrast"),
+            *columns_of("count", k="k"),
+            *columns_of("difference", median="median", lower="lower", upper="upper"),
+            *unprinted(text="interval", number="mean sd level", probability="p_below_null p_above_null"),
+        ),
+    },
+    at_threshold=True,
+)
