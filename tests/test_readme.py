@@ -19,6 +19,7 @@ DOCS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sensiti
 CONSOLE = [
     block for text in (TEXT, *DOCS) for block in re.findall(r"```console\n\$ (.*?)\n(.*?)```", text, flags=re.DOTALL)
 ]
+SCRIPTS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 SESSIONS = re.findall(r"```pycon\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
@@ -32,7 +33,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_there_is_something_to_run() -> None:
     assert len(CONSOLE) >= 1
-    assert len(SESSIONS) == 1
+    assert len(SESSIONS) == len(SCRIPTS) == 1
+
+
+def test_the_script_goes_from_the_table_to_the_report(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (script,) = SCRIPTS
+    assert len(script.replace("\n\n", "\n").strip().splitlines()) <= 12
+    exec(script, {})
+    printed = capsys.readouterr().out
+    for words in ("mean effect", "REML + HKSJ", "important benefit", "new study"):
+        assert words in printed
+    assert (project / "forest.png").stat().st_size > 10_000
+    page = (project / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Without a protocol, these defaults were assumed: mu normal(0, 1)" in page
 
 
 @pytest.mark.parametrize(("command", "expected"), CONSOLE)

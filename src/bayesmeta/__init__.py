@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         predictive_table,
         prior_check_table,
     )
+    from bayesmeta.columns import as_text
     from bayesmeta.digits import percent
     from bayesmeta.effects import (
         ConditionalEstimates,
@@ -149,6 +150,7 @@ _find, _names = exports(
     {
         "analysis": "Analysis analyse analyse_all analysis_of headline_table table_protocol",
         "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table",
+        "columns": "as_text",
         "digits": "percent",
         "effects": "ConditionalEstimates Effects RawDifferences",
         "errors": (

@@ -19,6 +19,7 @@ __all__ = [
     "Column",
     "Kind",
     "Readable",
+    "as_text",
     "columns_of",
     "derived",
     "names_of",
@@ -214,6 +215,33 @@ def readable(
         else:
             cells.append([_cell(item, value, missing) for value in table[item.name].tolist()])
     return Readable(tuple(shown), [list(row) for row in zip(*cells, strict=True)])
+
+
+def as_text(table: pd.DataFrame, decimals: int = 2) -> str:
+    """Write any table for a terminal: rounded numbers, probabilities in percent, which is never 0 or 100.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        On the scale of the analysis. Columns that begin with ``p_``, ``probability``, ``if_`` or ``others_`` are
+        probabilities, ``p`` and what ends in ``p_value`` p-values.
+    decimals : int
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> print(as_text(pd.DataFrame({"median": [-0.276], "p_any_benefit": [0.99998]})))
+     median p_any_benefit
+      -0.28       >99.9 %
+    """
+    written = {}
+    for name in map(str, table.columns):
+        if name == "p" or name.endswith("p_value"):
+            written[name] = table[name].map(p_value)
+        elif name.startswith(("p_", "probability", "if_", "others_")):
+            written[name] = table[name].map(percent)
+    shown = table.assign(**written).round(decimals)
+    return str(shown.to_string(index=not len(table) or isinstance(table.index[0], str)))
 
 
 def _cell(item: Column, value: Any, missing: str) -> str:

@@ -105,6 +105,10 @@ class Plot:
     alt: str
     title: str
 
+    def save(self, path: str | Path, *, dpi: float = 300) -> Path:
+        """Write it as PNG, SVG or PDF, whichever the suffix says (`save_plot`)."""
+        return save_plot(self, path, dpi=dpi)
+
     def _repr_png_(self) -> bytes:
         return plot_bytes(self, "png", dpi=150)
 
