@@ -399,6 +399,7 @@ def differences(
     found: Any,
     *,
     tolerance: float = EXACT,
+    limit: float = 0.0,
     skip: frozenset[str] = frozenset(),
     keys: Mapping[str, str | None] | None = None,
     words: Mapping[str, str] | None = None,
@@ -407,6 +408,9 @@ def differences(
 
     Parameters
     ----------
+    limit : float
+        By how much a probability (``p_...``, ``below``, ...) may differ: by half a draw, where none or all lay beyond.
+        Sentences that quote them are then left to their tables.
     skip : frozenset of str
         Keys below which nothing is compared.
     keys, words : mapping, optional
@@ -425,9 +429,16 @@ def differences(
             continue
         now = today[way]
         if isinstance(value, str) and isinstance(now, str):
-            same = alike(now, value if is_prose(path) else worded(value, words), tolerance, is_prose(path))
+            same = (limit > 0 and is_prose(path)) or alike(
+                now, value if is_prose(path) else worded(value, words), tolerance, is_prose(path)
+            )
         elif isinstance(value, int | float) and not isinstance(value, bool):
             same = not isinstance(now, bool) and close(now, value, tolerance)
+            same = same or (
+                str(way[-1]).startswith(("p_", "below", "above", "between"))
+                and isinstance(now, float)
+                and abs(now - value) <= limit
+            )
         else:
             same = type(now) is type(value) and now == value
         if not same:

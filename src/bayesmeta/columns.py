@@ -62,7 +62,7 @@ class Column:
     decimals : int, optional
         Of a number; default as many as its size needs.
     ends : tuple of str
-        The columns of an interval's ends.
+        The columns of an interval's ends; of the upper end alone where ``name`` is the lower one.
     derived : bool
         Printed, but made from other columns: not in the table and not in JSON.
     optional : bool
@@ -75,7 +75,7 @@ class Column:
     kind: Kind
     header: str | None = None
     decimals: int | None = None
-    ends: tuple[str, str] | tuple[()] = ()
+    ends: tuple[str, ...] = ()
     derived: bool = False
     optional: bool = False
     labels: Mapping[str, str] = MappingProxyType({})
@@ -210,8 +210,8 @@ def readable(
         if item.name in written:
             cells.append(written[item.name])
         elif item.ends:
-            lines = table[[item.name, *item.ends]].to_numpy(float)
-            cells.append([_interval(line, missing) for line in np.asarray(kind.back(lines), float).tolist()])
+            lines = np.asarray(kind.back(table[[item.name, *item.ends]].to_numpy(float)), float).tolist()
+            cells.append([_interval(ratios([line])[0] if kind.log else numbers(line), missing) for line in lines])
         else:
             cells.append([_cell(item, value, missing) for value in table[item.name].tolist()])
     return Readable(tuple(shown), [list(row) for row in zip(*cells, strict=True)])
@@ -274,7 +274,11 @@ def _share(value: float) -> str:
     return "<1 %" if value < 0.01 else ">99 %" if value > 0.99 else f"{100 * value:.0f} %"
 
 
-def _interval(line: Sequence[float], missing: str) -> str:
-    """Write an estimate and its interval with the same digits; what is stated as one number has no interval."""
-    m, a, b = numbers(line)
-    return missing if m == UNDEFINED else m if a == m == b else f"{m} ({a} to {b})"
+def _interval(texts: Sequence[str], missing: str) -> str:
+    """Write an estimate with its interval, or two ends; what is stated as one number has no interval."""
+    if texts[0] == UNDEFINED:
+        return missing
+    if len(texts) == 2:
+        return " to ".join(texts)
+    m, a, b = texts
+    return m if a == m == b else f"{m} ({a} to {b})"

@@ -108,12 +108,15 @@ def test_pins_are_of_0_1_0(name: str) -> None:
 
 @pytest.mark.parametrize("name", FITS)
 def test_a_fit_that_0_1_0_saved_answers_as_it_did(name: str) -> None:
-    was, found = pinned.read(f"fits/{name}.json.gz"), pinned.answers(name, loaded(name))
+    fit = loaded(name)
+    was, found = pinned.read(f"fits/{name}.json.gz"), pinned.answers(name, fit)
     assert found.keys() == was.keys()
+    # 0.1.0 gave 0 or 1 where no draw, or every draw, lay beyond; that is half a draw today, and twice that between two
+    limit = 0.0 if fit.exact else 1.01 / bm.marginal(fit, "mu").values.size  # type: ignore[union-attr]
     differ = [
         f"{question}: {line}"
         for question, answer in was.items()
-        for line in differences(answer, found[question], tolerance=pinned.LOOSE.get(question, READ))
+        for line in differences(answer, found[question], tolerance=pinned.LOOSE.get(question, READ), limit=limit)
     ]
     assert not differ, told(differ)
 
@@ -140,7 +143,9 @@ def test_the_exact_engine_gives_what_it_gave(name: str) -> None:
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in REFITS)) for name in COMMANDS])
 def test_a_command_prints_what_it_printed(name: str, tmp_path: Path) -> None:
     was, found = pinned.read(f"commands/{name}.json.gz"), pinned.run([*COMMANDS[name], "--json"], tmp_path)
-    differ = differences(was, found, skip=REFITS.get(name, frozenset()))
+    # as above, of the 200 draws of a file
+    limit = 1.01 / 200 if name == "curve_drawn" else 0.0
+    differ = differences(was, found, skip=REFITS.get(name, frozenset()), limit=limit)
     assert not differ, told(differ)
 
 

@@ -14,7 +14,7 @@ from scipy import integrate, optimize, stats
 import bayesmeta as bm
 from bayesmeta import numerics
 from bayesmeta.errors import InferenceError
-from bayesmeta.marginals import Gridded, NormalMixture, Variable, from_density, mixture_cdf, mixture_quantile
+from bayesmeta.marginals import Draws, Gridded, NormalMixture, Variable, from_density, mixture_cdf, mixture_quantile
 
 FloatArray = NDArray[np.float64]
 
@@ -394,3 +394,14 @@ def test_chebyshev_series_of_high_degree_are_exact_to_the_ends(points: int) -> N
     density, below = numerics.evaluate(t, series, numerics.antiderivative(series))
     np.testing.assert_allclose(density, 1 / (1 + 100 * t**2), atol=1e-13)
     np.testing.assert_allclose(below, (np.arctan(10 * t) + np.arctan(10)) / 10, atol=1e-14)
+
+
+def test_a_probability_from_draws_is_0_or_1_only_beyond_the_support() -> None:
+    """No draw of n above x says that the probability is small, not that it is zero: half a draw is counted."""
+    drawn = Draws(np.linspace(0.1, 1.0, 40).reshape(4, 10), low=0.0)
+    assert drawn.cdf([-0.1, 0.0, 0.05, 2.0]).tolist() == [0.0, 0.5 / 40, 0.5 / 40, 1 - 0.5 / 40]
+    assert drawn.sf(2.0) == pytest.approx(0.5 / 40, abs=1e-15)
+    # what is counted is below the standard error that stands beside it
+    assert drawn.cdf_mcse(2.0) == pytest.approx(1 / 40, abs=1e-15)
+    # a quantity that is not random is known
+    assert Draws(np.zeros((2, 5))).cdf([-1.0, 0.0]).tolist() == [0.0, 1.0]

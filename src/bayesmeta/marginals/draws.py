@@ -112,8 +112,16 @@ class Draws:
             )
 
     def cdf(self, x: ArrayLike) -> FloatArray:
-        """Share of draws not above ``x``, of the shape of ``x``."""
-        return np.searchsorted(self._sorted, np.asarray(x, float), side="right") / self._sorted.size
+        """Share of draws not above ``x``, of the shape of ``x``.
+
+        Where no draw, or every draw, is, half a draw is counted: n draws cannot tell a probability from one that is
+        smaller than 1 / n. It is 0 or 1 beyond the support, and for a quantity that is not random.
+        """
+        x, n = np.asarray(x, float), self._sorted.size
+        share = np.searchsorted(self._sorted, x, side="right") / n
+        if self.constant:
+            return share
+        return np.where(x < self.low, 0.0, np.where(x >= self.high, 1.0, np.clip(share, 0.5 / n, 1 - 0.5 / n)))
 
     def sf(self, x: ArrayLike) -> FloatArray:
         """Share of draws above ``x``."""

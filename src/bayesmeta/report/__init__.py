@@ -20,7 +20,7 @@ else:
         __name__,
         {
             "blocks": "block_views extra_tables",
-            "files": "Drawn IN_PAGE draw_part tables_of word_file",
+            "files": "Drawn IN_PAGE draw_part tables_of word_file word_sections",
             "forms": "packed_form serialised_form serialised_probability",
             "gather": "outcome_record",
             "live": "followed",

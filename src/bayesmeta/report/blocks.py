@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from bayesmeta.digits import UNDEFINED, number, numbers, percent
+from bayesmeta.columns import Column, columns_of, readable
+from bayesmeta.digits import number, percent
 from bayesmeta.errors import ModelError
-from bayesmeta.measures import measure as measure_of
 from bayesmeta.questions import WEIGHTS, Borrowing, borrowing_table, natural_table, next_trial_table, risk_table
 
 if TYPE_CHECKING:
@@ -50,164 +49,106 @@ def borrowing_weights(borrowing: Borrowing) -> list[float]:
 
 def block_views(tables: dict[str, pd.DataFrame], measure: str = "generic") -> list[dict[str, Any]]:
     """Put these tables into cells for the page, effects as people read those of the measure."""
-    makers = {
-        "natural_units": _natural,
-        "absolute_risks": _risks,
-        "next_trial": _next,
-        "borrowing": lambda frame: _borrowing(_read_back(frame, measure)),
-    }
-    return [{"table": key, "columns": {}} | makers[key](frame) for key, frame in tables.items() if len(frame)]
-
-
-def _read_back(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """The table of a trial with its review is on the scale of the analysis, logarithms for ratios."""
-    kind = measure_of(measure)
-    return frame.assign(**{name: kind.back(frame[name].to_numpy(float)) for name in ("median", "lower", "upper")})
-
-
-def _texts(values: pd.Series[Any]) -> list[str]:
-    return ["" if pd.isna(value) else str(value) for value in values]
-
-
-def _numbers(frame: pd.DataFrame, *columns: str, decimals: int | None = None) -> list[list[str]]:
-    return [["" if pd.isna(value) else number(float(value), decimals) for value in frame[column]] for column in columns]
-
-
-def _percents(frame: pd.DataFrame, *columns: str) -> list[list[str]]:
-    return [["" if pd.isna(value) else percent(float(value)) for value in frame[column]] for column in columns]
+    makers = {"natural_units": _natural, "absolute_risks": _risks, "next_trial": _next, "borrowing": _borrowing}
+    found = []
+    for key, frame in tables.items():
+        if len(frame):
+            block, columns = makers[key](frame)
+            read = readable(
+                frame.assign(**block.pop("derived", {})), columns, measure if key == "borrowing" else "generic"
+            )
+            found.append({"name": key, "table": read, **block})
+    return found
 
 
 def _notes(frame: pd.DataFrame) -> str:
-    return " ".join(dict.fromkeys(f"{text.rstrip('.')}." for text in _texts(frame["note"]) if text))
+    texts = dict.fromkeys(str(text).rstrip(".") for text in frame["note"] if not pd.isna(text) and text)
+    return " ".join(f"{text}." for text in texts)
 
 
-def _intervals(frame: pd.DataFrame, name: str, low: str, high: str) -> list[str]:
-    # an estimate and its interval have the same digits
-    lines = (numbers(line) for line in frame[[name, low, high]].to_numpy(float).tolist())
-    # what is stated as one number has no interval
-    return ["" if m == UNDEFINED else m if a == m == b else f"{m} ({a} to {b})" for m, a, b in lines]
+def _with(first: pd.Series[Any], second: pd.Series[Any]) -> list[str]:
+    """Two names in one, the second where there is one."""
+    return [f"{a}, {b}" if not pd.isna(b) and b else str(a) for a, b in zip(first, second, strict=True)]
 
 
-def _natural(frame: pd.DataFrame) -> dict[str, Any]:
-    heads = ("target", "SD of the instrument", "points", "MID", "important benefit", "important harm", "MID units")
-    names = [
-        f"{target}, {form}" if form else target
-        for target, form in zip(_texts(frame["target"]), _texts(frame["sd_form"]), strict=True)
-    ]
-    columns = [
-        names,
-        *_numbers(frame, "sd"),
-        _intervals(frame, "median", "lower", "upper"),
-        *_numbers(frame, "mid"),
-        *_percents(frame, "p_important_benefit", "p_important_harm"),
-        _intervals(frame, "mid_units", "mid_units_lower", "mid_units_upper"),
-    ]
-    unit = next(iter(_texts(frame["unit"])), "")
-    sources = "; ".join(dict.fromkeys(text for text in _texts(frame["source"]) if text))
+def _span(name: str, header: str, low: str, high: str) -> tuple[Column, ...]:
+    return (Column(name, "interval", header, ends=(low, high)),)
+
+
+_CHANCES = columns_of("probability", p_important_benefit="important benefit", p_important_harm="important harm")
+
+
+def _natural(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]:
+    unit = next((str(text) for text in frame["unit"] if not pd.isna(text)), "")
+    sources = "; ".join(dict.fromkeys(str(text) for text in frame["source"] if not pd.isna(text) and text))
     return {
         "title": f"In points of {unit}",
-        "heads": heads,
-        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "derived": {"what": _with(frame["target"], frame["sd_form"])},
         "caption": "The standardised effect times the instrument's SD, with what is not known of it",
-        "texts": (),
         "stays": ("analysis", "points") if frame["mid"].notna().any() else ("analysis",),
         "note": f"{sources}. {_notes(frame)}".strip(),
-    }
+    }, (
+        *columns_of("text", what="target"),
+        *columns_of("number", 2, sd="SD of the instrument"),
+        *_span("median", "points", "lower", "upper"),
+        *columns_of("number", 2, mid="MID"),
+        *_CHANCES,
+        *_span("mid_units", "MID units", "mid_units_lower", "mid_units_upper"),
+    )
 
 
-def _risks(frame: pd.DataFrame) -> dict[str, Any]:
+def _risks(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]:
     per = int(frame["per"].iloc[0])
-    heads = ("baseline", "target", f"without, per {per}", "with treatment", "difference", "number needed")
-    names = [
-        f"{name}, {form}" if form else name
-        for name, form in zip(_texts(frame["baseline"]), _texts(frame["form"]), strict=True)
-    ]
-    columns = [
-        names,
-        _texts(frame["target"]),
-        _intervals(frame, "without", "without_lower", "without_upper"),
-        _intervals(frame, "with_treatment", "with_lower", "with_upper"),
-        _intervals(frame, "difference", "difference_lower", "difference_upper"),
-        _texts(frame["nnt"]),
-    ]
     return {
         "title": "Absolute risks",
-        "heads": heads,
-        "rows": [list(row) for row in zip(*columns, strict=True)],
+        "derived": {"what": _with(frame["baseline"], frame["form"])},
         "caption": f"Per {per} people: medians with 95 % intervals",
-        "texts": ("target", "number needed"),
         "stays": ("analysis",),
         "note": _notes(frame),
-    }
-
-
-def _borrowing(frame: pd.DataFrame) -> dict[str, Any]:
-    heads = (
-        "weight",
-        "analysis",
-        "effect",
-        "any benefit",
-        "important benefit",
-        "important harm",
-        "participants' worth gained",
-        "review discarded",
+    }, (
+        *columns_of("text", what="baseline", target="target"),
+        *_span("without", f"without, per {per}", "without_lower", "without_upper"),
+        *_span("with_treatment", "with treatment", "with_lower", "with_upper"),
+        *_span("difference", "difference", "difference_lower", "difference_upper"),
+        *columns_of("note", nnt="number needed"),
     )
-    columns = [
-        *_numbers(frame, "weight", decimals=1),
-        _texts(frame["analysis"]),
-        _intervals(frame, "median", "lower", "upper"),
-        *_percents(frame, "p_any_benefit", "p_important_benefit", "p_important_harm"),
-        *_numbers(frame, "ess_gained", decimals=0),
-        *_percents(frame, "vague_weight"),
-    ]
+
+
+def _borrowing(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]:
     return {
         "title": "With what a review says about it",
-        "heads": heads,
-        "rows": [list(row) for row in zip(*columns, strict=True)],
-        "texts": ("analysis",),
-        "columns": {"important benefit": "p_important_benefit", "important harm": "p_important_harm"},
         "stays": ("threshold",),
         "caption": "This trial alone and with the robust meta-analytic-predictive prior of a review, by the prior "
         "probability (weight) that the review says nothing about it",
         "note": f"Discarded: that probability after the trial. `bayesmeta borrow` names the review. {_notes(frame)}",
-    }
+    }, (
+        *columns_of("number", 1, weight="weight"),
+        *columns_of("text", analysis="analysis"),
+        *_span("median", "effect", "lower", "upper"),
+        *columns_of("probability", p_any_benefit="any benefit"),
+        *_CHANCES,
+        *columns_of("number", 0, ess_gained="participants' worth gained"),
+        *columns_of("probability", vague_weight="review discarded"),
+    )
 
 
-def _next(frame: pd.DataFrame) -> dict[str, Any]:
+def _next(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]:
     cut = percent(float(frame["cutoff"].iloc[0]), 0) if pd.notna(frame["cutoff"].iloc[0]) else ""
-    heads = (
-        "participants per arm",
-        "question",
-        "target",
-        "probability now",
-        "has to show",
-        "chance that it changes the conclusion",
-    )
-    shown = [
-        _NONE if pd.isna(estimate) or "one in a million" in str(note) else number(float(estimate), 2)
-        for estimate, note in zip(frame["natural"], frame["note"], strict=True)
-    ]
-    sizes = ["" if pd.isna(value) else f"{float(value):.0f}" for value in frame["size"]]
-    columns = [
-        sizes,
-        _texts(frame["question"]),
-        _texts(frame["target"]),
-        *_percents(frame, "probability"),
-        shown,
-        *_percents(frame, "p_change"),
-    ]
-    several = np.array(["more than once" in text for text in _texts(frame["note"])])
-    more = " Where a result far beyond would bring it back, the first crossing is shown." if several.any() else ""
-    caption = (
-        f"The estimate at which the probability crosses {cut}, confirmed by exact refits; and the chance of such a "
-        "result, predicted from what is known now"
-    )
+    notes = frame["note"].astype(str)
+    lost = frame["estimate"].isna() | notes.str.contains("one in a million")
+    several = notes.str.contains("more than once").any()
     return {
         "title": "What the next trial would have to show",
-        "heads": heads,
-        "rows": [list(row) for row in zip(*columns, strict=True)],
-        "texts": ("question", "target", "has to show"),
+        "derived": {"shown": [_NONE if gone else number(x, 2) for gone, x in zip(lost, frame["natural"], strict=True)]},
         "stays": ("threshold", "analysis"),
-        "caption": caption,
-        "note": f"Two arms of equal size.{more}",
-    }
+        "caption": f"The estimate at which the probability crosses {cut}, confirmed by exact refits; and the chance of "
+        "such a result, predicted from what is known now",
+        "note": "Two arms of equal size."
+        + (" Where a result far beyond would bring it back, the first crossing is shown." if several else ""),
+    }, (
+        *columns_of("count", size="participants per arm"),
+        *columns_of("text", question="question", target="target"),
+        *columns_of("probability", probability="probability now"),
+        *columns_of("text", shown="has to show"),
+        *columns_of("probability", p_change="chance that it changes the conclusion"),
+    )

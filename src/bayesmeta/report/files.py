@@ -15,8 +15,9 @@ from bayesmeta.questions import CAVEAT
 if TYPE_CHECKING:
     from bayesmeta.analysis import Analysis
     from bayesmeta.plots import Plot
+    from bayesmeta.sensitivity import ReadableSection
 
-__all__ = ["IN_PAGE", "Drawn", "draw_part", "tables_of", "word_file"]
+__all__ = ["IN_PAGE", "Drawn", "draw_part", "tables_of", "word_file", "word_sections"]
 
 #: Trials from which a funnel says something: Cochrane Handbook 13.3.5.4.
 FUNNEL = 10
@@ -117,11 +118,38 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
     bytes
         Landscape A4, the header row repeated on every page, an empty column for the panel's certainty.
     """
+    document = _document("Summary of findings", title)
+    _add_table(document, list(rows[0]) if rows else [], [list(row.values()) for row in rows])
+    for text in (*notes, "New study: the true effect in a new study like these, not its result.", CAVEAT):
+        _add_note(document, text)
+    return _saved(document)
+
+
+def word_sections(title: str, outcomes: Mapping[str, Mapping[str, ReadableSection]]) -> bytes:
+    """Write the sensitivity analyses as a Word file.
+
+    Parameters
+    ----------
+    title : str
+    outcomes : mapping
+        By what an outcome is called: its sections (`bayesmeta.sensitivity.read_section`), by name.
+    """
+    document = _document("Sensitivity analyses", title)
+    for label, sections in outcomes.items():
+        document.add_heading(label, level=2)
+        for read in sections.values():
+            document.add_heading(read.question, level=3)
+            for table in (read.table, *read.parts):
+                if table.cells:
+                    _add_table(document, table.headers, table.cells)
+            _add_note(document, read.note)
+    return _saved(document)
+
+
+def _document(heading: str, title: str) -> Any:
     from docx import Document
     from docx.enum.section import WD_ORIENT
-    from docx.oxml import OxmlElement
-    from docx.oxml.ns import qn
-    from docx.shared import Mm, Pt
+    from docx.shared import Mm
 
     document = Document()
     section = document.sections[0]
@@ -129,30 +157,37 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
     section.page_width, section.page_height = Mm(297), Mm(210)
     for side in ("left_margin", "right_margin", "top_margin", "bottom_margin"):
         setattr(section, side, Mm(15))
-    document.core_properties.title = f"Summary of findings: {title}"
+    document.core_properties.title = f"{heading}: {title}"
     document.core_properties.author = "bayesmeta"
-    document.add_heading("Summary of findings", level=1)
+    document.add_heading(heading, level=1)
     document.add_paragraph(title)
-    heads = list(rows[0]) if rows else []
-    table = document.add_table(rows=1, cols=len(heads))
+    return document
+
+
+def _add_table(document: Any, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Add a table whose header Word repeats on every page and screen readers know as one."""
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+    from docx.shared import Pt
+
+    table = document.add_table(rows=1 + len(rows), cols=len(heads))
     table.style = "Table Grid"
-    for cell, text in zip(table.rows[0].cells, heads, strict=True):
-        cell.text = ""
-        run = cell.paragraphs[0].add_run(text)
-        run.bold = True
-        run.font.size = Pt(8.5)
-    # a header that Word repeats and screen readers know as one
-    properties = table.rows[0]._tr.get_or_add_trPr()
+    for line, texts in zip(table.rows, (heads, *rows), strict=True):
+        for cell, text in zip(line.cells, texts, strict=True):
+            run = cell.paragraphs[0].add_run(text)
+            run.bold, run.font.size = texts is heads or None, Pt(8.5)
     mark = OxmlElement("w:tblHeader")
     mark.set(qn("w:val"), "true")
-    properties.append(mark)
-    for row in rows:
-        cells = table.add_row().cells
-        for cell, text in zip(cells, row.values(), strict=True):
-            cell.text = ""
-            cell.paragraphs[0].add_run(text).font.size = Pt(8.5)
-    for text in (*notes, "New study: the true effect in a new study like these, not its result.", CAVEAT):
-        document.add_paragraph().add_run(text).font.size = Pt(8)
+    table.rows[0]._tr.get_or_add_trPr().append(mark)
+
+
+def _add_note(document: Any, text: str) -> None:
+    from docx.shared import Pt
+
+    document.add_paragraph().add_run(text).font.size = Pt(8)
+
+
+def _saved(document: Any) -> bytes:
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.digits import UNDEFINED, number, percent, ratios, together
+from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
+from bayesmeta.digits import percent, ratios, together
 from bayesmeta.measures import measure
 from bayesmeta.questions import CAVEAT, benefit_sentence
 from bayesmeta.records import finding_rows, small_k_note, unreportable
@@ -39,8 +40,6 @@ _STAYS: Mapping[str, tuple[str, ...]] = {
     "picture.forest": ("threshold", "analysis"),
     "picture.heterogeneity": ("threshold", "analysis"),
 }
-#: Prediction intervals of the table of estimates, in words.
-_FORMULAS = {"predictive": "posterior predictive", "t_km1": "t(k - 1)"}
 _GROUPS = {
     "main": "As stated",
     "prior": "Declared: other priors",
@@ -104,80 +103,67 @@ def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
     return found | {"share": f"{middle} ({low} to {high})"}
 
 
-def _estimates(part: Analysis) -> dict[str, Any]:
-    table = part.methods
-    defined = table[table["estimate"].notna()]
-    # digits are shared along a line, as in the first table, and not down a column
-    means, spans = _lines(part, defined, "estimate", "lower", "upper"), _lines(part, defined, "pi_lower", "pi_upper")
-    tau = ["" if pd.isna(value) else number(value, 3) for value in defined["tau"]]
-    p = [
-        "" if pd.isna(v) else ("<0.001" if v < 0.001 else f"{v:.3f}") if kind != "posterior" else ""
-        for v, kind in zip(defined["p_value"], defined["kind"], strict=True)
-    ]
-    formula = [
-        "" if pd.isna(text) or text is None else _FORMULAS.get(text, str(text)) for text in defined["pi_formula"]
-    ]
-    heads = ("method", "mean", "lower", "upper", "tau", "PI lower", "PI upper", "formula", "p")
-    rows = zip(defined["method"], means, tau, spans, formula, p, strict=True)
-    return {"heads": heads, "rows": [[name, *mean, t, *span, *rest] for name, mean, t, span, *rest in rows]}
-
-
-def _lines(part: Analysis, table: pd.DataFrame, *columns: str) -> list[list[str]]:
-    """Line by line the cells of numbers that stand together."""
-    values = table[list(columns)].to_numpy(float).tolist()
-    return [["" if text == UNDEFINED else text for text in _written(part, line)] for line in values]
+_MEAN = "mean (95 % interval)"
+_ESTIMATES = (
+    *columns_of("text", method="method"),
+    # an estimate and its interval share their digits, as in the first table
+    Column("estimate", "interval", _MEAN, ends=("lower", "upper")),
+    *columns_of("number", 3, tau="tau"),
+    Column("pi_lower", "interval", "PI", ends=("pi_upper",)),
+    Column("pi_formula", "note", "formula", labels={"predictive": "posterior predictive", "t_km1": "t(k - 1)"}),
+    *columns_of("p", p_value="p"),
+)
+_DECLARED = (
+    *columns_of("count", k="Rows"),
+    Column("mu", "interval", _MEAN, ends=("lower", "upper")),
+    *columns_of("number", 3, tau="tau"),
+    *columns_of("probability", p_important_benefit="P(important), mean", p_important_benefit_new="P(important), new"),
+    *columns_of("probability", p_important_harm="P(harm), mean"),
+)
+_LEDGER = (
+    *columns_of("text", trial="trial"),
+    *columns_of("count", row="row"),
+    *columns_of("number", 4, estimate="estimate", se="SE"),
+    *columns_of("text", formula="formula", assumed="assumed"),
+)
 
 
 def _declared(part: Analysis) -> list[dict[str, Any]]:
     table = part.variations
     ids = {item.label: item.id for item in (*posteriors(part), *others(part))}
+    read = readable(table, _DECLARED, part.pooled.effects.measure)
     rows = []
-    lines = _lines(part, table, "mu", "lower", "upper")
-    for row, (mean, lower, upper) in zip(table.to_dict("records"), lines, strict=True):
-        name = str(row["analysis"])
+    for name, cells in zip(table["analysis"].astype(str), read.cells, strict=True):
         # the row of the main analysis is called as in the list beside the slider
         identity, label = ("main", "as stated") if name == MAIN else (ids.get(name, ""), name)
-        found = {
-            column: percent(row[column]) if column in row and not pd.isna(row[column]) else ""
-            for column in ("p_important_benefit", "p_important_benefit_new", "p_important_harm")
-        }
-        rows.append(
-            {
-                "id": identity,
-                "label": label,
-                "k": row["k"],
-                "mean": mean,
-                "interval": f"{lower} to {upper}",
-                "tau": number(row["tau"], 3),
-                "important": found["p_important_benefit"],
-                "important_new": found["p_important_benefit_new"],
-                "harm": found["p_important_harm"],
-            }
-        )
+        found = zip((item.name for item in read.columns), cells, strict=True)
+        rows.append({"id": identity, "label": label, **dict.fromkeys(names_of(_DECLARED), ""), **dict(found)})
     return rows
 
 
-def _ledger(part: Analysis) -> tuple[list[list[str]], list[str], str]:
-    effects = part.pooled.effects
+def _ledger(part: Analysis) -> tuple[Readable, list[str], str]:
+    effects, reading = part.pooled.effects, part.reading
     ledger = effects.ledger or ()
-    rows_of = part.reading.rows if part.reading is not None else tuple(range(1, effects.k + 1))
-    rows = [
-        [
-            effects.label[i],
-            str(rows_of[i]),
-            number(float(effects.y[i]), 4),
-            number(float(effects.se[i]), 4),
-            ledger[i].formula if i < len(ledger) else "",
-            "; ".join(ledger[i].assumptions) if i < len(ledger) else "",
-        ]
-        for i in range(effects.k)
-    ]
+    lacking = [""] * (effects.k - len(ledger))
+    table = pd.DataFrame(
+        {
+            "trial": effects.label,
+            "row": range(1, effects.k + 1) if reading is None else reading.rows,
+            "estimate": effects.y,
+            "se": effects.se,
+            "formula": [*(item.formula for item in ledger), *lacking],
+            "assumed": [*("; ".join(item.assumptions) for item in ledger), *lacking],
+        }
+    )
     notes = list(part.notes)
-    if part.reading is not None:
-        for kind in ("excluded", "assumed", "turned"):
-            name = "sign reversed" if kind == "turned" else kind
-            notes += [f"{name}: row {item.row} ({item.study}): {item.reason}" for item in getattr(part.reading, kind)]
-    return rows, list(dict.fromkeys(notes)), part.reading.source if part.reading is not None else "the fit"
+    if reading is not None:
+        for words, items in (
+            ("excluded", reading.excluded),
+            ("assumed", reading.assumed),
+            ("sign reversed", reading.turned),
+        ):
+            notes += [f"{words}: row {item.row} ({item.study}): {item.reason}" for item in items]
+    return readable(table, _LEDGER), list(dict.fromkeys(notes)), "the fit" if reading is None else reading.source
 
 
 def _counts(part: Analysis) -> str:
@@ -200,7 +186,7 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
     pictures : sequence of mapping
         ``name markup title svg pdf``; the markup is SVG that stands in the page, the PDF may be None.
     blocks : sequence of mapping
-        Further tables: ``title heads rows caption texts note``.
+        Further tables: ``name title table caption stays note``.
     """
     effects = part.pooled.effects
     kind = measure(effects.measure)
@@ -237,7 +223,6 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         return view
     table: Any = part.summary_table
     effect = _written(part, [float(table.loc["mu", column]) for column in ("median", "lower", "upper")])
-    estimates = _estimates(part)
     methods: Any = part.methods.set_index("method")
     hksj = None
     if "REML + HKSJ" in methods.index and not pd.isna(methods.loc["REML + HKSJ", "estimate"]):
@@ -258,7 +243,7 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "refused": f"A threshold of benefit lies {allowed}.",
         "chances": _chances(part, threshold),
         "groups": [{"label": label, "entries": entries} for label, entries in groups.items()],
-        "estimates": estimates,
+        "estimates": readable(part.methods[part.methods["estimate"].notna()], _ESTIMATES, effects.measure),
         "analyses": _declared(part) if part.declared else [],
         "not_declared": dict(part.not_done),
         "pictures": pictures,

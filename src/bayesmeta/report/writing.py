@@ -20,7 +20,7 @@ from bayesmeta.plan import Protocol
 from bayesmeta.records import head, json_text, run_record, scale_name, table_records, unreportable
 from bayesmeta.report import workers
 from bayesmeta.report.blocks import block_views, extra_tables
-from bayesmeta.report.files import IN_PAGE, Drawn, draw_part, tables_of, word_file
+from bayesmeta.report.files import IN_PAGE, Drawn, draw_part, tables_of, word_file, word_sections
 from bayesmeta.report.gather import outcome_record
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.page import live_text, render_page, summary_row, template, view_of
@@ -103,7 +103,8 @@ def write_report(
     >>> with tempfile.TemporaryDirectory() as place:
     ...     written = bm.write_report(fit, place, title="Two trials")
     ...     written.reasons, sorted(path.name for path in written.page.parent.iterdir())
-    ((), ['figures', 'fits', 'index.html', 'references.bib', 'results.json', 'summary-of-findings.docx', 'tables'])
+    ((), ['figures', 'fits', 'index.html', 'references.bib', 'results.json', 'sensitivity-analyses.docx',
+    'summary-of-findings.docx', 'tables'])
     """
     folder = Path(folder)
     step = progress or (lambda name: None)
@@ -290,6 +291,8 @@ def _write_whole(
     step("writing the summary of findings")
     rows = [summary_row(item.view) for item in made]
     (place / "summary-of-findings.docx").write_bytes(word_file(title, rows))
+    read = {item.analysis.label: item.view.get("sections", {}) for item in made}
+    (place / "sensitivity-analyses.docx").write_bytes(word_sections(title, read))
     return reasons
 
 

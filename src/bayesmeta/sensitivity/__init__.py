@@ -30,7 +30,9 @@ else:
             "multiverse": "CHOICES Variant data_choices multiverse_summary multiverse_table variants_of",
             "predictive_loo": "loo_table",
             "prior_bench": "NamedPrior conflict named_priors prior_bench_table",
-            "robustness": "SECTIONS SLOW SensitivityAnalyses check_model read_section sensitivity_analyses",
+            "robustness": (
+                "SECTIONS SLOW ReadableSection SensitivityAnalyses check_model read_section sensitivity_analyses"
+            ),
             "section": "Computed Section SectionOptions",
             "tipping": "prior_probability probit_rule tipping_table",
             "trials": "cumulative_fits_table leave_one_out",
