@@ -1,4 +1,4 @@
-"""What many rooms compute with: Clenshaw-Curtis rules, Chebyshev series, roots of many functions at once, probits."""
+"""What many rooms compute with: Clenshaw-Curtis rules, Chebyshev series, roots and maxima of functions, probits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from scipy import special
 
 __all__ = [
     "antiderivative",
+    "ascend",
     "coefficients",
     "embedded",
     "evaluate",
@@ -207,7 +208,7 @@ def roots(
     close : float
         A value this small is a root.
     width : float
-        A bracket this narrow, relative to its ends, is a root.
+        A bracket this narrow, relative to its ends or to a thousandth of the first, is a root.
 
     Returns
     -------
@@ -222,11 +223,12 @@ def roots(
     fa, fb = function(a), function(b)
     # b is the newest point, a the other end of the bracket, c what was dropped last
     share, c, fc = np.full(a.shape, 0.5), a, fa
-    best, moving = a, np.ones(a.shape, bool)
+    best, moving, floor = a, np.ones(a.shape, bool), 1e-3 * np.abs(b - a)
     for _ in range(MAX_STEPS):
         nearer = (np.abs(fb) < np.abs(fa)) | ((np.abs(fb) == np.abs(fa)) & (fb >= 0))
         best = np.where(moving, np.where(nearer, b, a), best)
-        moving &= (np.where(nearer, np.abs(fb), np.abs(fa)) > close) & (np.abs(b - a) > width * np.abs(best))
+        narrow = width * np.maximum(np.abs(best), floor)
+        moving &= (np.where(nearer, np.abs(fb), np.abs(fa)) > close) & (np.abs(b - a) > narrow)
         if not moving.any():
             break
         x = np.where(moving, b + share * (a - b), best)
@@ -239,7 +241,7 @@ def roots(
             xi, phi = (b - a) / (c - a), (fb - fa) / (fc - fa)
             smooth = (phi * phi < xi) & ((1 - phi) ** 2 < 1 - xi)
             trial = fb / (fa - fb) * fc / (fa - fc) + (c - b) / (a - b) * fb / (fc - fb) * fa / (fc - fa)
-            least = 0.5 * width * np.abs(best) / np.abs(a - b)
+            least = 0.5 * narrow / np.abs(a - b)
         share = np.where(smooth & np.isfinite(trial), np.minimum(np.maximum(trial, least), 1 - least), 0.5)
     return best
 
@@ -300,3 +302,80 @@ def newton(
             moving &= np.abs(new - x) > settled * np.abs(new)
         x = new
     return x, moving
+
+
+def ascend(
+    at: Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]],
+    x: ArrayLike,
+    *,
+    low: ArrayLike = -np.inf,
+    most: ArrayLike = np.inf,
+    free: ArrayLike = True,
+    scale: float = 1.0,
+    settled: float = 1e-12,
+    steps: int = MAX_STEPS,
+) -> tuple[FloatArray, FloatArray]:
+    """Newton steps to local maxima of many functions at once, each within bounds, and never downhill.
+
+    A direction in which a function is not concave is followed uphill by the size of its curvature. A step across a
+    bound goes nine tenths of the way, and to the bound itself once that is near; it is left where the slope points
+    inwards.
+
+    Parameters
+    ----------
+    at : callable
+        From points (N, d) to values (N,), gradients (N, d) and curvatures, the negative Hessians, (N, d, d).
+    x : array_like, shape (N, d)
+        Where to start.
+    low, most, free : array_like, shape (d,) or ()
+        Lower bounds, the largest step of each coordinate, and which coordinates move at all.
+    scale, settled : float
+        Steps below ``settled * (scale + abs(x))`` are the last.
+    steps : int
+
+    Returns
+    -------
+    x : array of shape (N, d)
+    length : array of shape (N,)
+        The last relative step; where it is not small no maximum was reached.
+
+    Examples
+    --------
+    >>> def at(x):  # -(x - 1)^2 - (y + 1)^2, with y >= 0
+    ...     return -((x - [1, -1]) ** 2).sum(axis=1), -2 * (x - [1, -1]), np.broadcast_to(2 * np.eye(2), (len(x), 2, 2))
+    >>> ascend(at, [[5.0, 5.0]], low=[-np.inf, 0.0])[0].round(12).tolist()
+    [[1.0, 0.0]]
+    """
+    x = np.array(x, float)
+    low, shrink, length = np.broadcast_to(low, x.shape), np.ones(len(x)), np.full(len(x), np.inf)
+    value, gradient, curvature = at(x)
+    for _ in range(steps):
+        open_ = ((x > low) | (gradient > 0)) & np.asarray(free, bool)
+        new = x + shrink[:, None] * np.clip(_uphill(gradient, curvature, open_), -np.asarray(most), most)
+        near = x - low <= 1e-6 * scale
+        new = np.where(new < low, np.where(near, low, 0.9 * low + 0.1 * x), new)
+        found = at(new)
+        with np.errstate(invalid="ignore"):
+            better = found[0] >= value - 1e-13 * np.abs(value)
+        change = (np.abs(new - x) / (scale + np.abs(x))).max(axis=1)
+        length = np.where(better, change, np.where(shrink < 1e-9, 0.0, length))
+        shrink = np.where(better, 1.0, 0.25 * shrink)
+        x, gradient = np.where(better[:, None], new, x), np.where(better[:, None], found[1], gradient)
+        value, curvature = np.where(better, found[0], value), np.where(better[:, None, None], found[2], curvature)
+        if (length <= settled).all():
+            break
+    return x, length
+
+
+def _uphill(gradient: FloatArray, curvature: FloatArray, free: BoolArray) -> FloatArray:
+    """Newton steps in the free coordinates, with the absolute values of the curvature along its own directions."""
+    inside = free[:, :, None] & free[:, None, :] & np.isfinite(curvature)
+    matrix = np.where(inside, curvature, np.eye(free.shape[1]))
+    # a unit diagonal, so that parameters known to very different precision do not drown in each other's rounding
+    size = np.sqrt(np.maximum(np.abs(np.einsum("nii->ni", matrix)), 1e-300))
+    values, vectors = np.linalg.eigh(matrix / (size[:, :, None] * size[:, None, :]))
+    values = np.maximum(np.abs(values), 1e-12 * np.abs(values).max(axis=1, keepdims=True))
+    pull = np.where(free & np.isfinite(gradient), gradient, 0.0) / size
+    along = (pull[:, None, :] @ vectors)[:, 0] / values
+    # what is held is held exactly
+    return np.where(free, (vectors @ along[:, :, None])[:, :, 0] / size, 0.0)

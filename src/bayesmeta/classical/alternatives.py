@@ -11,11 +11,13 @@ import pandas as pd
 from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.intervals import critical
+from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.numerics import roots
 
 __all__ = ["Alternative", "KrDf", "alternatives_table", "henmi_copas", "ivhet", "kenward_roger"]
 
@@ -28,44 +30,27 @@ PANEL = 20
 EDGES = np.concatenate([np.linspace(0.0, 1.0, 17)[:-1], np.linspace(1.0, 4.0, 13)[:-1], np.linspace(4.0, 60.0, 57)])
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Alternative(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Alternative(MeanResult):
     """A mean effect with its interval. Undefined numbers are None, and `notes` says why.
+
+    Beside what a `MeanResult` has; `stat` and `p` are None where the method defines an interval alone.
 
     Attributes
     ----------
     method : str
-    level : float
-    k : int
-        Number of estimates.
-    estimate, se, lower, upper : float
-    df : float or None
-        Degrees of freedom of t; None where the interval is not that of t.
-    stat, p : float or None
-        Test of zero; None where the method defines an interval alone.
     tau2 : float
     pi_lower, pi_upper : float or None
         Prediction interval for the true effect in a new trial, where the method has one.
     pi_df : float or None
         Its degrees of freedom.
-    notes : tuple of str
     """
 
     method: str
-    level: float
-    k: int
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    df: float | None
-    stat: float | None
-    p: float | None
     tau2: float
     pi_lower: float | None = None
     pi_upper: float | None = None
     pi_df: float | None = None
-    notes: tuple[str, ...] = ()
 
 
 def _independent(effects: Effects, method: str) -> None:
@@ -146,7 +131,8 @@ def henmi_copas(effects: Effects, *, level: float = 0.95) -> Alternative:
 
     nodes, weights = np.polynomial.legendre.leggauss(PANEL)
 
-    def excess(x: float) -> float:
+    def excess(points: FloatArray) -> FloatArray:
+        x = float(points[0])
         edges = x + EDGES[x + EDGES < x + FAR]
         half = 0.5 * np.diff(edges)[:, None]
         r = edges[:-1, None] + half * (1.0 + nodes)
@@ -154,22 +140,13 @@ def henmi_copas(effects: Effects, *, level: float = 0.95) -> Alternative:
         f = (w1 / w2 - 1.0) * ((r / x) ** 2 - 1.0) + (k - 1)
         below = special.gammainc(mean**2 / spread, np.maximum(f, 0.0) * mean / spread)
         density = np.exp(-0.5 * r * r) / (2.0 * np.pi) ** 0.5
-        return float((below * density * half * weights).sum()) - 0.5 * (1.0 - level)
+        return np.array([(below * density * half * weights).sum() - 0.5 * (1.0 - level)])
 
     # at x -> 0 the integral is 1/2; at twice the normal quantile it is far below the target
-    low, high = 1e-3, -2.0 * float(special.ndtri(0.5 * (1.0 - level))) + 1.0
-    if excess(low) <= 0:
-        low = 1e-9
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if excess(middle) > 0:
-            low = middle
-        else:
-            high = middle
-        if high - low <= 1e-14 * high:
-            break
+    low = 1e-3 if excess(np.array([1e-3]))[0] > 0 else 1e-9
+    wide = float(roots(excess, low, 2.0 * critical(level) + 1.0, width=1e-14)[0])
     se = (variance / total) ** 0.5
-    half_width = sd * 0.5 * (low + high) * se
+    half_width = sd * wide * se
     return Alternative(
         method="Henmi-Copas",
         level=level,
@@ -220,7 +197,7 @@ def ivhet(effects: Effects, *, level: float = 0.95) -> Alternative:
     _independent(effects, "IVhet")
     share, estimate, tau2 = _common_effect(effects)
     se = float(share**2 @ (effects.se**2 + tau2)) ** 0.5
-    half = -float(special.ndtri(0.5 * (1.0 - level))) * se
+    half = critical(level) * se
     stat = estimate / se
     return Alternative(
         method="IVhet",

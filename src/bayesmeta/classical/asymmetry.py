@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import CiMethod, interval
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import ClassicalResult, MeanResult
 from bayesmeta.classical.regression import metaregression
 from bayesmeta.classical.rows import ROUNDING, FloatArray
 from bayesmeta.classical.tau2 import Tau2Method
@@ -456,41 +456,27 @@ def _informative_counts(effects: Effects, what: str) -> tuple[FloatArray, np.nda
     return counts[kept], kept, notes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PetPeese(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PetPeese(MeanResult):
     """Effects predicted at a standard error of zero, and the one that the rule chooses.
+
+    Beside what a `MeanResult` has, whose estimate is the adjusted effect that was chosen.
 
     Attributes
     ----------
     form : str
     alpha : float
         Two-sided level of the test of PET's intercept that decides.
-    level : float
-    k : int
     pet, peese : AsymmetryTest
         Regression on se and on se^2; their `limit` is the adjusted effect.
     chosen : {"PET", "PEESE"}
-    estimate, se, lower, upper : float
-        The adjusted effect that was chosen.
-    stat, df, p : float, int, float or None
-    notes : tuple of str
     """
 
     form: str
     alpha: float
-    level: float
-    k: int
     pet: AsymmetryTest
     peese: AsymmetryTest
     chosen: Literal["PET", "PEESE"]
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    df: int | None
-    p: float | None
-    notes: tuple[str, ...]
 
 
 @on_effects(form=EGGER_FORMS)

@@ -9,6 +9,7 @@ from scipy import special
 
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.errors import InferenceError
+from bayesmeta.numerics import ascend
 
 __all__ = ["RandomBaselines", "baseline_likelihood", "random_baselines"]
 
@@ -19,7 +20,6 @@ SETTLED = 1e-9
 STEP = 1e-11
 # Steps that stay below this without ending are rounding.
 ACCEPTED = 1e-8
-MAX_STEPS = 200
 STARTS = (0.15, 0.5, 1.5)
 # A standard deviation below this has the likelihood of zero.
 ZERO = 1e-6
@@ -114,7 +114,6 @@ def baseline_likelihood(
 def _modes(counts: FloatArray, mu: float, tau: float, baseline: float, sigma: float) -> tuple[FloatArray, FloatArray]:
     """Mode of (z, v) of each trial, shape (k, 2), and a root of the inverse curvature there, shape (k, 2, 2)."""
     k = counts.shape[0]
-    point = np.zeros((k, 2))
     scale = np.array([tau, sigma])
 
     def at(point: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -125,21 +124,8 @@ def _modes(counts: FloatArray, mu: float, tau: float, baseline: float, sigma: fl
         curvature = np.eye(2) - np.outer(scale, scale) * np.array([[tt, st], [st, ss]]).transpose(2, 0, 1)
         return value - 0.5 * (point**2).sum(axis=1), slope, curvature
 
-    value, slope, curvature = at(point)
-    shrink = np.ones(k)
-    for _ in range(MAX_STEPS):
-        step = np.linalg.solve(curvature, slope[:, :, None])[:, :, 0] * shrink[:, None]
-        new = at(point + step)
-        # concave, so that a halved Newton step climbs sooner or later
-        worse = new[0] < value - 1e-12 * (1.0 + np.abs(value))
-        shrink = np.where(worse, 0.5 * shrink, 1.0)
-        keep = ~worse
-        point = np.where(keep[:, None], point + step, point)
-        value = np.where(keep, new[0], value)
-        slope = np.where(keep[:, None], new[1], slope)
-        curvature = np.where(keep[:, None, None], new[2], curvature)
-        if keep.all() and np.abs(step).max() <= 1e-8:
-            break
+    point = ascend(at, np.zeros((k, 2)), settled=1e-8)[0]
+    curvature = at(point)[2]
     return point, np.linalg.cholesky(np.linalg.inv(curvature))
 
 
@@ -188,36 +174,19 @@ def _settled(counts: FloatArray, point: RandomBaselines) -> RandomBaselines:
 
 
 def _climb(counts: FloatArray, point: RandomBaselines, nodes: int) -> RandomBaselines:
-    free = np.array([True, point.tau > 0.0, True, point.sigma > 0.0])
-    shrink, moved = 1.0, np.inf
-    for _ in range(MAX_STEPS):
-        values, vectors = np.linalg.eigh(-point.hessian[np.ix_(free, free)])
-        values = np.maximum(np.abs(values), 1e-8 * np.abs(values).max())
-        change = np.zeros(4)
-        change[free] = shrink * (vectors @ ((vectors.T @ point.gradient[free]) / values))
-        change = np.clip(change, -1.0, 1.0)
-        tau = max(point.tau + change[1], 0.2 * point.tau)
-        sigma = max(point.sigma + change[3], 0.2 * point.sigma)
-        new = baseline_likelihood(counts, point.mu + change[0], tau, point.baseline + change[2], sigma, nodes)
-        if new.loglik < point.loglik - 1e-12 * abs(point.loglik):
-            shrink *= 0.25
-            if shrink < 1e-9:
-                return point
-            continue
-        moved = max(
-            abs(new.mu - point.mu),
-            abs(new.tau - point.tau),
-            abs(new.baseline - point.baseline),
-            abs(new.sigma - point.sigma),
-        )
-        point, shrink = new, 1.0
-        if (free[1] and point.tau < ZERO) or (free[3] and point.sigma < ZERO):
-            free &= np.array([True, point.tau >= ZERO, True, point.sigma >= ZERO])
-            point = baseline_likelihood(
-                counts, point.mu, point.tau * free[1], point.baseline, point.sigma * free[3], nodes
-            )
-        elif moved <= STEP * (1.0 + abs(point.mu) + abs(point.baseline)):
-            return point
-    if moved <= ACCEPTED * (1.0 + abs(point.mu) + abs(point.baseline)):
-        return point
-    raise InferenceError(f"UM.RS: the maximum was not found in {MAX_STEPS} steps.")
+    def likelihood(x: FloatArray) -> RandomBaselines:
+        mu, tau, baseline, sigma = x[0].tolist()
+        return baseline_likelihood(counts, mu, tau, baseline, sigma, nodes)
+
+    def at(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        found = likelihood(x)
+        return np.array([found.loglik]), found.gradient[None], -found.hessian[None]
+
+    # a standard deviation of zero stays there: its slope is zero
+    free = (True, point.tau > 0.0, True, point.sigma > 0.0)
+    start = [[point.mu, point.tau, point.baseline, point.sigma]]
+    x, length = ascend(at, start, low=(-np.inf, 0.0, -np.inf, 0.0), most=1.0, free=free, settled=STEP)
+    if length[0] > ACCEPTED:
+        raise InferenceError("UM.RS: the maximum was not found.")
+    x[0, [1, 3]] = np.where(x[0, [1, 3]] < ZERO, 0.0, x[0, [1, 3]])
+    return likelihood(x)

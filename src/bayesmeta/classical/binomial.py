@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.classical.baselines import random_baselines
 from bayesmeta.classical.heterogeneity import chi2_sf
 from bayesmeta.classical.intervals import check_level, interval
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.classical.two_by_two import counts_of, no_contrast
 from bayesmeta.errors import InferenceError, ModelError, find_name
+from bayesmeta.numerics import ascend, newton
 
 if TYPE_CHECKING:
     from bayesmeta.effects import Effects
@@ -51,20 +52,17 @@ Parts = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatA
 Joint = Callable[[FloatArray, FloatArray], Parts]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class BinomialNormalFit(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class BinomialNormalFit(MeanResult):
     """A binomial-normal (generalised linear mixed) model of odds ratios. Undefined numbers are None; see `notes`.
+
+    Beside what a `MeanResult` has: a mean log odds ratio, with its SE from the observed information.
 
     Attributes
     ----------
     model : str
-    level : float
-    k : int
-        Number of tables.
     double_zero : int
         Tables without an event, or with one in everybody, in both arms: they have no part in the likelihood.
-    estimate, se, lower, upper, stat, p : float
-        Mean log odds ratio, its SE from the observed information, and the normal interval and test.
     tau2 : float
         Variance of log odds ratios between trials, by maximum likelihood.
     se_tau2 : float or None
@@ -78,19 +76,10 @@ class BinomialNormalFit(ClassicalResult):
         1987).
     lower_lr, upper_lr : float or None
         Profile-likelihood interval of the mean, where asked for.
-    notes : tuple of str
     """
 
     model: BinomialModel
-    level: float
-    k: int
     double_zero: int
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    p: float | None
     tau2: float
     se_tau2: float | None
     baseline_tau2: float | None
@@ -100,7 +89,6 @@ class BinomialNormalFit(ClassicalResult):
     lrt_p: float
     lower_lr: float | None
     upper_lr: float | None
-    notes: tuple[str, ...] = ()
 
 
 def binomial_normal(
@@ -177,7 +165,7 @@ def binomial_normal(
             notes += ("UM.RS: the profile-likelihood interval is not computed for this model",)
     else:
         problem = _Problem.of(kept, model)
-        common = _best(problem, 0.0, _start(kept))
+        common = _best(problem, 0.0, _start(kept), problem.alpha)
         point = _maximum(problem, common)
         free = [0] if point.tau == 0.0 else [0, 1]
         found = _Found(point.mu, point.tau, *_errors(point.hessian, free), point.loglik, common.loglik, None)
@@ -196,10 +184,7 @@ def binomial_normal(
         double_zero=int(spent.sum()),
         estimate=found.mu,
         se=found.se,
-        lower=normal.lower,
-        upper=normal.upper,
-        stat=normal.stat,
-        p=normal.p,
+        **normal._asdict(),
         tau2=found.tau**2,
         se_tau2=None if found.se_tau is None else 2.0 * found.tau * found.se_tau,
         baseline_tau2=found.baseline_tau2,
@@ -390,18 +375,14 @@ def _window(problem: _Problem, mu: float, tau: float, alpha: FloatArray) -> tupl
         value, first, second = problem.likelihood(alpha, mu + tau * z[:, None])[:3]
         return value[:, 0] - 0.5 * z * z, tau * first[:, 0] - z, tau**2 * second[:, 0] - 1.0
 
+    def falls(z: FloatArray, _: NDArray[np.bool_]) -> tuple[FloatArray, Callable[[], FloatArray]]:
+        slope, curvature = at(z)[1:]
+        return -slope, lambda: slope / curvature
+
     z = np.zeros(alpha.size)
-    value, slope, curvature = at(z)
-    low, high = np.minimum(z, z + slope), np.maximum(z, z + slope)
-    for _ in range(MAX_STEPS):
-        low, high = np.where(slope > 0, np.maximum(low, z), low), np.where(slope < 0, np.minimum(high, z), high)
-        new = z - slope / curvature
-        new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
-        done = np.abs(new - z).max() <= 1e-6
-        z = new
-        value, slope, curvature = at(z)
-        if done:
-            break
+    slope_at_zero = at(z)[1]
+    z = newton(falls, z, np.minimum(z, slope_at_zero) - 1e-9, np.maximum(z, slope_at_zero) + 1e-9, close=1e-6)[0]
+    value = at(z)[0]
     ends = []
     for sign in (-1.0, 1.0):
         # Newton from outside a concave function stays outside
@@ -439,28 +420,29 @@ def _evaluate(problem: _Problem, mu: float, tau: float, alpha: FloatArray, nodes
     return _Point(mu, tau, float(parts["loglik"].sum()), gradient, hessian, alpha, float(parts["slope_tau2"].sum()))
 
 
+def _climb(
+    problem: _Problem, point: _Point, nodes: int = NODES, free: tuple[bool, bool] = (True, True), settled: float = STEP
+) -> _Point:
+    """The maximum over mu, tau or both, uphill from a point."""
+    alpha = point.alpha
+
+    def at(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        nonlocal alpha
+        found = _evaluate(problem, float(x[0, 0]), float(x[0, 1]), alpha, nodes)
+        alpha = found.alpha
+        return np.array([found.loglik]), found.gradient[None], -found.hessian[None]
+
+    x, length = ascend(at, [[point.mu, point.tau]], low=(-np.inf, 0.0), most=(2.0, 1.0), free=free, settled=settled)
+    if length[0] > max(ACCEPTED, settled):
+        raise InferenceError(f"the maximum was not found from mu = {point.mu:.4g} and tau = {point.tau:.4g}.")
+    return _evaluate(problem, float(x[0, 0]), float(x[0, 1]), alpha, nodes)
+
+
 def _best(
-    problem: _Problem,
-    tau: float,
-    mu: float,
-    alpha: FloatArray | None = None,
-    nodes: int = NODES,
-    tolerance: float = STEP,
+    problem: _Problem, tau: float, mu: float, alpha: FloatArray, nodes: int = NODES, settled: float = STEP
 ) -> _Point:
     """The best mean for one tau: the likelihood is log-concave in mu."""
-    point = _evaluate(problem, mu, tau, problem.alpha if alpha is None else alpha, nodes)
-    for _ in range(MAX_STEPS):
-        change = float(np.clip(-point.gradient[0] / point.hessian[0, 0], -2.0, 2.0))
-        new = _evaluate(problem, point.mu + change, tau, point.alpha, nodes)
-        while new.loglik < point.loglik - 1e-9 * abs(point.loglik) and abs(change) > STEP:
-            change *= 0.25
-            new = _evaluate(problem, point.mu + change, tau, point.alpha, nodes)
-        point = new
-        if abs(change) <= tolerance * (1.0 + abs(point.mu)):
-            return point
-    if abs(change) <= ACCEPTED * (1.0 + abs(point.mu)):
-        return point
-    raise InferenceError(f"the mean was not found in {MAX_STEPS} steps at tau = {tau:.4g}.")
+    return _climb(problem, _evaluate(problem, mu, tau, alpha, nodes), nodes, (True, False), settled)
 
 
 def _maximum(problem: _Problem, common: _Point) -> _Point:
@@ -477,7 +459,7 @@ def _maximum(problem: _Problem, common: _Point) -> _Point:
     point, nodes = _evaluate(problem, points[top].mu, points[top].tau, points[top].alpha), NODES
     for _ in range(4):
         point = _climb(problem, point, nodes)
-        if point.tau == 0.0:
+        if point.tau < 1e-6:
             return common
         finer = _evaluate(problem, point.mu, point.tau, point.alpha, 2 * nodes - 1)
         if abs(finer.loglik - point.loglik) <= SETTLED * (1.0 + abs(point.loglik)):
@@ -486,45 +468,9 @@ def _maximum(problem: _Problem, common: _Point) -> _Point:
     raise InferenceError("the integral over study effects did not settle; are the counts right?")
 
 
-def _climb(problem: _Problem, point: _Point, nodes: int) -> _Point:
-    shrink, moved = 1.0, math.inf
-    for _ in range(MAX_STEPS):
-        values, vectors = np.linalg.eigh(-point.hessian)
-        # a direction in which the likelihood is not concave is followed uphill by its own curvature
-        values = np.maximum(np.abs(values), 1e-8 * np.abs(values).max())
-        change = shrink * (vectors @ ((vectors.T @ point.gradient) / values))
-        tau = point.tau + float(np.clip(change[1], -0.7 * point.tau, 2.0 * point.tau + 0.1))
-        new = _evaluate(problem, point.mu + float(np.clip(change[0], -2.0, 2.0)), tau, point.alpha, nodes)
-        if new.loglik < point.loglik - 1e-13 * abs(point.loglik):
-            shrink *= 0.25
-            if shrink < 1e-8:
-                return point
-            continue
-        moved = max(abs(new.mu - point.mu), abs(new.tau - point.tau))
-        point, shrink = new, 1.0
-        if moved <= STEP * (1.0 + abs(point.mu)):
-            return point
-        if point.tau < 1e-7:
-            return _best(problem, 0.0, point.mu, point.alpha)
-    if moved <= ACCEPTED * (1.0 + abs(point.mu)):
-        return point
-    raise InferenceError(f"the maximum was not found in {MAX_STEPS} steps from tau = {point.tau:.4g}.")
-
-
 def _profile_point(problem: _Problem, mu: float, near: _Point) -> _Point:
     """The best tau for one mean."""
-    tau = max(near.tau, 0.05)
-    point = _evaluate(problem, mu, tau, near.alpha)
-    for _ in range(MAX_STEPS):
-        curvature = -float(point.hessian[1, 1])
-        change = float(point.gradient[1]) / max(abs(curvature), 1e-8)
-        new = _evaluate(problem, mu, tau + float(np.clip(change, -0.7 * tau, 2.0 * tau)), point.alpha)
-        while new.loglik < point.loglik - 1e-12 * abs(point.loglik) and abs(change) > 1e-9:
-            change *= 0.25
-            new = _evaluate(problem, mu, tau + float(np.clip(change, -0.7 * tau, 2.0 * tau)), point.alpha)
-        moved, tau, point = abs(new.tau - tau), new.tau, new
-        if tau < 1e-6 or moved <= 1e-9 * (1.0 + tau):
-            break
+    point = _climb(problem, _evaluate(problem, mu, max(near.tau, 0.05), near.alpha), free=(False, True), settled=1e-9)
     zero = _evaluate(problem, mu, 0.0, point.alpha)
     return zero if zero.loglik > point.loglik else point
 

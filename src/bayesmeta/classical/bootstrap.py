@@ -14,6 +14,7 @@ from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.quadratic_forms import WeightedQ, weighted_q
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.errors import ModelError
+from bayesmeta.numerics import roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,9 +243,7 @@ def _solve(function: Callable[[float], float], p: float) -> float:
         low *= 2.0
     while function(high) < p:
         high *= 2.0
-    from scipy.optimize import brentq
-
-    return float(brentq(lambda c: function(c) - p, low, high, xtol=1e-12 * max(1.0, abs(high))))
+    return float(roots(lambda c: np.array([function(float(c[0])) - p]), low, high, width=1e-13)[0])
 
 
 def _drawn(

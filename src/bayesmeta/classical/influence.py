@@ -10,6 +10,7 @@ from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import treatment_design
+from bayesmeta.classical.intervals import critical
 from bayesmeta.classical.refits import refit
 from bayesmeta.classical.rows import FloatArray, Rows, moments, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
@@ -121,7 +122,7 @@ def influence_table(
     for name in ("se_residual", "baujat_x", "baujat_y"):
         frame[name] = columns[name]
     frame["influential"] = _influential(columns, dfbetas, k, rows.p)
-    frame["outlier"] = np.abs(columns["rstudent"]) > -float(special.ndtri(0.5 * (1.0 - level)))
+    frame["outlier"] = np.abs(columns["rstudent"]) > critical(level)
     frame["note"] = note
     return frame
 

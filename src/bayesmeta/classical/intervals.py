@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
@@ -20,18 +21,19 @@ __all__ = [
     "check_level",
     "critical",
     "interval",
+    "interval_arrays",
     "prediction",
     "scale_factor",
 ]
 
+FloatArray = NDArray[np.float64]
 CiMethod = Literal["wald", "t", "hksj", "hksj_adhoc"]
 CI_METHODS: tuple[CiMethod, ...] = get_args(CiMethod)
 PI_FORMULAS = ("normal", "t_km1", "hts_t_km2", "hkpr_t_km2")
 Pi = dict[str, tuple[float, float] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """A test of zero and a confidence interval.
 
     Attributes
@@ -101,6 +103,12 @@ def interval(estimate: float, se: float, level: float, df: int | None) -> Interv
     stat = estimate / se
     p = 2.0 * float(special.ndtr(-abs(stat)) if df is None else special.stdtr(df, -abs(stat)))
     return Interval(estimate - half, estimate + half, stat, df, p)
+
+
+def interval_arrays(estimate: FloatArray, se: FloatArray, level: float, df: int | None) -> dict[str, FloatArray]:
+    """`interval` of each coefficient: arrays of ``lower upper stat p``, nan where these are not defined."""
+    tests = [interval(float(b), float(s), level, df) for b, s in zip(estimate, se, strict=True)]
+    return {name: np.array([getattr(test, name) for test in tests], float) for name in ("lower", "upper", "stat", "p")}
 
 
 def scale_factor(ci: CiMethod, rss: float, df: int) -> float:

@@ -12,7 +12,7 @@ from bayesmeta.classical.asymmetry import at_least_three, dependence_note, weigh
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.heterogeneity import chi2_sf, heterogeneity_of
 from bayesmeta.classical.intervals import interval
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
 from bayesmeta.effects import Effects
@@ -23,19 +23,15 @@ LimitForm = Literal["beta0", "betalim", "mulim"]
 LIMIT_FORMS: tuple[LimitForm, ...] = get_args(LimitForm)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class LimitMetaAnalysis(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class LimitMetaAnalysis(MeanResult):
     """A limit meta-analysis. Undefined numbers are None, and `notes` says why.
+
+    Beside what a `MeanResult` has, whose estimate is the adjusted effect.
 
     Attributes
     ----------
     form : {"beta0", "betalim", "mulim"}
-    level : float
-    k : int
-    estimate, se, lower, upper : float
-        Adjusted effect.
-    stat, p : float
-        z and its two-sided p value.
     tau2 : float
     alpha, beta : float
         Intercept and slope of the generalised radial plot: bias per unit of standardised effect, and effect.
@@ -50,18 +46,9 @@ class LimitMetaAnalysis(ClassicalResult):
     g2 : float or None
         Share of the variance of the adjusted effects, on the radial plot, that small-study effects do not explain;
         from 0 to 1.
-    notes : tuple of str
     """
 
     form: LimitForm
-    level: float
-    k: int
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    p: float | None
     tau2: float
     alpha: float
     beta: float
@@ -73,10 +60,6 @@ class LimitMetaAnalysis(ClassicalResult):
     q_resid: float
     q_resid_p: float
     g2: float | None
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.adjusted.flags.writeable = False
 
 
 @on_effects(form=LIMIT_FORMS)
@@ -161,10 +144,7 @@ def limit_meta_analysis(
         k=k,
         estimate=estimate,
         se=se_found,
-        lower=found.lower,
-        upper=found.upper,
-        stat=found.stat,
-        p=found.p,
+        **found._asdict(),
         tau2=tau2.value,
         alpha=alpha,
         beta=beta,

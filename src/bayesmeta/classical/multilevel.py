@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,12 +14,13 @@ from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import check_full_rank, treatment_design
-from bayesmeta.classical.intervals import interval
+from bayesmeta.classical.intervals import interval_arrays
 from bayesmeta.classical.nested import NestedRows, NestedSums, nested_rows, nested_sums
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import CoefficientsResult
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.numerics import ascend, newton
 
 __all__ = [
     "LikelihoodMethod",
@@ -35,21 +36,20 @@ MultilevelCi = Literal["wald", "t"]
 
 # Newton steps end here: two digits below the 1e-12 that doubles can hold of a variance.
 STEP = 1e-13
-MAX_STEPS = 100
 # ... or where the score is the rounding of its parts; steps that stay below ACCEPTED without settling are rounding too.
 ROUNDING = 4 * np.finfo(float).eps
 ACCEPTED = 1e-8
-# Two likelihoods closer than this share of their size differ by rounding, so that a step between them is not refused.
-NOISE = 1e-13
 # Starting values of either variance: zero, and this many from a twentieth of the smallest sampling variance upwards.
 GRID = 9
 # An information matrix with a reciprocal condition below this tells one variance from the other by rounding only.
 SINGULAR = 1e-10
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class MultilevelFit(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class MultilevelFit(CoefficientsResult):
     """Rows in trials with two variances. Undefined numbers are None (nan inside arrays), and `notes` says why.
+
+    Beside what a `CoefficientsResult` has.
 
     Attributes
     ----------
@@ -57,15 +57,10 @@ class MultilevelFit(ClassicalResult):
         REML or ML.
     ci : str
         "wald" or "t".
-    level : float
     k, n_clusters : int
         Rows, and trials (clusters) that hold them.
-    terms : tuple of str
-        Names of the p coefficients: ``("intercept",)`` for the mean effect alone.
-    estimate, se, stat, p, lower, upper : ndarray, shape (p,)
     df : int or None
         Degrees of freedom of t, trials minus coefficients; None for "wald".
-    vcov : ndarray, shape (p, p)
     tau2 : float
         Variance between trials. ``tau`` is its root.
     cluster_tau2 : float
@@ -76,23 +71,12 @@ class MultilevelFit(ClassicalResult):
         Restricted for REML, with the constants of metafor.
     i2_between, i2_within : float
         Percent of the total variance that lies between trials, and between rows of one trial.
-    notes : tuple of str
     """
 
     method: LikelihoodMethod
     ci: MultilevelCi
-    level: float
-    k: int
     n_clusters: int
-    terms: tuple[str, ...]
-    estimate: FloatArray
-    se: FloatArray
-    stat: FloatArray
     df: int | None
-    p: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    vcov: FloatArray
     tau2: float
     cluster_tau2: float
     tau2_interval: tuple[float, float | None] | None
@@ -100,11 +84,6 @@ class MultilevelFit(ClassicalResult):
     loglik: float
     i2_between: float
     i2_within: float
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("estimate", "se", "stat", "p", "lower", "upper", "vcov"):
-            getattr(self, name).flags.writeable = False
 
     @property
     def tau(self) -> float:
@@ -157,63 +136,20 @@ def design_of(
     return coded.X, coded.terms
 
 
-def _climb(rows: NestedRows, start: FloatArray, *, restricted: bool, free: tuple[bool, bool] = (True, True)) -> tuple:
-    """Newton steps from N starting pairs to local maxima with both variances >= 0; returns the pairs and their sums."""
-    theta = np.array(start, float)
-    length = np.full(theta.shape, np.inf)
-    may = np.broadcast_to(np.array(free), theta.shape)
-    at = nested_sums(rows, theta[:, 0], theta[:, 1], restricted=restricted)
-    shrinkage = np.ones(len(theta))
-    moved = np.ones(len(theta), bool)
+def _climb(
+    rows: NestedRows, start: FloatArray, *, restricted: bool, free: tuple[bool, bool] = (True, True)
+) -> tuple[FloatArray, NestedSums]:
+    """Local maxima with both variances >= 0, uphill from N pairs; the pairs and their sums."""
+
+    def at(theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        found = nested_sums(rows, theta[:, 0], theta[:, 1], restricted=restricted)
+        return found.loglik, np.where(np.abs(found.score) > ROUNDING * found.size, found.score, 0.0), found.curvature
+
     typical = float(np.median(rows.variance))
-    for _ in range(MAX_STEPS):
-        open_ = may & ((theta > 0) | (at.score > 0))
-        step = np.where(open_, _newton(at, open_), 0.0) * shrinkage[:, None]
-        new = theta + step
-        # a step across zero ends there; the next one leaves that variance out unless the score points inwards
-        new = np.where(open_ & (new < 0), np.where(theta > 1e-3 * typical, 1e-3 * theta, 0.0), new)
-        next_ = nested_sums(rows, new[:, 0], new[:, 1], restricted=restricted)
-        worse = next_.loglik < at.loglik - NOISE * np.abs(at.loglik) - NOISE
-        shrinkage = np.where(worse, 0.25 * shrinkage, 1.0)
-        length = np.abs(new - theta) / (np.abs(theta) + 1e-3 * typical)
-        settled = ((length <= STEP) | ~open_ | (np.abs(at.score) <= ROUNDING * at.size)).all(axis=1)
-        moved = ~(settled | (worse & (shrinkage < 1e-12)))
-        keep = ~worse
-        theta = np.where(keep[:, None], new, theta)
-        at = NestedSums(
-            *(
-                np.where(keep.reshape(-1, *[1] * (old.ndim - 1)), fresh, old)
-                for fresh, old in (
-                    (getattr(next_, name), getattr(at, name)) for name in NestedSums.__dataclass_fields__
-                )
-            )
-        )
-        if not moved.any():
-            return theta, at
-    if length.max() <= ACCEPTED:
-        return theta, at
-    raise InferenceError(
-        f"variances between and within trials were not found in {MAX_STEPS} steps; are standard errors plausible?"
-    )
-
-
-def _newton(at: NestedSums, open_: NDArray[np.bool_]) -> FloatArray:
-    """Newton step in the open variances where the observed information allows it, else one of Fisher scoring."""
-
-    def solve(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-        a = np.where(open_[:, 0], matrix[:, 0, 0], 1.0)
-        b = np.where(open_[:, 1], matrix[:, 1, 1], 1.0)
-        c = np.where(open_.all(axis=1), matrix[:, 0, 1], 0.0)
-        s0, s1 = np.where(open_, at.score, 0.0).T
-        det = a * b - c * c
-        good = (a > 0) & (b > 0) & (det > SINGULAR * np.abs(a * b))
-        det = np.where(good, det, 1.0)
-        return np.column_stack([(b * s0 - c * s1) / det, (a * s1 - c * s0) / det]), good
-
-    observed, good = solve(at.curvature)
-    expected, fair = solve(at.information)
-    diagonal = np.where(open_, at.score, 0.0) / np.maximum(np.einsum("nii->ni", at.information), 1e-300)
-    return np.where(good[:, None], observed, np.where(fair[:, None], expected, 0.5 * diagonal))
+    theta, length = ascend(at, start, low=0.0, free=free, scale=1e-3 * typical, settled=STEP)
+    if length.max() > ACCEPTED:
+        raise InferenceError("variances between and within trials were not found; are standard errors plausible?")
+    return theta, nested_sums(rows, theta[:, 0], theta[:, 1], restricted=restricted)
 
 
 def _start_values(rows: NestedRows) -> FloatArray:
@@ -270,21 +206,18 @@ def _profile_interval(
         return float(found[0]) - target, float(slope[0])
 
     def root(inside: float, outside: float) -> float:
-        """Newton steps from outside, kept between the two by bisection."""
-        x = outside
-        for _ in range(MAX_STEPS):
-            value, slope = excess(x)
-            if value >= 0:
-                inside = x
-            else:
-                outside = x
-            new = x - value / slope if slope != 0 else x
-            if not min(inside, outside) < new < max(inside, outside):
-                new = 0.5 * (inside + outside)
-            if abs(new - x) <= 1e-11 * (x + 1e-3 * typical):
-                return new
-            x = new
-        raise InferenceError(f"a profile-likelihood limit was not found in {MAX_STEPS} steps.")
+        """Newton steps from outside, kept between the two."""
+        sign = 1.0 if outside < inside else -1.0
+
+        def at(x: FloatArray, _: NDArray[np.bool_]) -> tuple[FloatArray, Callable[[], FloatArray]]:
+            value, slope = excess(float(x[0]))
+            return np.array([sign * value]), lambda: np.array([value / slope if slope else np.nan])
+
+        ends = np.array([[min(inside, outside)], [max(inside, outside)]])
+        found, moving = newton(at, np.array([outside]), *ends, close=1e-12, settled=1e-11)
+        if moving[0]:
+            raise InferenceError("a profile-likelihood limit was not found.")
+        return float(found[0])
 
     lower = 0.0 if estimate == 0.0 or excess(0.0)[0] >= 0 else root(estimate, 0.0)
     inside, outside = estimate, 2.0 * estimate + typical
@@ -376,7 +309,6 @@ def pool_multilevel(
     vcov = inverse @ at.cov[0] @ inverse.T
     se = np.sqrt(np.diagonal(vcov))
     df = m - p if ci == "t" else None
-    tests = [interval(float(b), float(s), level, df) for b, s in zip(estimate, se, strict=True)]
     limits: list[tuple[float, float | None] | None] = [None, None]
     if profile:
         limits = [
@@ -399,11 +331,8 @@ def pool_multilevel(
         terms=terms,
         estimate=estimate,
         se=se,
-        stat=np.array([test.stat for test in tests], float),
+        **interval_arrays(estimate, se, level, df),
         df=df,
-        p=np.array([test.p for test in tests], float),
-        lower=np.array([test.lower for test in tests]),
-        upper=np.array([test.upper for test in tests]),
         vcov=vcov,
         tau2=float(theta[0]),
         cluster_tau2=float(theta[1]),

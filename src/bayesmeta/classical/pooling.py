@@ -17,7 +17,7 @@ from bayesmeta.classical.intervals import (
     prediction,
     scale_factor,
 )
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import Rows, moments, rows_of
 from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2, Tau2Method, log_likelihood, tau2_of
 from bayesmeta.effects import Effects
@@ -26,24 +26,16 @@ from bayesmeta.errors import ModelError, find_name
 __all__ = ["ClassicalFit", "defined_methods", "pool", "pool_rows", "pool_table"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ClassicalFit(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ClassicalFit(MeanResult):
     """A classical meta-analysis. Undefined numbers are None, and `notes` says why.
+
+    Beside what a `MeanResult` has.
 
     Attributes
     ----------
     method, ci : str
         Estimator of tau2 and interval method.
-    level : float
-        Level of every interval.
-    k : int
-        Number of estimates.
-    estimate, se, lower, upper : float
-        Mean effect on the scale of y, its SE under `ci`, and its confidence interval.
-    stat, p : float or None
-        z or t, and the two-sided p value of zero.
-    df : int or None
-        Degrees of freedom of t.
     tau2 : float
         Between-study variance.
     i2_q, i2_tau2 : float or None
@@ -61,20 +53,10 @@ class ClassicalFit(ClassicalResult):
         Log likelihood at the estimates: restricted for REML.
     pi : dict
         Every named prediction interval: normal, t_km1, hts_t_km2, hkpr_t_km2.
-    notes : tuple of str
     """
 
     method: Tau2Method
     ci: CiMethod
-    level: float
-    k: int
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    df: int | None
-    p: float | None
     tau2: float
     i2_q: float | None
     i2_tau2: float | None
@@ -88,7 +70,6 @@ class ClassicalFit(ClassicalResult):
     se_tau2: float | None
     loglik: float
     pi: Pi = field(hash=False)
-    notes: tuple[str, ...] = ()
 
 
 @on_effects()
@@ -245,11 +226,7 @@ def pool_rows(rows: Rows, spread: Heterogeneity, tau2: Tau2, ci: CiMethod, level
         k=rows.k,
         estimate=estimate,
         se=se,
-        lower=found.lower,
-        upper=found.upper,
-        stat=found.stat,
-        df=found.df,
-        p=found.p,
+        **found._asdict(),
         tau2=tau2.value,
         i2_q=i2_q,
         i2_tau2=i2_tau2,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -124,157 +126,19 @@ class Preset:
         return {"vtype": self.vtype, "j": self.j, "zero": self.zero}
 
 
+def _read_presets() -> dict[str, Preset]:
+    text = resources.files("bayesmeta.classical").joinpath("presets.toml").read_text(encoding="utf-8")
+    read = {}
+    for name, item in tomllib.loads(text).items():
+        item["unverified"] = tuple(item.get("unverified", ()))
+        read[name] = Preset(name, **item)
+    return read
+
+
+_NAMED = _read_presets()
 #: What bayesmeta does by default.
-OURS = Preset(
-    "bayesmeta",
-    "bayesmeta",
-    "REML",
-    "hksj",
-    "t_km1",
-    "tau2",
-    "LS",
-    "exact",
-    "half",
-    source="Cochrane Handbook 10; Langan 2019, doi:10.1002/jrsm.1316",
-)
-
-_RULE = (
-    "The model is chosen by I2, which is itself uncertain: with few trials I2 says little, the interval ignores that a "
-    "choice was made, and the answer can jump when one trial is added. The rule is here to reproduce reviews that used "
-    "it."
-)
-
-PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {
-        item.name: item
-        for item in (
-            Preset(
-                "revman5",
-                "Review Manager 5",
-                "DL",
-                "wald",
-                None,
-                "q",
-                "RevMan",
-                "approx",
-                "half",
-                "left_out",
-                source='R package meta, settings.meta("RevMan5"); Deeks & Higgins, Statistical algorithms in RevMan 5',
-                remark="For counts RevMan 5 centres Q at the Mantel-Haenszel estimate; here Q is the inverse-variance "
-                "one.",
-            ),
-            Preset(
-                "revman2025",
-                "RevMan (2025)",
-                "REML",
-                "hksj",
-                "t_km1",
-                "tau2",
-                "RevMan",
-                "approx",
-                "half",
-                "left_out",
-                source="Cochrane, Random-effects meta-analysis methods for intervention reviews (May 2024 and January "
-                "2025 updates)",
-                unverified=("degrees of freedom of the prediction interval",),
-                remark="RevMan offers Wald and Hartung-Knapp; this preset takes Hartung-Knapp, as Cochrane recommends.",
-            ),
-            Preset(
-                "stata",
-                "Stata meta",
-                "REML",
-                "wald",
-                "hts_t_km2",
-                "tau2",
-                "LS",
-                "approx",
-                "half",
-                source="Stata manual, [META] meta esize and meta summarize; Higgins 2009, "
-                "doi:10.1111/j.1467-985X.2008.00552.x",
-                unverified=("small-sample factor and variance of Hedges' g", "trials without events in both arms"),
-                remark="The prediction interval is printed on request.",
-            ),
-            Preset(
-                "iqwig6",
-                "IQWiG, General Methods 6",
-                "PM",
-                "iqwig6",
-                "v_t_km1",
-                "q",
-                "UB",
-                "exact",
-                "half",
-                "left_out",
-                source='R package meta, settings.meta("IQWiG6")',
-                unverified=("variance of Hedges' g: that of R meta",),
-            ),
-            Preset(
-                "iqwig8",
-                "IQWiG, General Methods 8",
-                "PM",
-                "iqwig6",
-                "v_t_km1",
-                "q",
-                "UB",
-                "exact",
-                "half",
-                "left_out",
-                fewest=5,
-                source="Lilienthal 2024, doi:10.1002/jrsm.1685; summary of the Methods, version 8.0",
-                unverified=(
-                    "numbers of the empirical priors of tau",
-                    "that five or more trials are treated as in version 6",
-                ),
-                remark="With three or four trials a Bayesian analysis with an empirical prior of tau takes its place: "
-                "read the Bayesian answer. With two trials nothing is pooled under random effects.",
-            ),
-            Preset(
-                "metafor",
-                "R metafor",
-                "REML",
-                "wald",
-                "normal",
-                "tau2",
-                "LS",
-                "exact",
-                "half",
-                source="metafor 5.1.12, rma() and escalc() with their defaults; doi:10.18637/jss.v036.i03",
-            ),
-            Preset(
-                "meta",
-                "R meta",
-                "REML",
-                "wald",
-                "v_t_km1",
-                "q",
-                "UB",
-                "exact",
-                "half",
-                "left_out",
-                source='R package meta, settings.meta("print"): method.tau REML, method.random.ci classic, '
-                "method.predict V, method.I2 Q, exact.smd TRUE; Balduzzi 2019, doi:10.1136/ebmental-2019-300117",
-                unverified=("variance of Hedges' g: White & Thomas 2005, the unbiased form",),
-                remark="In risk ratios R meta adds 1/2, not 1, to the size of an arm of a table with a zero, unless "
-                "RR.Cochrane is set; here it is 1.",
-            ),
-            Preset(
-                "i2_rule",
-                "fixed effect if I2 <= 50 %, else random effects",
-                "DL",
-                "wald",
-                None,
-                "q",
-                "RevMan",
-                "approx",
-                "half",
-                "left_out",
-                common_up_to_i2=50.0,
-                source="a rule of many published reviews; discouraged by the Cochrane Handbook, section 10.10.4.1",
-                remark=_RULE,
-            ),
-        )
-    }
-)
+OURS = _NAMED["bayesmeta"]
+PRESETS: Mapping[str, Preset] = MappingProxyType({name: item for name, item in _NAMED.items() if item is not OURS})
 """The presets by name."""
 
 
@@ -291,8 +155,7 @@ def preset(name: str) -> Preset:
     >>> preset("revman5").method
     'DL'
     """
-    named = {OURS.name: OURS, **PRESETS}
-    return named[find_name("preset", name, named)]
+    return _NAMED[find_name("preset", name, _NAMED)]
 
 
 def preset_choices(item: Preset, measure: str) -> dict[str, str]:

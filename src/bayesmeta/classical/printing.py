@@ -1,4 +1,4 @@
-"""How a classical result shows its numbers, in a terminal, in Jupyter and as a table."""
+"""What classical results share: fields, and how they show their numbers in a terminal, in Jupyter and as a table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesmeta import digits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ClassicalResult"]
+__all__ = ["ClassicalResult", "CoefficientsResult", "MeanResult"]
+
+FloatArray = NDArray[np.float64]
 
 _WIDTH = 110
 # what a result calls its lines, where it has several
@@ -58,6 +61,11 @@ class ClassicalResult:
 
     __slots__ = ()
 
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, field.name), np.ndarray):
+                value.flags.writeable = False
+
     def to_frame(self) -> pd.DataFrame:
         """Numbers as a table: one row per coefficient or subgroup, or one row with every number there is."""
         import pandas as pd
@@ -91,6 +99,66 @@ class ClassicalResult:
         )
         below = "".join(f"<p>{escape(line)}</p>" for line in (_rest(self), *_notes(self)) if line)
         return f"<p><b>{escape(heading)}</b></p><table><tr><th></th>{cells}</tr>{rows}</table>{below}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MeanResult(ClassicalResult):
+    """A result with one estimate. Undefined numbers are None, and `notes` says why.
+
+    Attributes
+    ----------
+    level : float
+        Level of every interval.
+    k : int
+        Number of estimates, or of tables of counts.
+    estimate, se, lower, upper : float
+        Mean effect on the scale of y (ratios: their logarithm), its standard error and its confidence interval.
+    stat, df, p : float or None
+        z, or t with df degrees of freedom, and the two-sided p value of zero.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    level: float
+    k: int
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    stat: float | None = None
+    df: float | None = None
+    p: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class CoefficientsResult(ClassicalResult):
+    """A result with p coefficients. Undefined numbers are None (nan inside arrays), and `notes` says why.
+
+    Attributes
+    ----------
+    level : float
+    k : int
+        Number of estimates.
+    terms : tuple of str
+        Names of the coefficients: ``("intercept",)`` for the mean effect alone.
+    estimate, se, stat, p, lower, upper : ndarray, shape (p,)
+    vcov : ndarray, shape (p, p)
+        Covariance of the coefficients that belongs to `se`.
+    notes : tuple of str
+    """
+
+    level: float
+    k: int
+    terms: tuple[str, ...]
+    estimate: FloatArray
+    se: FloatArray
+    stat: FloatArray
+    p: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    vcov: FloatArray
+    notes: tuple[str, ...] = ()
 
 
 def _is_pair(value: tuple[Any, ...]) -> bool:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.errors import ModelError
+from bayesmeta.numerics import roots
 
 __all__ = ["WeightedQ", "weighted_chi2_cdf", "weighted_q"]
 
@@ -16,7 +17,6 @@ NODES = 95
 X = STEP * np.arange(NODES)
 # how far the contour bends towards the negative axis, in units of the width of the saddle
 BEND = 0.5
-BISECTIONS = 25
 
 
 def weighted_chi2_cdf(q: ArrayLike, weights: ArrayLike) -> FloatArray:
@@ -60,12 +60,11 @@ def weighted_chi2_cdf(q: ArrayLike, weights: ArrayLike) -> FloatArray:
 
 
 def _invert(q: FloatArray, weights: FloatArray) -> FloatArray:
-    low, high = 1.0 / q, (1.0 + 0.5 * weights.shape[1]) / q
-    for _ in range(BISECTIONS):
-        s = 0.5 * (low + high)
-        slope = q - (weights / (1.0 + 2.0 * weights * s[:, None])).sum(axis=1) - 1.0 / s
-        low, high = np.where(slope < 0, s, low), np.where(slope < 0, high, s)
-    saddle = 0.5 * (low + high)
+    def slope(s: FloatArray) -> FloatArray:
+        return q - (weights / (1.0 + 2.0 * weights * s[:, None])).sum(axis=1) - 1.0 / s
+
+    # a saddle need not be exact: the contour through any point near it gives the same integral
+    saddle = roots(slope, 1.0 / q, (1.0 + 0.5 * weights.shape[1]) / q, width=1e-6)
     curvature = (2.0 * (weights / (1.0 + 2.0 * weights * saddle[:, None])) ** 2).sum(axis=1) + saddle**-2
     width = curvature**-0.5
     path = 1j * np.sinh(X) + BEND * (1.0 - np.cosh(X))
@@ -138,15 +137,7 @@ class WeightedQ:
             low, high = high, 4.0 * high
             if high > 1e15 * unit:
                 return float("inf")
-        # each pass narrows the bracket 16 times
-        for _ in range(40):
-            nodes = np.linspace(low, high, 17)[1:-1]
-            below = int((self.exceeds(nodes) < p).sum())
-            edges = np.concatenate([[low], nodes, [high]])
-            low, high = float(edges[below]), float(edges[below + 1])
-            if high - low <= 1e-13 * high:
-                break
-        return 0.5 * (low + high)
+        return float(roots(lambda tau2: self.exceeds(tau2) - p, [low], [high], width=1e-13)[0])
 
 
 def weighted_q(y: FloatArray, se: FloatArray, a: FloatArray) -> WeightedQ:

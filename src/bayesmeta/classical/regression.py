@@ -13,8 +13,8 @@ from scipy import special
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import check_full_rank, treatment_design
 from bayesmeta.classical.heterogeneity import chi2_sf, heterogeneity_of, i2_h2
-from bayesmeta.classical.intervals import CiMethod, check_ci, interval, scale_factor
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.intervals import CiMethod, check_ci, interval_arrays, scale_factor
+from bayesmeta.classical.printing import CoefficientsResult
 from bayesmeta.classical.rows import FloatArray, Rows, moments, quadratic, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, log_likelihood, tau2_of
 from bayesmeta.effects import Effects
@@ -23,22 +23,17 @@ from bayesmeta.errors import ModelError
 __all__ = ["MetaRegression", "metaregression"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class MetaRegression(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class MetaRegression(CoefficientsResult):
     """A classical meta-regression. Undefined numbers are None (nan inside arrays), and `notes` says why.
+
+    Beside what a `CoefficientsResult` has; its covariance is that under `ci`.
 
     Attributes
     ----------
     method, ci : str
-    level : float
-    k : int
-    terms : tuple of str
-        Names of the p coefficients.
-    estimate, se, stat, p, lower, upper : ndarray, shape (p,)
     df : int or None
         Degrees of freedom of t.
-    vcov : ndarray, shape (p, p)
-        Covariance of the coefficients under `ci`.
     tau2, se_tau2 : float, float or None
         Residual between-study variance.
     qm, qm_df, qm_p : float, (int, int or None), float
@@ -55,22 +50,11 @@ class MetaRegression(ClassicalResult):
     design : ndarray, shape (k, p)
     reference, centre : dict
         Reference level of each category; what was subtracted from each numeric moderator.
-    notes : tuple of str
     """
 
     method: Tau2Method
     ci: CiMethod
-    level: float
-    k: int
-    terms: tuple[str, ...]
-    estimate: FloatArray
-    se: FloatArray
-    stat: FloatArray
     df: int | None
-    p: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    vcov: FloatArray
     tau2: float
     se_tau2: float | None
     qm: float | None
@@ -87,11 +71,6 @@ class MetaRegression(ClassicalResult):
     design: FloatArray
     reference: dict[str, str] = field(default_factory=dict)
     centre: dict[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("estimate", "se", "stat", "p", "lower", "upper", "vcov", "design"):
-            getattr(self, name).flags.writeable = False
 
 
 @on_effects()
@@ -171,7 +150,6 @@ def metaregression(
     factor = scale_factor(ci, float(at.rss[0]), k - p) if k > p else 1.0
     vcov = factor * (inverse @ at.cov[0] @ inverse.T)
     se = np.sqrt(np.diagonal(vcov))
-    tests = [interval(float(b), float(s), level, df) for b, s in zip(estimate, se, strict=True)]
     if factor == 0.0:
         notes += (f"{ci}: the design fits every estimate exactly, so SEs are 0 and tests are not defined",)
     i2_q, i2_tau2, h2 = i2_h2(spread, tau2)
@@ -186,11 +164,8 @@ def metaregression(
         terms=terms,
         estimate=estimate,
         se=se,
-        stat=np.array([np.nan if test.stat is None else test.stat for test in tests]),
+        **interval_arrays(estimate, se, level, df),
         df=df,
-        p=np.array([np.nan if test.p is None else test.p for test in tests]),
-        lower=np.array([test.lower for test in tests]),
-        upper=np.array([test.upper for test in tests]),
         vcov=vcov,
         tau2=tau2.value,
         se_tau2=tau2.se,

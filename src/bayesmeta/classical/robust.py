@@ -13,7 +13,7 @@ from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.multilevel import LikelihoodMethod, cluster_numbers, design_of, pool_multilevel
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import CoefficientsResult
 from bayesmeta.classical.rows import FloatArray, rows_of
 from bayesmeta.classical.tau2 import tau2_of
 from bayesmeta.effects import Effects
@@ -31,9 +31,11 @@ ZERO = 1e-12
 FEW_DF = 4.0
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RobustFit(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RobustFit(CoefficientsResult):
     """Coefficients with cluster-robust standard errors. Undefined numbers are nan inside arrays; `notes` says why.
+
+    Beside what a `CoefficientsResult` has.
 
     Attributes
     ----------
@@ -41,40 +43,21 @@ class RobustFit(ClassicalResult):
         CR0, CR1, CR1p, CR1S or CR2.
     working : str
         "common", "random" or "multilevel": the model whose inverse covariance are the weights.
-    level : float
     k, n_clusters : int
-    terms : tuple of str
     estimate, se, df, stat, p, lower, upper : ndarray, shape (p,)
         With t on `df`: Satterthwaite's for CR2, clusters minus coefficients for the others.
-    vcov : ndarray, shape (p, p)
     tau2 : float
         Working variance between trials ("random": between rows).
     cluster_tau2 : float
         Working variance between rows of one trial.
-    notes : tuple of str
     """
 
     kind: RobustKind
     working: Working
-    level: float
-    k: int
     n_clusters: int
-    terms: tuple[str, ...]
-    estimate: FloatArray
-    se: FloatArray
     df: FloatArray
-    stat: FloatArray
-    p: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    vcov: FloatArray
     tau2: float
     cluster_tau2: float
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("estimate", "se", "df", "stat", "p", "lower", "upper", "vcov"):
-            getattr(self, name).flags.writeable = False
 
 
 @on_effects(method=get_args(LikelihoodMethod), kind=ROBUST_KINDS, working=get_args(Working))

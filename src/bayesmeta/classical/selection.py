@@ -14,11 +14,12 @@ from bayesmeta.classical.asymmetry import dependence_note
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.heterogeneity import chi2_sf
 from bayesmeta.classical.intervals import interval
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.numerics import ascend
 
 __all__ = ["ALTERNATIVES", "SelectionModel", "selection_model"]
 
@@ -29,18 +30,17 @@ ALTERNATIVES: tuple[Alternative, ...] = get_args(Alternative)
 MEANS, SPREADS = 61, 21
 # ... from the highest local maxima of that grid, at most this many.
 STARTS = 6
-MAX_STEPS = 200
-# Newton's method ends where the step promises a gain in log likelihood below this: parameters are then within 1e-8 SEs.
-GAIN = 1e-17
-# Below this promised gain a full step is taken: the log likelihood is too coarse to judge it.
+# A point from which a Newton step promises a gain in log likelihood above this is no maximum.
 TRUSTED = 1e-8
 # A relative probability beyond e^12 or below e^-12 is on its way to infinity or zero.
 RUNAWAY = 12.0
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SelectionModel(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SelectionModel(MeanResult):
     """A selection model. Undefined numbers are None, and `notes` says why.
+
+    Beside what a `MeanResult` has: the mean effect before selection, with its SE from the observed information.
 
     Attributes
     ----------
@@ -48,12 +48,8 @@ class SelectionModel(ClassicalResult):
         Where the probability of being seen changes, on the scale of p.
     alternative : {"greater", "less", "two-sided"}
         Which p: one-sided for positive or negative effects, or two-sided.
-    level : float
-    k : int
     trials : tuple of int
         Trials with p in each of the J intervals.
-    estimate, se, lower, upper, stat, p
-        Mean effect before selection, its SE from the observed information, Wald interval and test.
     tau2, se_tau2 : float, float or None
         Between-study variance before selection.
     delta, se_delta : tuple of float, tuple of float or None
@@ -66,20 +62,11 @@ class SelectionModel(ClassicalResult):
         Of tau2 = 0, by chi2(1); as tau2 is at its bound, half this p value is nearer the truth.
     unselected, tau2_unselected : float
         Mean and tau2 with every delta 1.
-    notes : tuple of str
     """
 
     steps: tuple[float, ...]
     alternative: str
-    level: float
-    k: int
     trials: tuple[int, ...]
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    p: float | None
     tau2: float
     se_tau2: float | None
     delta: tuple[float, ...]
@@ -93,7 +80,6 @@ class SelectionModel(ClassicalResult):
     lrt_tau2_p: float
     unselected: float
     tau2_unselected: float
-    notes: tuple[str, ...] = ()
 
 
 @on_effects(alternative=ALTERNATIVES)
@@ -194,10 +180,7 @@ def selection_model(
         trials=tuple(int(count) for count in problem.trials),
         estimate=flip * best.mu * scale,
         se=float(errors[0]) * scale,
-        lower=found.lower,
-        upper=found.upper,
-        stat=found.stat,
-        p=found.p,
+        **found._asdict(),
         tau2=best.tau2 * scale**2,
         se_tau2=None if at_zero else float(errors[1]) * scale**2,
         delta=(1.0, *map(float, delta)),
@@ -283,43 +266,20 @@ def _profile(problem: _Problem, mu: FloatArray, tau2: FloatArray) -> tuple[Float
     """Log likelihood maximised over the deltas, which is concave in their logarithms, and those, at G points."""
     cells = _cells(problem, mu, tau2)
     counts = problem.trials[1:].astype(float)
-    eta = np.zeros((len(mu), len(counts)))
     variance = problem.variance + tau2[:, None]
     normal = -0.5 * (np.log(2.0 * np.pi * variance) + (problem.y - mu[:, None]) ** 2 / variance).sum(axis=1)
 
-    def value(eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def at(eta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         weighted = cells * np.exp(np.concatenate([np.zeros((len(eta), 1)), eta], axis=1))[:, None, :]
         total = weighted.sum(axis=2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return normal + eta @ counts - np.log(total).sum(axis=1), (weighted / total[:, :, None])[:, :, 1:]
+        share = (weighted / total[:, :, None])[:, :, 1:]
+        seen = share.sum(axis=1)
+        information = seen[:, :, None] * np.eye(len(counts)) - np.einsum("gkj,gki->gji", share, share)
+        return normal + eta @ counts - np.log(total).sum(axis=1), counts - seen, information
 
     with np.errstate(all="ignore"):
-        best, share = value(eta)
-        for _ in range(40):
-            gradient = counts - share.sum(axis=1)
-            information = np.einsum("gkj,gki->gji", -share, share) + np.einsum(
-                "gj,ji->gji", share.sum(axis=1), np.eye(len(counts))
-            )
-            information += 1e-12 * np.eye(len(counts))
-            good = np.isfinite(information).all(axis=(1, 2))
-            step = np.zeros_like(eta)
-            step[good] = np.linalg.solve(information[good], gradient[good][:, :, None])[:, :, 0]
-            step = np.clip(np.nan_to_num(step), -2.0, 2.0)
-            trial, trial_share = value(eta + step)
-            better = trial >= best - 1e-12
-            for _ in range(8):
-                if better.all():
-                    break
-                step = np.where(better[:, None], step, 0.5 * step)
-                trial, trial_share = value(eta + step)
-                better = trial >= best - 1e-12
-            moved = better & np.isfinite(trial)
-            eta = np.where(moved[:, None], eta + step, eta)
-            share = np.where(moved[:, None, None], trial_share, share)
-            gain = np.where(moved, trial - best, 0.0)
-            best = np.where(moved, trial, best)
-            if gain.max(initial=0.0) < 1e-6:
-                break
+        eta = ascend(at, np.zeros((len(mu), len(counts))), most=2.0, settled=1e-4, steps=40)[0]
+        best = at(eta)[0]
     return np.where(np.isfinite(best), best, -np.inf), eta
 
 
@@ -405,42 +365,23 @@ def _inverse(matrix: FloatArray) -> FloatArray | None:
 
 
 def _climb(problem: _Problem, theta: FloatArray, *, fixed: bool = False) -> _Point | None:
-    """Newton's method with step halving, and tau2 >= 0; None where it runs away or does not arrive."""
-    point = _at(problem, theta, fixed=fixed)
-    for _ in range(MAX_STEPS):
-        if not math.isfinite(point.loglik) or np.abs(point.eta).max() > RUNAWAY:
-            return None
-        free = point.free
-        information = -point.hessian[np.ix_(free, free)]
-        gradient = point.gradient[free]
-        # a unit diagonal, so that parameters known to very different precision do not drown in each other's rounding
-        size = np.sqrt(np.maximum(np.abs(np.diagonal(information)), 1e-300))
-        values, vectors = np.linalg.eigh(information / np.outer(size, size))
-        # where the likelihood is not concave, climb along the eigenvectors with their curvature's size
-        curvature = np.maximum(np.abs(values), 1e-12 * np.abs(values).max())
-        concave = bool(values[0] > 0)
-        direction = vectors @ ((vectors.T @ (gradient / size)) / curvature) / size
-        gain = float(gradient @ direction)
-        if concave and gain < GAIN:
-            return point
-        step = np.zeros(len(theta))
-        step[free] = direction
-        base = np.concatenate([[point.mu, point.tau2], point.eta])
-        length = min(1.0, 3.0 / max(1e-300, float(np.abs(step[2:]).max(initial=0.0))))
-        for _ in range(60):
-            moved = base + length * step
-            moved[1] = max(0.0, moved[1])
-            new = _at(problem, moved, fixed=fixed)
-            if new.loglik > point.loglik or (concave and gain < TRUSTED and new.loglik > point.loglik - 1e-9):
-                break
-            length *= 0.5
-        else:
-            # no step improves: rounding, if the promised gain is of its size
-            return point if concave and gain < TRUSTED else None
-        if concave and gain < TRUSTED and np.array_equal(moved, base):
-            return point
-        point = new
-    return point if concave and gain < TRUSTED else None
+    """The maximum uphill from a point, with tau2 >= 0; None where it runs away or does not arrive."""
+
+    def at(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        found = _at(problem, x[0], fixed=fixed)
+        inside = np.abs(found.eta).max() <= RUNAWAY
+        return np.array([found.loglik if inside else -math.inf]), found.gradient[None], -found.hessian[None]
+
+    low, free = np.full(len(theta), -np.inf), np.ones(len(theta), bool)
+    low[1], free[1] = 0.0, not fixed
+    most = np.where(np.arange(len(theta)) < 2, np.inf, 3.0)
+    with np.errstate(all="ignore"):
+        point = _at(problem, ascend(at, theta[None], low=low, most=most, free=free)[0][0], fixed=fixed)
+    covariance = _inverse(-point.hessian[np.ix_(point.free, point.free)])
+    if not math.isfinite(point.loglik) or covariance is None or np.abs(point.eta).max() > RUNAWAY:
+        return None
+    gradient = point.gradient[point.free]
+    return point if gradient @ covariance @ gradient < TRUSTED else None
 
 
 def _maximum(problem: _Problem, mu: float, tau2: float) -> tuple[_Point, _Point]:

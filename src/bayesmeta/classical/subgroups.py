@@ -55,10 +55,6 @@ class SubgroupTest(ClassicalResult):
     fits: tuple[ClassicalFit, ...]
     notes: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        for name in ("estimate", "se", "lower", "upper", "tau2"):
-            getattr(self, name).flags.writeable = False
-
 
 @on_effects()
 def subgroup_test(

@@ -62,10 +62,6 @@ class Subsets(ClassicalResult):
     seed: int | None
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for name in ("member", "k", "estimate", "tau", "i2", "h2", "q"):
-            getattr(self, name).flags.writeable = False
-
     def table(self) -> pd.DataFrame:
         """One line per subset: ``subset trials k estimate tau2 tau i2 h2 q note``.
 

@@ -7,24 +7,22 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.heterogeneity import heterogeneity_of, q_profile_of
+from bayesmeta.classical.intervals import critical
 from bayesmeta.classical.quadratic_forms import weighted_q
 from bayesmeta.classical.rows import FloatArray, Rows, moments, rows_of
 from bayesmeta.classical.tau2 import log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.numerics import roots
 
 __all__ = ["GENQ_WEIGHTS", "GenqWeights", "generalised_q_interval", "profile_interval", "tau2_intervals_table"]
 
 GenqWeights = Literal["DL", "root", "HE"]
 GENQ_WEIGHTS: tuple[GenqWeights, ...] = get_args(GenqWeights)
 Limits = tuple[float, float, float | None]
-# each pass narrows a bracket of a limit this many times
-NODES = 33
-PASSES = 14
 # the profile likelihood is scanned for its crossings on this many points per decade of tau2
 PER_DECADE = 20
 
@@ -127,7 +125,7 @@ def _profile(rows: Rows, method: Literal["REML", "ML"], level: float) -> Limits:
     def height(tau2: FloatArray) -> FloatArray:
         return log_likelihood(rows, moments(rows, tau2), restricted=restricted)
 
-    drop = 0.5 * (-float(special.ndtri(0.5 * (1.0 - level)))) ** 2
+    drop = 0.5 * critical(level) ** 2
     floor = float(height(np.array([estimate]))[0]) - drop
 
     def excess(tau2: FloatArray) -> FloatArray:
@@ -138,7 +136,7 @@ def _profile(rows: Rows, method: Literal["REML", "ML"], level: float) -> Limits:
     if estimate > 0 and float(excess(np.zeros(1))[0]) < 0:
         grid = np.concatenate([[0.0], np.geomspace(1e-6 * min(unit, estimate), estimate, 40 * PER_DECADE // 4)])
         first = int(np.flatnonzero(excess(grid) >= 0)[0])
-        lower = _cross(lambda t: -excess(t), float(grid[first - 1]), float(grid[first]))
+        lower = float(roots(excess, grid[first - 1], grid[first], width=1e-14)[0])
     top = 10.0 * max(estimate, unit)
     while float(excess(np.array([top]))[0]) >= 0:
         top *= 10.0
@@ -146,19 +144,7 @@ def _profile(rows: Rows, method: Literal["REML", "ML"], level: float) -> Limits:
             return estimate, lower, None
     grid = np.concatenate([[estimate], np.geomspace(max(estimate, 1e-6 * unit), 10.0 * top, 40 * PER_DECADE)])
     last = int(np.flatnonzero(excess(grid) >= 0)[-1])
-    return estimate, lower, _cross(excess, float(grid[last]), float(grid[last + 1]))
-
-
-def _cross(function: Callable[[FloatArray], FloatArray], low: float, high: float) -> float:
-    """Where a function that is >= 0 at low and < 0 at high changes sign."""
-    for _ in range(PASSES):
-        nodes = np.linspace(low, high, NODES)
-        below = np.flatnonzero(function(nodes[1:]) < 0)
-        step = int(below[0]) if below.size else NODES - 2
-        low, high = float(nodes[step]), float(nodes[step + 1])
-        if high - low <= 1e-14 * high:
-            break
-    return 0.5 * (low + high)
+    return estimate, lower, float(roots(excess, grid[last], grid[last + 1], width=1e-14)[0])
 
 
 @on_effects()
@@ -206,7 +192,7 @@ def tau2_intervals_table(effects: Effects, *, level: float = 0.95, rho: float = 
         found = tau2_of(rows, method)
         if found.se is None:
             raise ModelError("; ".join(found.notes))
-        half = -float(special.ndtri(0.5 * (1.0 - level))) * found.se
+        half = critical(level) * found.se
         cut = "the lower limit is cut off at 0" if found.value < half else ""
         return (found.value, max(0.0, found.value - half), found.value + half), cut
 

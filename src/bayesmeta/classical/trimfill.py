@@ -63,10 +63,6 @@ class TrimFill(ClassicalResult):
     fit: ClassicalFit
     notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for name in ("y", "se", "filled"):
-            getattr(self, name).flags.writeable = False
-
 
 @on_effects(estimator=FILL_ESTIMATORS, side=SIDES)
 def trim_and_fill(

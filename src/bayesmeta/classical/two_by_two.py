@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.classical.heterogeneity import chi2_sf
 from bayesmeta.classical.intervals import check_level, interval
-from bayesmeta.classical.printing import ClassicalResult
+from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError, find_name
@@ -23,24 +23,19 @@ CountMeasure = Literal["OR", "RR", "RD"]
 COUNT_MEASURES: tuple[CountMeasure, ...] = get_args(CountMeasure)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class MantelHaenszelFit(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MantelHaenszelFit(MeanResult):
     """A Mantel-Haenszel analysis. Undefined numbers are None, and `notes` says why.
+
+    Beside what a `MeanResult` has, on the log scale for OR and RR.
 
     Attributes
     ----------
     measure : str
         OR, RR or RD.
-    level : float
-    k : int
-        Number of tables.
     double_zero : int
         Tables without an event in either arm, or with one in everybody. For OR neither has weight; for RR those with
         an event in everybody have, and for RD both.
-    estimate, se, lower, upper : float
-        On the log scale for OR and RR.
-    stat, p : float or None
-        z and its two-sided p value.
     q, q_df, q_p : float, int, float or None
         Heterogeneity: inverse-variance weighted squares about the estimate, 1/2 added to tables with a zero, and tables
         without a contrast left out, for RD too, as metafor does.
@@ -49,19 +44,10 @@ class MantelHaenszelFit(ClassicalResult):
     breslow_day, breslow_day_p, tarone, tarone_p : float or None
         Tests of one odds ratio (OR only), chi2(homogeneity_df); Tarone's is the Breslow-Day test corrected.
     homogeneity_df : int or None
-    notes : tuple of str
     """
 
     measure: CountMeasure
-    level: float
-    k: int
     double_zero: int
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    p: float | None
     q: float
     q_df: int
     q_p: float | None
@@ -72,39 +58,26 @@ class MantelHaenszelFit(ClassicalResult):
     tarone: float | None
     tarone_p: float | None
     homogeneity_df: int | None
-    notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PetoFit(ClassicalResult):
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PetoFit(MeanResult):
     """Peto's one-step log odds ratio. Undefined numbers are None, and `notes` says why.
+
+    Beside what a `MeanResult` has, on the log scale.
 
     Attributes
     ----------
-    level : float
     k, double_zero : int
         Number of tables, and of those without a contrast, which have no weight.
-    estimate, se, lower, upper : float
-        On the log scale.
-    stat, p : float or None
     q, q_df, q_p : float, int, float or None
         Heterogeneity among tables with a contrast.
-    notes : tuple of str
     """
 
-    level: float
-    k: int
     double_zero: int
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    stat: float | None
-    p: float | None
     q: float
     q_df: int
     q_p: float | None
-    notes: tuple[str, ...] = ()
 
 
 def counts_of(source: Effects | ArrayLike) -> FloatArray:
@@ -248,10 +221,7 @@ def mantel_haenszel(
         double_zero=int(spent.sum()),
         estimate=estimate,
         se=se,
-        lower=found.lower,
-        upper=found.upper,
-        stat=found.stat,
-        p=found.p,
+        **found._asdict(),
         q=heterogeneity,
         q_df=q_df,
         q_p=chi2_sf(heterogeneity, q_df) if q_df > 0 else None,
@@ -366,10 +336,7 @@ def peto(source: Effects | ArrayLike, *, level: float = 0.95) -> PetoFit:
         double_zero=int(spent.sum()),
         estimate=estimate,
         se=se,
-        lower=found.lower,
-        upper=found.upper,
-        stat=found.stat,
-        p=found.p,
+        **found._asdict(),
         q=q,
         q_df=df,
         q_p=chi2_sf(q, df) if df > 0 else None,

@@ -121,10 +121,14 @@ def _guards(table: pd.DataFrame) -> list[str]:
     return found
 
 
+def _small_study(fit: Fit, options: SectionOptions) -> Computed:
+    return Computed(small_study_table(fit.effects, level=options.level))
+
+
 SMALL_STUDY = Section(
     "small-study",
     "Are small trials different?",
-    lambda fit, options: Computed(small_study_table(fit.effects, level=options.level)),
+    _small_study,
     (
         *derived(columns_of("text", name="method")),
         *columns_of("number", estimate="estimate", lower="lower", upper="upper"),
@@ -152,10 +156,14 @@ def _influential(table: pd.DataFrame) -> pd.DataFrame:
     return shown.assign(mark=marks).sort_values("cook", ascending=False)
 
 
+def _influence(fit: Fit, options: SectionOptions) -> Computed:
+    return Computed(influence_table(fit.effects, level=options.level, rho=fit.model.rho))
+
+
 INFLUENCE = Section(
     "influence",
     "Which trials are influential?",
-    lambda fit, options: Computed(influence_table(fit.effects, level=options.level, rho=fit.model.rho)),
+    _influence,
     (
         *columns_of("text", label="trial"),
         *columns_of("number", rstudent="rstudent", dffits="DFFITS", cook="Cook", hat="hat"),
@@ -178,10 +186,14 @@ def _with_correlation(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(name=table["method"].astype(str) + rho)[table["estimate"].notna()]
 
 
+def _dependence(fit: Fit, options: SectionOptions) -> Computed:
+    return Computed(dependence_table(fit.effects, level=options.level))
+
+
 DEPENDENCE = Section(
     "dependence",
     "Are rows of one trial treated right?",
-    lambda fit, options: Computed(dependence_table(fit.effects, level=options.level)),
+    _dependence,
     (
         *derived(columns_of("text", name="treatment of rows")),
         *_MEAN,
@@ -222,10 +234,15 @@ COUNTS = Section(
     notes=notes_of,
 )
 
+
+def _heterogeneity(fit: Fit, options: SectionOptions) -> Computed:
+    return Computed(tau2_intervals_table(fit.effects, level=options.level, rho=fit.model.rho))
+
+
 HETEROGENEITY = Section(
     "heterogeneity",
     "What are the classical confidence intervals of tau?",
-    lambda fit, options: Computed(tau2_intervals_table(fit.effects, level=options.level, rho=fit.model.rho)),
+    _heterogeneity,
     (
         *derived(columns_of("text", name="method")),
         *columns_of("number", tau_lower="lower"),
@@ -274,10 +291,15 @@ PERMUTATION = Section(
     slow=True,
 )
 
+
+def _gosh(fit: Fit, options: SectionOptions) -> Computed:
+    return Computed(gosh_summary(gosh(fit.effects, rho=fit.model.rho, seed=fit.seed)))
+
+
 GOSH = Section(
     "gosh",
     "Do subsets of trials tell different stories?",
-    lambda fit, options: Computed(gosh_summary(gosh(fit.effects, rho=fit.model.rho, seed=fit.seed))),
+    _gosh,
     (
         *columns_of("text", trial="trial"),
         *columns_of("effect", with_estimate="with it", without_estimate="without"),

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["GRADE_COLUMNS", "grade_table", "information_size"]
 
+#: Domain, item, rule, and why it matters.
+_Item = tuple[str, str, str, str]
+#: An item with its value, what the rule suggests, and why it matters here.
+_Line = tuple[_Item, str] | tuple[_Item, str, str] | tuple[_Item, str, str, str]
+
 GRADE_COLUMNS = ("domain", "item", "value", "rule", "rationale", "suggestion", "panel")
 #: Trials from which tests of small-study effects say something: Cochrane Handbook 13.3.5.4.
 ENOUGH = 10
@@ -83,33 +88,100 @@ def grade_table(
     if not isinstance(chosen.worse_distance, (int, float)):
         raise ModelError("GRADE support needs a threshold of harm that is a number.")
     benefit, worse = float(chosen.benefit_distance), float(chosen.worse_distance)
-    rows = [
+    found = [
         *_imprecision(fit, chosen, benefit, worse, level),
         *_inconsistency(fit, chosen, level),
         *_publication(fit, (tables or {}).get("small-study")),
         *_risk(fit, risk_of_bias),
-        _row(
-            "indirectness",
-            "people, interventions, comparators, outcomes",
-            "for the panel",
-            "judged, not computed",
-            "Who was studied, what was done, and which outcome was measured",
-            "",
-        ),
+        (_PEOPLE, "for the panel"),
     ]
-    return pd.DataFrame(rows, columns=list(GRADE_COLUMNS))
+    rows = [
+        {
+            **dict.fromkeys(GRADE_COLUMNS, ""),
+            **dict(zip(("domain", "item", "rule", "rationale"), item, strict=True)),
+            **dict(zip(("value", "suggestion", "rationale"), said, strict=False)),
+        }
+        for item, *said in found
+    ]
+    return pd.DataFrame(rows)
 
 
-def _row(domain: str, item: str, value: str, rule: str, rationale: str, suggestion: str) -> dict[str, str]:
-    return {
-        "domain": domain,
-        "item": item,
-        "value": value,
-        "rule": rule,
-        "rationale": rationale,
-        "suggestion": suggestion,
-        "panel": "",
-    }
+def _items(domain: str, *lines: tuple[str, str, str]) -> list[_Item]:
+    return [(domain, *line) for line in lines]
+
+
+_CREDIBLE, _CLASSICAL, _SIZE = _items(
+    "imprecision",
+    (
+        "thresholds crossed by the {level:g} % credible interval",
+        "Core GRADE 2: rate down where the interval crosses the threshold of benefit or of harm",
+        "",
+    ),
+    ("thresholds crossed by the Hartung-Knapp interval", "the same rule", "The classical check beside it"),
+    (
+        "optimal information size",
+        "GRADE guidelines 6: alpha 0.05, power 0.80, the threshold as difference",
+        "Fewer participants than one adequate trial make a precise-looking estimate fragile",
+    ),
+)
+_SIDES, _OVERLAP, _TAU, _PREDICTION = _items(
+    "inconsistency",
+    (
+        "where estimates lie",
+        "Core GRADE 3: where estimates lie relative to the threshold, not how small a p-value is",
+        "",
+    ),
+    (
+        "overlap of confidence intervals",
+        "Core GRADE 3: point estimates and overlap of intervals",
+        "Pairs of estimates whose intervals overlap",
+    ),
+    (
+        "tau in units of the threshold",
+        "a convention: below 0.5 small, above 1 large",
+        "Whether true effects differ by an amount that matters",
+    ),
+    (
+        "thresholds crossed by the prediction interval",
+        "GRADE guidance 36: what a new study may show",
+        "A new study may lie on another side than the mean",
+    ),
+)
+_ASYMMETRY = "Cochrane Handbook 13.3.5.4: asymmetry is not judged with fewer than ten trials"
+_BIASED = "Small trials differ from large ones; reasons other than missing trials exist"
+_SHIFT = "How far the mean would move under that method's assumption"
+_FEW, _EGGER, _MIXED, _FILL, _LIMIT = _items(
+    "publication bias",
+    (
+        "small-study effects",
+        _ASYMMETRY,
+        "Tests have little power; a large p value does not show that nothing is missing",
+    ),
+    ("Egger's test", _ASYMMETRY, _BIASED),
+    ("Egger's test, random effects", _ASYMMETRY, _BIASED),
+    *(
+        (f"shift by {name}", "sensitivity analysis, no test", _SHIFT)
+        for name in ("trim and fill", "limit meta-analysis")
+    ),
+)
+_JUDGED, _WEIGHT, _REST = _items(
+    "risk of bias",
+    (
+        "judgements of trials",
+        "a column risk_of_bias states them",
+        "Without them nothing can be computed; the panel judges",
+    ),
+    ("weight of trials at high risk", "inverse-variance weights", "How much of the estimate rests on them"),
+    ("mean without trials at high risk", "restricted analysis, refitted", "Whether the answer rests on them"),
+)
+(_PEOPLE,) = _items(
+    "indirectness",
+    (
+        "people, interventions, comparators, outcomes",
+        "judged, not computed",
+        "Who was studied, what was done, and which outcome was measured",
+    ),
+)
 
 
 def _levels(count: int) -> str:
@@ -121,214 +193,94 @@ def _crossed(ends: Sequence[float], marks: Sequence[float]) -> int:
     return sum(low < mark < high for mark in marks)
 
 
-def _imprecision(fit: Fit, item: Threshold, benefit: float, worse: float, level: float) -> list[dict[str, str]]:
+def _imprecision(fit: Fit, item: Threshold, benefit: float, worse: float, level: float) -> list[_Line]:
     sign = direction(fit)
     kind = measure(fit.effects.measure)
     mu: Any = summarize(fit, level=level).loc["mu"]
-    marks = (benefit, -worse)
 
-    def span(low: float, high: float) -> str:
+    def crossed(low: float, high: float) -> tuple[str, str]:
+        count = _crossed(sorted((sign * low, sign * high)), (benefit, -worse))
         ends = np.asarray(kind.back(np.array([low, high])), float).tolist()
-        return " to ".join((ratios if kind.log else together)([ends])[0])
+        return f"{count} of 2 ({' to '.join((ratios if kind.log else together)([ends])[0])})", _levels(count)
 
-    ends = sorted((sign * float(mu["lower"]), sign * float(mu["upper"])))
-    inside = _crossed(ends, marks)
     chances = benefit_probabilities(fit, item)
-    rows = [
-        _row(
-            "imprecision",
-            f"thresholds crossed by the {100 * level:g} % credible interval",
-            f"{inside} of 2 ({span(float(mu['lower']), float(mu['upper']))})",
-            "Core GRADE 2: rate down where the interval crosses the threshold of benefit or of harm",
-            f"P(important benefit) {percent(chances['p_important_benefit'])}, P(important harm) "
-            f"{percent(chances['p_important_harm'])}",
-            _levels(inside),
-        )
-    ]
+    words = (
+        f"P(important benefit) {percent(chances['p_important_benefit'])}, P(important harm) "
+        f"{percent(chances['p_important_harm'])}"
+    )
+    domain, credible, rule, _ = _CREDIBLE
+    named = (domain, credible.format(level=100 * level), rule, "")
+    rows: list[_Line] = [(named, *crossed(float(mu["lower"]), float(mu["upper"])), words)]
     try:
         classical = pool(fit.effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
     except ModelError as error:
-        rows.append(
-            _row(
-                "imprecision",
-                "thresholds crossed by the Hartung-Knapp interval",
-                "not defined",
-                "the same rule",
-                str(error),
-                "",
-            )
-        )
+        rows.append((_CLASSICAL, "not defined", "", str(error)))
     else:
-        ends = sorted((sign * classical.lower, sign * classical.upper))
-        crossed = _crossed(ends, marks)
-        rows.append(
-            _row(
-                "imprecision",
-                "thresholds crossed by the Hartung-Knapp interval",
-                f"{crossed} of 2 ({span(classical.lower, classical.upper)})",
-                "the same rule",
-                "The classical check beside it",
-                _levels(crossed),
-            )
-        )
+        rows.append((_CLASSICAL, *crossed(classical.lower, classical.upper)))
     people = fit.effects.participants
     if fit.effects.measure in ("SMD", "SMDH") and people is not None:
         needed = information_size(benefit)
         ratio = people / needed
-        rows.append(
-            _row(
-                "imprecision",
-                "optimal information size",
-                f"{people} participants; {math.ceil(needed)} would detect {benefit:g} SD ({ratio:.1f} times)",
-                "GRADE guidelines 6: alpha 0.05, power 0.80, the threshold as difference",
-                "Fewer participants than one adequate trial make a precise-looking estimate fragile",
-                _levels(0 if ratio >= 1 else 1 if ratio >= 0.5 else 2),
-            )
-        )
+        value = f"{people} participants; {math.ceil(needed)} would detect {benefit:g} SD ({ratio:.1f} times)"
+        rows.append((_SIZE, value, _levels(0 if ratio >= 1 else 1 if ratio >= 0.5 else 2)))
     return rows
 
 
-def _inconsistency(fit: Fit, item: Threshold, level: float) -> list[dict[str, str]]:
+def _inconsistency(fit: Fit, item: Threshold, level: float) -> list[_Line]:
     line: Any = inconsistency_table(fit, [item], level=level).iloc[0]
-    k = int(line["k"])
+    k, di = int(line["k"]), float(line["di"])
     beyond, trivial, harm = (round(k * float(line[f"estimates_{side}"])) for side in ("benefit", "trivial", "harm"))
     sides = sum(count > 0 for count in (beyond, trivial, harm))
     crosses = int(line["new_crosses"])
     overlap = "one estimate" if k < 2 else f"{100 * float(line['overlap']):.0f} % of pairs"
-    rows = [
-        _row(
-            "inconsistency",
-            "where estimates lie",
+    asi = "not defined" if k < 2 else f"{float(line['asi']):.0f}"
+    rows: list[_Line] = [
+        (
+            _SIDES,
             f"{beyond} beyond the threshold of benefit, {trivial} between, {harm} beyond that of harm",
-            "Core GRADE 3: where estimates lie relative to the threshold, not how small a p-value is",
-            f"Decision inconsistency index {float(line['di']):.0f}, across trials "
-            + ("not defined" if k < 2 else f"{float(line['asi']):.0f}")
-            + " (0 to 100, posterior)",
             _levels(0 if sides < 2 or k < 2 else 1 if min(beyond, trivial + harm) < 0.2 * k else 2),
+            f"Decision inconsistency index {di:.0f}, across trials {asi} (0 to 100, posterior)",
         ),
-        _row(
-            "inconsistency",
-            "overlap of confidence intervals",
-            overlap.replace("100 %", "all"),
-            "Core GRADE 3: point estimates and overlap of intervals",
-            "Pairs of estimates whose intervals overlap",
-            "",
-        ),
+        (_OVERLAP, overlap.replace("100 %", "all")),
     ]
     if fit.model.tau is not None:
+        low, tau, high = (float(line[name]) for name in ("tau_units_lower", "tau_units", "tau_units_upper"))
         rows += [
-            _row(
-                "inconsistency",
-                "tau in units of the threshold",
-                f"{float(line['tau_units']):.2f} ({float(line['tau_units_lower']):.2f} to "
-                f"{float(line['tau_units_upper']):.2f})",
-                "a convention: below 0.5 small, above 1 large",
-                "Whether true effects differ by an amount that matters",
-                _levels(0 if line["tau_units"] < 0.5 else 1 if line["tau_units"] <= 1 else 2),
-            ),
-            _row(
-                "inconsistency",
-                "thresholds crossed by the prediction interval",
-                f"{crosses} of 2",
-                "GRADE guidance 36: what a new study may show",
-                "A new study may lie on another side than the mean",
-                _levels(crosses),
-            ),
+            (_TAU, f"{tau:.2f} ({low:.2f} to {high:.2f})", _levels(0 if tau < 0.5 else 1 if tau <= 1 else 2)),
+            (_PREDICTION, f"{crosses} of 2", _levels(crosses)),
         ]
     return rows
 
 
-def _publication(fit: Fit, table: pd.DataFrame | None) -> list[dict[str, str]]:
-    trials = fit.effects.n_trials
-    domain, rule = "publication bias", "Cochrane Handbook 13.3.5.4: asymmetry is not judged with fewer than ten trials"
-    if trials < ENOUGH:
-        return [
-            _row(
-                domain,
-                "small-study effects",
-                f"{trials} trials",
-                rule,
-                "Tests have little power; a large p value does not show that nothing is missing",
-                "",
-            )
-        ]
+def _publication(fit: Fit, table: pd.DataFrame | None) -> list[_Line]:
+    trials = f"{fit.effects.n_trials} trials"
+    if fit.effects.n_trials < ENOUGH:
+        return [(_FEW, trials)]
     if table is None:
-        return [_row(domain, "small-study effects", f"{trials} trials", rule, "No test was run", "")]
-    rows = []
-    by = table.assign(key=table["method"] + ", " + table["form"]).set_index("key")
-    for key, words in (("Egger, weighted", "Egger's test"), ("Egger, mixed", "Egger's test, random effects")):
-        if key in by.index and not math.isnan(float(by.loc[key, "p"])):  # type: ignore[arg-type]
-            p = float(by.loc[key, "p"])  # type: ignore[arg-type]
-            rows.append(
-                _row(
-                    domain,
-                    words,
-                    f"p = {p:.3f}" if p >= 0.001 else "p < 0.001",
-                    rule,
-                    "Small trials differ from large ones; reasons other than missing trials exist",
-                    _levels(1 if p < 0.10 else 0),
-                )
-            )
-    for name in ("trim and fill", "limit meta-analysis"):
-        lines = table[(table["method"] == name) & table["shift"].notna()]
-        if len(lines):
-            shift = float(lines["shift"].iloc[0])
-            rows.append(
-                _row(
-                    domain,
-                    f"shift by {name}",
-                    f"{shift:+.1f} standard errors",
-                    "sensitivity analysis, no test",
-                    "How far the mean would move under that method's assumption",
-                    "",
-                )
-            )
+        return [(_FEW, trials, "", "No test was run")]
+    rows: list[_Line] = []
+    for form, item in (("weighted", _EGGER), ("mixed", _MIXED)):
+        for p in table.loc[(table["method"] == "Egger") & (table["form"] == form), "p"].dropna():
+            rows.append((item, f"p = {p:.3f}" if p >= 0.001 else "p < 0.001", _levels(1 if p < 0.10 else 0)))
+    for name, item in (("trim and fill", _FILL), ("limit meta-analysis", _LIMIT)):
+        for shift in table.loc[table["method"] == name, "shift"].dropna().head(1):
+            rows.append((item, f"{shift:+.1f} standard errors"))
     return rows
 
 
-def _risk(fit: Fit, judged: Sequence[str | None] | None) -> list[dict[str, str]]:
-    domain = "risk of bias"
+def _risk(fit: Fit, judged: Sequence[str | None] | None) -> list[_Line]:
     if judged is None:
-        return [
-            _row(
-                domain,
-                "judgements of trials",
-                "not in the table",
-                "a column risk_of_bias states them",
-                "Without them nothing can be computed; the panel judges",
-                "",
-            )
-        ]
+        return [(_JUDGED, "not in the table")]
     high = np.array([str(value).strip().lower() in HIGH for value in judged])
     known = np.array([value is not None and str(value).strip() not in ("", "nan") for value in judged])
     weight = 1 / (fit.effects.se**2)
-    share = float(weight[high].sum() / weight.sum())
-    rows = [
-        _row(
-            domain,
-            "weight of trials at high risk",
-            f"{100 * share:.0f} % of the weight, {int(high.sum())} of "
-            f"{len(high)} rows; {int((~known).sum())} not judged",
-            "inverse-variance weights",
-            "How much of the estimate rests on them",
-            "",
-        )
-    ]
+    share = f"{100 * float(weight[high].sum() / weight.sum()):.0f} % of the weight"
+    rows: list[_Line] = [(_WEIGHT, f"{share}, {int(high.sum())} of {len(high)} rows; {int((~known).sum())} not judged")]
     if 0 < high.sum() < len(high) - 1:
         from bayesmeta.fits import fit as fit_model
 
         rest = fit_model(fit.effects.subset(~high), fit.model, outcome=fit.outcome)
-        summaries: list[Any] = [summarize(item) for item in (fit, rest)]
-        before, after = (float(table.loc["mu", "median"]) for table in summaries)
-        kind = measure(fit.effects.measure)
-        rows.append(
-            _row(
-                domain,
-                "mean without trials at high risk",
-                f"{number(float(kind.back(after)))} (with them {number(float(kind.back(before)))})",
-                "restricted analysis, refitted",
-                "Whether the answer rests on them",
-                "",
-            )
-        )
+        medians = [float(summarize(item)["median"]["mu"]) for item in (fit, rest)]
+        before, after = (number(float(measure(fit.effects.measure).back(x))) for x in medians)
+        rows.append((_REST, f"{after} (with them {before})"))
     return rows
