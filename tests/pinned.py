@@ -184,7 +184,7 @@ QUESTIONS: dict[str, Callable[[bm.Fit], Any]] = {
     "study_table": bm.study_table,
     "heterogeneity_table": bm.heterogeneity_table,
     "contrast_table": bm.contrast_table,
-    "compare_table": lambda fit: bm.compare_table(fit.effects, fit),
+    "compare_table": lambda fit: bm.compare_table(fit),
     "compare_coefficients": bm.compare_coefficients,
     "benefit_table": lambda fit: bm.benefit_table(fit, _thresholds(fit)),
     "benefit_table, at": lambda fit: bm.benefit_table(fit, _thresholds(fit)[:1], at=_at(fit)),

@@ -197,7 +197,7 @@ def test_a_pool_in_python_imports_only_what_it_needs() -> None:
         "import sys, bayesmeta as bm\n"
         "e = bm.Effects('AB', [0.1, 0.2], [0.1, 0.1], measure='SMD', better='lower')\n"
         "f = bm.fit(e, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))\n"
-        "bm.summarize(f); bm.study_table(f); bm.compare_table(e, f)\n"
+        "bm.summarize(f); bm.study_table(f); bm.compare_table(f)\n"
         "bm.benefit_table(f, [bm.threshold(0.5, measure_name='SMD', better='lower')])\n"
         "print(' '.join(sys.modules))"
     )

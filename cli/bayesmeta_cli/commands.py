@@ -73,7 +73,7 @@ def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFr
 
 def _compared(analyses: Sequence[bm.Analysis]) -> pd.DataFrame:
     effects = [(item.key, item.pooled.effects, item.pooled) for item in analyses]
-    return stacked((key, rows, bm.compare_table(rows, fit)) for key, rows, fit in effects)
+    return stacked((key, rows, bm.compare_table(fit)) for key, rows, fit in effects)
 
 
 def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
@@ -109,9 +109,7 @@ def compare(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
         lambda: [
             compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warned) for item in analyses
         ],
-        lambda: stacked(
-            (item.key, item.pooled.effects, bm.compare_table(item.pooled.effects, item.pooled)) for item in analyses
-        ),
+        lambda: stacked((item.key, item.pooled.effects, bm.compare_table(item.pooled)) for item in analyses),
         lambda: "\n".join(views.compare_view(item) for item in analyses),
     )
 

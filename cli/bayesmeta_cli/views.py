@@ -149,7 +149,7 @@ def _quantity_table(fit: bm.Fit) -> str:
     ]
     for name in further(fit):
         rows.append((label_of(name), *(natural.loc[name, column] for column in ("median", "lower", "upper"))))
-    classical = bm.compare_table(fit.effects, fit, scale="natural")
+    classical = bm.compare_table(fit, scale="natural")
     remarks = ["Medians with 95 % central credible intervals."]
     remarks += [NEW_STUDY] if "theta_new" in natural.index else []
     for method in ("REML + HKSJ", "common effect"):
@@ -182,7 +182,7 @@ def _quantity_table(fit: bm.Fit) -> str:
 def _hksj_remarks(fit: bm.Fit, classical: pd.DataFrame) -> list[str]:
     """Warn where the Hartung-Knapp interval is narrower than that of a common effect, as it can be with few trials."""
     lines = classical.set_index("method")
-    analysis = bm.compare_table(fit.effects, fit).set_index("method")
+    analysis = bm.compare_table(fit).set_index("method")
     width = analysis["upper"] - analysis["lower"]
     remarks = []
     if width["REML + HKSJ"] < width["common effect"]:
@@ -342,7 +342,7 @@ def _study_block(fit: bm.Fit) -> str:
 
 def compare_block(fit: bm.Fit) -> str:
     """Bayesian beside classical pooling."""
-    found = bm.compare_table(fit.effects, fit)
+    found = bm.compare_table(fit)
     columns = (
         *columns_of("text", method="method"),
         *columns_of("effect", estimate="mean", lower="lower", upper="upper"),

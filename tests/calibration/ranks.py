@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayesmeta as bm
-from bayesmeta.fits import conditional_draws
+from bayesmeta.exact import conditional_draws
 from bayesmeta.joint import JointEffects, fit_joint, stack
 from bayesmeta.joint.sampling import _graph, _log_likelihood
 from bayesmeta.nuts import Graph, build_graph, build_rows, condition, marginal_log_likelihood

@@ -588,7 +588,7 @@ def test_csv_reads_back_to_the_same_bits(cli):
     assert code == 0
     read = read_back(out)
     fit = bm.fit(bm.read_effects(DEPRESSION, "depression"), bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
-    expected = bm.compare_table(fit.effects, fit)
+    expected = bm.compare_table(fit)
     columns = ["estimate", "lower", "upper", "tau", "pi_lower", "pi_upper", "p_value"]
     pd.testing.assert_frame_equal(read[columns], expected[columns].astype(float), check_exact=True)
 

@@ -147,7 +147,7 @@ def test_the_posterior_is_that_of_dense_matrices(name: str) -> None:
     assert quadrature.problem.sds == ("tau", "tau_within")
     assert quadrature.log_evidence == pytest.approx(grid.log_evidence, abs=ANSWER)
     p = quadrature.problem.design.p
-    ours = linear(quadrature, np.eye(p), np.zeros(p, bool))
+    ours = linear(quadrature, np.eye(p), [None] * p)
     for j in range(p):
         np.testing.assert_allclose(
             answers(quadrature.weights, ours.mean[j], ours.var[j]),
@@ -173,9 +173,8 @@ def test_a_new_estimate_and_a_new_trial() -> None:
     model, options = MODELS["plain"]
     effects = example(**options)
     quadrature, grid = solve(effects, model), dense(effects, model)
-    row, new = np.ones((1, 1)), np.array([True])
-    for trial, spread in ((True, grid.tau**2), (False, grid.tau**2 + grid.within**2)):
-        ours = linear(quadrature, row, new, trial=trial)
+    for new, spread in (("theta_trial", grid.tau**2), ("theta_new", grid.tau**2 + grid.within**2)):
+        ours = linear(quadrature, np.ones((1, 1)), [new])
         np.testing.assert_allclose(
             answers(quadrature.weights, ours.mean[0], ours.var[0]),
             answers(grid.weights, grid.beta[0][0], grid.beta[1][0] + spread),

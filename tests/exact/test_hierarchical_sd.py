@@ -31,7 +31,7 @@ FloatArray = NDArray[np.float64]
 
 # nested rules agree to 1e-8 in probability and relative moments; each of the mixed models is as good as that
 ANSWER = 1e-7
-# a question about a contrast itself: `quantities.ask` refines until 1e-8, here one refinement is made
+# a question about a contrast itself: `Marginals.settled` refines until 1e-8, here one refinement is made
 CONTRAST = 2e-8
 PROBABILITY = np.array([-0.3, -0.05, -1e-3, 1e-5, 1e-3, 0.05, 0.3])
 
@@ -57,7 +57,7 @@ def example(k: int = 14, cluster: bool = False) -> bm.Effects:
 def summary(quadrature: NodePosterior, weights: FloatArray) -> FloatArray:
     """Moments and probabilities of mu and a linear function of the coefficients, and the mean study effects."""
     rows = np.vstack([np.eye(1, weights.size), weights])
-    found = linear(quadrature, rows, np.array([True, False]))
+    found = linear(quadrature, rows, ["theta_new", None])
     theta = studies(quadrature)
     w = quadrature.weights
     below = [
@@ -217,14 +217,14 @@ def test_a_deviation_of_nothing_is_the_model_without_the_moderator() -> None:
     line = solve(effects, Model(MU, TAU, {"weeks": bm.Normal(0, 0.5)}))
     curve = solve(effects, Model(MU, TAU, {"weeks": Spline(bm.Normal(0, 0.5), bm.HalfNormal(1e-9))}))
     assert curve.log_evidence == pytest.approx(line.log_evidence, abs=ANSWER)
-    assert np.isfinite(linear(levels, np.eye(4), np.zeros(4, bool)).var).all()
+    assert np.isfinite(linear(levels, np.eye(4), [None] * 4).var).all()
 
 
 def test_no_contrast_is_an_atom() -> None:
     """At a node with s = 0 a contrast would have no spread, and its quantiles no meaning."""
     quadrature = solve(example(), Model(MU, TAU, {"kind": Exchangeable(bm.HalfNormal(0.5))}))
     weights = np.array([c.weights for c in quadrature.problem.design.contrasts])
-    assert (linear(quadrature, weights, np.zeros(3, bool)).var > 0).all()
+    assert (linear(quadrature, weights, [None] * 3).var > 0).all()
 
 
 def test_a_contrast_near_zero_is_settled_for_every_point() -> None:
@@ -232,7 +232,7 @@ def test_a_contrast_near_zero_is_settled_for_every_point() -> None:
     effects = example()
     model = Model(MU, TAU, {"kind": Exchangeable(bm.HalfNormal(0.5))})
     quadrature = refined(solve(effects, model), effects, model)
-    found = linear(quadrature, quadrature.problem.design.contrasts[0].weights[None], np.array([False]))
+    found = linear(quadrature, quadrature.problem.design.contrasts[0].weights[None], [None])
     x = np.concatenate([-np.geomspace(1e-9, 1, 25), np.geomspace(1e-9, 1, 25)])
     tails = special.ndtr((x[:, None] - found.mean) / np.sqrt(found.var))
     assert np.abs(tails @ (quadrature.weights - quadrature.coarse)).max() < CONTRAST

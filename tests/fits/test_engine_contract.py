@@ -182,7 +182,7 @@ def verbs(name: str) -> Mapping[str, Callable[[bm.Fit], Any]]:
         "study_table": bm.study_table,
         "contrast_table": bm.contrast_table,
         "heterogeneity_table": bm.heterogeneity_table,
-        "compare_table": lambda fit: bm.compare_table(fit.effects, fit),
+        "compare_table": lambda fit: bm.compare_table(fit),
         "benefit_table": bm.benefit_table,
         "benefit_curve": lambda fit: bm.benefit_curve(fit, np.linspace(-1, 1, 7), at=at),
         "band_table": lambda fit: bm.band_table(fit, [-0.2, 0.2, 0.5]),

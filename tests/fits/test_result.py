@@ -330,7 +330,7 @@ def answers(fit: bm.Fit) -> dict[str, Any]:
         "study_table": lambda: bm.study_table(fit),
         "heterogeneity_table": lambda: bm.heterogeneity_table(fit),
         "contrast_table": lambda: bm.contrast_table(fit),
-        "compare_table": lambda: bm.compare_table(fit.effects, fit),
+        "compare_table": lambda: bm.compare_table(fit),
         "benefit_table": lambda: bm.benefit_table(fit),
         "benefit_curve": lambda: bm.benefit_curve(fit, np.linspace(-1, 1, 7), at=at),
         "band_table": lambda: bm.band_table(fit, [-0.2, 0.2, 0.5]),

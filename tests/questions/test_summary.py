@@ -139,9 +139,7 @@ def test_natural_scale_of_a_plain_measure_changes_nothing() -> None:
     assert bm.study_table(fit, scale="natural").equals(bm.study_table(fit))
 
 
-@pytest.mark.parametrize(
-    "verb", [bm.summarize, bm.predict, bm.study_table, lambda f, **k: bm.compare_table(f.effects, f, **k)]
-)
+@pytest.mark.parametrize("verb", [bm.summarize, bm.predict, bm.study_table, lambda f, **k: bm.compare_table(f, **k)])
 def test_levels_and_scales_are_checked(verb: Any) -> None:
     fit = bm.fit(make("OR"), MODEL)
     for level in (0.0, 1.0, 95, -0.5):
@@ -307,7 +305,7 @@ def test_contrast_table_without_moderators_is_empty() -> None:
 def test_compare_table_against_metafor(name: str) -> None:
     effects = effects_of(name)
     fit = bm.fit(effects, bm.Model(bm.Flat(), bm.HalfNormal(0.5)))
-    table = bm.compare_table(effects, fit).set_index("method")
+    table = bm.compare_table(fit).set_index("method")
     pinned = reference(name)["classical"]
     keys = {
         "common effect": "EE",
@@ -339,7 +337,7 @@ def test_compare_table_against_metafor(name: str) -> None:
 def test_compare_table_of_several_fits_and_of_ratios() -> None:
     effects = effects_of("bcg_rr")
     fits = {"wide": bm.fit(effects, MODEL), "flat": bm.fit(effects, bm.Model(bm.Flat(), bm.HalfNormal(1)))}
-    log, ratio = bm.compare_table(effects, fits), bm.compare_table(effects, fits, scale="natural")
+    log, ratio = bm.compare_table(fits), bm.compare_table(fits, scale="natural")
     assert log["method"].tolist()[:2] == ["wide", "flat"]
     columns = ["estimate", "lower", "upper", "pi_lower", "pi_upper"]
     np.testing.assert_allclose(ratio[columns].to_numpy(float), np.exp(log[columns].to_numpy(float)), rtol=1e-12)

@@ -164,7 +164,7 @@ class Analysis:
     @cached_property
     def methods(self) -> pd.DataFrame:
         """Its answer beside those of classical methods (`bayesmeta.compare_table`)."""
-        return compare_table(self.effects, self.pooled)
+        return compare_table(self.pooled)
 
     @cached_property
     def variations(self) -> pd.DataFrame:

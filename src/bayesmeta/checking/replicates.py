@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import linear
-from bayesmeta.fits import CHAINS, DRAWS, LEVEL, Fit, conditional_draws
-from bayesmeta.marginals import Draws, NormalMixture
+from bayesmeta.fits import LEVEL, Fit, central, parameters
+from bayesmeta.marginals import Draws, NormalMixtures, mixture_cdf
 from bayesmeta.model import OutlierEffects, StudentEffects
 from bayesmeta.nuts import HierarchicalRows, build_rows, effect_factor, priors_of, sample_posterior_predictive
 
@@ -22,12 +23,6 @@ FloatArray = NDArray[np.float64]
 STATISTICS = ("mean", "SD", "smallest", "largest", "Q", "significant", "skewness")
 _Z = 1.959963984540054
 SAME, NEW = "same trials", "new trials"
-
-
-def _ends(level: float) -> FloatArray:
-    if not 0 < level < 1:
-        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
-    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
 def statistics(effects: Effects, y: FloatArray) -> dict[str, FloatArray]:
@@ -116,7 +111,7 @@ def ppc_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     >>> table.loc[0, "statistic"], round(float(table.loc[0, "observed"]), 3)
     ('mean', -0.175)
     """
-    p = _ends(level)
+    p = central(level)
     effects = fit.effects
     same = np.moveaxis(fit.tree["posterior_predictive"].to_dataset()["y"].values, -1, 0)
     rows = []
@@ -151,29 +146,19 @@ def predictive_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     >>> predictive_table(fit)["p_value"].round(2).tolist()
     [0.42, 0.8, 0.62, 0.4]
     """
-    p = _ends(level)
+    p = central(level)
     effects = fit.effects
-    if fit.exact and fit.quadrature.problem.cut is None:
-        quadrature = fit.quadrature
-        functional = linear(quadrature, fit.design.X, np.ones(effects.k, bool))
-        rows = []
-        for row, (y, se) in enumerate(zip(effects.y.tolist(), effects.se.tolist(), strict=True)):
-            form = NormalMixture(quadrature.weights, functional.mean[row], np.sqrt(functional.var[row] + se**2))
-            lower, median, upper = (float(value) for value in form.quantile(p))
-            below = float(form.cdf(y))
-            rows.append(
-                {
-                    "observed": y,
-                    "median": median,
-                    "lower": lower,
-                    "upper": upper,
-                    "below": below,
-                    "p_value": 2 * min(below, 1 - below),
-                    "mcse": 0.0,
-                }
-            )
-    else:
+    found = fit.posterior.quantities(fit.design.X, ["theta_new"] * effects.k).mixtures
+    rows: Any
+    if found is None:
         rows = [_compared(y, values, p) for y, values in zip(effects.y.tolist(), new_trials(fit), strict=True)]
+    else:
+        sds = np.sqrt(np.square(found.sds) + np.square(effects.se)[:, None])
+        form = NormalMixtures(found.weights, found.coarse, found.means, sds, found.moments)
+        below = mixture_cdf(effects.y[:, None], found.weights, found.means, sds)[:, 0]
+        lower, median, upper = form.quantiles(p)[0].T
+        columns = {"observed": effects.y, "median": median, "lower": lower, "upper": upper, "below": below}
+        rows = {**columns, "p_value": 2 * np.minimum(below, 1 - below), "mcse": 0.0}
     frame = pd.DataFrame(rows)
     frame.insert(0, "label", list(effects.label))
     frame.insert(1, "study", list(effects.study))
@@ -185,26 +170,9 @@ def new_trials(fit: Fit) -> FloatArray:
     """Estimates of new trials with the moderators and standard errors of the observed, shape (k, chains, draws)."""
     rng = np.random.default_rng([fit.seed, 4])
     h = build_rows(fit.effects, fit.model)
-    draws, shape = _parameters(fit, h, rng)
+    draws, shape = parameters(fit.posterior, h, rng)
     theta = _mean_effects(h, draws) + _new_deviations(h, draws, rng)
     return sample_posterior_predictive(h, theta, draws, rng).reshape(-1, *shape)
-
-
-def _parameters(
-    fit: Fit, h: HierarchicalRows, rng: np.random.Generator
-) -> tuple[dict[str, FloatArray], tuple[int, int]]:
-    """Draws of the parameters, chains joined, as `generative.predicted` takes them."""
-    if fit.exact:
-        return conditional_draws(fit.quadrature, CHAINS * DRAWS, rng), (CHAINS, DRAWS)
-    sample = fit.sample
-    draws: dict[str, FloatArray] = {name: values.ravel() for name, values in sample.others.items()}
-    draws["coefficients"] = sample.coefficients.reshape(h.design.p, -1)
-    draws["tau"] = sample.tau.ravel()
-    if sample.baseline is not None:
-        draws["baseline"] = sample.baseline.reshape(sample.baseline.shape[0], -1)
-    if h.sd_rows.size:
-        draws["sd"] = np.array([draws[f"missing_sd[{h.effects.label[h.row[e]]}]"] for e in h.sd_rows.tolist()])
-    return draws, (sample.tau.shape[0], sample.tau.shape[1])
 
 
 def _mean_effects(h: HierarchicalRows, draws: dict[str, FloatArray]) -> FloatArray:
@@ -300,7 +268,7 @@ def prior_check_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ----------
     Box GEP. J R Stat Soc A 1980;143:383-430. doi:10.2307/2982063
     """
-    p = _ends(level)
+    p = central(level)
     require_proper(fit)
     effects = fit.effects
     prior = fit.tree["prior"].to_dataset()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import Fit, distribution, marginal
+from bayesmeta.fits import Fit, distribution, exactly, marginal
 from bayesmeta.fits import fit as fit_model
 from bayesmeta.model import Coefficient, Exchangeable, Model, Spline, Term
 from bayesmeta.plan import Threshold
@@ -31,7 +31,7 @@ from bayesmeta.priors import (
     Uniform,
     resolve,
 )
-from bayesmeta.questions import direction
+from bayesmeta.questions import direction, numeric_distance, resolve_threshold
 
 __all__ = ["LIMIT", "power_scaling_table", "powered"]
 
@@ -149,7 +149,7 @@ def exact_sensitivity(base: Fit, others: Mapping[float, Fit], name: str) -> floa
 
 
 def power_scaling_table(
-    fit: Fit, threshold: Threshold | None = None, *, exact: bool = True, draws: bool = True
+    fit: Fit, threshold: Threshold | float | None = None, *, exact: bool = True, draws: bool = True
 ) -> pd.DataFrame:
     """Sensitivity of the answers to each prior, and to the data, raised to a power near one.
 
@@ -162,7 +162,7 @@ def power_scaling_table(
     ----------
     fit : Fit
         By either engine.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; without a direction or a threshold there are no probabilities.
     exact : bool
         Whether to refit an exact fit with powered priors: two refits per prior.
@@ -207,7 +207,7 @@ def power_scaling_table(
             log = log_prior[variable].values
         # a constant density stays what it is under every power; Pareto smoothing has no tail to fit there
         found = dict.fromkeys(quantities, 0.0) if np.ptp(log) < FLAT else _psense(fit, quantities, variable)
-        others = _refits(fit, component) if exact and fit.exact and variable is not None else {}
+        others = _refits(fit, component) if exact and not fit.simulated and variable is not None else {}
         for name in quantities:
             values = posterior[name].values
             row: dict[str, object] = {"quantity": name, "component": component, "psense": found[name]}
@@ -235,8 +235,7 @@ def power_scaling_table(
 
 def _exact_table(fit: Fit, quantities: list[str], chances: Mapping[str, tuple[str, float, bool]]) -> pd.DataFrame:
     """Sensitivity to each prior by refits alone."""
-    if not fit.exact:
-        raise ModelError("a fit by draws is power-scaled from its draws; leave draws=True.")
+    exactly(fit, "power-scaling without draws")
     components = [
         "mu",
         *(["tau"] if fit.model.tau is not None else []),
@@ -269,17 +268,18 @@ def _exact_table(fit: Fit, quantities: list[str], chances: Mapping[str, tuple[st
     return frame
 
 
-def _chances(fit: Fit, threshold: Threshold | None) -> dict[str, tuple[str, float, bool]]:
+def _chances(fit: Fit, threshold: Threshold | float | None) -> dict[str, tuple[str, float, bool]]:
     """Probabilities that are computed: words to the quantity, the value, and whether lying below it counts."""
     if fit.effects.better is None:
         return {}
     sign = direction(fit)
     found = {f"P(any benefit), {words}": (name, 0.0, sign < 0) for name, words in _TARGETS}
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+    chosen = resolve_threshold(fit, threshold)
     if chosen is not None:
-        if not isinstance(chosen.benefit_distance, (int, float)):
+        distance = numeric_distance(chosen)
+        if distance is None:
             raise ModelError(f"threshold {chosen.name}: power-scaling needs one that is a number.")
-        x = sign * float(chosen.benefit_distance)
+        x = sign * distance
         found |= {f"P(important benefit), {words}": (name, x, sign < 0) for name, words in _TARGETS}
     return found
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
+    from bayesmeta.exact.answers import *
     from bayesmeta.exact.axes import *
     from bayesmeta.exact.likelihood import *
+    from bayesmeta.exact.posterior import *
     from bayesmeta.exact.problem import *
     from bayesmeta.exact.quadrature import *
     from bayesmeta.exact.supported import *
@@ -15,12 +17,14 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "answers": "ExactPosterior",
             "axes": "TOLERANCE moment_limit power_count tau_axis tau_log_prior",
             "likelihood": "rotate",
-            "problem": (
-                "Functional NodePosterior build_problem left_out_covariance linear log_interval node_draws "
+            "posterior": (
+                "Functional NodePosterior conditional_draws left_out_covariance linear node_draws predict_rows "
                 "row_weights studies"
             ),
+            "problem": "build_problem log_interval",
             "quadrature": "refined solve solve_all",
             "supported": "location why_unsupported",
             "windows": "narrow",

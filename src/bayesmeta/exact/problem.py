@@ -1,16 +1,13 @@
-"""One model for one set of effects, in the form that is integrated, and its posterior on nodes.
+"""One model for one set of effects, in the form that is integrated.
 
 Everything here is a function of arrays: given the standard deviations (tau, that between rows of a cluster, those of
-exchangeable coefficients) and the mixing scales of Student-t priors all that is unknown is Gaussian, so that a
-posterior is a weighted list of Gaussians, one per node.
+exchangeable coefficients) and the mixing scales of Student-t priors all that is unknown is Gaussian.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -32,27 +29,18 @@ from bayesmeta.exact.likelihood import (
     reduce_rows,
     rotate,
     stack,
-    study_moments,
 )
 from bayesmeta.exact.supported import location, require_supported, why_unsupported
-from bayesmeta.marginals import Gridded
 from bayesmeta.model import Columns, Design, Model, build_design
 from bayesmeta.priors import Prior, resolve
 
 __all__ = [
-    "Functional",
     "IntegrationProblem",
-    "NodePosterior",
     "Scale",
     "Truncation",
     "build_problem",
-    "left_out_covariance",
-    "linear",
     "log_interval",
-    "node_draws",
     "rotation_of",
-    "row_weights",
-    "studies",
     "why_unsupported",
 ]
 
@@ -379,197 +367,3 @@ def build_problem(effects: Effects, model: Model, rotation: Rotation | None = No
         tuple(axes),
         layout,
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NodePosterior:
-    """The posterior on its nodes.
-
-    Attributes
-    ----------
-    tau : array of shape (N,)
-        Zero under a common effect.
-    weights, coarse : arrays of shape (N,)
-        Posterior weights by the full rule, and by the embedded rule with half the nodes of each axis.
-    mean, cov : arrays of shape (p, N), (p, p, N)
-        Coefficients given the node, before truncation.
-    log_evidence : float or None
-        Log density of the data; None under an improper prior.
-    error : float
-        Largest relative difference between the two rules that was accepted.
-    nodes : tuple of int
-        Nodes per axis: standard deviations, then mixing scales.
-    sds : array of shape (S, N)
-        All standard deviations, in the order of ``problem.sds``.
-    sd_marginals : mapping of str to Gridded
-        Posterior of each standard deviation, by the names of ``problem.sds``.
-    """
-
-    problem: IntegrationProblem
-    tau: FloatArray
-    log_scales: FloatArray
-    weights: FloatArray
-    coarse: FloatArray
-    mean: FloatArray
-    cov: FloatArray
-    tau_marginal: Gridded | None
-    log_evidence: float | None
-    error: float
-    nodes: tuple[int, ...]
-    sds: FloatArray = None  # type: ignore[assignment]
-    sd_marginals: Mapping[str, Gridded] = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        put = object.__setattr__
-        if self.sds is None:
-            put(
-                self,
-                "sds",
-                np.array(self.tau)[None, :] if self.problem.tau is not None else np.empty((0, self.tau.size)),
-            )
-        if self.sd_marginals is None:
-            put(self, "sd_marginals", {} if self.tau_marginal is None else {"tau": self.tau_marginal})
-        put(self, "sd_marginals", MappingProxyType(dict(self.sd_marginals)))
-        # one memory layout, so that sums run in one order and a loaded fit answers bit for bit as before
-        for name in ("tau", "log_scales", "weights", "coarse", "mean", "cov", "sds"):
-            array = np.array(getattr(self, name), float, order="C")
-            array.flags.writeable = False
-            put(self, name, array)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Functional:
-    """Quantities that are Gaussian at each node.
-
-    Attributes
-    ----------
-    mean, var : arrays of shape (M, N)
-        Given the node, before truncation.
-    cut_cov : array of shape (M, N) or None
-        Covariance with the truncated coefficient, where there is one.
-    moments : array of int of shape (M,)
-        Highest posterior moment that exists, per quantity.
-    """
-
-    mean: FloatArray
-    var: FloatArray
-    cut_cov: FloatArray | None
-    moments: NDArray[np.intp]
-
-
-def linear(
-    quadrature: NodePosterior, rows: FloatArray, new_study: NDArray[np.bool_], *, trial: bool = False
-) -> Functional:
-    """Linear functions of the coefficients, with the spread of a new study added where requested.
-
-    Parameters
-    ----------
-    rows : array of shape (M, p)
-    new_study : array of bool of shape (M,)
-    trial : bool
-        With clusters, a new study is one estimate of a new trial, with the variance ``tau**2 + within**2``; here its
-        mean over estimates, with ``tau**2``.
-    """
-    problem = quadrature.problem
-    mean = rows @ quadrature.mean
-    var = np.einsum("mp,pqn,mq->mn", rows, quadrature.cov, rows)
-    spread = [name for name in (("tau",) if trial else ("tau", "tau_within")) if name in problem.sds]
-    moments = np.where(rows != 0, problem.column_moments, 2).min(axis=1)
-    # a quantity has the moments of the worst coefficient that it holds, and a new study also those of its spread
-    for name in spread:
-        place = problem.sds.index(name)
-        with np.errstate(over="ignore"):
-            var = var + np.where(new_study[:, None], np.square(quadrature.sds[place]), 0.0)
-        moments = np.where(new_study, np.minimum(moments, problem.axes[place].moments), moments)
-    cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
-    return Functional(mean, var, cut_cov, moments)
-
-
-def studies(quadrature: NodePosterior) -> Functional:
-    """Study effects, in row order of the effects."""
-    problem = quadrature.problem
-    k, p = problem.X.shape
-    size = quadrature.tau.size
-    # in pieces that fit in memory: every study effect depends on every coefficient at every node
-    step = max(1, int(4 * MAX_ELEMENTS // (k * p)))
-    pieces = [_studies(quadrature, slice(start, start + step)) for start in range(0, size, step)]
-    mean, var, cut_cov = pieces[0]
-    if len(pieces) > 1:
-        mean, var = (np.concatenate([piece[i] for piece in pieces], axis=1) for i in (0, 1))
-        if cut_cov is not None:
-            cut_cov = np.concatenate([piece[2] for piece in pieces if piece[2] is not None], axis=1)
-    return Functional(mean, var, cut_cov, np.full(k, 2))
-
-
-def _studies(quadrature: NodePosterior, part: slice) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    problem = quadrature.problem
-    conditional = ConditionalMoments(np.empty(0), quadrature.mean[:, part], quadrature.cov[:, :, part])
-    given = (problem.y, problem.X, problem.rotation)
-    tau = quadrature.tau[part]
-    if problem.cluster is None:
-        mean, var, slope = study_moments(tau, *given, conditional)
-    else:
-        within = problem.sd("tau_within", quadrature.sds)[part]
-        mean, var, slope = clusters.study_moments(tau, within, *given, problem.cluster, conditional)
-    if problem.cut is None:
-        return mean, var, None
-    return mean, var, np.einsum("kpn,pn->kn", slope, conditional.cov[:, problem.cut.column])
-
-
-def node_draws(
-    quadrature: NodePosterior, size: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Draw standard deviations, and the coefficients' moments given them.
-
-    A single SD is drawn from its density. With several axes nodes are drawn, which are as fine as the answers.
-
-    Returns
-    -------
-    sds : array of shape (S, size)
-    mean, cov : arrays of shape (p, size), (p, p, size)
-    """
-    problem = quadrature.problem
-    if len(problem.sds) + len(problem.scales) > 1:
-        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
-        return quadrature.sds[:, node], quadrature.mean[:, node], quadrature.cov[:, :, node]
-    sds = np.array([quadrature.sd_marginals[name].rvs(size, rng) for name in problem.sds]).reshape(-1, size)
-    if problem.scales:
-        node = rng.choice(quadrature.tau.size, size=size, p=quadrature.weights)
-        return sds, quadrature.mean[:, node], quadrature.cov[:, :, node]
-    conditional = problem.conditional(problem.sd("tau", sds), [], sds)
-    return sds, conditional.mean, conditional.cov
-
-
-def row_weights(quadrature: NodePosterior) -> FloatArray:
-    """Coefficients of the estimates in the mean of mu, before truncation and averaged over nodes, shape ``(k,)``."""
-    problem = quadrature.problem
-    rows = np.einsum("pn,kp->kn", quadrature.cov[0], problem.X)
-    if problem.cluster is None:
-        with np.errstate(over="ignore"):
-            rows = rows / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
-    else:
-        within = problem.sd("tau_within", quadrature.sds)
-        rows = clusters.weigh_rows(rows, quadrature.tau, within, problem.rotation, problem.cluster)
-    weights = rows @ quadrature.weights
-    for members, forward, _ in problem.rotation.blocks:
-        weights[members] = forward.T @ weights[members]
-    return weights
-
-
-def left_out_covariance(quadrature: NodePosterior, left: Effects, rho: float) -> FloatArray:
-    """Covariance given the coefficients of rows that were not fitted, none of whose clusters was: shape ``(m, m, N)``.
-
-    Sampling errors and study effects; ``rho`` is between study effects of one block, and plays no part with clusters.
-    """
-    problem = quadrature.problem
-    shared = np.eye(left.k)
-    if problem.cluster is None:
-        for members, _ in left.blocks:
-            shared[np.ix_(members, members)] = rho
-        np.fill_diagonal(shared, 1.0)
-    elif left.cluster is not None:
-        shared = np.equal.outer(np.array(left.cluster, object), np.array(left.cluster, object)).astype(float)
-    V = left.covariance()[:, :, None] + np.square(quadrature.tau) * shared[:, :, None]
-    if problem.cluster is not None:
-        V = V + np.square(problem.sd("tau_within", quadrature.sds)) * np.eye(left.k)[:, :, None]
-    return V

@@ -20,7 +20,8 @@ from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.exact.axes import TOLERANCE, tau_axis
 from bayesmeta.exact.batched import Values, WithOneSd, has_one_sd, is_heavy_tailed, together
 from bayesmeta.exact.likelihood import MAX_ELEMENTS, Rotation
-from bayesmeta.exact.problem import IntegrationProblem, NodePosterior, build_problem, rotation_of
+from bayesmeta.exact.posterior import NodePosterior
+from bayesmeta.exact.problem import IntegrationProblem, build_problem, rotation_of
 from bayesmeta.exact.tensor import MANY_NODES, WithSeveralAxes, axes_of, mesh
 from bayesmeta.exact.windows import NOWHERE
 from bayesmeta.marginals import Gridded

@@ -7,10 +7,9 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.fits.agreement import *
     from bayesmeta.fits.by_name import *
-    from bayesmeta.fits.exact_tree import *
     from bayesmeta.fits.inference import *
     from bayesmeta.fits.loading import *
-    from bayesmeta.fits.many import *
+    from bayesmeta.fits.posterior import *
     from bayesmeta.fits.result import *
     from bayesmeta.fits.storage import *
     from bayesmeta.fits.tree import *
@@ -21,16 +20,14 @@ else:
         {
             "agreement": "agreement_table",
             "by_name": (
-                "LEVEL SETTLED ask central cut_marginal distribution functional_of linear_summary marginal quantities "
-                "study_summary summary_of tail_mcse"
+                "LEVEL central distribution distributions main_quantiles marginal quantiles quantities tail_mcse"
             ),
-            "exact_tree": "conditional_draws",
-            "inference": "Engine fit fit_many",
+            "inference": "Engine exactly fit fit_many predict_left_out",
             "loading": "load",
-            "many": "distributions main_quantiles quantiles",
+            "posterior": "Posterior",
             "result": "Fit",
             "storage": "dumps loads read_tree write_tree",
-            "tree": "CHAINS DRAWS SCHEMA_VERSION",
+            "tree": "CHAINS DRAWS SCHEMA_VERSION parameters",
             "worked_example": "example",
         },
     )

@@ -6,9 +6,21 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
-from bayesmeta.exact import TOLERANCE, NodePosterior, build_problem, solve, solve_all, why_unsupported
+from bayesmeta.exact import (
+    TOLERANCE,
+    ExactPosterior,
+    NodePosterior,
+    build_problem,
+    predict_rows,
+    solve,
+    solve_all,
+    why_unsupported,
+)
 from bayesmeta.fits.result import Fit
 from bayesmeta.model import Model
 from bayesmeta.plan import Outcome
@@ -16,7 +28,7 @@ from bayesmeta.plan import Outcome
 if TYPE_CHECKING:
     from bayesmeta.nuts import Settings
 
-__all__ = ["Engine", "fit", "fit_many"]
+__all__ = ["Engine", "exactly", "fit", "fit_many", "predict_left_out"]
 
 Engine = Literal["auto", "exact", "nuts", "both"]
 
@@ -84,9 +96,9 @@ def fit(
         build_problem(effects, model)
     if engine == "nuts" or beyond is not None:
         return _sampled(effects, model, seed, settings, described)
-    quadrature = solve(effects, model)
-    checks = _checks(quadrature)
-    exact = Fit(effects, model, "exact", checks, seed, quadrature, **described)  # type: ignore[arg-type]
+    nodes = solve(effects, model)
+    posterior, checks = ExactPosterior(effects, model, nodes), _checks(nodes)
+    exact = Fit(effects, model, "exact", checks, seed, posterior, **described)  # type: ignore[arg-type]
     if engine != "both":
         return exact
     from bayesmeta.fits.agreement import agreement_check
@@ -140,9 +152,49 @@ def fit_many(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None 
     for (effects, model), other in zip(tasks, found, strict=True):
         item = next(solved) if other is None else other
         if isinstance(item, NodePosterior):
-            item = Fit(effects, model, "exact", _checks(item), 1, item, outcome)
+            item = Fit(effects, model, "exact", _checks(item), 1, ExactPosterior(effects, model, item), outcome)
         given.append(item)
     return given
+
+
+def exactly(fit: Fit, what: str) -> Fit:
+    """The fit, for a question that is answered by exact refits.
+
+    Parameters
+    ----------
+    what : str
+        Asks the question; begins the message.
+
+    Raises
+    ------
+    ModelError
+        For a fit that the exact engine did not make.
+    """
+    if not fit.exact:
+        raise ModelError(f"{what}: answered by exact refits, and this fit is by draws. Fit with engine='exact'.")
+    return fit
+
+
+def predict_left_out(rest: Fit, left: Effects, X: NDArray[np.float64]) -> tuple[float, float]:
+    """Predict rows that were not fitted: their joint log density, and the p-value of their inverse-variance mean.
+
+    Parameters
+    ----------
+    rest : Fit
+        Exact, of the other rows.
+    left : Effects
+    X : array of shape (rows, p)
+        Of the design of ``rest``.
+
+    Raises
+    ------
+    ModelError
+        With a truncated coefficient, and for a fit by draws.
+    """
+    nodes = exactly(rest, "leave-one-out").quadrature
+    if nodes.problem.cut is not None:
+        raise ModelError("leave-one-out is not available with a truncated or uniform prior; use a normal prior.")
+    return predict_rows(nodes, left, X, rest.model.rho)
 
 
 def _checks(quadrature: NodePosterior) -> tuple[Check, ...]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
-from bayesmeta.exact import NodePosterior
+from bayesmeta.exact import ExactPosterior, NodePosterior
+from bayesmeta.fits.posterior import Posterior
 from bayesmeta.fits.storage import dumps, write_tree
 from bayesmeta.model import Design, Model
 from bayesmeta.nuts import DrawPosterior
@@ -37,8 +38,8 @@ class Fit:
         Diagnostics, each with its limit.
     seed : int
         Of the draws; no number of an exact fit depends on it.
-    posterior : NodePosterior or DrawPosterior
-        The posterior on its nodes, or by draws.
+    posterior : Posterior
+        What answers: on nodes (`ExactPosterior`), or by draws (`DrawPosterior`).
     outcome : Outcome or None
         When the fit comes from a protocol: direction, thresholds, label.
     analysis : str
@@ -54,7 +55,7 @@ class Fit:
     engine: str
     checks: tuple[Check, ...]
     seed: int
-    posterior: NodePosterior | DrawPosterior
+    posterior: Posterior
     outcome: Outcome | None = None
     analysis: str = "pooled"
     hashes: Mapping[str, str] = field(default_factory=dict)
@@ -73,9 +74,9 @@ class Fit:
         ModelError
             For a fit by draws.
         """
-        if not isinstance(self.posterior, NodePosterior):
+        if not isinstance(self.posterior, ExactPosterior):
             raise ModelError("this needs the exact engine, and the fit is by draws (engine 'nuts').")
-        return self.posterior
+        return self.posterior.nodes
 
     @property
     def sample(self) -> DrawPosterior:
@@ -92,18 +93,23 @@ class Fit:
 
     @property
     def exact(self) -> bool:
-        """Whether every answer is free of simulation error."""
-        return isinstance(self.posterior, NodePosterior)
+        """Whether the exact engine made it."""
+        return isinstance(self.posterior, ExactPosterior)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether answers carry simulation error."""
+        return bool(self.posterior.settings)
 
     @property
     def design(self) -> Design:
         """The regression of the study effects."""
-        return self.posterior.problem.design if isinstance(self.posterior, NodePosterior) else self.posterior.design
+        return self.posterior.design
 
     @property
     def log_evidence(self) -> float | None:
         """Log density of the data under the model; None under an improper prior, and for a fit by draws."""
-        return self.posterior.log_evidence if isinstance(self.posterior, NodePosterior) else None
+        return self.posterior.log_evidence
 
     @property
     def ok(self) -> bool:

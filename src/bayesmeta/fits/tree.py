@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.exact import NodePosterior
-from bayesmeta.fits.exact_tree import conditional_draws, nodes_dataset
+from bayesmeta.exact import ExactPosterior
+from bayesmeta.fits.exact_tree import nodes_dataset
+from bayesmeta.fits.posterior import Posterior
 from bayesmeta.model import Model
 from bayesmeta.nuts import (
     DrawPosterior,
@@ -31,7 +32,7 @@ from bayesmeta.nuts import (
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["CHAINS", "DRAWS", "SCHEMA_VERSION", "build_tree"]
+__all__ = ["CHAINS", "DRAWS", "SCHEMA_VERSION", "build_tree", "parameters"]
 
 FloatArray = NDArray[np.float64]
 # 2: log densities of priors carry the prior's name as an attribute, because a variable's may hold no slash
@@ -43,11 +44,22 @@ _SAMPLED = ("chain", "draw")
 _LONGEST = 240
 
 
+def parameters(
+    posterior: Posterior, h: HierarchicalRows, rng: np.random.Generator
+) -> tuple[dict[str, FloatArray], tuple[int, int]]:
+    """Draws of the parameters, chains joined, as `nuts.sample_posterior_predictive` takes them; (chains, draws)."""
+    found = posterior.draws(rng, (CHAINS, DRAWS))
+    draws = {name: values.reshape(*values.shape[:-2], -1) for name, values in found.items()}
+    if h.sd_rows.size:
+        draws["sd"] = np.array([draws[f"missing_sd[{h.effects.label[h.row[e]]}]"] for e in h.sd_rows.tolist()])
+    chains, size = found["tau"].shape
+    return draws, (chains, size)
+
+
 def _drawn(
-    quadrature: NodePosterior, h: HierarchicalRows, rng: np.random.Generator
+    h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Generator
 ) -> tuple[DrawPosterior, FloatArray]:
-    """Draws of all quantities of an exact fit, and replicated estimates (k, chains, draws)."""
-    draws = conditional_draws(quadrature, CHAINS * DRAWS, rng)
+    """Draws of all quantities of an exact fit from those of its parameters, and replicated estimates (k, N)."""
     conditional = condition(h, draws)
     theta, _, _ = study_draws(h, conditional, rng)
     replicated = sample_posterior_predictive(h, theta, draws, rng)
@@ -71,26 +83,13 @@ def _drawn(
         back(conditional.log_likelihood),
         {},
     )
-    return sample, back(replicated)
-
-
-def _replicated(h: HierarchicalRows, sample: DrawPosterior, rng: np.random.Generator) -> FloatArray:
-    """Replicated estimates at the draws of a sampled fit, shape (k, chains, draws)."""
-    shape = sample.tau.shape
-    flat = {name: values.reshape(-1) for name, values in sample.others.items()}
-    draws: dict[str, FloatArray] = {**flat, "tau": sample.tau.ravel()}
-    if sample.baseline is not None:
-        draws["baseline"] = sample.baseline.reshape(sample.baseline.shape[0], -1)
-    if h.sd_rows.size:
-        draws["sd"] = np.array([flat[f"missing_sd[{h.effects.label[h.row[e]]}]"] for e in h.sd_rows.tolist()])
-    theta = sample.theta.reshape(h.effects.k, -1)
-    return sample_posterior_predictive(h, theta, draws, rng).reshape(h.effects.k, *shape)
+    return sample, replicated
 
 
 def build_tree(
     effects: Effects,
     model: Model,
-    posterior: NodePosterior | DrawPosterior,
+    posterior: Posterior,
     *,
     seed: int,
     specification: Mapping[str, str],
@@ -111,11 +110,12 @@ def build_tree(
 
     rng = np.random.default_rng([seed, 2])
     h = build_rows(effects, model)
-    if isinstance(posterior, NodePosterior):
-        sample, replicated = _drawn(posterior, h, rng)
+    values, (chains, draws) = parameters(posterior, h, rng)
+    if isinstance(posterior, DrawPosterior):
+        sample, theta = posterior, posterior.theta.reshape(effects.k, -1)
+        replicated = sample_posterior_predictive(h, theta, values, rng)
     else:
-        sample, replicated = posterior, _replicated(h, posterior, rng)
-    chains, draws = sample.tau.shape
+        sample, replicated = _drawn(h, values, rng)
     # coordinates with their indexes, made once for all groups
     coords = xr.Coordinates({"chain": np.arange(chains), "draw": np.arange(draws)})
     estimate = xr.Coordinates({"estimate": list(effects.label), "study": ("estimate", list(effects.study))})
@@ -126,15 +126,15 @@ def build_tree(
             {"y": ((*_SAMPLED, "study"), _last(sample.log_likelihood))}, {**coords, "study": list(sample.units)}
         ),
         "log_prior": xr.Dataset(_log_prior(h, sample), coords),
-        "posterior_predictive": xr.Dataset({"y": _rows(replicated)}, both),
+        "posterior_predictive": xr.Dataset({"y": _rows(replicated.reshape(-1, chains, draws))}, both),
         "observed_data": xr.Dataset({"y": ("estimate", effects.y)}, estimate),
         "constant_data": xr.Dataset({"se": ("estimate", effects.se)}, estimate),
         "specification": xr.Dataset(dict(specification)),
     }
     if is_proper(h):
         groups |= _prior(h, rng, coords, both)
-    if isinstance(posterior, NodePosterior):
-        groups["quadrature"] = nodes_dataset(posterior)
+    if isinstance(posterior, ExactPosterior):
+        groups["quadrature"] = nodes_dataset(posterior.nodes)
         note = "independent draws from the exact posterior; R-hat and ESS do not apply"
     else:
         groups["sample_stats"] = xr.Dataset({name: (_SAMPLED, v) for name, v in sample.stats.items()}, coords)

@@ -16,7 +16,7 @@ from bayesmeta.joint.sampling import JointFit, fit_joint
 from bayesmeta.marginals import Draws
 from bayesmeta.nuts import Settings
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import summarize
+from bayesmeta.questions import required_threshold, summarize
 
 __all__ = [
     "at_least_table",
@@ -36,12 +36,13 @@ def _ends(level: float) -> FloatArray:
     return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
-def _distances(joint: JointFit, thresholds: Mapping[str, Threshold]) -> tuple[FloatArray, FloatArray]:
+def _distances(joint: JointFit, thresholds: Mapping[str, Threshold | float]) -> tuple[FloatArray, FloatArray]:
     """Smallest important benefit and harm of every outcome, as positive distances; shape (O,) each."""
     lacking = [name for name in joint.names if name not in thresholds]
     if lacking:
         raise ModelError(f"no threshold for {', '.join(lacking)}. Give one per outcome.")
-    found = [(thresholds[name].benefit_distance, thresholds[name].worse_distance) for name in joint.names]
+    items = [required_threshold(joint.fits[name], thresholds[name]) for name in joint.names]
+    found = [(item.benefit_distance, item.worse_distance) for item in items]
     if not all(isinstance(value, (int, float)) for pair in found for value in pair):
         raise ModelError("joint probabilities need thresholds that are numbers, not ranges or distributions.")
     table = np.array(found, float)
@@ -117,12 +118,12 @@ def borrowed_strength_table(joint: JointFit, *, level: float = LEVEL) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def at_least_table(joint: JointFit, thresholds: Mapping[str, Threshold]) -> pd.DataFrame:
+def at_least_table(joint: JointFit, thresholds: Mapping[str, Threshold | float]) -> pd.DataFrame:
     """Probability that at least m of the n outcomes benefit, for every m.
 
     Parameters
     ----------
-    thresholds : mapping of str to Threshold
+    thresholds : mapping of str to Threshold or float
         Smallest important benefit of every outcome.
 
     Returns
@@ -163,7 +164,7 @@ def _independent(p: FloatArray) -> FloatArray:
     return total
 
 
-def without_harm_table(joint: JointFit, thresholds: Mapping[str, Threshold]) -> pd.DataFrame:
+def without_harm_table(joint: JointFit, thresholds: Mapping[str, Threshold | float]) -> pd.DataFrame:
     """Probability that an outcome benefits importantly and none is importantly worse.
 
     Returns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.errors import ModelError
-from bayesmeta.marginals import Draws
+from bayesmeta.effects import Effects
+from bayesmeta.marginals import Draws, Separate
 from bayesmeta.model import Design, Model, OutlierEffects, StudentEffects
 
 __all__ = ["DrawPosterior"]
@@ -72,27 +72,80 @@ class DrawPosterior:
         for name in ("deviations", "others"):
             object.__setattr__(self, name, {key: laid(values) for key, values in getattr(self, name).items()})
 
-    def linear(self, row: FloatArray, new: str | None = None) -> FloatArray:
-        """Draws of a linear function of the coefficients, with a new study's deviation added where requested.
+    @property
+    def log_evidence(self) -> None:
+        """None: draws do not tell the density of the data."""
 
-        Parameters
-        ----------
-        row : array of shape (p,)
-        new : {"theta_new", "theta_trial"}, optional
-        """
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of all parameters beyond the coefficients."""
+        return (*(() if self.model.tau is None else ("tau",)), *self.others)
+
+    @property
+    def new_studies(self) -> tuple[str, ...]:
+        """Names of the effects that a new study may have."""
+        return tuple(self.deviations)
+
+    def linear(self, row: FloatArray, new: str | None = None) -> FloatArray:
+        """Draws of a linear function of the coefficients, with a new study's deviation where one is named."""
         value = np.tensordot(row, self.coefficients, axes=1)
         return value if new is None else value + self.deviations[new]
 
-    def form(self, values: FloatArray, *, positive: bool = False) -> Draws:
-        """One quantity's posterior."""
+    def quantities(
+        self,
+        rows: FloatArray,
+        new: Sequence[str | None] | None = None,
+        *,
+        spread: tuple[str, float] | None = None,
+        seed: int = 1,
+    ) -> Separate:
+        """Linear functions of the coefficients: see `bayesmeta.fits.Posterior`."""
+        drawn = [self.linear(row, name) for row, name in zip(rows, new or [None] * len(rows), strict=True)]
+        if spread is not None:
+            noise = np.random.default_rng([seed, 5]).standard_normal(self.tau.shape)
+            drawn = [values + spread[1] * self.others[spread[0]] * noise for values in drawn]
+        return Separate([Draws(values) for values in drawn])
+
+    def studies(self, chosen: Sequence[int] | None = None) -> Separate:
+        """Study effects, all in row order or those chosen."""
+        return Separate([Draws(values) for values in (self.theta if chosen is None else self.theta[list(chosen)])])
+
+    def named(self, name: str) -> Draws:
+        """One of `scalars`."""
+        values = self.tau if name == "tau" else self.others[name]
+        positive = name.startswith(("tau", "sd", "df", "share", "extra", "outlier"))
         return Draws(values, low=0.0 if positive else -math.inf)
 
-    def positive(self, name: str) -> bool:
-        """Whether a quantity of `others` cannot be below zero."""
-        return bool(name.startswith(("tau", "sd", "df", "share", "extra", "outlier")))
+    def weights(self, effects: Effects) -> FloatArray:
+        """Effect on the posterior mean of mu of moving one estimate, up to a factor, shape (k,).
 
-    def beyond(self) -> Callable[[FloatArray], FloatArray]:
-        """Share of new studies above their mean by more than x, as a function of x of shape (chains, draws).
+        By draws, ``d E(mu) / d y_i = cov(mu, d log L / d y_i)``, and the derivative of the log likelihood, study
+        effects drawn, is ``(theta_i - y_i) / se_i**2``; sharing patients turns the errors by the inverse covariance.
+        """
+        score = self.theta - effects.y[:, None, None]
+        inner = (1 / effects.se**2)[:, None, None] * score
+        for rows, covariance in effects.blocks:
+            inner[rows] = np.tensordot(np.linalg.inv(covariance), score[rows], axes=1)
+        mu = self.coefficients[0] - self.coefficients[0].mean()
+        return (inner * mu).mean(axis=(1, 2))
+
+    def draws(self, rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, FloatArray]:
+        """The draws of the parameters together, of shape (..., chains, draws): as many as there are."""
+        found = {**self.others, "coefficients": self.coefficients, "tau": self.tau}
+        return found if self.baseline is None else found | {"baseline": self.baseline}
+
+    def share_beyond(
+        self, row: FloatArray, distance: float, sign: int, p: FloatArray, shares: FloatArray
+    ) -> tuple[float, FloatArray, FloatArray]:
+        """Posterior of the share of true effects beyond a distance: see `bayesmeta.fits.Posterior`.
+
+        The share at every draw is that of the model's own distribution of a new study's effect.
+        """
+        form = Draws(self._share(distance - sign * self.linear(row)))
+        return form.mean, form.quantile(p), form.sf(shares)
+
+    def _share(self, x: FloatArray) -> FloatArray:
+        """Share of new studies above their mean by more than x of shape (chains, draws).
 
         For normal effects ``Phi(-x / s)``, with ``s`` the SD of a new study; likewise for Student-t effects and for a
         mixture of two normals.
@@ -101,26 +154,14 @@ class DrawPosterior:
         within = self.others.get("tau_within")
         spread = self.tau if within is None else np.hypot(self.tau, within)
 
-        def scaled(x: FloatArray, sd: FloatArray) -> FloatArray:
+        def scaled(sd: FloatArray) -> FloatArray:
             with np.errstate(divide="ignore", invalid="ignore"):
                 z = x / sd
             return np.where(np.isnan(z), 0.0, z)
 
         if isinstance(random, StudentEffects):
-            return lambda x: special.stdtr(self.others["df"], -scaled(x, spread))
+            return special.stdtr(self.others["df"], -scaled(spread))
         if isinstance(random, OutlierEffects):
             share, wide = self.others["share"], np.hypot(spread, self.others["extra"])
-            return lambda x: (1 - share) * special.ndtr(-scaled(x, spread)) + share * special.ndtr(-scaled(x, wide))
-        return lambda x: special.ndtr(-scaled(x, spread))
-
-    def require(self, name: str) -> FloatArray:
-        """Draws of a scalar by name.
-
-        Raises
-        ------
-        ModelError
-            If there is none of that name.
-        """
-        if name not in self.others:
-            raise ModelError(f"unknown quantity {name!r}. Allowed: {', '.join(self.others) or 'none'}.")
-        return self.others[name]
+            return (1 - share) * special.ndtr(-scaled(spread)) + share * special.ndtr(-scaled(wide))
+        return special.ndtr(-scaled(spread))

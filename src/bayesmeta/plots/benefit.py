@@ -56,7 +56,7 @@ _TARGETS = (("mean effect", "p_mean", BAYES, "-", "o"), ("new study", "p_new", C
 def benefit_plot(
     fit: Fit,
     *,
-    thresholds: Sequence[Threshold] | None = None,
+    thresholds: Threshold | float | Sequence[Threshold | float] | None = None,
     level: float = LEVEL,
     title: str | None = None,
     width_mm: float = 180.0,
@@ -70,7 +70,7 @@ def benefit_plot(
     ----------
     fit : Fit
         Its effects say which direction is better.
-    thresholds : sequence of Threshold, optional
+    thresholds : Threshold, float or several of them, optional
         Default: all of the fit's outcome.
     level, title, width_mm
         As in `forest_plot`.
@@ -92,7 +92,7 @@ def benefit_plot(
     """
     width = check_width(width_mm)
     direction(fit)
-    chosen = stated_thresholds(fit, None if thresholds is None else tuple(thresholds))
+    chosen = stated_thresholds(fit, thresholds)
     odds = _probabilities(fit, chosen)
     table = _curve(fit, odds)
     title = f"{title or name_of(fit)}: probability of benefit"

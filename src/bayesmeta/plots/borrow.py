@@ -66,7 +66,7 @@ def borrow_plot(
     """
     width = check_width(width_mm)
     table = _curves(found)
-    chosen = stated_thresholds(fit, None if threshold is None else (threshold,))
+    chosen = stated_thresholds(fit, threshold)
     title = f"{title or name_of(fit)}: with and without borrowing"
     with drawing():
         sheet = _draw(found, fit, table, threshold_lines(fit, chosen), source, title, level, width)

@@ -34,7 +34,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import limits_with, threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, new_study, numbers_of, size_line
-from bayesmeta.questions import curve_table, study_weights
+from bayesmeta.questions import curve_table, resolve_thresholds, study_weights
 
 __all__ = ["curve_plot"]
 
@@ -49,7 +49,7 @@ def curve_plot(
     moderator: str,
     grid: ArrayLike | None = None,
     *,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     level: float = LEVEL,
     x_label: str | None = None,
     title: str | None = None,
@@ -64,7 +64,7 @@ def curve_plot(
         A numeric one; trials that do not state it are not drawn.
     grid : array, optional
         As in `bayesmeta.questions.profiles.curve_table`.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     x_label : str, optional
         Words for the moderator with its unit; default its name.
@@ -86,8 +86,7 @@ def curve_plot(
     table = curve_table(fit, moderator, grid, threshold=threshold, level=level).sort_values("x", ignore_index=True)
     words = x_label or moderator.replace("_", " ").capitalize()
     title = f"{title or name_of(fit)}: effect along {words[:1].lower() + words[1:]}"
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-    lines = threshold_lines(fit, () if chosen is None else (chosen,))
+    lines = threshold_lines(fit, resolve_thresholds(fit, threshold, primary=True))
     with drawing():
         sheet = _draw(fit, table, moderator, words, lines, title, level, width)
     return Plot(sheet.figure, table, _alt(fit, table, moderator, words, title, level), title)

@@ -34,7 +34,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import pool_or_none, threshold_lines
 from bayesmeta.plots.wording import Numbers, axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
-from bayesmeta.questions import summarize
+from bayesmeta.questions import resolve_thresholds, summarize
 from bayesmeta.sensitivity import cumulative_fits_table, leave_one_out
 
 __all__ = ["cumulative_plot", "deletion_plot"]
@@ -49,7 +49,7 @@ def deletion_plot(
     fit: Fit,
     table: pd.DataFrame | None = None,
     *,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     level: float = LEVEL,
     title: str | None = None,
     width_mm: float = 180.0,
@@ -61,7 +61,7 @@ def deletion_plot(
     fit : Fit
     table : pandas.DataFrame, optional
         From `bayesmeta.sensitivity.leave_one_out`; made where it is not given.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Drawn as lines. Default: the primary one of the fit's outcome.
     level, title, width_mm
         As in `forest_plot`; ``level`` is that of the table.
@@ -108,7 +108,7 @@ def cumulative_plot(
     table: pd.DataFrame | None = None,
     *,
     order: Sequence[str] | None = None,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     level: float = LEVEL,
     title: str | None = None,
     width_mm: float = 180.0,
@@ -172,9 +172,8 @@ def _full(fit: Fit, level: float) -> dict[str, float]:
     }
 
 
-def _threshold_of(fit: Fit, threshold: Threshold | None) -> list[tuple[str, float, bool]]:
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-    return threshold_lines(fit, () if chosen is None else (chosen,))
+def _threshold_of(fit: Fit, threshold: Threshold | float | None) -> list[tuple[str, float, bool]]:
+    return threshold_lines(fit, resolve_thresholds(fit, threshold, primary=True))
 
 
 def _or_dash(value: float, write: Any) -> str:

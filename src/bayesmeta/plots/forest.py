@@ -99,7 +99,7 @@ def forest_plot(
     *,
     subgroup: str | None = None,
     moderated: Fit | None = None,
-    thresholds: Sequence[Threshold] | None = None,
+    thresholds: Threshold | float | Sequence[Threshold | float] | None = None,
     favours: tuple[str, str] = ("Favours treatment", "Favours control"),
     order: Order = "given",
     common_effect: bool = False,
@@ -115,7 +115,7 @@ def forest_plot(
         The pooled fit.
     subgroup, moderated, order, common_effect, level
         As in `forest_table`.
-    thresholds : sequence of Threshold, optional
+    thresholds : Threshold, float or several of them, optional
         Drawn as lines. Default: the primary one of the fit's outcome.
     favours : (str, str)
         Words for the side of benefit and the other; shown where the effects say which direction is better.
@@ -144,9 +144,7 @@ def forest_plot(
     table = forest_table(
         fit, subgroup=subgroup, moderated=moderated, order=order, common_effect=common_effect, level=level
     )
-    if thresholds is None and fit.outcome is not None and fit.outcome.decision.primary is not None:
-        thresholds = (fit.outcome.decision.primary,)
-    chosen = stated_thresholds(fit, None if thresholds is None else tuple(thresholds))
+    chosen = stated_thresholds(fit, thresholds, primary=True)
     title = title or name_of(fit)
     with drawing():
         picture = _draw(fit, table, threshold_lines(fit, chosen), favours, title, level, width)

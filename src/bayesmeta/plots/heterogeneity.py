@@ -59,7 +59,7 @@ _PANELS = ("tau", "i2", "theta_new")
 def heterogeneity_plot(
     fit: Fit,
     *,
-    thresholds: Sequence[Threshold] | None = None,
+    thresholds: Threshold | float | Sequence[Threshold | float] | None = None,
     level: float = LEVEL,
     title: str | None = None,
     width_mm: float = 180.0,
@@ -73,7 +73,7 @@ def heterogeneity_plot(
     ----------
     fit : Fit
         With a prior on tau.
-    thresholds : sequence of Threshold, optional
+    thresholds : Threshold, float or several of them, optional
         Marked on the effect in a new study. Default: the primary one of the fit's outcome.
     level, title, width_mm
         As in `forest_plot`; below 140 mm the panels stand above each other.
@@ -95,9 +95,7 @@ def heterogeneity_plot(
     """
     width = check_width(width_mm)
     table = heterogeneity_curves(fit, level=level)
-    if thresholds is None and fit.outcome is not None and fit.outcome.decision.primary is not None:
-        thresholds = (fit.outcome.decision.primary,)
-    chosen = stated_thresholds(fit, None if thresholds is None else tuple(thresholds))
+    chosen = stated_thresholds(fit, thresholds, primary=True)
     title = f"{title or name_of(fit)}: heterogeneity"
     with drawing():
         sheet = _draw(fit, table, threshold_lines(fit, chosen), title, level, width)

@@ -35,6 +35,7 @@ from bayesmeta.plots.sheet import (
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import axis_label, effect_sentence, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.priors import Prior, parse, resolve
+from bayesmeta.questions import resolve_thresholds
 from bayesmeta.sensitivity import NamedPrior, named_priors, prior_bench_table, prior_probability
 
 __all__ = ["ladder_plot", "ladder_table"]
@@ -53,7 +54,7 @@ def ladder_table(
     *,
     mu: Sequence[NamedPrior] = (),
     tau: Sequence[NamedPrior] = (),
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     ref_sd: float | None = None,
     level: float = LEVEL,
 ) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def ladder_table(
         From `bayesmeta.sensitivity.prior_bench_table`; made where it is not given.
     mu, tau : sequence of NamedPrior
         Those of the table that are not among `bayesmeta.sensitivity.named_priors`.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     ref_sd : float, optional
         As in `bayesmeta.sensitivity.prior_bench_table`.
@@ -91,7 +92,7 @@ def ladder_table(
         try:
             table = prior_bench_table(fit, threshold, mu=mu or None, tau=tau or None, ref_sd=ref_sd, level=level)
         except ModelError:
-            if ref_sd is not None or mu or tau or not fit.exact or fit.model.tau is None:
+            if ref_sd is not None or mu or tau or fit.simulated or fit.model.tau is None:
                 raise
             # a scale without general priors has the stated ones alone
             table = prior_bench_table(fit, threshold, mu=[], tau=[], level=level)
@@ -180,7 +181,7 @@ def ladder_plot(
     *,
     mu: Sequence[NamedPrior] = (),
     tau: Sequence[NamedPrior] = (),
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     ref_sd: float | None = None,
     level: float = LEVEL,
     title: str | None = None,
@@ -212,8 +213,7 @@ def ladder_plot(
     """
     width = check_width(width_mm)
     part = ladder_table(fit, table, mu=mu, tau=tau, threshold=threshold, ref_sd=ref_sd, level=level)
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-    lines = threshold_lines(fit, () if chosen is None else (chosen,))
+    lines = threshold_lines(fit, resolve_thresholds(fit, threshold, primary=True))
     title = f"{title or name_of(fit)}: from prior to posterior"
     with drawing():
         sheet = _draw(fit, part, lines, title, level, width)

@@ -18,7 +18,7 @@ from bayesmeta.plots.rows import PlotRows, Row
 from bayesmeta.plots.sheet import BAYES, INK, THRESHOLD, Entry, Sheet, check_width, footer_height, head_height, ticks
 from bayesmeta.plots.tables import limits_with, threshold_lines
 from bayesmeta.plots.wording import axis_label, level_text, name_of, new_study, numbers_of, size_line
-from bayesmeta.questions import NEW_TYPE, direction, profile_table
+from bayesmeta.questions import NEW_TYPE, direction, profile_table, resolve_thresholds
 
 __all__ = ["profile_plot"]
 
@@ -29,7 +29,7 @@ def profile_plot(
     fit: Fit,
     moderators: Sequence[str] | None = None,
     *,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     level: float = LEVEL,
     title: str | None = None,
     width_mm: float = 180.0,
@@ -42,7 +42,7 @@ def profile_plot(
         With categorical moderators.
     moderators : sequence of str, optional
         Default: all that are categorical.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     level, title, width_mm
         As in `forest_plot`.
@@ -60,8 +60,7 @@ def profile_plot(
     width = check_width(width_mm)
     table = profile_table(fit, moderators, threshold, level=level)
     names = list(table.columns[: table.columns.get_loc("k")])
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-    lines = threshold_lines(fit, () if chosen is None else (chosen,))
+    lines = threshold_lines(fit, resolve_thresholds(fit, threshold, primary=True))
     title = f"{title or name_of(fit)}: effect by {' and '.join(name.replace('_', ' ') for name in names)}"
     with drawing():
         sheet = _draw(fit, table, names, lines, title, level, width)

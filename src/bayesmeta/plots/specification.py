@@ -38,6 +38,7 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import threshold_lines
 from bayesmeta.plots.wording import NEW_STUDY, axis_label, level_text, name_of, numbers_of, size_line
+from bayesmeta.questions import resolve_thresholds
 from bayesmeta.sensitivity import CHOICES, multiverse_table
 
 __all__ = ["Target", "specification_plot"]
@@ -99,7 +100,7 @@ def specification_plot(
     table: pd.DataFrame | None = None,
     *,
     target: Target = "mean effect",
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     level: float = LEVEL,
     title: str | None = None,
     width_mm: float = 180.0,
@@ -113,7 +114,7 @@ def specification_plot(
     table : pandas.DataFrame, optional
         From `bayesmeta.sensitivity.multiverse_table`; made where it is not given.
     target : {"mean effect", "new study"}
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     level, title, width_mm
         As in `forest_plot`.
@@ -149,8 +150,7 @@ def specification_plot(
     part = part.sort_values(["estimate", "lower"], kind="stable", ignore_index=True)
     part.insert(0, "rank", np.arange(1, len(part) + 1))
     part.attrs = dict(whole.attrs)
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-    lines = threshold_lines(fit, () if chosen is None else (chosen,))
+    lines = threshold_lines(fit, resolve_thresholds(fit, threshold, primary=True))
     title = f"{title or name_of(fit)}: {target} in {len(part)} specifications"
     with drawing():
         sheet = _draw(fit, part, lines, target, title, level, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.fits import Fit, marginal
 from bayesmeta.measures import Measure, measure
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_table, direction, predict
+from bayesmeta.questions import benefit_table, direction, predict, resolve_thresholds
 
 __all__ = [
     "Numbers",
@@ -142,13 +143,11 @@ def size_line(effects: Effects) -> str:
     )
 
 
-def stated_thresholds(fit: Fit, thresholds: tuple[Threshold, ...] | None) -> tuple[Threshold, ...]:
+def stated_thresholds(
+    fit: Fit, thresholds: Threshold | float | Sequence[Threshold | float] | None, *, primary: bool = False
+) -> tuple[Threshold, ...]:
     """Return the thresholds given, else those of the outcome; none where no direction is stated."""
-    if fit.effects.better is None:
-        return ()
-    if thresholds is not None:
-        return tuple(thresholds)
-    return fit.outcome.decision.thresholds if fit.outcome is not None else ()
+    return () if fit.effects.better is None else resolve_thresholds(fit, thresholds, primary=primary)
 
 
 def _better(effects: Effects) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayesmeta.questions.next_trial import *
     from bayesmeta.questions.profiles import *
     from bayesmeta.questions.summary import *
+    from bayesmeta.questions.thresholds import *
     from bayesmeta.questions.units import *
 else:
     __getattr__, __dir__ = exports(
@@ -18,7 +19,7 @@ else:
         {
             "benefit": (
                 "CAVEAT band_table benefit_curve benefit_probabilities benefit_probabilities_of benefit_sentence "
-                "benefit_table direction estimate_words responder_table share_of_true_effects threshold"
+                "benefit_table estimate_words responder_table share_of_true_effects"
             ),
             "borrowing": (
                 "Borrowing WEIGHTS borrowing_probabilities borrowing_table conflict_table effective_size mix "
@@ -30,6 +31,9 @@ else:
             "summary": (
                 "bayes_factor comparable compare_coefficients compare_table contrast_table heterogeneity_table "
                 "predict probability study_table study_weights summarize typical_variance"
+            ),
+            "thresholds": (
+                "direction numeric_distance required_threshold resolve_threshold resolve_thresholds threshold"
             ),
             "units": "natural_table risk_table",
         },

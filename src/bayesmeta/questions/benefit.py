@@ -29,12 +29,12 @@ from scipy import special
 from bayesmeta import numerics
 from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import NodePosterior, log_interval
-from bayesmeta.fits import LEVEL, Fit, ask, distribution, distributions, functional_of, tail_mcse
+from bayesmeta.fits import LEVEL, Fit, central, distribution, distributions, tail_mcse
 from bayesmeta.measures import measure
 from bayesmeta.plan import Amount, Threshold
 from bayesmeta.priors import Prior
 from bayesmeta.questions.summary import predict
+from bayesmeta.questions.thresholds import STATED, direction, required_threshold, resolve_thresholds
 
 __all__ = [
     "CAVEAT",
@@ -44,11 +44,9 @@ __all__ = [
     "benefit_probabilities_of",
     "benefit_sentence",
     "benefit_table",
-    "direction",
     "estimate_words",
     "responder_table",
     "share_of_true_effects",
-    "threshold",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -58,58 +56,8 @@ CAVEAT = (
     "They do not include risk of bias, indirectness or unpublished studies unless a bias model is selected. "
     "They are not GRADE certainty ratings."
 )
-STATED = "stated by the user"
 _TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _SHARES = ("share_mean", "share_median", "share_lower", "share_upper", "p_majority", "p_share_80")
-
-
-def direction(fit: Fit) -> int:
-    """+1 if higher is better, -1 if lower is; refuses to guess."""
-    better = fit.effects.better
-    if better is None:
-        raise ModelError(
-            'benefit has no direction: say whether "higher" or "lower" is better, in the effects or the outcome.'
-        )
-    return 1 if better == "higher" else -1
-
-
-def threshold(
-    benefit: float, *, worse: float | None = None, measure_name: str, better: str, name: str = ""
-) -> Threshold:
-    """Make a threshold from numbers as people state them.
-
-    Parameters
-    ----------
-    benefit : float
-        Smallest important benefit: a positive distance, or for ratio measures the ratio itself.
-    worse : float, optional
-        Smallest important harm; default the same distance in the other direction.
-
-    Examples
-    --------
-    >>> threshold(0.75, measure_name="RR", better="lower").benefit_distance.__round__(4)
-    0.2877
-    """
-    sign = 1 if better == "higher" else -1
-    kind = measure(measure_name)
-
-    def distance(value: float, side: int) -> float:
-        if not math.isfinite(value):
-            raise ModelError(f"threshold {value}: give a finite number.")
-        if not kind.log:
-            if not value > 0:
-                raise ModelError(f"threshold {value:g}: give a positive distance from no effect.")
-            return float(kind.transform(value)) if kind.transformed else float(value)
-        if not value > 0 or not sign * side * math.log(value) > 0:
-            which = "above" if sign * side > 0 else "below"
-            raise ModelError(f"threshold {value:g}: for {measure_name} with {better} better, give a ratio {which} 1.")
-        return abs(math.log(value))
-
-    plus = distance(benefit, 1)
-    minus = plus if worse is None else distance(worse, -1)
-    stated_worse = worse if worse is not None else (1 / benefit if kind.log else benefit)
-    label = name or f"{benefit:g}"
-    return Threshold(label, benefit, stated_worse, plus, minus, STATED, "panel", True)
 
 
 class _Level(NamedTuple):
@@ -160,7 +108,7 @@ def _ends(amount: Amount) -> tuple[float, float]:
 
 def benefit_table(
     fit: Fit,
-    thresholds: Sequence[Threshold] | None = None,
+    thresholds: Threshold | float | Sequence[Threshold | float] | None = None,
     *,
     at: Mapping[str, Any] | None = None,
     level: float = LEVEL,
@@ -171,8 +119,8 @@ def benefit_table(
     ----------
     fit : Fit
         Its effects say which direction is better.
-    thresholds : sequence of Threshold, optional
-        Default: those of the fit's outcome.
+    thresholds : Threshold, float or several of them, optional
+        Numbers are on the measure's own scale (see `threshold`). Default: those of the fit's outcome.
     at : mapping, optional
         A moderator profile.
     level : float
@@ -194,12 +142,11 @@ def benefit_table(
         If no direction or no threshold is stated.
     """
     sign = direction(fit)
-    if thresholds is None:
-        thresholds = fit.outcome.decision.thresholds if fit.outcome is not None else ()
-    if not thresholds:
+    stated = resolve_thresholds(fit, thresholds)
+    if not stated:
         raise ModelError("no threshold is stated: give one, for example 0.5 for an SMD, with its source.")
     rows = []
-    for item in _levels(thresholds):
+    for item in _levels(stated):
         benefit, worse = float(item.weights @ item.benefit), float(item.weights @ item.worse)
         share = dict.fromkeys(_SHARES, np.nan)
         if item.benefit.size == 1:
@@ -220,11 +167,9 @@ def benefit_table(
                     "p_important_harm": float(harm),
                     **(share if name == "theta_new" else dict.fromkeys(_SHARES, np.nan)),
                     "mcse": max(
-                        float(item.weights @ [tail_mcse(fit, name, float(x), at) for x in side])
+                        float(item.weights @ tail_mcse(fit, name, side, at))
                         for side in (sign * item.benefit, -sign * item.worse)
-                    )
-                    if not fit.exact
-                    else 0.0,
+                    ),
                     "level": level,
                     "source": item.source,
                 }
@@ -232,13 +177,16 @@ def benefit_table(
     return pd.DataFrame(rows)
 
 
-def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None = None) -> dict[str, float]:
+def benefit_probabilities(
+    fit: Fit, threshold: Threshold | float | None = None, *, at: Mapping[str, Any] | None = None
+) -> dict[str, float]:
     """Probabilities against one threshold, without the share of true effects, which takes most of the time.
 
     Parameters
     ----------
-    item : Threshold
-        Of a range or a distribution over thresholds the first line of `benefit_table` is taken.
+    threshold : Threshold or float, optional
+        Of a range or a distribution over thresholds the first line of `benefit_table` is taken. Default: the primary
+        one of the fit's outcome.
     at : mapping, optional
         A moderator profile.
 
@@ -249,11 +197,10 @@ def benefit_probabilities(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | 
 
     Examples
     --------
-    >>> mid = bm.threshold(0.2, measure_name="SMD", better="lower")
-    >>> round(benefit_probabilities(fit, mid)["p_any_benefit"], 3)
+    >>> round(benefit_probabilities(fit, 0.2)["p_any_benefit"], 3)
     0.892
     """
-    return benefit_probabilities_of([fit], item, at=at)[0]
+    return benefit_probabilities_of([fit], required_threshold(fit, threshold), at=at)[0]
 
 
 def benefit_probabilities_of(
@@ -301,91 +248,20 @@ def share_of_true_effects(
     Returns
     -------
     dict
-        ``share_mean``, which equals the probability of important benefit in a new study; ``share_median``,
-        ``share_lower``, ``share_upper``; ``p_majority`` = P(q > 0.5) and ``p_share_80`` = P(q > 0.8).
+        ``share_median share_lower share_upper``, and ``p_share_80`` = P(q > 0.8). The mean of q is the probability of
+        important benefit in a new study, and P(q > 0.5) that of the mean effect (`benefit_table` has both).
     """
-    sign = direction(fit)
-    if not fit.exact:
-        return _drawn_share(fit, benefit, sign, at, level)
-
-    def question(quadrature: NodePosterior) -> tuple[dict[str, float], float]:
-        functional, _ = functional_of(quadrature, fit, "mu", at)
-        mean, sd = sign * functional.mean[0], np.sqrt(functional.var[0])
-        # one estimate in a new trial varies by all of the SDs between and within trials
-        deviations = [name for name in ("tau", "tau_within") if name in quadrature.problem.sds]
-        places = [quadrature.problem.sds.index(name) for name in deviations]
-        spread = np.sqrt(np.square(quadrature.sds[places]).sum(axis=0))
-        if quadrature.problem.cut is not None and (quadrature.problem.cut.column != 0 or at):
-            raise ModelError(
-                "the share of true effects is not available when a coefficient other than mu is truncated, or at a "
-                "profile of a model with a truncated mu. Use a normal prior."
-            )
-
-        def cdf(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-            # a finite tau times an infinite z would be undefined at tau = 0
-            edge = benefit + np.where(spread > 0, spread * z[:, None], 0.0)
-            if quadrature.problem.cut is None:
-                below = special.ndtr((edge - mean) / sd)
-            else:
-                below = _cut_below(quadrature, sign, edge)
-            return below @ quadrature.weights, below @ quadrature.coarse
-
-        targets = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
-        # beyond this a share is zero or one in double precision
-        low, high = np.full(3, -8.3), np.full(3, 8.3)
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            below = cdf(middle)[0] < targets
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        z = 0.5 * (low + high)
-        points = np.concatenate([z, [0.0, float(special.ndtri(0.8))]])
-        fine, coarse = cdf(points)
-        share = special.ndtr(z)
-        answer = {
-            "share_median": float(share[1]),
-            "share_lower": float(share[0]),
-            "share_upper": float(share[2]),
-            "p_majority": float(1 - fine[3]),
-            "p_share_80": float(1 - fine[4]),
-        }
-        # an end of the interval at zero or one is known whatever the nodes; elsewhere it is a quantile, for which a
-        # probability to six digits is enough. A truncated mu puts a kink into the integrand that costs one digit more
-        change = np.abs(fine - coarse)
-        inner = np.abs(z) < 8.29
-        error = max(float(change[3:].max()), 1e-2 * float(change[:3][inner].max(initial=0.0)))
-        return answer, error if quadrature.problem.cut is None else 1e-3 * error
-
-    mean = float(distribution(fit, "theta_new", [sign * benefit], at=at, upper=sign > 0)[0])
-    return {"share_mean": mean, **ask(fit, question)}
-
-
-def _drawn_share(fit: Fit, benefit: float, sign: int, at: Mapping[str, Any] | None, level: float) -> dict[str, float]:
-    """The share of true effects at every draw, with the model's own distribution of a new study's effect."""
-    sample = fit.sample
-    mu = sign * sample.linear(fit.design.profile(at))
-    form = sample.form(sample.beyond()(benefit - mu))
-    lower, median, upper = form.quantile(np.array([(1 - level) / 2, 0.5, (1 + level) / 2]))
+    row, shares = fit.design.profile(at), np.array([0.5, 0.8])
+    mean, ends, beyond = fit.posterior.share_beyond(row, benefit, direction(fit), central(level), shares)
+    lower, median, upper = ends
     return {
-        "share_mean": form.mean,
+        "share_mean": mean,
         "share_median": float(median),
         "share_lower": float(lower),
         "share_upper": float(upper),
-        "p_majority": float(form.sf(0.5)),
-        "p_share_80": float(form.sf(0.8)),
+        "p_majority": float(beyond[0]),
+        "p_share_80": float(beyond[1]),
     }
-
-
-def _cut_below(quadrature: NodePosterior, sign: int, edge: FloatArray) -> FloatArray:
-    """P(s mu <= edge) at each node when mu itself is truncated."""
-    cut = quadrature.problem.cut
-    assert cut is not None
-    mean, sd = quadrature.mean[0], np.sqrt(quadrature.cov[0, 0])
-    low, high = (cut.low - mean) / sd, (cut.high - mean) / sd
-    x = np.clip((sign * edge - mean) / sd, low, high)
-    whole = log_interval(low, high)
-    with np.errstate(divide="ignore"):
-        below = np.exp(log_interval(np.broadcast_to(low, x.shape), x) - whole)
-    return below if sign > 0 else 1.0 - below
 
 
 def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, Any] | None = None) -> pd.DataFrame:
@@ -508,12 +384,29 @@ def _nnt(lower: float, median: float, upper: float) -> str:
     return f"{one(median)} ({inner})"
 
 
-def benefit_sentence(fit: Fit, item: Threshold, *, at: Mapping[str, Any] | None = None) -> str:
+def benefit_sentence(
+    fit: Fit, threshold: Threshold | float | None = None, *, at: Mapping[str, Any] | None = None
+) -> str:
     """One plain sentence built from the numbers of `benefit_table`.
 
     The sentence names the effect, its interval and kind, and the probabilities of important benefit and harm.
+
+    Parameters
+    ----------
+    threshold : Threshold or float, optional
+        Default: the primary one of the fit's outcome.
+
+    Raises
+    ------
+    ModelError
+        If no direction or no threshold is stated.
+
+    Examples
+    --------
+    >>> benefit_sentence(fit, 0.2).startswith("SMD") or "probability" in benefit_sentence(fit, 0.2)
+    True
     """
-    kind = measure(fit.effects.measure)
+    kind, item = measure(fit.effects.measure), required_threshold(fit, threshold)
     table = predict(fit, at, scale="natural")
     mu = table.loc["mu"]
     rows = benefit_table(fit, [item], at=at).iloc[: len(_TARGETS)].set_index("target")

@@ -147,13 +147,12 @@ def predictive_of(source: Fit) -> NormalMixture:
     ModelError
         For a fit by draws, or with a truncated prior, whose prediction is no mixture of normals.
     """
-    if not source.exact or source.quadrature.problem.cut is not None:
+    form = marginal(source, "theta_new")
+    if not isinstance(form, NormalMixture):
         raise ModelError(
             "borrowing needs the exact prediction as a mixture of normals; this fit is by draws or has a truncated or "
             "uniform prior of a coefficient. Use the exact engine with a normal, Student-t, Cauchy or flat prior."
         )
-    form = marginal(source, "theta_new")
-    assert isinstance(form, NormalMixture)
     # components without weight have variances that may be beyond what can be squared
     used = form.weights > 1e-18
     return NormalMixture(form.weights[used] / form.weights[used].sum(), form.means[used], form.sds[used], form.moments)

@@ -24,11 +24,11 @@ from scipy import special
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, ModelError
-from bayesmeta.fits import LEVEL, Fit, distribution, fit_many, functional_of, marginal
+from bayesmeta.fits import LEVEL, Fit, distribution, fit_many, marginal
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
-from bayesmeta.questions.benefit import direction
+from bayesmeta.questions.thresholds import direction, numeric_distance, resolve_threshold
 
 __all__ = ["SIZES", "next_trial_table", "planned_se", "updated_probability", "with_trial"]
 
@@ -81,18 +81,18 @@ class _Nodes(NamedTuple):
 
 
 def _nodes(fit: Fit) -> _Nodes:
-    if not fit.exact:
-        raise ModelError("the next trial is asked of an exact fit; this one is by draws. Fit with engine = 'exact'.")
     if fit.model.beta:
         raise ModelError("the next trial is asked of the pooled analysis; this model has moderators.")
-    if fit.quadrature.problem.cut is not None:
-        raise ModelError("the next trial is not available with a truncated or uniform prior of mu; use a normal prior.")
-    quadrature = fit.quadrature
-    mean, row = functional_of(quadrature, fit, "mu", None)
-    new, _ = functional_of(quadrature, fit, "theta_new", None)
+    form = fit.posterior.quantities(np.ones((2, 1)), [None, "theta_new"]).mixtures
+    if form is None:
+        raise ModelError(
+            "the next trial is asked of an exact fit, and not available with a truncated or uniform prior of mu: fit "
+            "with engine = 'exact' and a normal prior."
+        )
     # nodes without weight can have variances beyond what can be squared
-    used = quadrature.weights > 1e-300
-    return _Nodes(quadrature.weights[used], mean.mean[row, used], mean.var[row, used], (new.var - mean.var)[row, used])
+    used = form.weights > 1e-300
+    var, new = np.square(form.sds[:, used])
+    return _Nodes(form.weights[used], form.means[0, used], var, new - var)
 
 
 def _predictive(nodes: _Nodes, se: float) -> NormalMixture:
@@ -238,7 +238,7 @@ def with_trial(effects: Effects, y: float, se: float, name: str = "next trial") 
 
 def next_trial_table(
     fit: Fit,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     sizes: Sequence[float] = SIZES,
     se: float | Sequence[float] | None = None,
@@ -252,7 +252,7 @@ def next_trial_table(
     ----------
     fit : Fit
         Exact, pooled, with a direction.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Of important benefit; default the primary one of the fit's outcome. Without one that is a number, only any
         benefit is asked.
     sizes : sequence of float
@@ -300,10 +300,8 @@ def next_trial_table(
         texts = ("question", "target", "change")
         row: dict[str, Any] = {name: "" if name in texts else math.nan for name in _COLUMNS}
         return pd.DataFrame([{**row, "note": str(error)}], columns=_COLUMNS)
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-    distances = [("any benefit", 0.0)]
-    if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
-        distances.append(("important benefit", float(chosen.benefit_distance)))
+    distances, important = [("any benefit", 0.0)], numeric_distance(resolve_threshold(fit, threshold))
+    distances += [] if important is None else [("important benefit", important)]
     rows: list[dict[str, Any]] = []
     crossings: list[_Crossing] = []
     for size, planned in errors:

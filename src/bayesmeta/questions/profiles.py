@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import Functional, NodePosterior, linear
-from bayesmeta.fits import LEVEL, SETTLED, Fit, ask, cut_marginal, summary_of
-from bayesmeta.marginals import Draws, mixture_cdf
+from bayesmeta.fits import LEVEL, Fit, central, marginal
+from bayesmeta.marginals import Marginals
 from bayesmeta.model import Exchangeable, OutlierEffects
 from bayesmeta.nuts import build_rows
 from bayesmeta.plan import Threshold
-from bayesmeta.questions.benefit import direction
+from bayesmeta.questions.thresholds import direction, numeric_distance, resolve_threshold
 
 __all__ = ["NEW_TYPE", "compare_types_table", "curve_table", "imputed_table", "outlier_table", "profile_table"]
 
@@ -42,80 +41,35 @@ class _Form(NamedTuple):
     spread: float = 0.0
 
 
-def _ends(level: float) -> FloatArray:
-    if not 0 < level < 1:
-        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
-    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
+def _asked(fit: Fit, form: _Form) -> Marginals:
+    """The mean effect, and the effect in a new study."""
+    spread = (form.sd, form.spread) if form.spread else None
+    return fit.posterior.quantities(np.array([form.row] * 2), [None, "theta_new"], spread=spread, seed=fit.seed)
 
 
-def _exact_functional(quadrature: NodePosterior, form: _Form, new: bool) -> Functional:
-    result = linear(quadrature, form.row[None, :], np.array([new]))
-    if not form.spread:
-        return result
-    place = quadrature.problem.sds.index(form.sd)
-    extra = np.square(form.spread * quadrature.sds[place])
-    moments = np.minimum(result.moments, quadrature.problem.axes[place].moments)
-    return Functional(result.mean, result.var + extra, result.cut_cov, moments)
-
-
-def _drawn(fit: Fit, form: _Form, new: bool) -> Draws:
-    sample = fit.sample
-    values = sample.linear(form.row, "theta_new" if new else None)
-    if form.spread:
-        noise = np.random.default_rng([fit.seed, 5]).standard_normal(values.shape)
-        values = values + form.spread * sample.require(form.sd) * noise
-    return sample.form(values)
-
-
-def _quantiles(fit: Fit, form: _Form, new: bool, p: FloatArray) -> tuple[FloatArray, float]:
-    """Quantiles, and the Monte Carlo standard error of the mean."""
-    if not fit.exact:
-        drawn = _drawn(fit, form, new)
-        return drawn.quantile(p), drawn.mcse
-    summary = ask(fit, lambda quadrature: summary_of(quadrature, _exact_functional(quadrature, form, new), p))
-    return summary.quantiles[0], 0.0
-
-
-def _beyond(fit: Fit, form: _Form, new: bool, x: float, sign: int) -> float:
-    """Probability of lying beyond ``x`` in the direction of benefit."""
-    if not fit.exact:
-        drawn = _drawn(fit, form, new)
-        return float(drawn.sf(x) if sign > 0 else drawn.cdf(x))
-
-    def question(quadrature: NodePosterior) -> tuple[float, float]:
-        functional = _exact_functional(quadrature, form, new)
-        if quadrature.problem.cut is not None:
-            return float(cut_marginal(quadrature, functional, 0).cdf(x)), SETTLED
-        at, sds = np.array([[x]]), np.sqrt(functional.var)
-        fine = float(mixture_cdf(at, quadrature.weights, functional.mean, sds)[0, 0])
-        coarse = float(mixture_cdf(at, quadrature.coarse, functional.mean, sds)[0, 0])
-        return fine, abs(fine - coarse)
-
-    below = ask(fit, question)
-    return 1 - below if sign > 0 else below
-
-
-def _distance(fit: Fit, threshold: Threshold | None) -> float | None:
+def _distance(fit: Fit, threshold: Threshold | float | None) -> float | None:
     """Smallest important benefit as a distance; None where none is stated."""
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+    chosen = resolve_threshold(fit, threshold)
     if chosen is None or fit.effects.better is None:
         return None
-    if not isinstance(chosen.benefit_distance, (int, float)):
+    distance = numeric_distance(chosen)
+    if distance is None:
         raise ModelError(f"threshold {chosen.name}: give one that is a number, not a range or a distribution.")
-    return float(chosen.benefit_distance)
+    return distance
 
 
 def _answers(fit: Fit, form: _Form, benefit: float | None, p: FloatArray) -> dict[str, float]:
     """Median and interval of the mean and of a new study, and the probabilities of benefit."""
-    (lower, median, upper), mcse = _quantiles(fit, form, False, p)
-    (new_lower, _, new_upper), _ = _quantiles(fit, form, True, p)
+    found = _asked(fit, form)
+    (lower, median, upper), (new_lower, _, new_upper) = found.quantile(p)
     row = {"median": median, "lower": lower, "upper": upper, "new_lower": new_lower, "new_upper": new_upper}
     if fit.effects.better is not None:
         sign = direction(fit)
-        for name, x in (("any", 0.0), *((("important", sign * benefit),) if benefit is not None else ())):
-            row[f"p_{name}_benefit"] = _beyond(fit, form, False, x, sign)
-            row[f"p_{name}_benefit_new"] = _beyond(fit, form, True, x, sign)
-    return {**row, "mcse": mcse}
+        x = np.array([0.0] if benefit is None else [0.0, sign * benefit])
+        chances = found.sf(x) if sign > 0 else found.cdf(x)
+        for name, (mean, new) in zip(("any", "important"), chances.T, strict=False):
+            row[f"p_{name}_benefit"], row[f"p_{name}_benefit_new"] = mean, new
+    return {**row, "mcse": found[0].mcse}
 
 
 def _categorical(fit: Fit, moderators: Sequence[str] | None) -> list[str]:
@@ -135,7 +89,7 @@ def _categorical(fit: Fit, moderators: Sequence[str] | None) -> list[str]:
 def profile_table(
     fit: Fit,
     moderators: Sequence[str] | None = None,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     level: float = LEVEL,
 ) -> pd.DataFrame:
@@ -159,7 +113,7 @@ def profile_table(
         With categorical moderators; other moderators are averaged over the observed mix.
     moderators : sequence of str, optional
         Default: all that are categorical.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     level : float
 
@@ -186,7 +140,7 @@ def profile_table(
     3  yoga  during  2         False
     """
     chosen = _categorical(fit, moderators)
-    p, benefit, design = _ends(level), _distance(fit, threshold), fit.design
+    p, benefit, design = central(level), _distance(fit, threshold), fit.design
     values = {name: np.array([str(v) for v in fit.effects.moderators[name]]) for name in chosen}
     hierarchical = {name: f"sd[{name}]" for name in chosen if isinstance(fit.model.beta.get(name), Exchangeable)}
     crossed = {part for entry in fit.model.beta if ":" in entry for part in entry.split(":")}
@@ -231,7 +185,7 @@ def curve_table(
     grid: ArrayLike | None = None,
     *,
     reference: float | None = None,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     level: float = LEVEL,
 ) -> pd.DataFrame:
     """Effect along a numeric moderator: a line, a smooth or a monotone curve.
@@ -246,7 +200,7 @@ def curve_table(
         Values; default 41 from the smallest to the largest stated one.
     reference : float, optional
         The value that differences are from; default the smallest stated one.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
 
     Returns
@@ -272,7 +226,7 @@ def curve_table(
     if moderator not in numeric:
         word = "categorical: see profile_table" if moderator in factors else "not in the fit"
         raise ModelError(f"moderator {moderator!r} is {word}. Its numeric moderators: {', '.join(numeric) or 'none'}.")
-    p, benefit = _ends(level), _distance(fit, threshold)
+    p, benefit = central(level), _distance(fit, threshold)
     stated = np.asarray(fit.effects.moderators[moderator], float)
     stated = stated[~np.isnan(stated)]
     low, high = float(stated.min()), float(stated.max())
@@ -288,7 +242,7 @@ def curve_table(
         if np.array_equal(row, base):
             change = np.zeros(3)
         else:
-            change, _ = _quantiles(fit, _Form(row - base), False, p)
+            change = fit.posterior.quantities((row - base)[None, :]).quantile(p)[0]
         rows.append(
             {
                 "x": x,
@@ -324,17 +278,12 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ModelError
         Where nothing was imputed.
     """
-    p = _ends(level)
-    if fit.exact:
-        raise ModelError(
-            "nothing was imputed: the fit is exact. Values are imputed where a model states `missing` or `missing_sd`."
-        )
+    p = central(level)
     h = build_rows(fit.effects, fit.model)
-    others = fit.sample.others
     rows: list[dict[str, object]] = []
 
-    def number(what: str, trial: str, values: FloatArray) -> None:
-        form = Draws(values)
+    def number(what: str, trial: str, name: str) -> None:
+        form = marginal(fit, name)
         lower, median, upper = form.quantile(p)
         rows.append(
             {
@@ -352,16 +301,16 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
     for item in h.imputed:
         for trial in item.trials:
-            number(item.name, trial, others[f"missing[{item.name}: {trial}]"])
+            number(item.name, trial, f"missing[{item.name}: {trial}]")
     for levels in h.levels:
         for trial in levels.trials:
             for name in levels.levels:
-                form = Draws(others[f"missing[{levels.name}: {trial} = {name}]"])
+                form = marginal(fit, f"missing[{levels.name}: {trial} = {name}]")
                 rows.append(
                     {"what": levels.name, "trial": trial, "level_of": name, "probability": form.mean, "mcse": form.mcse}
                 )
     for row in h.row[h.sd_rows].tolist():
-        number("standard deviation", fit.effects.label[row], others[f"missing_sd[{fit.effects.label[row]}]"])
+        number("standard deviation", fit.effects.label[row], f"missing_sd[{fit.effects.label[row]}]")
     if not rows:
         raise ModelError("nothing was imputed: the model states no `missing` and no `missing_sd`.")
     columns = ["what", "trial", "level_of", "probability", "mean", "sd", "median", "lower", "upper", "mcse"]
@@ -396,8 +345,8 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     """
     if not isinstance(fit.model.random, OutlierEffects):
         raise ModelError("the model has no outlier population: state random=OutlierEffects(share=..., extra=...).")
-    _ends(level)
-    effects, sample = fit.effects, fit.sample
+    central(level)
+    effects = fit.effects
     h = build_rows(effects, fit.model)
     unit = np.zeros(effects.k, np.intp)
     unit[h.row] = h.row_unit
@@ -411,7 +360,7 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         inside = np.flatnonzero(unit == number)
         weights = np.linalg.inv(S[np.ix_(inside, inside)]).sum(axis=0)
         estimate, se = float(weights @ effects.y[inside] / weights.sum()), float(weights.sum() ** -0.5)
-        form = Draws(sample.others[f"outlier[{name}]"])
+        form = marginal(fit, f"outlier[{name}]")
         expected = _share_of_others(fit, number, inside)
         odds = form.mean / (1 - form.mean) if form.mean < 1 else np.inf
         rows.append(
@@ -437,29 +386,29 @@ def _share_of_others(fit: Fit, number: int, inside: NDArray[np.intp]) -> float:
     """Expected share of outliers given all trials but one, which holds the rows ``inside``."""
     from arviz_stats.base import array_stats
 
-    sample = fit.sample
+    tree = fit.tree
     # ArviZ turns the sign itself: the weights are of one over the trial's likelihood
-    log_weights, k = array_stats.psislw(sample.log_likelihood[number].ravel())
+    log_weights, k = array_stats.psislw(tree["log_likelihood"].to_dataset()["y"].values[..., number].ravel())
     if k <= _HEAVY:
         weights = np.exp(np.asarray(log_weights) - special.logsumexp(log_weights))
-        return float(weights @ sample.others["share"].ravel())
+        return float(weights @ tree["posterior"].to_dataset()["other"].sel(quantity="share").values.ravel())
     from bayesmeta.fits import fit as fit_model
     from bayesmeta.nuts import Settings
 
-    asked = {name: sample.settings[name] for name in ("chains", "draws", "tune", "target_accept", "max_depth")}
+    asked = {name: fit.posterior.settings[name] for name in ("chains", "draws", "tune", "target_accept", "max_depth")}
     kept = np.setdiff1d(np.arange(fit.effects.k), inside)
     try:
         rest = fit_model(fit.effects.subset(kept), fit.model, engine="nuts", seed=fit.seed, settings=Settings(**asked))
     except ModelError:
         return math.nan
-    return float(rest.sample.others["share"].mean())
+    return marginal(rest, "share").mean
 
 
 def compare_types_table(
     fixed: Fit,
     exchangeable: Fit,
     moderator: str,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     level: float = LEVEL,
 ) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
@@ -15,20 +16,8 @@ from scipy import special
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.exact import NodePosterior, linear, row_weights
-from bayesmeta.fits import (
-    LEVEL,
-    Fit,
-    ask,
-    central,
-    cut_marginal,
-    distribution,
-    linear_summary,
-    marginal,
-    quantities,
-    study_summary,
-)
-from bayesmeta.marginals import IntervalKind, mixture_cdf
+from bayesmeta.fits import LEVEL, Fit, central, distribution, marginal, quantities
+from bayesmeta.marginals import IntervalKind
 from bayesmeta.measures import measure
 from bayesmeta.model import Line
 
@@ -95,7 +84,7 @@ def summarize(
         raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
     names, rows, new, table = _summarised(fit)
     p = central(level)
-    summary = linear_summary(fit, rows, new, p)
+    summary = fit.posterior.quantities(rows, new).summary(p)
     values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]], summary.mcse])
     parts = dict(zip(names, values, strict=True))
     for name in table:
@@ -240,7 +229,7 @@ def predict(
     rows = {}
     p = central(level)
     row = fit.design.profile(at)
-    summary = linear_summary(fit, np.array([row, row]), [None, "theta_new"], p)
+    summary = fit.posterior.quantities(np.array([row, row]), [None, "theta_new"]).summary(p)
     for number, name in enumerate(("mu", "theta_new")):
         lower, median, upper = summary.quantiles[number]
         if interval != "central":
@@ -258,27 +247,10 @@ def study_weights(fit: Fit) -> FloatArray:
 
     Given tau the posterior mean of mu is linear in the estimates; its coefficients are averaged over the posterior of
     tau and scaled to sum to 100. Under a covariance a row's weight can be negative. Under a truncated mu the posterior
-    mean is not linear in the estimates, and the weights are those before truncation.
+    mean is not linear in the estimates, and the weights are those before truncation. Of draws it is how far the mean
+    moves with each estimate.
     """
-    if not fit.exact:
-        return _drawn_weights(fit)
-    weights = row_weights(fit.quadrature)
-    return 100 * weights / weights.sum()
-
-
-def _drawn_weights(fit: Fit) -> FloatArray:
-    """Share of each row by a common shift: the effect on the posterior mean of mu of moving one estimate.
-
-    By draws, ``d E(mu) / d y_i = cov(mu, d log L / d y_i)``, and the derivative of the log likelihood, study effects
-    drawn, is ``(theta_i - y_i) / se_i**2``; sharing patients turns the errors by the inverse covariance.
-    """
-    sample, effects = fit.sample, fit.effects
-    score = sample.theta - effects.y[:, None, None]
-    inner = (1 / effects.se**2)[:, None, None] * score
-    for rows, covariance in effects.blocks:
-        inner[rows] = np.tensordot(np.linalg.inv(covariance), score[rows], axes=1)
-    mu = sample.coefficients[0] - sample.coefficients[0].mean()
-    weights = (inner * mu).mean(axis=(1, 2))
+    weights = fit.posterior.weights(fit.effects)
     return 100 * weights / weights.sum()
 
 
@@ -294,7 +266,7 @@ def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") ->
     """
     effects = fit.effects
     p = central(level)
-    summary = study_summary(fit, p)
+    summary = fit.posterior.studies().summary(p)
     half = special.ndtri((1 + level) / 2) * effects.se
     table = pd.DataFrame(
         {
@@ -349,8 +321,8 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     matrix = np.array(rows)
     p = central(level)
 
-    summary = linear_summary(fit, matrix, [None] * len(matrix), p)
-    below = _below_null(fit, matrix)
+    form = fit.posterior.quantities(matrix)
+    summary, below = form.summary(p), form.cdf(0.0)[:, 0]
     table = pd.DataFrame(np.column_stack([summary.mean, summary.sd, summary.quantiles]), columns=columns)
     table = table[["mean", "sd", "median", "lower", "upper"]]
     table.insert(0, "moderator", names)
@@ -358,23 +330,6 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     table["p_below_null"], table["p_above_null"] = below, 1 - below
     table["level"], table["interval"] = level, "central"
     return table
-
-
-def _below_null(fit: Fit, matrix: FloatArray) -> FloatArray:
-    """Probability that each linear function of the coefficients is below zero."""
-    if not fit.exact:
-        return np.array([float((fit.sample.linear(row) < 0).mean()) for row in matrix])
-
-    def question(quadrature: NodePosterior) -> tuple[FloatArray, float]:
-        functional = linear(quadrature, matrix, np.zeros(len(matrix), bool))
-        if quadrature.problem.cut is not None:
-            return np.array([float(cut_marginal(quadrature, functional, i).cdf(0.0)) for i in range(len(matrix))]), 0.0
-        zero, sds = np.zeros((len(matrix), 1)), np.sqrt(functional.var)
-        fine = mixture_cdf(zero, quadrature.weights, functional.mean, sds)[:, 0]
-        coarse = mixture_cdf(zero, quadrature.coarse, functional.mean, sds)[:, 0]
-        return fine, float(np.abs(fine - coarse).max())
-
-    return ask(fit, question)
 
 
 _CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (
@@ -388,15 +343,20 @@ _CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (
 
 
 def compare_table(
-    effects: Effects, fits: Mapping[str, Fit] | Fit, *, level: float = LEVEL, scale: Scale = "analysis"
+    fits: Mapping[str, Fit] | Fit,
+    old: Mapping[str, Fit] | Fit | None = None,
+    *,
+    level: float = LEVEL,
+    scale: Scale = "analysis",
 ) -> pd.DataFrame:
     """Bayesian beside classical pooling of the same rows, one line per method.
 
     Parameters
     ----------
-    effects : Effects
     fits : Fit or mapping of str to Fit
-        One Bayesian fit, or several by name.
+        One Bayesian fit, or several of the same effects by name.
+    old
+        The fits, where effects are given first, as up to 0.1.0; this goes with the next release.
     level : float
         Of every interval.
     scale : {"analysis", "natural"}
@@ -408,10 +368,21 @@ def compare_table(
         Columns ``method kind estimate lower upper tau pi_lower pi_upper pi_formula p_value p_below_null
         difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
         classical standard errors. A line that is not defined says why under ``note``.
+
+    Raises
+    ------
+    ModelError
+        For what is no fit, an unknown scale, and a level that is not between 0 and 1.
     """
     if scale not in ("analysis", "natural"):
         raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
+    if isinstance(fits, Effects) and old is not None:
+        warnings.warn("compare_table takes the fit alone: compare_table(fit).", DeprecationWarning, stacklevel=2)
+        fits = old
     named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits)
+    if not named or not all(isinstance(fit, Fit) for fit in named.values()):
+        raise ModelError("compare_table: give a fit, or one or more fits by name.")
+    effects = next(iter(named.values())).effects
     rows: list[dict[str, Any]] = []
     reference: float | None = None
     for name, fit in named.items():
@@ -435,7 +406,7 @@ def compare_table(
                 "note": "",
             }
         )
-    rho = next(iter(named.values())).model.rho if named else 0.5
+    rho = next(iter(named.values())).model.rho
     for method, ci in _CLASSICAL_ROWS:
         try:
             (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)

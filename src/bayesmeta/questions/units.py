@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, distribution, marginal
+from bayesmeta.fits import LEVEL, Fit, distribution
 from bayesmeta.plan import (
     Amount,
     BaselineRisk,
@@ -227,22 +227,15 @@ def _points(
     if factor.size == 1:
         return effect * factor[0]
 
-    form = marginal(fit, name)
-
     def below(x: FloatArray) -> FloatArray:
-        return form.cdf(x[:, None] / factor) @ weights
+        return distribution(fit, name, x[:, None] / factor) @ weights
 
     # the interval of the effect times the extremes of the factor, widened until it holds the quantiles
     reach = np.abs(effect).max() + np.ptp(effect)
     high = reach * factor[int(np.argmax(weights))]
     while not (below(np.array([-high]))[0] < p[0] and below(np.array([high]))[0] > p[-1]):
         high *= 2
-    x = invert(below, p, -high, high)
-    if not fit.exact:
-        return x
-    # the nodes of the fit are as many as its own summary needed; one step with the settled probability ends it
-    settled = distribution(fit, name, (x[:, None] / factor).ravel()).reshape(x.size, -1) @ weights
-    return x - (settled - p) / (form.density(x[:, None] / factor) @ (weights / factor))
+    return invert(below, p, -high, high)
 
 
 def _against(

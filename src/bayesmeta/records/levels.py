@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.fits import LEVEL
-from bayesmeta.questions import benefit_probabilities, predict
-from bayesmeta.records.parts import headline, stated_thresholds
+from bayesmeta.questions import benefit_probabilities, predict, resolve_thresholds
+from bayesmeta.records.parts import headline
 
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
@@ -32,7 +32,7 @@ def level_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         direction and a threshold are stated, ``p_any_benefit p_important_benefit p_important_harm`` with ``_new`` for
         a new study.
     """
-    thresholds = stated_thresholds(fit, None)
+    thresholds = resolve_thresholds(fit)
     primary = headline(thresholds)
     rows = []
     for name, factor in fit.design.factors.items():

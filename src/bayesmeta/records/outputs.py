@@ -18,6 +18,7 @@ from bayesmeta.questions import (
     compare_coefficients,
     compare_table,
     contrast_table,
+    resolve_thresholds,
     study_table,
 )
 from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
@@ -32,7 +33,6 @@ from bayesmeta.records.parts import (
     other_records,
     prior_records,
     sampler_record,
-    stated_thresholds,
     unreportable,
 )
 
@@ -85,7 +85,7 @@ def pool_record(
         "note": small_k_note(fit.effects.n_trials),
         "priors": prior_records(fit, sources or {}),
         "bayes": bayes_record(fit, level),
-        "benefit": benefit_rows(fit, stated_thresholds(fit, thresholds), level),
+        "benefit": benefit_rows(fit, resolve_thresholds(fit, thresholds), level),
         "classical": classical_record(fit.effects, level=level, rho=fit.model.rho),
         "studies": table_records(study_table(fit, level=level)),
         "checks": check_rows(fit),
@@ -145,7 +145,7 @@ def fit_record(
     left_out : sequence of str
         Moderators with one level in this outcome.
     """
-    thresholds = stated_thresholds(pooled, None)
+    thresholds = resolve_thresholds(pooled)
     primary = headline(thresholds)
     fits = [pooled] if moderated is None else [pooled, moderated]
     reasons = unreportable(fits)
@@ -241,7 +241,7 @@ def compare_record(
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
-        "methods": table_records(compare_table(fit.effects, fit, level=level)),
+        "methods": table_records(compare_table(fit, level=level)),
         "moderators": moderators,
     }
 
@@ -255,7 +255,7 @@ def benefit_record(
     level: float = LEVEL,
 ) -> dict[str, Any]:
     """Probabilities of benefit and harm against each threshold, with the sentence built from them."""
-    stated = stated_thresholds(fit, thresholds)
+    stated = resolve_thresholds(fit, thresholds)
     table = benefit_table(fit, stated, level=level)
     primary = headline(stated)
     return {

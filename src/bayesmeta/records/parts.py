@@ -30,7 +30,6 @@ __all__ = [
     "other_records",
     "prior_records",
     "sampler_record",
-    "stated_thresholds",
     "unreportable",
 ]
 
@@ -115,11 +114,11 @@ def _others(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def sampler_record(fit: Fit) -> dict[str, Any] | None:
     """How draws were made, and the Monte Carlo standard errors of the means; None for an exact fit."""
-    if fit.exact:
+    if not fit.simulated:
         return None
     table = summarize(fit)["mcse"].to_dict()
     errors = {name: float(table[name]) for name in _NAMED_ELSEWHERE if name in table}
-    return plain({**fit.sample.settings, "seed": fit.seed, "mcse": errors})
+    return plain({**fit.posterior.settings, "seed": fit.seed, "mcse": errors})
 
 
 def about(fit: Fit, name: str | None) -> dict[str, Any]:
@@ -152,13 +151,6 @@ def prior_records(fit: Fit, sources: Mapping[str, str]) -> dict[str, Any]:
         source = sources.get(f"beta.{name}") or sources.get("beta") or DEFAULT_COEFFICIENT_SOURCE
         record[f"beta.{name}"] = {"prior": coefficient.text, "source": source}
     return record
-
-
-def stated_thresholds(fit: Fit, thresholds: Sequence[Threshold] | None) -> tuple[Threshold, ...]:
-    """Return the thresholds given, else those of the fit's outcome."""
-    if thresholds is not None:
-        return tuple(thresholds)
-    return fit.outcome.decision.thresholds if fit.outcome is not None else ()
 
 
 def benefit_rows(fit: Fit, thresholds: Sequence[Threshold], level: float) -> list[dict[str, Any]] | None:

@@ -37,7 +37,7 @@ def extra_tables(part: Analysis) -> dict[str, pd.DataFrame]:
     if part.borrowing is not None:
         weights = borrowing_weights(part.borrowing)
         found["borrowing"] = borrowing_table(part.borrowing, part.primary, weights=weights)
-    if part.pooled.exact and part.pooled.effects.better is not None:
+    if not part.pooled.simulated and part.pooled.effects.better is not None:
         found["next_trial"] = next_trial_table(part.pooled, sizes=SIZES)
     return found
 

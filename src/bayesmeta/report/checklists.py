@@ -55,12 +55,12 @@ def checklists(
     """
     first = parts[0]
     at = f"#{first.key}"
-    exact = all(fit.exact for part in parts for fit in part.fits)
+    simulated = any(fit.simulated for part in parts for fit in part.fits)
     engine = (
-        "quadrature to 1e-8; no simulation, so no convergence to judge"
-        if exact
-        else "quadrature where a model allows it; else NUTS (PyMC, nutpie), R-hat at most 1.01, 400 effective draws of "
+        "quadrature where a model allows it; else NUTS (PyMC, nutpie), R-hat at most 1.01, 400 effective draws of "
         "every quantity"
+        if simulated
+        else "quadrature to 1e-8; no simulation, so no convergence to judge"
     )
     outcome = "none failed" if not reasons else f"failed: {len(reasons)}"
     varied = len(first.priors_only) - 1

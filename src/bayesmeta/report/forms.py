@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.exact import NodePosterior
-from bayesmeta.fits import Fit, functional_of, marginal
+from bayesmeta.fits import Fit
+from bayesmeta.marginals import Draws, Marginal, NormalMixtures
 
 __all__ = [
     "kept_nodes",
@@ -58,18 +58,14 @@ def serialised_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened:
     >>> serialised_form(bm.fit(effects, bm.Model(model.mu, None)))["representation"]
     'mixture'
     """
-    if not fit.exact:
-        return {
-            "representation": "draws",
-            **{name: _rounded(np.sort(np.asarray(_draws(fit, name, at)))) for name in _NAMES},
-        }
-    quadrature = fit.quadrature
-    if quadrature.problem.cut is not None:
-        return {"representation": "grid", **{name: _grid(fit, name, at) for name in _NAMES}}
-    mean_, row = functional_of(quadrature, fit, "mu", at)
-    new, _ = functional_of(quadrature, fit, "theta_new", at)
-    m, s, t = mean_.mean[row], np.sqrt(mean_.var[row]), np.sqrt(new.var[row])
-    kept, weights = kept_nodes(quadrature, np.array([m, m]), np.array([s, t]), coarsened=coarsened)
+    row = fit.design.profile(at)
+    found = fit.posterior.quantities(np.array([row, row]), [None, "theta_new"])
+    mixtures = found.mixtures
+    if mixtures is None:
+        kind = "draws" if isinstance(found[0], Draws) else "grid"
+        return {"representation": kind, **{name: _serialised(found[i]) for i, name in enumerate(_NAMES)}}
+    kept, weights = kept_nodes(mixtures, coarsened=coarsened)
+    (m, _), (s, t) = mixtures.means, mixtures.sds
     return {
         "representation": "mixture",
         "w": _rounded(weights),
@@ -79,9 +75,7 @@ def serialised_form(fit: Fit, at: Mapping[str, Any] | None = None, *, coarsened:
     }
 
 
-def kept_nodes(
-    quadrature: NodePosterior, means: FloatArray, sds: FloatArray, *, coarsened: bool = True
-) -> tuple[NDArray[np.intp], FloatArray]:
+def kept_nodes(form: NormalMixtures, *, coarsened: bool = True) -> tuple[NDArray[np.intp], FloatArray]:
     """Choose the nodes that are serialised, and their weights.
 
     The rules of the exact engine are nested: the embedded one uses every second node of an axis. Where it gives the
@@ -89,8 +83,7 @@ def kept_nodes(
 
     Parameters
     ----------
-    quadrature : NodePosterior
-    means, sds : array of shape (quantities, nodes)
+    form : NormalMixtures
         Of the serialised quantities.
     coarsened : bool
         Whether the embedded rule may be used.
@@ -100,9 +93,7 @@ def kept_nodes(
     array of int, array of float
         The nodes in their order, and the weights.
     """
-    weights = quadrature.weights
-    if coarsened and not rule_gap(quadrature, means, sds) > LOST:
-        weights = quadrature.coarse
+    weights = form.coarse if coarsened and not rule_gap(form) > LOST else form.weights
     kept = non_negligible(weights)
     return kept, weights[kept]
 
@@ -113,18 +104,18 @@ def non_negligible(weights: FloatArray) -> NDArray[np.intp]:
     return np.sort(order[np.cumsum(np.abs(weights[order])) > LOST])
 
 
-def rule_gap(quadrature: NodePosterior, means: FloatArray, sds: FloatArray) -> float:
+def rule_gap(form: NormalMixtures) -> float:
     """Give the largest difference between distribution functions by the full and by the embedded rule."""
     worst = 0.0
-    for mean, sd in zip(means, sds, strict=True):
-        centre = float(mean @ quadrature.weights)
-        spread = float(np.sqrt((sd**2 + (mean - centre) ** 2) @ quadrature.weights))
+    for mean, sd in zip(form.means, form.sds, strict=True):
+        centre = float(mean @ form.weights)
+        spread = float(np.sqrt((sd**2 + (mean - centre) ** 2) @ form.weights))
         if not (np.isfinite(spread) and spread > 0):
             return float("inf")
         x = centre + spread * _PLACES
         with np.errstate(divide="ignore", invalid="ignore"):
             below = special.ndtr((x[:, None] - mean) / sd)
-        worst = max(worst, float(np.abs(below @ (quadrature.weights - quadrature.coarse)).max()))
+        worst = max(worst, float(np.abs(below @ (form.weights - form.coarse)).max()))
     return worst
 
 
@@ -159,13 +150,10 @@ def packed_form(form: Mapping[str, Any]) -> dict[str, Any]:
 _NAMES = ("mu", "theta_new")
 
 
-def _draws(fit: Fit, name: str, at: Mapping[str, Any] | None) -> FloatArray:
-    form: Any = marginal(fit, name, at)
-    return np.asarray(form.values).ravel()
-
-
-def _grid(fit: Fit, name: str, at: Mapping[str, Any] | None) -> dict[str, list[float]]:
-    form = marginal(fit, name, at)
+def _serialised(form: Marginal) -> list[float] | dict[str, list[float]]:
+    """Sorted draws, or a distribution function and a density at points."""
+    if isinstance(form, Draws):
+        return _rounded(np.sort(form.values.ravel()))
     low, high = (float(v) for v in form.quantile(np.array([1e-9, 1 - 1e-9])))
     x = np.linspace(low, high, POINTS)
     return {"x": _rounded(x), "cdf": _rounded(form.cdf(x)), "density": _rounded(form.density(x))}

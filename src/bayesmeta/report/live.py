@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import ClassicalFit, pool
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import NodePosterior, studies
-from bayesmeta.fits import Fit, ask
+from bayesmeta.fits import Fit
+from bayesmeta.marginals import Marginals, NormalMixtures
 from bayesmeta.measures import measure
 from bayesmeta.questions import information_size, mix, update
 from bayesmeta.report.blocks import borrowing_weights
@@ -64,8 +63,7 @@ def followed(part: Analysis) -> frozenset[str]:
     found = {"multiverse"} & set(tables) | {name for name in part.sections.fits if _lines(part, name)}
     if part.borrowing is not None and part.borrowing.better == fit.effects.better:
         found.add("borrowing")
-    # true effects of the trials are mixtures where the fit is exact and nothing is truncated
-    if fit.exact and fit.quadrature.problem.cut is None:
+    if fit.posterior.studies().mixtures is not None:
         found |= {"inconsistency", "grade"} if "inconsistency" in tables else set()
     return frozenset(found)
 
@@ -111,21 +109,20 @@ def _theta(part: Analysis) -> dict[str, Any]:
     """Estimates, and posteriors of the true effects behind them, on nodes that they share."""
     fit = part.pooled
 
-    def question(quadrature: NodePosterior) -> tuple[tuple[NodePosterior, Any], float]:
-        form = studies(quadrature)
-        return (quadrature, form), rule_gap(quadrature, form.mean, np.sqrt(form.var))
+    def question(form: Marginals) -> tuple[NormalMixtures, float]:
+        assert form.mixtures is not None
+        return form.mixtures, rule_gap(form.mixtures)
 
-    quadrature, form = ask(fit, question)
-    sds = np.sqrt(form.var)
-    kept, weights = kept_nodes(quadrature, form.mean, sds)
+    form = fit.posterior.studies().settled(question)
+    kept, weights = kept_nodes(form)
     centre = float(f"{fit.effects.y.mean():.6g}")
     return {
         "k": fit.effects.k,
         "y": fit.effects.y.tolist(),
         "centre": centre,
         "w": packed(weights),
-        "m": packed(form.mean[:, kept] - centre),
-        "s": packed(sds[:, kept]),
+        "m": packed(form.means[:, kept] - centre),
+        "s": packed(form.sds[:, kept]),
     }
 
 

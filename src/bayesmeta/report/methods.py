@@ -38,7 +38,7 @@ def used_references(fits: Sequence[Fit], sections: Sequence[str] = ()) -> list[s
         keys += _of_prior(fit.model.tau) + [key for key in _of_prior(fit.model.mu) if key == "bartos2021"]
         if fit.effects.measure in ("SMD", "SMDH"):
             keys.append("hedges1981")
-        if not fit.exact or fit.second is not None:
+        if fit.simulated or fit.second is not None:
             keys.append("salvatier2016")
         if fit.effects.better is not None and fit.outcome is not None and fit.outcome.decision.thresholds:
             keys.append("hultcrantz2017")
@@ -100,7 +100,7 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     if moderated:
         names = ", ".join(dict.fromkeys(name for fit in moderated for name in fit.model.beta))
         parts.append(f"Where estimable, effects were regressed on {names}.")
-    if all(fit.exact for fit in fits):
+    if not any(fit.simulated for fit in fits):
         parts.append(
             "Posteriors were integrated by nested quadrature to 1e-8; nothing was simulated (R\u00f6ver 2020)."
         )

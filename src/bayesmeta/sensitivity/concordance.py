@@ -13,10 +13,10 @@ from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
 from bayesmeta.columns import columns_of, names_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, fit_many
+from bayesmeta.fits import LEVEL, Fit, exactly, fit_many
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat
-from bayesmeta.questions import benefit_probabilities, direction, summarize
+from bayesmeta.questions import benefit_probabilities, direction, numeric_distance, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["NEGLIGIBLE", "concordance_sentence", "concordance_table"]
@@ -54,7 +54,7 @@ class _Answer(NamedTuple):
 
 def concordance_table(
     fit: Fit,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     method: Tau2Method = "REML",
     ci: CiMethod = "hksj",
@@ -70,7 +70,7 @@ def concordance_table(
     ----------
     fit : Fit
         Exact; a mean with or without heterogeneity, no moderators, no clusters.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome. Classical probabilities are those of the confidence
         distribution that belongs to the interval.
     method, ci
@@ -131,8 +131,7 @@ def _computed(fit: Fit, options: SectionOptions, method: Tau2Method = "REML", ci
 
 
 def _check_plain(fit: Fit) -> None:
-    if not fit.exact:
-        raise ModelError("concordance: the ingredients are exchanged by exact refits; this fit is by draws.")
+    exactly(fit, "concordance")
     if fit.model.beta or fit.model.cluster_tau is not None:
         raise ModelError(
             "concordance: a model with moderators or clusters has no pooled classical counterpart that asks the same. "
@@ -147,8 +146,7 @@ def _name(found: ClassicalFit) -> str:
 
 def _distances(effects: Effects, threshold: Threshold | None) -> tuple[int, float | None]:
     sign = {"higher": 1, "lower": -1, None: 0}[effects.better]
-    amount = None if threshold is None else threshold.benefit_distance
-    return sign, float(amount) if isinstance(amount, (int, float)) else None
+    return sign, numeric_distance(threshold)
 
 
 def _of_classical(found: ClassicalFit, effects: Effects, threshold: Threshold | None) -> _Answer:

@@ -19,7 +19,7 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_probabilities, direction, information_size, summarize
+from bayesmeta.questions import benefit_probabilities, direction, information_size, resolve_threshold, summarize
 from bayesmeta.sensitivity.inconsistency import inconsistency_table
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ HIGH = ("high", "high risk", "critical", "serious")
 
 def grade_table(
     fit: Fit,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     tables: Mapping[str, pd.DataFrame] | None = None,
     risk_of_bias: Sequence[str | None] | None = None,
@@ -53,7 +53,7 @@ def grade_table(
     ----------
     fit : Fit
         With a direction.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; it must be a number.
     tables : mapping, optional
         Sections of the sensitivity bench that exist already (``small-study``).
@@ -82,7 +82,7 @@ def grade_table(
     >>> table["panel"].eq("").all().item(), table["domain"].unique().tolist()
     (True, ['imprecision', 'inconsistency', 'publication bias', 'risk of bias', 'indirectness'])
     """
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+    chosen = resolve_threshold(fit, threshold)
     if chosen is None or not isinstance(chosen.benefit_distance, (int, float)):
         raise ModelError("GRADE support needs a primary threshold that is a number.")
     if not isinstance(chosen.worse_distance, (int, float)):

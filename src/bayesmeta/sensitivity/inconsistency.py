@@ -14,7 +14,7 @@ from bayesmeta.columns import columns_of, names_of, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import direction, study_table, summarize
+from bayesmeta.questions import direction, resolve_thresholds, study_table, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["across_trials_index", "decision_index", "inconsistency_table", "side_table"]
@@ -106,12 +106,10 @@ def _checked(shares: ArrayLike) -> FloatArray:
     return np.maximum(p, 0.0)
 
 
-def _numeric(fit: Fit, thresholds: Sequence[Threshold] | None) -> list[Threshold]:
-    if thresholds is None:
-        thresholds = fit.outcome.decision.thresholds if fit.outcome is not None else ()
+def _numeric(fit: Fit, thresholds: Threshold | float | Sequence[Threshold | float] | None) -> list[Threshold]:
     found = [
         item
-        for item in thresholds
+        for item in resolve_thresholds(fit, thresholds)
         if isinstance(item.benefit_distance, (int, float)) and isinstance(item.worse_distance, (int, float))
     ]
     if not found:
@@ -140,7 +138,7 @@ def _shares(fit: Fit, cuts: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def inconsistency_table(
-    fit: Fit, thresholds: Sequence[Threshold] | None = None, *, level: float = LEVEL
+    fit: Fit, thresholds: Threshold | float | Sequence[Threshold | float] | None = None, *, level: float = LEVEL
 ) -> pd.DataFrame:
     """Where trials lie relative to each threshold, and how large tau is in its units.
 
@@ -148,7 +146,7 @@ def inconsistency_table(
     ----------
     fit : Fit
         With a direction.
-    thresholds : sequence of Threshold, optional
+    thresholds : Threshold, float or several of them, optional
         Default: those of the fit's outcome; those that are ranges or distributions are passed over.
     level : float
         Of the interval of tau and of the prediction interval.
@@ -232,14 +230,14 @@ def inconsistency_table(
     return frame
 
 
-def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
+def side_table(fit: Fit, threshold: Threshold | float | None = None) -> pd.DataFrame:
     """Each estimate's posterior probability of lying on each side of one threshold.
 
     Parameters
     ----------
     fit : Fit
         With a direction.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome, where it is a number, else the smallest that is.
 
     Returns
@@ -255,7 +253,7 @@ def side_table(fit: Fit, threshold: Threshold | None = None) -> pd.DataFrame:
     >>> side_table(bm.fit(far_apart, model), mid)["side"].tolist()
     ['important benefit', 'trivial']
     """
-    item = _numeric(fit, None if threshold is None else [threshold])[0]
+    item = _numeric(fit, threshold)[0]
     posterior, _ = _shares(fit, _cuts([item]))
     sides = ("important harm", "trivial", "important benefit")
     frame = pd.DataFrame(

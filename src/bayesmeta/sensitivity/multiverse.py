@@ -24,11 +24,11 @@ from bayesmeta.classical import (
 from bayesmeta.columns import columns_of, derived, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
-from bayesmeta.fits import LEVEL, Fit, distributions, fit_many, main_quantiles
+from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, main_quantiles
 from bayesmeta.model import Model
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, Prior, resolve
-from bayesmeta.questions import benefit_probabilities_of, direction
+from bayesmeta.questions import benefit_probabilities_of, direction, numeric_distance, resolve_threshold
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, joined
 
@@ -132,7 +132,7 @@ def variants_of(
 def multiverse_table(
     fit: Fit,
     variants: Sequence[Variant] = (),
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     methods: Sequence[Tau2Method] | None = None,
     cis: Sequence[CiMethod] = CI_METHODS,
@@ -152,7 +152,7 @@ def multiverse_table(
         The main analysis: exact, pooled.
     variants : sequence of Variant
         From `variants_of`; the first is the main one. Left out: the effects as they stand.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     methods, cis
         Default: all that are defined and differ.
@@ -183,9 +183,10 @@ def multiverse_table(
     >>> table["verdict"].unique().tolist()
     ['not clear']
     """
-    if not fit.exact or fit.model.beta or fit.model.cluster_tau is not None:
-        raise ModelError("the multiverse refits the pooled model exactly: no moderators, no clusters, no draws.")
-    chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+    exactly(fit, "the multiverse")
+    if fit.model.beta or fit.model.cluster_tau is not None:
+        raise ModelError("the multiverse refits the pooled model: no moderators, no clusters.")
+    chosen = resolve_threshold(fit, threshold)
     data = list(variants) or [Variant({}, fit.effects)]
     specifications: list[list[_Specification]] = []
     undefined: list[dict[str, str]] = [{} for _ in data]
@@ -210,8 +211,7 @@ def multiverse_table(
             else:
                 rows += lines
     sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
-    amount = None if chosen is None else chosen.benefit_distance
-    distance = float(amount) if isinstance(amount, (int, float)) else None
+    distance = numeric_distance(chosen)
     for row in rows:
         row["verdict"] = _verdict(float(row["lower"]), float(row["upper"]), sign, distance)  # type: ignore[arg-type]
     names = list(dict.fromkeys(name for variant in data for name in variant.choices))

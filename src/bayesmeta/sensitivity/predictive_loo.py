@@ -102,7 +102,7 @@ def _refits(fit: Fit) -> pd.DataFrame | None:
     # a part of a joint fit has other outcomes in its likelihood
     if fit.analysis == "joint" or why_unsupported(fit.effects, fit.model) is not None:
         return None
-    main = fit if fit.exact else fit_model(fit.effects, fit.model, engine="exact", outcome=fit.outcome)
+    main = fit if not fit.simulated else fit_model(fit.effects, fit.model, engine="exact", outcome=fit.outcome)
     return leave_one_out(main)
 
 

@@ -18,7 +18,7 @@ from scipy import special
 from bayesmeta.columns import columns_of, derived, optional, unprinted
 from bayesmeta.digits import p_value
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, fit_many, main_quantiles, marginal
+from bayesmeta.fits import LEVEL, Fit, exactly, fit_many, main_quantiles, marginal
 from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import Threshold
@@ -181,7 +181,7 @@ def _clash(kernel: Prior, said: _Said) -> float:
 
 def prior_bench_table(
     fit: Fit,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     *,
     mu: Sequence[NamedPrior] | None = None,
     tau: Sequence[NamedPrior] | None = None,
@@ -194,7 +194,7 @@ def prior_bench_table(
     ----------
     fit : Fit
         Exact, with heterogeneity; its stated priors make the first line.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     mu, tau : sequence of NamedPrior, optional
         Default: `named_priors` of the measure. The stated priors are always among them.
@@ -235,8 +235,7 @@ def _computed(
     tau: Sequence[NamedPrior] | None = None,
 ) -> Computed:
     """The table, and the fit behind each pair."""
-    if not fit.exact:
-        raise ModelError("the prior bench refits exactly; this fit is by draws.")
+    exactly(fit, "the prior bench")
     if fit.model.tau is None:
         raise ModelError("the prior bench is of models with heterogeneity; this one has a common effect.")
     chosen, level = options.threshold_of(fit), options.level

@@ -33,7 +33,7 @@ __all__ = [
 SCALING = Section(
     "scaling",
     "What would a little more or less of a prior change?",
-    lambda fit, options: Computed(power_scaling_table(fit, options.threshold_of(fit), draws=not fit.exact)),
+    lambda fit, options: Computed(power_scaling_table(fit, options.threshold_of(fit), draws=fit.simulated)),
     (
         *columns_of("text", quantity="quantity", component="scaled"),
         *unprinted(number="psense"),
@@ -105,7 +105,7 @@ def sensitivity_analyses(
     fit: Fit,
     sections: Sequence[str] | None = None,
     *,
-    threshold: Threshold | None = None,
+    threshold: Threshold | float | None = None,
     recompute: Recompute | None = None,
     options: Mapping[str, Any] | None = None,
     order: Sequence[str] | None = None,
@@ -124,7 +124,7 @@ def sensitivity_analyses(
         The pooled analysis.
     sections : sequence of str, optional
         Names of `SECTIONS`; default all but the slow ones and ``declared``.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     recompute : callable, optional
         From options of effect sizes to the effects of the same trials, for the multiverse.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayesmeta.columns import Column
 from bayesmeta.fits import LEVEL
+from bayesmeta.questions import resolve_threshold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ Recompute = Callable[[Mapping[str, Any]], "Effects"]
 class SectionOptions:
     """What a section may be told besides the fit; `sensitivity_analyses` explains each."""
 
-    threshold: Threshold | None = None
+    threshold: Threshold | float | None = None
     recompute: Recompute | None = None
     options: Mapping[str, Any] = _NONE
     order: Sequence[str] | None = None
@@ -41,7 +42,7 @@ class SectionOptions:
 
     def threshold_of(self, fit: Fit) -> Threshold | None:
         """The threshold given, else the primary one of the fit's outcome."""
-        return self.threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
+        return resolve_threshold(fit, self.threshold)
 
 
 class Computed(NamedTuple):

@@ -17,11 +17,11 @@ from bayesmeta.columns import columns_of, derived, names_of, unprinted
 from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import location
-from bayesmeta.fits import Fit, distribution, distributions, fit_many, marginal
+from bayesmeta.fits import Fit, distribution, distributions, exactly, fit_many, marginal
 from bayesmeta.model import Model
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal, resolve
-from bayesmeta.questions import direction
+from bayesmeta.questions import direction, numeric_distance, resolve_threshold
 from bayesmeta.sensitivity.section import Computed, Section, joined
 
 __all__ = ["prior_probability", "probit_rule", "tipping_table"]
@@ -169,7 +169,7 @@ def _flat_or_stated(fit: Fit) -> Fit:
 
 
 def tipping_table(
-    fit: Fit, threshold: Threshold | None = None, *, cut: float = 0.8, thresholds: Sequence[float] | None = None
+    fit: Fit, threshold: Threshold | float | None = None, *, cut: float = 0.8, thresholds: Sequence[float] | None = None
 ) -> pd.DataFrame:
     """Find the prior at which a probability of benefit crosses the panel's cut-off.
 
@@ -182,7 +182,7 @@ def tipping_table(
     ----------
     fit : Fit
         Exact, with a direction.
-    threshold : Threshold, optional
+    threshold : Threshold or float, optional
         Of important benefit; default the primary one of the fit's outcome. Without one, only any benefit is asked.
     cut : float
         The probability that the panel wants.
@@ -211,8 +211,7 @@ def tipping_table(
     """
     if not 0 < cut < 1:
         raise ModelError(f"cut = {cut}: a probability between 0 and 1, such as 0.8.")
-    if not fit.exact:
-        raise ModelError("tipping points are found by exact refits; this fit is by draws.")
+    exactly(fit, "tipping points")
     sign = direction(fit)
     questions = _questions(fit, threshold, thresholds)
     chances = {q: _ask(fit, q, sign) for q in questions}
@@ -244,16 +243,15 @@ def tipping_table(
     return pd.DataFrame(rows, columns=names_of(_COLUMNS))
 
 
-def _questions(fit: Fit, threshold: Threshold | None, thresholds: Sequence[float] | None) -> list[_Question]:
+def _questions(fit: Fit, threshold: Threshold | float | None, thresholds: Sequence[float] | None) -> list[_Question]:
     distances = [("any benefit", 0.0)]
     if thresholds is not None:
         if not len(thresholds) or not np.isfinite(thresholds).all():
             raise ModelError(f"thresholds = {list(thresholds)}: give one or more finite distances, such as 0.2.")
         distances = [(f"benefit beyond {x:g}", float(x)) for x in thresholds]
     else:
-        chosen = threshold or (fit.outcome.decision.primary if fit.outcome is not None else None)
-        if chosen is not None and isinstance(chosen.benefit_distance, (int, float)):
-            distances.append(("important benefit", float(chosen.benefit_distance)))
+        distance = numeric_distance(resolve_threshold(fit, threshold))
+        distances += [] if distance is None else [("important benefit", distance)]
     return [_Question(words, target, name, x) for words, x in distances for target, name in _TARGETS]
 
 

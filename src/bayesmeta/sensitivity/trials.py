@@ -8,14 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
 
 from bayesmeta.classical import pool
 from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import left_out_covariance
-from bayesmeta.fits import LEVEL, Fit, distributions, fit_many, main_quantiles
+from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, main_quantiles, predict_left_out
 from bayesmeta.model import Model
 from bayesmeta.nuts import units_of
 from bayesmeta.sensitivity.section import Computed, Section
@@ -51,8 +49,7 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     names, unit = units_of(main.effects)
     if len(names) < 2:
         raise ModelError("leave-one-out needs at least two trials.")
-    if not main.exact:
-        raise ModelError("exact leave-one-out needs the exact engine; for a fit by draws see `bayesmeta.loo_table`.")
+    exactly(main, "leave-one-out")
     rows: list[dict[str, object]] = []
     for start in range(0, len(names), _TOGETHER):
         rows += _left_out(main, names, unit, range(start, min(start + _TOGETHER, len(names))), level)
@@ -72,7 +69,9 @@ def _left_out(
     found: list[tuple[Fit, float, float] | ModelError] = []
     for out, rest in zip(outs, fit_many(tasks, outcome=main.outcome), strict=True):
         try:
-            found.append((rest, *_predict_left_out(main, rest, out)) if isinstance(rest, Fit) else rest)
+            if isinstance(rest, ModelError):
+                raise rest
+            found.append((rest, *predict_left_out(rest, main.effects.subset(out), _rows_for(main, rest, out))))
         except ModelError as error:
             found.append(error)
     answers = iter(_answers([item[0] for item in found if isinstance(item, tuple)], level))
@@ -115,35 +114,6 @@ def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
             }
         )
     return found
-
-
-def _predict_left_out(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> tuple[float, float]:
-    """Log predictive density of the left-out rows given the rest, and the p-value of their inverse-variance mean."""
-    if rest.quadrature.problem.cut is not None:
-        raise ModelError("leave-one-out is not available with a truncated or uniform prior; use a normal prior.")
-    quadrature = rest.quadrature
-    y = main.effects.y[out]
-    X = _rows_for(main, rest, out)
-    left = main.effects.subset(out)
-    mean = X @ quadrature.mean
-    V = left_out_covariance(quadrature, left, main.model.rho)
-    V = V + np.einsum("ip,pqn,jq->ijn", X, quadrature.cov, X)
-    if y.size == 1:
-        sd = np.sqrt(V[0, 0])
-        z = (y[0] - mean[0]) / sd
-        density = np.exp(-0.5 * z * z) / (sd * math.sqrt(2 * math.pi))
-        below = float(special.ndtr(z) @ quadrature.weights)
-        return math.log(float(density @ quadrature.weights)), 2 * min(below, 1 - below)
-    L = np.linalg.cholesky(np.moveaxis(V, -1, 0))
-    scaled = np.linalg.solve(L, (y[:, None] - mean).T[:, :, None])[:, :, 0]
-    log = -0.5 * (scaled**2).sum(axis=1) - np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
-    log = log - 0.5 * y.size * math.log(2 * math.pi)
-    peak = float(log.max())
-    total = np.linalg.solve(left.covariance(), np.ones(y.size))
-    total = total / total.sum()
-    z = (total @ y - total @ mean) / np.sqrt(np.einsum("i,ijn,j->n", total, V, total))
-    below = float(special.ndtr(z) @ quadrature.weights)
-    return peak + math.log(float(np.exp(log - peak) @ quadrature.weights)), 2 * min(below, 1 - below)
 
 
 def _rows_for(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> FloatArray:

@@ -13,7 +13,7 @@ from bayesmeta.columns import Column, columns_of, optional, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, main_quantiles
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_probabilities_of, contrast_table, summarize
+from bayesmeta.questions import benefit_probabilities_of, contrast_table, resolve_threshold, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["MAIN", "SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
@@ -25,7 +25,7 @@ MAIN = "main analysis"
 
 
 def variation_table(
-    fits: Mapping[str, Fit], thresholds: Sequence[Threshold] | None = None, *, level: float = LEVEL
+    fits: Mapping[str, Fit], threshold: Threshold | float | None = None, *, level: float = LEVEL
 ) -> pd.DataFrame:
     """Compare fits of one outcome under different assumptions, one line each.
 
@@ -33,8 +33,8 @@ def variation_table(
     ----------
     fits : mapping of str to Fit
         The first is the main analysis.
-    thresholds : sequence of Threshold, optional
-        The first of them is used; default the primary one of the main fit's outcome.
+    threshold : Threshold or float, optional
+        Default: the primary one of the main fit's outcome.
 
     Returns
     -------
@@ -47,17 +47,14 @@ def variation_table(
     if not fits:
         raise ModelError("there is no fit to compare; give at least one.")
     main = next(iter(fits.values()))
-    if thresholds is None:
-        stated = main.outcome.decision.thresholds if main.outcome is not None else ()
-        primary = main.outcome.decision.primary if main.outcome is not None else None
-        thresholds = (primary,) if primary is not None else stated
+    chosen = resolve_threshold(main, threshold)
     reference: Any = summarize(main, level=level).loc["mu"]
     centre, spread = float(reference["median"]), float(reference["sd"])
     items = list(fits.values())
     chances: list[dict[str, float]] = [{} for _ in items]
-    if thresholds:
+    if chosen is not None:
         asked = [i for i, item in enumerate(items) if item.effects.better is not None]
-        for i, found in zip(asked, benefit_probabilities_of([items[i] for i in asked], thresholds[0]), strict=True):
+        for i, found in zip(asked, benefit_probabilities_of([items[i] for i in asked], chosen), strict=True):
             chances[i] = found
     rows = []
     for name, item, table, chance in zip(fits, items, main_quantiles(items, level=level), chances, strict=True):
