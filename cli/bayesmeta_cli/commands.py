@@ -5,21 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 import bayesmeta as bm
 from bayesmeta_cli import views
 from bayesmeta_cli.analyses import from_protocol, number, pairs
-from bayesmeta_cli.files import existing, pin, plot_paths
-from bayesmeta_cli.messages import noted, say, track
+from bayesmeta_cli.files import existing, pin
+from bayesmeta_cli.messages import noted, say
 from bayesmeta_cli.render import table, title, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayesmeta.plots import Plot
     from bayesmeta.studies import Reading
 
 UNREPORTABLE = 5
@@ -56,6 +55,27 @@ def show(
             print("\n" + wrapped(bm.CAVEAT))
 
 
+def show_each(
+    analyses: Sequence[bm.Analysis],
+    json: bool,
+    csv: bool,
+    record: Callable[[bm.Analysis], Record],
+    table_of: Callable[[bm.Analysis], pd.DataFrame],
+    view: Callable[[bm.Analysis], str],
+    *,
+    caveat: bool = True,
+) -> None:
+    """Print what there is of each analysis: a record, a table, or text."""
+    show(
+        json,
+        csv,
+        lambda: [record(item) for item in analyses],
+        lambda: stacked((item.key, item.effects, table_of(item)) for item in analyses),
+        lambda: "\n".join(view(item) for item in analyses),
+        caveat,
+    )
+
+
 def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFrame:
     """One table of several; every line says what it is of and on which scale its numbers are."""
     import pandas as pd
@@ -71,31 +91,24 @@ def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFr
     return pd.concat(parts, ignore_index=True)
 
 
-def _compared(analyses: Sequence[bm.Analysis]) -> pd.DataFrame:
-    effects = [(item.key, item.pooled.effects, item.pooled) for item in analyses]
-    return stacked((key, rows, bm.compare_table(fit)) for key, rows, fit in effects)
-
-
 def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
     """Print what pooling a table gave."""
     from bayesmeta.records import pool_record
 
-    show(
+    show_each(
+        analyses,
         json,
         csv,
-        lambda: [
-            pool_record(
-                item.pooled,
-                item.key,
-                sources=item.sources,
-                thresholds=item.thresholds,
-                sentence=views.sentence(item),
-                warnings=item.warned,
-            )
-            for item in analyses
-        ],
-        lambda: _compared(analyses),
-        lambda: "\n".join(views.pool_view(item) for item in analyses),
+        lambda item: pool_record(
+            item.pooled,
+            item.key,
+            sources=item.sources,
+            thresholds=item.thresholds,
+            sentence=views.sentence(item),
+            warnings=item.warned,
+        ),
+        lambda item: bm.compare_table(item.pooled),
+        views.pool_view,
     )
 
 
@@ -103,14 +116,13 @@ def compare(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
     """Print Bayesian beside classical pooling."""
     from bayesmeta.records import compare_record
 
-    show(
+    show_each(
+        analyses,
         json,
         csv,
-        lambda: [
-            compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warned) for item in analyses
-        ],
-        lambda: stacked((item.key, item.pooled.effects, bm.compare_table(item.pooled)) for item in analyses),
-        lambda: "\n".join(views.compare_view(item) for item in analyses),
+        lambda item: compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warned),
+        lambda item: bm.compare_table(item.pooled),
+        views.compare_view,
     )
 
 
@@ -130,14 +142,13 @@ def benefit(analyses: Sequence[bm.Analysis], threshold: str | None, json: bool, 
     lacking = [item.key for item in found if not item.thresholds]
     if lacking:
         raise bm.ModelError(f"{', '.join(lacking)}: no threshold is stated. Give --threshold X, or add it there.")
-    show(
+    show_each(
+        found,
         json,
         csv,
-        lambda: [benefit_record(i.pooled, i.key, i.thresholds, warnings=i.warned) for i in found],
-        lambda: stacked(
-            (item.key, item.pooled.effects, bm.benefit_table(item.pooled, item.thresholds)) for item in found
-        ),
-        lambda: "\n".join(views.benefit_view(item) for item in found),
+        lambda item: benefit_record(item.pooled, item.key, item.thresholds, warnings=item.warned),
+        lambda item: bm.benefit_table(item.pooled, item.thresholds),
+        views.benefit_view,
     )
 
 
@@ -161,7 +172,12 @@ def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | Non
     show(
         json,
         csv,
-        lambda: [_fit_record(item, fit_record) for item in analyses],
+        lambda: [
+            fit_record(
+                item.pooled, item.moderated, item.key, reason=item.reason, left_out=item.left_out, warnings=item.warned
+            )
+            for item in analyses
+        ],
         lambda: bm.headline_table(analyses),
         lambda: "\n".join([wrapped(protocol.title), "", *(views.fit_view(item) for item in analyses)]),
     )
@@ -169,17 +185,6 @@ def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | Non
     for reason in failed:
         say(f"not reportable: {reason}")
     return UNREPORTABLE if failed else 0
-
-
-def _fit_record(item: bm.Analysis, make: Callable[..., Record]) -> Record:
-    return make(
-        item.pooled,
-        item.moderated,
-        item.key,
-        reason=item.reason,
-        left_out=item.left_out,
-        warnings=item.warned,
-    )
 
 
 # -- check -------------------------------------------------------------------------------------------------------------
@@ -316,79 +321,3 @@ def _show_checks(
         ),
         honesty=False,
     )
-
-
-#: Plots of the moderated analysis.
-MODERATED_PLOTS = ("bubble", "curve")
-
-
-# -- plots -------------------------------------------------------------------------------------------------------------
-
-
-def plot(
-    kind: str,
-    analyses: Sequence[bm.Analysis],
-    output: Path,
-    json: bool,
-    csv: bool,
-    *,
-    subgroup: str | None = None,
-    moderator: str | None = None,
-    fill: str | None = None,
-) -> None:
-    """Draw one picture per outcome and write them; print their names, or the tables they are drawn from."""
-    from bayesmeta.records import head, plain, table_records
-
-    if kind in MODERATED_PLOTS:
-        for item in analyses:
-            if item.moderated is None:
-                say(f"not drawn: {item.key}: {item.reason}")
-        analyses = [item for item in analyses if item.moderated is not None]
-        if not analyses:
-            raise bm.ModelError(f"no outcome has an estimable regression on {moderator}; `bayesmeta check` says why.")
-    paths = plot_paths(output, [item.key for item in analyses], kind)
-    drawn: list[tuple[bm.Analysis, Plot, Path]] = [
-        (item, _draw(kind, item, subgroup, moderator, fill), path)
-        for item, path in zip(track(analyses, "drawing"), paths, strict=True)
-    ]
-    for _, picture, path in drawn:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        bm.plots.save_plot(picture, path)
-    show(
-        json,
-        csv,
-        lambda: [
-            {
-                **head(item.pooled.effects.measure, warnings=item.warned),
-                "outcome": item.key,
-                "plot": kind,
-                "file": str(path),
-                "title": picture.title,
-                "alt": picture.alt,
-                "rows": plain(table_records(picture.table)),
-            }
-            for item, picture, path in drawn
-        ],
-        lambda: stacked((item.key, item.pooled.effects, picture.table) for item, picture, _ in drawn),
-        lambda: "\n".join(str(path) for _, _, path in drawn),
-        honesty=False,
-    )
-
-
-def _draw(kind: str, item: bm.Analysis, subgroup: str | None, moderator: str | None, fill: str | None) -> Plot:
-    plots = bm.plots
-    thresholds = item.thresholds or None
-    if kind == "forest":
-        return plots.forest_plot(item.pooled, subgroup=subgroup, moderated=item.moderated, thresholds=thresholds)
-    if kind == "heterogeneity":
-        return plots.heterogeneity_plot(item.pooled)
-    if kind == "benefit-curve":
-        return plots.benefit_plot(item.pooled, thresholds=thresholds)
-    if kind == "funnel":
-        return plots.funnel_plot(item.pooled, fill=cast(Any, fill))
-    if kind == "outliers":
-        return plots.outlier_plot(item.pooled)
-    assert item.moderated is not None
-    if kind == "curve":
-        return plots.curve_plot(item.moderated, str(moderator), threshold=item.primary)
-    return plots.bubble_plot(item.moderated, str(moderator))

@@ -29,7 +29,6 @@ from bayesmeta_cli.options import (
     Measure,
     Mu,
     OutcomeNames,
-    Output,
     ProtocolFile,
     RefSD,
     Scale,
@@ -40,6 +39,7 @@ from bayesmeta_cli.options import (
     Thresholds,
     Where,
 )
+from bayesmeta_cli.pictures import PICTURES, command_of
 
 __all__ = ["app", "main", "run"]
 
@@ -362,115 +362,8 @@ def audit(
     raise typer.Exit(commands.audit(path, trials, column or [], strict, rules, json, csv))
 
 
-@app.command()
-def forest(
-    path: Source,
-    output: Output,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    subgroup: Annotated[
-        str | None, typer.Option("--subgroup", metavar="MODERATOR", help="Group trials by a categorical moderator.")
-    ] = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
-    """Draw reported and shrinkage estimates of trials, with pooled effects and a new study."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits, moderated=subgroup is not None)
-    commands.plot("forest", found, output, json, csv, subgroup=subgroup)
-
-
-@app.command()
-def heterogeneity(
-    path: Source, output: Output, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
-) -> None:
-    """Draw the posterior of tau against its prior and the classical estimate."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits, moderated=False)
-    commands.plot("heterogeneity", found, output, json, csv)
-
-
-@app.command("benefit-curve")
-def benefit_curve(
-    path: Source,
-    output: Output,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    threshold: Thresholds = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
-    """Draw the probability that the benefit exceeds every threshold."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits, moderated=False)
-    commands.plot("benefit-curve", commands.with_threshold(found, threshold), output, json, csv)
-
-
-@app.command()
-def funnel(
-    path: Source,
-    output: Output,
-    fill: Annotated[
-        str | None, typer.Option("--fill", metavar="L0|R0|Q0", help="Add what trim and fill fills.")
-    ] = None,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
-    """Draw effects against standard errors, with contours of significance."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits, moderated=False)
-    commands.plot("funnel", found, output, json, csv, fill=fill)
-
-
-@app.command()
-def bubble(
-    path: Source,
-    output: Output,
-    moderator: Annotated[str, typer.Option("--moderator", metavar="NAME", help="A numeric moderator.")],
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
-    """Draw effects against a numeric moderator, with the regression and its band."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits)
-    commands.plot("bubble", found, output, json, csv, moderator=moderator)
-
-
-@app.command()
-def curve(
-    path: Source,
-    output: Output,
-    moderator: Annotated[str, typer.Option("--moderator", metavar="NAME", help="A numeric moderator.")],
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
-    """Draw the dose-response: the effect along a numeric moderator, straight, smooth or monotone."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits)
-    commands.plot("curve", found, output, json, csv, moderator=moderator)
-
-
-@app.command()
-def outliers(
-    path: Source, output: Output, outcome: OutcomeNames = None, fits: Fits = None, json: Json = False, csv: Csv = False
-) -> None:
-    """Draw how probable it is that each trial is an outlier, with the estimates."""
-    from bayesmeta_cli import analyses, commands
-
-    found = analyses.from_file(path, outcome or [], fits, moderated=False)
-    commands.plot("outliers", found, output, json, csv)
+for _picture in PICTURES:
+    app.command(_picture.name)(command_of(_picture))
 
 
 @app.command()

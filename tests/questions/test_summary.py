@@ -381,7 +381,14 @@ def test_fit_names_its_engines_and_checks_itself() -> None:
     assert check.value <= check.limit == 1e-8
     with pytest.raises(bm.ModelError, match="Allowed: auto, exact"):
         bm.fit(make(), MODEL, engine="stan")  # type: ignore[arg-type]
-    assert repr(fit) == "Fit(SMD: k=5, Model(mu=normal(0, 1), tau=halfnormal(0.5)), engine='exact')"
+    heading, model, *table = repr(fit).splitlines()
+    assert heading == "Fit: SMD, 5 estimates of 5 trials, engine exact"
+    assert model == "Model(mu=normal(0, 1), tau=halfnormal(0.5))"
+    summary, frame = bm.summarize(fit), fit.to_frame()
+    np.testing.assert_allclose(frame, summary.loc[frame.index, list(frame.columns)], rtol=1e-8)
+    assert [line.split()[0] for line in table[2:]] == ["mu", "theta_new", "tau"]
+    assert f"{summary.loc['mu', 'median']:.3f}" in table[2]
+    assert "<pre>Fit: SMD" in fit._repr_html_()
 
 
 def test_seed_moves_no_summary() -> None:

@@ -6,9 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bayesmeta.columns import as_text
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.exact import ExactPosterior, NodePosterior
@@ -19,12 +23,13 @@ from bayesmeta.nuts import DrawPosterior
 from bayesmeta.plan import Outcome
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 __all__ = ["Fit"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A model fitted to effects; every question is a function of it.
 
@@ -61,9 +66,35 @@ class Fit:
     hashes: Mapping[str, str] = field(default_factory=dict)
     second: Fit | None = None
 
+    def to_frame(self) -> pd.DataFrame:
+        """Median and central 95 % interval of every quantity but the trials' effects, on the analysis scale."""
+        import pandas as pd
+
+        ends, new = np.array([0.5, 0.025, 0.975]), self.posterior.new_studies
+        contrasts = [item.weights for item in self.design.contrasts]
+        rows = np.array([self.design.profile()] * (1 + len(new)) + contrasts)
+        linear = self.posterior.quantities(rows, [None, *new, *[None] * len(contrasts)]).quantile(ends)
+        names = ["mu", *new, *(f"beta[{item.name}]" for item in self.design.contrasts)]
+        found = dict(zip(names, linear, strict=True))
+        found |= {name: self.posterior.named(name).quantile(ends) for name in self.posterior.scalars}
+        index = pd.Index(list(found), name="quantity")
+        return pd.DataFrame(list(found.values()), index=index, columns=["median", "lower", "upper"])
+
+    def summary(self) -> str:
+        """Posterior as text: medians with central 95 % intervals on the analysis scale, and checks that failed."""
+        name = f"{self.effects.name}, " if self.effects.name else ""
+        rows = self.effects
+        head = f"Fit: {name}{rows.measure}, {rows.k} estimates of {rows.n_trials} trials, engine {self.engine}"
+        failed = [
+            f"failed: {check.name} {check.value:.3g}, limit {check.limit:.3g}" for check in self.checks if not check.ok
+        ]
+        return "\n".join([head, repr(self.model), as_text(self.to_frame(), 3), *failed])
+
     def __repr__(self) -> str:
-        name = self.effects.name or self.effects.measure
-        return f"Fit({name}: k={self.effects.k}, {self.model!r}, engine={self.engine!r})"
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.summary())}</pre>"
 
     @property
     def quadrature(self) -> NodePosterior:

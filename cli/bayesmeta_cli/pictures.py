@@ -1,0 +1,179 @@
+"""The commands that draw one picture per outcome: what each draws, and its options."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import bayesmeta as bm
+from bayesmeta_cli.messages import say, track
+from bayesmeta_cli.options import Csv, Fits, Json, OutcomeNames, Output, Source, Thresholds
+
+if TYPE_CHECKING:
+    from bayesmeta.plots import Plot
+
+__all__ = ["PICTURES", "command_of"]
+
+_Subgroup = Annotated[
+    str | None, typer.Option("--subgroup", metavar="MODERATOR", help="Group trials by a categorical moderator.")
+]
+_Fill = Annotated[str | None, typer.Option("--fill", metavar="L0|R0|Q0", help="Add what trim and fill fills.")]
+_Moderator = Annotated[str, typer.Option("--moderator", metavar="NAME", help="A numeric moderator.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A command that draws.
+
+    Attributes
+    ----------
+    name, help : str
+    draw : callable
+        From an analysis and the options to a plot.
+    options : mapping of str to annotation
+        Beyond those that every picture has.
+    moderated : bool
+        Whether it is of the moderated analysis.
+    """
+
+    name: str
+    help: str
+    draw: Callable[..., Plot]
+    options: dict[str, Any] = field(default_factory=dict)
+    moderated: bool = False
+
+
+PICTURES = (
+    Picture(
+        "forest",
+        "Draw reported and shrinkage estimates of trials, with pooled effects and a new study.",
+        lambda item, subgroup: bm.plots.forest_plot(
+            item.pooled, subgroup=subgroup, moderated=item.moderated, thresholds=item.thresholds or None
+        ),
+        {"subgroup": _Subgroup},
+    ),
+    Picture(
+        "heterogeneity",
+        "Draw the posterior of tau against its prior and the classical estimate.",
+        lambda item: bm.plots.heterogeneity_plot(item.pooled),
+    ),
+    Picture(
+        "benefit-curve",
+        "Draw the probability that the benefit exceeds every threshold.",
+        lambda item, threshold: bm.plots.benefit_plot(item.pooled, thresholds=item.thresholds or None),
+        {"threshold": Thresholds},
+    ),
+    Picture(
+        "funnel",
+        "Draw effects against standard errors, with contours of significance.",
+        lambda item, fill: bm.plots.funnel_plot(item.pooled, fill=fill),
+        {"fill": _Fill},
+    ),
+    Picture(
+        "bubble",
+        "Draw effects against a numeric moderator, with the regression and its band.",
+        lambda item, moderator: bm.plots.bubble_plot(item.moderated, moderator),
+        {"moderator": _Moderator},
+        moderated=True,
+    ),
+    Picture(
+        "curve",
+        "Draw the dose-response: the effect along a numeric moderator, straight, smooth or monotone.",
+        lambda item, moderator: bm.plots.curve_plot(item.moderated, moderator, threshold=item.primary),
+        {"moderator": _Moderator},
+        moderated=True,
+    ),
+    Picture(
+        "outliers",
+        "Draw how probable it is that each trial is an outlier, with the estimates.",
+        lambda item: bm.plots.outlier_plot(item.pooled),
+    ),
+)
+
+
+def command_of(picture: Picture) -> Callable[..., None]:
+    """Make the function that Typer calls: the arguments of every picture, and its own options."""
+
+    def command(
+        path: Source,
+        output: Output,
+        outcome: OutcomeNames = None,
+        fits: Fits = None,
+        json: Json = False,
+        csv: Csv = False,
+        **options: Any,
+    ) -> None:
+        from bayesmeta_cli import analyses, commands
+
+        moderated = picture.moderated or options.get("subgroup") is not None
+        found = analyses.from_file(path, outcome or [], fits, moderated=moderated)
+        if "threshold" in options:
+            found = commands.with_threshold(found, options["threshold"])
+        draw(picture, found, output, json, csv, options)
+
+    shared = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
+    own = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=kind,
+            default=inspect.Parameter.empty if kind is _Moderator else None,
+        )
+        for name, kind in picture.options.items()
+    ]
+    command.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in (*shared, *own)}
+    command.__doc__ = picture.help
+    return command
+
+
+def draw(
+    picture: Picture, analyses: Sequence[bm.Analysis], output: Path, json: bool, csv: bool, options: dict[str, Any]
+) -> None:
+    """Draw one picture per outcome and write them; print their names, or the tables they are drawn from."""
+    from bayesmeta.records import head, plain, table_records
+    from bayesmeta_cli.commands import show_each
+    from bayesmeta_cli.files import plot_paths
+
+    if picture.moderated:
+        for item in analyses:
+            if item.moderated is None:
+                say(f"not drawn: {item.key}: {item.reason}")
+        analyses = [item for item in analyses if item.moderated is not None]
+        if not analyses:
+            raise bm.ModelError(
+                f"no outcome has an estimable regression on {options['moderator']}; `bayesmeta check` says why."
+            )
+    paths = dict(
+        zip(
+            [item.key for item in analyses],
+            plot_paths(output, [item.key for item in analyses], picture.name),
+            strict=True,
+        )
+    )
+    drawn = {item.key: picture.draw(item, **options) for item in track(analyses, "drawing")}
+    for key, made in drawn.items():
+        paths[key].parent.mkdir(parents=True, exist_ok=True)
+        made.save(paths[key])
+    show_each(
+        analyses,
+        json,
+        csv,
+        lambda item: {
+            **head(item.effects.measure, warnings=item.warned),
+            "outcome": item.key,
+            "plot": picture.name,
+            "file": str(paths[item.key]),
+            "title": drawn[item.key].title,
+            "alt": drawn[item.key].alt,
+            "rows": plain(table_records(drawn[item.key].table)),
+        },
+        lambda item: drawn[item.key].table,
+        lambda item: str(paths[item.key]),
+        caveat=False,
+    )
