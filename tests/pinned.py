@@ -44,6 +44,12 @@ KEYS: dict[str, str | None] = {
     "posterior.form": "representation",
     "turned": "sign_reversed",
     "universes": "specifications",
+    # tables of benefit do not repeat a column: the share's mean is the probability of important benefit in a new study,
+    # that it is a majority is that of the mean effect; the share itself still has both
+    ".p_majority": "p_majority",
+    ".share_mean": "share_mean",
+    "p_majority": None,
+    "share_mean": None,
 }
 #: Words inside values that name things (targets, quantities, methods): old to new.
 WORDS: dict[str, str] = {

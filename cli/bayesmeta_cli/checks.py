@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 import bayesmeta as bm
 from bayesmeta.columns import columns_of, readable
 from bayesmeta_cli import views
-from bayesmeta_cli.bench import section_lines, section_names, stacked_sections
 from bayesmeta_cli.commands import show, stacked
-from bayesmeta_cli.files import plot_paths
 from bayesmeta_cli.messages import say
 from bayesmeta_cli.render import NEW_STUDY, laid_out, title
+from bayesmeta_cli.sensitivity import section_lines, section_names, stacked_sections, write_each
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from bayesmeta.plots import Plot
 
 
 def _chosen(analyses: Sequence[bm.Analysis], moderated: bool) -> list[tuple[bm.Analysis, bm.Fit]]:
@@ -35,16 +32,6 @@ def _chosen(analyses: Sequence[bm.Analysis], moderated: bool) -> list[tuple[bm.A
     return found
 
 
-def _draw(found: Sequence[tuple[bm.Analysis, Plot]], figure: Path | None, kind: str) -> None:
-    """Write one picture per outcome beside what is printed."""
-    if figure is None:
-        return
-    for (_, picture), path in zip(found, plot_paths(figure, [item.key for item, _ in found], kind), strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        bm.plots.save_plot(picture, path)
-        say(f"wrote {path}")
-
-
 def ppc(
     analyses: Sequence[bm.Analysis],
     sections: Sequence[str],
@@ -59,8 +46,7 @@ def ppc(
 
     wanted = section_names(sections, list(CHECKS), list(CHECKS))
     found = [(item, fit, check_model(fit, wanted)) for item, fit in _chosen(analyses, moderated)]
-    if figure is not None:
-        _draw([(item, bm.plots.ppc_plot(fit)) for item, fit, _ in found], figure, "ppc")
+    write_each(figure, "ppc", {item.key: fit for item, fit, _ in found}, lambda fit: bm.plots.ppc_plot(fit))
     show(
         json,
         csv,
@@ -84,9 +70,8 @@ def profiles(
     names = tuple(moderators) or None
     fits = _chosen(analyses, True)
     results = [(item, fit, bm.profile_table(fit, names, item.primary)) for item, fit in fits]
-    if figure is not None:
-        drawn = [(item, bm.plots.profile_plot(fit, names, threshold=item.primary)) for item, fit in fits]
-        _draw(drawn, figure, "profiles")
+    drawn = {item.key: (item, fit) for item, fit in fits}
+    write_each(figure, "profiles", drawn, lambda pair: bm.plots.profile_plot(pair[1], names, threshold=pair[0].primary))
     show(
         json,
         csv,

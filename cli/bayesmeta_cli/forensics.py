@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 
@@ -15,16 +15,27 @@ from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import noted
 from bayesmeta_cli.render import title, wrapped
 
-if TYPE_CHECKING:
-    pass
-
 SEVERITIES = ("error", "warning", "info")
 
 
-def finding_lines(findings: Sequence[bm.Finding]) -> list[str]:
-    """Findings for a person, the worst first."""
+def findings_view(name: str, size: str, findings: Sequence[bm.Finding]) -> str:
+    """Findings for a person, counted, the worst first."""
     ordered = sorted(findings, key=lambda item: SEVERITIES.index(item.severity))
-    return [wrapped(f"{item.severity}: {item.rule}: {item.evidence.rstrip('.')}. {item.remedy}") for item in ordered]
+    severities: list[str] = [item.severity for item in findings]
+    counts = ", ".join(f"{severities.count(kind)} {kind}{'' if kind == 'info' else 's'}" for kind in SEVERITIES)
+    lines = [wrapped(f"{item.severity}: {item.rule}: {item.evidence.rstrip('.')}. {item.remedy}") for item in ordered]
+    return "\n".join([title(name), wrapped(f"{size}: {counts}."), "", *lines])
+
+
+def show_rules(rules: Sequence[Any], json: bool, csv: bool) -> None:
+    """Print rules: what each asks, and how much it matters."""
+    import pandas as pd
+
+    names = ("rule", "severity", "question", "remedy")
+    frame = pd.DataFrame([(r.name, r.severity, r.question, r.remedy) for r in rules], columns=list(names))
+    lines = [f"{r.name} ({r.severity})\n{wrapped(r.question, '  ')}" for r in rules]
+    records = [{"rules": frame.to_dict("records")}]
+    show(json, csv, lambda: records, lambda: frame, lambda: "\n".join(lines), honesty=False)
 
 
 def _numbers(text: str | None, option: str, count: int) -> list[float] | None:
@@ -49,21 +60,7 @@ def forensics(
     from bayesmeta.studies import read_table
 
     if rules:
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            [{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy} for r in RULES]
-        )
-        cells = [[row["rule"], row["severity"], row["question"]] for row in frame.to_dict("records")]
-        show(
-            json,
-            csv,
-            lambda: [{"rules": frame.to_dict("records")}],
-            lambda: frame,
-            lambda: "\n".join(f"{name} ({severity})\n{wrapped(question, '  ')}" for name, severity, question in cells),
-            honesty=False,
-        )
-        return
+        return show_rules(RULES, json, csv)
     if path is None:
         raise typer.BadParameter("give a PROTOCOL or a CSV.")
     existing(path, ("protocol", "table"))
@@ -93,19 +90,11 @@ def forensics(
         found += [item for item in examine_reading(reading) if (item.rule, item.evidence.partition(":")[0]) not in seen]
     sha = str(frame.attrs["sha256"])
 
-    def text() -> str:
-        counts = ", ".join(
-            f"{sum(item.severity == name for item in found)} {name}{'' if name == 'info' else 's'}"
-            for name in SEVERITIES
-        )
-        heading = [title(source.name), wrapped(f"{len(frame)} rows, {len(RULES)} rules: {counts}."), ""]
-        return "\n".join([*heading, *finding_lines(found)])
-
     show(
         json,
         csv,
         lambda: [forensics_record(source.name, sha, len(frame), found, warnings=warned)],
         lambda: findings_table(found),
-        text,
+        lambda: findings_view(source.name, f"{len(frame)} rows, {len(RULES)} rules", found),
         honesty=False,
     )

@@ -208,10 +208,11 @@ def compare(
     csv: Csv = False,
 ) -> None:
     """Bayesian beside classical pooling, per outcome; or what another program's choices would change."""
-    from bayesmeta_cli import analyses, bench, commands
+    from bayesmeta_cli import analyses, commands
+    from bayesmeta_cli import sensitivity as tables
 
     if preset is not None:
-        bench.presets(path, outcome or [], preset, json, csv)
+        tables.presets(path, outcome or [], preset, json, csv)
         return
     commands.compare(analyses.from_file(path, outcome or [], fits), json, csv)
 
@@ -270,9 +271,9 @@ def sensitivity(
     Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
     dependence counts heterogeneity estimators multiverse; permutation and gosh only when named.
     """
-    from bayesmeta_cli import bench
+    from bayesmeta_cli import sensitivity as tables
 
-    bench.sensitivity(path, outcome or [], section or [], cut, order, output, json, csv)
+    tables.sensitivity(path, outcome or [], section or [], cut, order, output, json, csv)
 
 
 @app.command()
@@ -286,9 +287,9 @@ def influence(
     csv: Csv = False,
 ) -> None:
     """Influential trials: deletion diagnostics, leave-one-out, and all subsets."""
-    from bayesmeta_cli import bench
+    from bayesmeta_cli import sensitivity as tables
 
-    bench.influence(path, outcome or [], gosh, figure, fits, json, csv)
+    tables.influence(path, outcome or [], gosh, figure, fits, json, csv)
 
 
 @app.command()
@@ -296,9 +297,9 @@ def multiverse(
     path: ProtocolFile, figure: Figure = None, outcome: OutcomeNames = None, json: Json = False, csv: Csv = False
 ) -> None:
     """Every combination of estimator, interval, prior and effect-size formula, and which choice moves the answer."""
-    from bayesmeta_cli import bench
+    from bayesmeta_cli import sensitivity as tables
 
-    bench.multiverse(path, outcome or [], figure, json, csv)
+    tables.multiverse(path, outcome or [], figure, json, csv)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any, cast
 import typer
 
 import bayesmeta as bm
+from bayesmeta.columns import Column, columns_of, readable
 from bayesmeta.published import (
     NO_THRESHOLD,
     TARGETS,
@@ -23,27 +24,17 @@ from bayesmeta.published import (
     reanalyse_all,
     reanalysis_table,
 )
-from bayesmeta_cli.analyses import pairs
+from bayesmeta_cli.analyses import number, pairs
 from bayesmeta_cli.commands import show
-from bayesmeta_cli.files import existing, plot_paths
-from bayesmeta_cli.forensics import SEVERITIES, finding_lines
+from bayesmeta_cli.files import existing
+from bayesmeta_cli.forensics import findings_view, show_rules
 from bayesmeta_cli.messages import noted, say
-from bayesmeta_cli.render import NEW_STUDY, amount, ratios, table, title, together, wrapped
+from bayesmeta_cli.render import NEW_STUDY, amount, table, title, wrapped
+from bayesmeta_cli.sensitivity import write_each
 
 UNREPORTABLE = 5
 SHOWN = 12
 _ROWS = dict(zip(TARGETS, ("mean, SE as printed", "mean effect", "new study", "tau"), strict=True))
-_CHANCES = ("p_any_benefit", "p_important_benefit", "p_important_harm")
-_HEADS = ["", "median", "lower", "upper", "any benefit", "important benefit", "important harm"]
-
-
-def _number(text: str | None, option: str) -> float | None:
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text}: not a number.") from None
 
 
 def _chosen(results: Sequence[PublishedResult], names: Sequence[str], measure: str | None) -> list[PublishedResult]:
@@ -117,9 +108,9 @@ def reanalyse(
         results,
         None if mu is None else bm.priors.parse(mu),
         None if tau is None else bm.priors.parse(tau),
-        threshold=_number(threshold, "--threshold"),
+        threshold=number(threshold, "--threshold"),
         model=cast(Any, model),
-        ref_sd=_number(ref_sd, "--ref-sd"),
+        ref_sd=number(ref_sd, "--ref-sd"),
     )
     if figure is not None:
         _draw(items, kinds, figure)
@@ -135,18 +126,15 @@ def reanalyse(
 
 def _draw(items: Sequence[Reanalysis | NotAnalysed], kinds: Sequence[str], figure: Path) -> None:
     """One picture per measure in which something could be analysed."""
-    from bayesmeta.plots import published_plot, save_plot
+    from bayesmeta.plots import published_plot
 
     found = [kind for kind in kinds if any(isinstance(i, Reanalysis) and i.result.measure == kind for i in items)]
     if not found:
         say("not drawn: no result could be analysed")
         return
-    for kind, path in zip(found, plot_paths(figure, found, "published"), strict=True):
-        # rows without an effect have no measure of their own
-        part = [item for item in items if item.result.measure == kind or item.result.estimate is None]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_plot(published_plot(part), path)
-        say(f"wrote {path}")
+    # rows without an effect have no measure of their own
+    parts = {kind: [i for i in items if i.result.measure == kind or i.result.estimate is None] for kind in found}
+    write_each(figure, "published", parts, published_plot)
 
 
 def _text(source: str, items: Sequence[Reanalysis | NotAnalysed]) -> list[str]:
@@ -244,33 +232,24 @@ def _read(rebuilt: Reconstruction) -> str:
 
 
 def _numbers(item: Reanalysis) -> list[str]:
-    kind = bm.measures.measure(item.result.measure)
-    frame = reanalysis_table([item])
-    rows = [row for row in frame.to_dict("records") if not math.isnan(row["median"])]
-    effects = [row for row in rows if row["target"] != "tau"]
-    columns = [[float(kind.back(row[name])) for row in effects] for name in ("median", "lower", "upper")]
-    written = ratios(columns) if kind.log else together(columns)
-    others = [row for row in rows if row["target"] == "tau"]
-    more = together([[row[name] for row in others] for name in ("median", "lower", "upper")])
-    chances: tuple[str, ...] = ()
+    frame = reanalysis_table([item]).dropna(subset="median")
+    of_tau = frame["target"] == "tau"
+    names = Column("target", "text", "", labels=_ROWS)
+    columns = (names, *columns_of("effect", median="median", lower="lower", upper="upper"))
     if item.better is not None:
-        chances = _CHANCES if item.threshold is not None else _CHANCES[:1]
-    cells = []
-    for i, row in enumerate(effects):
-        percents = [bm.percent(row[name]) for name in chances]
-        cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in written), *percents])
-    for i, row in enumerate(others):
-        cells.append([f"  {_ROWS[row['target']]}", *(column[i] for column in more), *("" for _ in chances)])
-    heads = _HEADS[: 4 + len(chances)]
-    lines = table(heads, cells).splitlines()
-    if item.threshold is not None and item.better is not None:
-        lines.append(
-            wrapped(
-                f"Important: {amount(cast(float, item.threshold.benefit))} or beyond; {item.better} is better.", "  "
+        columns += columns_of("probability", p_any_benefit="any benefit")
+        if item.threshold is not None:
+            columns += columns_of(
+                "probability", p_important_benefit="important benefit", p_important_harm="important harm"
             )
-        )
-    elif item.better is not None:
-        lines.append(f"  {item.better} is better.")
+    read = readable(frame[~of_tau], columns, item.result.measure)
+    more = readable(frame[of_tau], (names, *columns_of("sd", median="median", lower="lower", upper="upper")))
+    cells = [*read.cells, *([*row, *[""] * (len(read.columns) - len(row))] for row in more.cells)]
+    lines = table(read.headers, [[f"  {row[0]}", *row[1:]] for row in cells]).splitlines()
+    if item.better is not None:
+        mark = item.threshold
+        important = "" if mark is None else f"Important: {amount(cast(float, mark.benefit))} or beyond; "
+        lines.append(wrapped(f"{important}{item.better} is better.", "  "))
     return lines
 
 
@@ -281,26 +260,13 @@ def audit(
     path: Path | None, trials: Path | None, columns: Sequence[str], strict: bool, rules: bool, json: bool, csv: bool
 ) -> int:
     """Ask every rule of published results and their list of trials; return the exit code."""
-    import pandas as pd
-
     from bayesmeta.forensics import AUDIT_RULES, findings_table
     from bayesmeta.forensics import audit as run_audit
     from bayesmeta.records import audit_record
     from bayesmeta.studies import read_table
 
     if rules:
-        frame = pd.DataFrame(
-            [{"rule": r.name, "severity": r.severity, "question": r.question, "remedy": r.remedy} for r in AUDIT_RULES]
-        )
-        listed = [f"{r.name} ({r.severity})\n{wrapped(r.question, '  ')}" for r in AUDIT_RULES]
-        show(
-            json,
-            csv,
-            lambda: [{"rules": frame.to_dict("records")}],
-            lambda: frame,
-            lambda: "\n".join(listed),
-            honesty=False,
-        )
+        show_rules(AUDIT_RULES, json, csv)
         return 0
     if path is None:
         raise typer.BadParameter("give a table of published results.")
@@ -315,22 +281,14 @@ def audit(
         else (trials.name, str(listed_trials.attrs["sha256"]), len(listed_trials))
     )
 
-    def text() -> str:
-        counts = ", ".join(
-            f"{sum(item.severity == name for item in found)} {name}{'' if name == 'info' else 's'}"
-            for name in SEVERITIES
-        )
-        size = f"{len(published)} results" + ("" if named is None else f", {named[2]} trials in {named[0]}")
-        heading = [title(path.name), wrapped(f"{size}, {len(AUDIT_RULES)} rules: {counts}."), ""]
-        return "\n".join([*heading, *finding_lines(found)])
-
+    size = f"{len(published)} results" + ("" if named is None else f", {named[2]} trials in {named[0]}")
     sha = str(published.attrs["sha256"])
     show(
         json,
         csv,
         lambda: [audit_record(path.name, sha, len(published), found, trials=named, warnings=warned)],
         lambda: findings_table(found),
-        text,
+        lambda: findings_view(path.name, f"{size}, {len(AUDIT_RULES)} rules", found),
         honesty=False,
     )
     errors = sum(item.severity == "error" for item in found)

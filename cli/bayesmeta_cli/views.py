@@ -92,6 +92,11 @@ def _named(frame: pd.DataFrame, what: str) -> pd.DataFrame:
     return frame.assign(name=frame["moderator"] + ": " + frame[what].astype(str))
 
 
+_POOLED = (
+    *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
+    *columns_of("sd", tau="tau"),
+    *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
+)
 _LEVELS = (
     *columns_of("text", name="effect at"),
     *columns_of("count", k="k"),
@@ -114,24 +119,22 @@ def heading(analysis: bm.Analysis) -> list[str]:
     if fit.analysis == "moderated":
         lines.append(wrapped("Moderated fit: mu is the mean over the observed mix of its moderators."))
         lines.append(wrapped(_coefficient_priors(fit, analysis)))
-    for name, part in _further_parts(fit):
-        lines.append(wrapped(f"{name}: {part}."))
+    lines += [wrapped(f"{name}: {part}.") for name, part in _further_parts(fit) if part is not None]
     lines += [wrapped(text) for text in engine_lines(fit)]
     lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
     return [*lines, ""]
 
 
-def _further_parts(fit: bm.Fit) -> list[tuple[str, str]]:
+def _further_parts(fit: bm.Fit) -> list[tuple[str, Any]]:
     """Parts of the model beyond mean, heterogeneity and coefficients, in words."""
     model = fit.model
-    parts: list[tuple[str, Any]] = [
+    return [
         ("Prior of tau_within", model.cluster_tau),
         ("True effects", model.random),
         ("Likelihood", None if model.likelihood == "normal" else f"{model.likelihood}, baseline {model.baseline!r}"),
         ("Standard deviations not reported", model.missing_sd),
         *((f"Not reported: {name}", prior) for name, prior in model.derived.items()),
     ]
-    return [(name, str(part)) for name, part in parts if part is not None]
 
 
 def _coefficient_priors(fit: bm.Fit, analysis: bm.Analysis) -> str:
@@ -142,13 +145,11 @@ def _coefficient_priors(fit: bm.Fit, analysis: bm.Analysis) -> str:
 
 def _quantity_table(fit: bm.Fit) -> str:
     natural = bm.summarize(fit, scale="natural")
+    labels = {name: label for name, label in _QUANTITIES if name in natural.index}
+    labels |= {name: label_of(name) for name in further(fit)}
     rows: list[tuple[Any, ...]] = [
-        (label, *(natural.loc[name, column] for column in ("median", "lower", "upper")))
-        for name, label in _QUANTITIES
-        if name in natural.index
+        (label, *natural.loc[name, ["median", "lower", "upper"]]) for name, label in labels.items()
     ]
-    for name in further(fit):
-        rows.append((label_of(name), *(natural.loc[name, column] for column in ("median", "lower", "upper"))))
     classical = bm.compare_table(fit, scale="natural")
     remarks = ["Medians with 95 % central credible intervals."]
     remarks += [NEW_STUDY] if "theta_new" in natural.index else []
@@ -228,21 +229,20 @@ def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share
             ends = [bm.percent(new[column]) for column in ("share_median", "share_lower", "share_upper")]
             text += (
                 f" Share of true effects with an important benefit: median {ends[0]}, 95 % central credible interval "
-                f"{ends[1]} to {ends[2]}; probability that it is a majority {bm.percent(new['p_majority'])}."
+                f"{ends[1]} to {ends[2]}; probability that it is a majority {bm.percent(mean['p_important_benefit'])}."
             )
         text += f" {NEW_STUDY}" if share and not blocks else ""
-        blocks.append(table(["probability of", "mean effect", "new study"], rows) + "\n" + wrapped(text))
+        blocks.append(_of_both(rows) + "\n" + wrapped(text))
     return blocks
 
 
-def _undirected(fit: bm.Fit) -> str:
-    kind = bm.measures.measure(fit.effects.measure)
-    null = f"{kind.natural_null:g}"
-    rows = []
-    for side in ("below", "above"):
-        values = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
-        rows.append([f"{side} {null}", *values])
+def _of_both(rows: Sequence[Sequence[str]]) -> str:
     return table(["probability of", "mean effect", "new study"], rows)
+
+
+def _one_side(fit: bm.Fit, side: str) -> list[str]:
+    """Probabilities of an effect on one side of zero: of the mean and in a new study."""
+    return [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
 
 
 def sentence(analysis: bm.Analysis) -> str:
@@ -255,27 +255,30 @@ def sentence(analysis: bm.Analysis) -> str:
     better = "" if fit.effects.better is None else f"; {fit.effects.better} is better"
     start = f"{analysis.label}: the mean effect ({kind.axis}) is {bm.estimate_words(fit, mu)}{better}"
     side = "above" if fit.effects.better == "higher" else "below"
-    p = [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
+    p = _one_side(fit, side)
     what = "of any benefit" if fit.effects.better else f"that it is below {kind.natural_null:g}"
     return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new study."
 
 
-def _probabilities(analysis: bm.Analysis, *, share: bool = False) -> list[str]:
+def _probabilities(analysis: bm.Analysis) -> list[str]:
     fit = analysis.pooled
     if fit.effects.better is None or not analysis.thresholds:
-        return [_undirected(fit)]
-    only = [analysis.primary] if not share and analysis.primary is not None else list(analysis.thresholds)
-    return probability_tables(fit, only, share=share)
+        null = f"{bm.measures.measure(fit.effects.measure).natural_null:g}"
+        return [_of_both([[f"{side} {null}", *_one_side(fit, side)] for side in ("below", "above")])]
+    only = list(analysis.thresholds) if analysis.primary is None else [analysis.primary]
+    return probability_tables(fit, only, share=False)
 
 
 def fit_view(analysis: bm.Analysis) -> str:
     """One outcome of `fit`: pooled, classical, probabilities, moderated."""
-    lines = [*heading(analysis), _quantity_table(analysis.pooled), ""]
-    for block in _probabilities(analysis):
-        lines += [block, ""]
-    lines += trial_lines(analysis.pooled)
-    lines += [*_moderated_view(analysis), wrapped(sentence(analysis)), ""]
-    return "\n".join(lines)
+    lines = [*_answer(analysis), *trial_lines(analysis.pooled), *_moderated_view(analysis)]
+    return "\n".join([*lines, wrapped(sentence(analysis)), ""])
+
+
+def _answer(analysis: bm.Analysis) -> list[str]:
+    """Heading, quantities and probabilities."""
+    blocks = (_quantity_table(analysis.pooled), *_probabilities(analysis))
+    return [*heading(analysis), *(line for block in blocks for line in (block, ""))]
 
 
 def _moderated_view(analysis: bm.Analysis) -> list[str]:
@@ -316,11 +319,8 @@ def _moderated_view(analysis: bm.Analysis) -> list[str]:
 
 def pool_view(analysis: bm.Analysis) -> str:
     """One analysis of `pool`: Bayesian, classical, trials, and a sentence."""
-    lines = [*heading(analysis), _quantity_table(analysis.pooled), ""]
-    for block in _probabilities(analysis):
-        lines += [block, ""]
-    lines += [compare_block(analysis.pooled), "", _study_block(analysis.pooled), "", wrapped(sentence(analysis)), ""]
-    return "\n".join(lines)
+    blocks = (compare_block(analysis.pooled), _study_block(analysis.pooled), wrapped(sentence(analysis)))
+    return "\n".join([*_answer(analysis), *(line for block in blocks for line in (block, ""))])
 
 
 def _study_block(fit: bm.Fit) -> str:
@@ -343,13 +343,7 @@ def _study_block(fit: bm.Fit) -> str:
 def compare_block(fit: bm.Fit) -> str:
     """Bayesian beside classical pooling."""
     found = bm.compare_table(fit)
-    columns = (
-        *columns_of("text", method="method"),
-        *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
-        *columns_of("sd", tau="tau"),
-        *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
-        *columns_of("p", p_value="p"),
-    )
+    columns = (*columns_of("text", method="method"), *_POOLED, *columns_of("p", p_value="p"))
     note = (
         "Bayesian: posterior median, 95 % central credible interval, 95 % central predictive interval (PI). Classical: "
         "95 % confidence interval, 95 % prediction interval by t(k - 1) with the SE of that interval (t_km1); - where "
@@ -407,13 +401,7 @@ def benefit_view(analysis: bm.Analysis) -> str:
 def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) -> list[str]:
     """What a preset changes, choice by choice."""
     marked = frame.assign(name=frame["choice"] + frame["same"].map({True: "", False: "*"}))
-    columns = (
-        *columns_of("text", name="choice"),
-        *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
-        *columns_of("sd", tau="tau"),
-        *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
-        *columns_of("number", 0, i2="I2 %"),
-    )
+    columns = (*columns_of("text", name="choice"), *_POOLED, *columns_of("number", 0, i2="I2 %"))
     note = (
         f"From top to bottom one choice more is that of {item.label}; * differs from ours. In all the mean moves by "
         f"{frame['shift_se'].sum():.2f} of our standard errors."

@@ -181,6 +181,7 @@ _find, _names = exports(
         "sensitivity": "grade_table loo_table",
         "studies": "effect_sizes read_effects",
     },
+    guard="bayesmeta.boundary",
 )
 
 __all__ = [*_names(), *ROOMS, "__version__"]

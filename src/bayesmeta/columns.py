@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -22,6 +22,7 @@ __all__ = [
     "as_text",
     "columns_of",
     "derived",
+    "joined",
     "names_of",
     "optional",
     "readable",
@@ -147,6 +148,13 @@ def rows_schema(columns: Sequence[Column], others: Mapping[str, Any] | Literal[F
             for item in held
         },
     }
+
+
+def joined(first: Iterable[Any], second: Iterable[Any]) -> list[str]:
+    """Two names in one, the second where there is one."""
+    return [
+        f"{a}, {b}" if str(b) not in ("", "nan", "None", "-") else str(a) for a, b in zip(first, second, strict=True)
+    ]
 
 
 class Readable(NamedTuple):

@@ -10,7 +10,9 @@ from typing import Any
 __all__ = ["exports"]
 
 
-def exports(room: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def exports(
+    room: str, modules: Mapping[str, str], guard: str = ""
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
     Parameters
@@ -20,6 +22,8 @@ def exports(room: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any]
     modules : mapping of str to str
         Module of the package, and the names that others may use of it, with spaces between them. Everything else is the
         room's own business.
+    guard : str
+        Module whose ``guarded`` wraps the functions, where users call them by the names of this package.
 
     Examples
     --------
@@ -33,6 +37,8 @@ def exports(room: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any]
         if name not in homes:
             raise AttributeError(f"module {room!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(f"{room}.{homes[name]}"), name)
+        if guard:
+            value = importlib.import_module(guard).guarded(value)
         # found at once from now on
         setattr(sys.modules[room], name, value)
         return value

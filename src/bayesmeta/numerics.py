@@ -10,6 +10,8 @@ from numpy.polynomial.chebyshev import chebval
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from bayesmeta.errors import ModelError
+
 __all__ = [
     "antiderivative",
     "ascend",
@@ -164,11 +166,18 @@ def on_nodes(series: FloatArray) -> FloatArray:
 def interval_ends(level: float) -> FloatArray:
     """Probabilities at the lower end, the middle and the upper end of a central interval.
 
+    Raises
+    ------
+    ModelError
+        For a level that is not between 0 and 1.
+
     Examples
     --------
     >>> interval_ends(0.9).round(12).tolist()
     [0.05, 0.5, 0.95]
     """
+    if not 0 < level < 1:
+        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
     return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
@@ -191,6 +200,7 @@ def roots(
     low: ArrayLike,
     high: ArrayLike,
     *,
+    values: tuple[FloatArray, FloatArray] | None = None,
     close: float = 0.0,
     width: float = NARROW,
 ) -> FloatArray:
@@ -205,6 +215,8 @@ def roots(
         From points of shape (P,) to values of shape (P,), at each point its own function.
     low, high : array_like, shape (P,) or ()
         Ends of the brackets, at which the signs differ.
+    values : tuple of arrays of shape (P,), optional
+        The values there, where they are known.
     close : float
         A value this small is a root.
     width : float
@@ -220,7 +232,7 @@ def roots(
     [1.414213562373, 3.0]
     """
     a, b = (np.array(end, float, ndmin=1) for end in np.broadcast_arrays(low, high))
-    fa, fb = function(a), function(b)
+    fa, fb = (function(a), function(b)) if values is None else values
     # b is the newest point, a the other end of the bracket, c what was dropped last
     share, c, fc = np.full(a.shape, 0.5), a, fa
     best, moving, floor = a, np.ones(a.shape, bool), 1e-3 * np.abs(b - a)

@@ -318,10 +318,11 @@ def test_probabilities_of_one_fit_agree(tau: Any, benefit: float) -> None:
     np.testing.assert_allclose(total, 1.0, atol=1e-12)
     new = table.set_index("target").loc["new study"]
     # the expected share of true effects is the probability in a new study
-    assert new["share_mean"] == pytest.approx(new["p_important_benefit"], abs=1e-12)
-    assert bm.probability(fit, "theta_new", below=-benefit) == pytest.approx(new["share_mean"], abs=1e-12)
+    share = bm.share_of_true_effects(fit, benefit)
+    assert share["share_mean"] == pytest.approx(new["p_important_benefit"], abs=1e-12)
+    assert bm.probability(fit, "theta_new", below=-benefit) == pytest.approx(share["share_mean"], abs=1e-12)
     # and the majority of true effects is beneficial when the mean effect does
-    assert new["p_majority"] == pytest.approx(bm.probability(fit, "mu", below=-benefit), abs=1e-9)
+    assert share["p_majority"] == pytest.approx(bm.probability(fit, "mu", below=-benefit), abs=1e-9)
     for name in ("mu", "tau", "theta_new"):
         below, above = bm.probability(fit, name, below=0.2), bm.probability(fit, name, above=0.2)
         between = bm.probability(fit, name, between=(-0.4, 0.2))

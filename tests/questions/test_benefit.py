@@ -72,8 +72,10 @@ def test_bcg() -> None:
         "p_majority": 0.994,
         "p_share_80": 0.552,
     }
+    share = bm.share_of_true_effects(fit, -math.log(0.8))
     for name, value in expected.items():
-        assert new[name] == pytest.approx(value, abs=DRAWS)
+        assert share[name] == pytest.approx(value, abs=DRAWS)
+    assert new["share_median"] == share["share_median"]
     assert np.isnan(mean["share_median"])
     nine = bm.benefit_table(fit, [bm.threshold(0.9, measure_name="RR", better="lower")])
     assert nine["p_important_benefit"].tolist() == pytest.approx([0.998609, 0.850140], abs=PRINTED)
@@ -85,14 +87,15 @@ def test_normand() -> None:
     large, small = (bm.benefit_table(fit, [mid(x)]) for x in (0.5, 0.2))
     assert large["p_important_benefit"].tolist() == pytest.approx([0.545191, 0.514979], abs=PRINTED)
     assert small["p_important_benefit"].tolist() == pytest.approx([0.879020, 0.653855], abs=PRINTED)
-    new = large.set_index("target").loc["new study"]
+    share = bm.share_of_true_effects(fit, 0.5)
+    assert large["share_lower"].tolist()[1] == share["share_lower"]
     for name, value in {
         "share_mean": 0.5149,
         "share_lower": 0.2584,
         "share_upper": 0.7665,
         "p_majority": 0.545,
     }.items():
-        assert new[name] == pytest.approx(value, abs=DRAWS)
+        assert share[name] == pytest.approx(value, abs=DRAWS)
 
 
 # ----------------------------------------------------------------------------------------- definitions, direction

@@ -22,6 +22,7 @@ import bayesmeta as bm
 from bayesmeta.effects import Effects
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import Model
+from bayesmeta.numerics import probit_rule
 from bayesmeta.priors import (
     Cauchy,
     Cochrane,
@@ -44,7 +45,6 @@ from bayesmeta.sensitivity import (
     named_priors,
     prior_bench_table,
     prior_probability,
-    probit_rule,
     tipping_table,
 )
 from references import effects_of, exact_effects, reference

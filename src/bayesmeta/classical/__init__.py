@@ -77,4 +77,5 @@ else:
             "two_by_two": "counts_of mantel_haenszel no_contrast peto",
             "zeros": "ZERO_COLUMNS zero_cell_table",
         },
+        guard="bayesmeta.boundary",
     )

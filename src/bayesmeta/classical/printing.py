@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta import digits
+from bayesmeta.digits import UNDEFINED, amount, number, numbers, p_value, together
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,25 +210,25 @@ def _table(result: Any) -> tuple[list[str], dict[str, list[str]]]:
         names, columns = [""], {name: [known[name]] for name in headline if known.get(name) is not None}
     same = [name for name in ("estimate", "se", "lower", "upper") if name in columns]
     written = {
-        name: digits.numbers(column) if name == "stat" else [_cell(name, value) for value in column]
+        name: numbers(column) if name == "stat" else [_cell(name, value) for value in column]
         for name, column in columns.items()
     }
-    written |= dict(zip(same, digits.together([columns[name] for name in same]), strict=True))
+    written |= dict(zip(same, together([columns[name] for name in same]), strict=True))
     return names, written
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
-        return digits.UNDEFINED
+        return UNDEFINED
     if isinstance(value, (bool, str)):
         return str(value)
     if name in ("level", "alpha"):
-        return digits.amount(value)
+        return amount(value)
     if isinstance(value, int) or (name in ("k", "df") and float(value).is_integer()):
         return str(int(value))
     if name == "p" or name.endswith("_p"):
-        return digits.p_value(value)
-    return digits.number(value)
+        return p_value(value)
+    return number(value)
 
 
 def _text(result: Any) -> list[str]:

@@ -144,6 +144,6 @@ def weighted_q(y: FloatArray, se: FloatArray, a: FloatArray) -> WeightedQ:
     """Make a `WeightedQ`, refusing what it is not defined for."""
     if len(y) < 2:
         raise ModelError(f"k = {len(y)}: Q needs at least two estimates.")
-    if not ((a > 0).all() and np.isfinite(a).all()):
-        raise ModelError("the weights of Q must be positive and finite.")
+    if not (a.shape == se.shape == y.shape and (a > 0).all() and np.isfinite(a).all()):
+        raise ModelError("the weights of Q must be positive and finite, one for each estimate.")
     return WeightedQ(y, se, a)

@@ -122,6 +122,8 @@ def no_contrast(counts: FloatArray) -> NDArray[np.bool_]:
     >>> no_contrast(np.array([[0.0, 10, 0, 12], [1.0, 10, 0, 12]])).tolist()
     [True, False]
     """
+    if counts.ndim != 2 or counts.shape[1] != 4:
+        raise ModelError(f"counts of shape {counts.shape}: give events and participants of both arms, shape (k, 4).")
     events = counts[:, 0] + counts[:, 2]
     found: NDArray[np.bool_] = (events == 0) | (events == counts[:, 1] + counts[:, 3])
     return found

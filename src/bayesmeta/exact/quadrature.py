@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta import numerics
+import bayesmeta.numerics as numerics
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.exact.axes import TOLERANCE, tau_axis

@@ -14,6 +14,7 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, fit
 from bayesmeta.joint.sampling import JointFit, fit_joint
 from bayesmeta.marginals import Draws
+from bayesmeta.numerics import interval_ends
 from bayesmeta.nuts import Settings
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import required_threshold, summarize
@@ -28,12 +29,6 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 _TARGETS = (("mean effect", "mu"), ("new study", "new"))
-
-
-def _ends(level: float) -> FloatArray:
-    if not 0 < level < 1:
-        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
-    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
 def _distances(joint: JointFit, thresholds: Mapping[str, Threshold | float]) -> tuple[FloatArray, FloatArray]:
@@ -61,7 +56,7 @@ def correlation_table(joint: JointFit, *, level: float = LEVEL) -> pd.DataFrame:
     for i, first in enumerate(joint.names):
         for j in range(i + 1, len(joint.names)):
             form = Draws(joint.omega[i, j])
-            lower, median, upper = form.quantile(_ends(level))
+            lower, median, upper = form.quantile(interval_ends(level))
             both = set(joint.effects.trial[joint.effects.outcome == i]) & set(
                 joint.effects.trial[joint.effects.outcome == j]
             )

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta import numerics
+import bayesmeta.numerics as numerics
 from bayesmeta.errors import InferenceError
 from bayesmeta.marginals.mixture import IntervalKind, check_interval, check_probabilities, probit_step, shortest
 

@@ -42,4 +42,5 @@ else:
             "rules": "RowFault",
             "sharing": "shared_control_covariance",
         },
+        guard="bayesmeta.boundary",
     )

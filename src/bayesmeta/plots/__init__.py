@@ -56,4 +56,5 @@ else:
             "subsets": "gosh_plot",
             "tables": "Order bubble_table forest_table funnel_table heterogeneity_curves",
         },
+        guard="bayesmeta.boundary",
     )

@@ -19,4 +19,5 @@ else:
             ),
             "naming": "from_dict parse to_dict",
         },
+        guard="bayesmeta.boundary",
     )

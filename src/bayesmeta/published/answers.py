@@ -13,6 +13,7 @@ import pandas as pd
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.marginals import Gridded, Marginal, NormalMixture
+from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Better, Threshold
 from bayesmeta.priors import Prior, suggested
 from bayesmeta.published.integration import mean_and_heterogeneity, mean_posterior
@@ -283,7 +284,7 @@ def reanalysis_table(items: Sequence[Reanalysis | NotAnalysed], *, level: float 
     >>> bool(table["sd"].iloc[1] > table["sd"].iloc[0])
     True
     """
-    tails = np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
+    tails = interval_ends(level)
     rows: list[dict[str, Any]] = []
     for item in items:
         for target in TARGETS:

@@ -57,7 +57,7 @@ CAVEAT = (
     "They are not GRADE certainty ratings."
 )
 _TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
-_SHARES = ("share_mean", "share_median", "share_lower", "share_upper", "p_majority", "p_share_80")
+_SHARES = ("share_median", "share_lower", "share_upper", "p_share_80")
 
 
 class _Level(NamedTuple):
@@ -131,8 +131,8 @@ def benefit_table(
     pandas.DataFrame
         One row per threshold and target (``mean effect``, ``new study``); a range has a row for each end, a
         distribution over thresholds also one for the average over it, in which no share is given. Columns ``threshold
-        benefit worse target p_any_benefit p_important_benefit p_trivial p_important_harm share_mean share_median
-        share_lower share_upper p_majority p_share_80 mcse level source``. Important benefit, trivial and important
+        benefit worse target p_any_benefit p_important_benefit p_trivial p_important_harm share_median
+        share_lower share_upper p_share_80 mcse level source``. Important benefit, trivial and important
         harm sum to one. The share of true effects beyond the threshold stands in the rows of the new study.
         ``benefit`` and ``worse`` are distances on the analysis scale.
 
@@ -150,7 +150,8 @@ def benefit_table(
         benefit, worse = float(item.weights @ item.benefit), float(item.weights @ item.worse)
         share = dict.fromkeys(_SHARES, np.nan)
         if item.benefit.size == 1:
-            share = share_of_true_effects(fit, benefit, at=at, level=level)
+            found = share_of_true_effects(fit, benefit, at=at, level=level)
+            share = {column: found[column] for column in _SHARES}
         for target, name in _TARGETS:
             any_benefit = distribution(fit, name, np.zeros(1), at=at, upper=sign > 0)
             important = item.weights @ distribution(fit, name, sign * item.benefit, at=at, upper=sign > 0)
@@ -284,7 +285,7 @@ def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, A
         ends = np.sort(sign * table.loc["theta_new", ["lower", "upper"]].to_numpy(float))
         low, high = min(ends[0], 0.0), max(ends[1], 0.0)
         grid = np.linspace(low, high, 201)
-    x = np.asarray(grid, float)
+    x = np.atleast_1d(np.asarray(grid, float))
     columns = {
         column: distribution(fit, name, sign * x, at=at, upper=sign > 0)
         for column, name in (("p_mean", "mu"), ("p_new", "theta_new"))
@@ -433,7 +434,10 @@ def estimate_words(fit: Fit, row: Any) -> str:
     row : pandas.Series
         With ``median``, ``lower`` and ``upper`` on the natural scale.
     """
-    median, lower, upper = (float(row[column]) for column in ("median", "lower", "upper"))
+    try:
+        median, lower, upper = (float(row[column]) for column in ("median", "lower", "upper"))
+    except (TypeError, KeyError, IndexError, ValueError) as error:
+        raise ModelError("estimate_words: give a row with median, lower and upper, such as one of predict.") from error
     # a ratio near zero needs digits of its own: its lower limit is never zero
     finest = min(upper - lower, lower) if measure(fit.effects.measure).log else upper - lower
     decimals = min(max(1 - math.floor(math.log10(finest)), 0), 12) if finest > 0 else 2

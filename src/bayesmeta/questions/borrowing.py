@@ -29,6 +29,7 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure
+from bayesmeta.numerics import interval_ends, roots
 from bayesmeta.plan import Better, Threshold, weighted_values
 from bayesmeta.priors import Normal
 
@@ -390,20 +391,21 @@ def _kept(
     spread = float(np.ptp(review.quantile([0.16, 0.84]))) / 2 + se
     steps = spread * np.sinh(np.linspace(0, math.asinh(_REACH), 2001))
     ends: list[float | None] = []
-    if not _log_odds(review, np.array([middle]), se, weight, vague)[0] > 0:
+
+    def log_odds(y: FloatArray) -> FloatArray:
+        return _log_odds(review, y, se, weight, vague)
+
+    if not log_odds(np.array([middle]))[0] > 0:
         return None, None, ("the source is discarded even by an estimate that it predicts; lower the weight",)
     for side in (-1.0, 1.0):
-        odds = _log_odds(review, middle + side * steps, se, weight, vague)
+        odds = log_odds(middle + side * steps)
         below = np.flatnonzero(odds <= 0)
         if below.size == 0:
             ends.append(None)
             continue
-        low, high = steps[below[0] - 1], steps[below[0]]
-        for _ in range(60):
-            half = 0.5 * (low + high)
-            kept = _log_odds(review, np.array([middle + side * half]), se, weight, vague)[0] > 0
-            low, high = (half, high) if kept else (low, half)
-        ends.append(middle + side * 0.5 * (low + high))
+        # the odds that the source is kept fall from the middle outwards
+        outermost = middle + side * steps[[below[0] - 1, below[0]]]
+        ends.append(float(roots(log_odds, outermost[0], outermost[1])[0]))
     missing = [name for name, end in zip(("lower", "higher"), ends, strict=True) if end is None]
     notes = (f"no {' or '.join(missing)} estimate discards the source",) if missing else ()
     return ends[0], ends[1], notes
@@ -503,7 +505,7 @@ def borrowing_table(
 
 
 def _summary(found: Borrowing, form: NormalMixture, threshold: Threshold | None, level: float) -> dict[str, Any]:
-    lower, median, upper = form.quantile([(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
+    lower, median, upper = form.quantile(interval_ends(level)).tolist()
     row: dict[str, Any] = {
         "mean": form.mean,
         "sd": form.sd,

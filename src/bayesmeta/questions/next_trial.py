@@ -27,6 +27,7 @@ from bayesmeta.errors import BayesmetaWarning, ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, fit_many, marginal
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure
+from bayesmeta.numerics import interval_ends, roots
 from bayesmeta.plan import Threshold
 from bayesmeta.questions.thresholds import direction, numeric_distance, resolve_threshold
 
@@ -66,7 +67,7 @@ _NONE = "no result with a probability above one in a million changes it"
 #: A refit agrees when its probability is this close to the cut-off.
 _CLOSE = 1e-7
 #: A crossing is found when the probability there is this close to the cut-off, or after so many steps.
-_ROOT, _STEPS = 1e-13, 60
+_ROOT = 1e-13
 #: How often a result is moved until a refit agrees.
 _MOVES = 6
 
@@ -306,8 +307,7 @@ def next_trial_table(
     crossings: list[_Crossing] = []
     for size, planned in errors:
         predictive = _predictive(nodes, planned)
-        ends = [(1 - level) / 2, 0.5, (1 + level) / 2]
-        lower, middle, upper, *rare = predictive.quantile([*ends, _RARE, 1 - _RARE]).tolist()
+        lower, middle, upper, *rare = predictive.quantile([*interval_ends(level), _RARE, 1 - _RARE]).tolist()
         # of all questions, in pieces whose arrays of nodes stay small
         results, reach = np.linspace(rare[0], rare[1], _POINTS), _FAR * (rare[1] - rare[0])
         after = [_after(nodes, part, planned) for part in np.array_split(results, 8)]
@@ -430,18 +430,9 @@ def _crossing(q: _Question, now: float, results: FloatArray, gaps: FloatArray, m
 
 
 def _roots(q: _Question, grid: FloatArray, gaps: FloatArray) -> FloatArray:
-    """Every crossing between the points of a grid with known gaps, by the Illinois rule for all together."""
+    """Every crossing between the points of a grid with known gaps."""
     at = np.flatnonzero((gaps[1:] >= 0) != (gaps[:-1] >= 0))
-    a, b, fa, fb = grid[at], grid[at + 1], gaps[at], gaps[at + 1]
-    for _ in range(_STEPS if at.size else 0):
-        slope = fb - fa
-        x = np.where(slope != 0, b - fb * (b - a) / np.where(slope != 0, slope, 1.0), b)
-        fx = q.gap(x)
-        crossed = (fx >= 0) != (fb >= 0)
-        a, fa, b, fb = np.where(crossed, b, a), np.where(crossed, fb, 0.5 * fa), x, fx
-        if np.abs(fb).max() <= _ROOT:
-            break
-    return b
+    return roots(q.gap, grid[at], grid[at + 1], values=(gaps[at], gaps[at + 1]), close=_ROOT) if at.size else grid[at]
 
 
 def _confirmed(crossings: Sequence[_Crossing]) -> list[tuple[float, float]]:

@@ -343,7 +343,7 @@ _CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (
 
 
 def compare_table(
-    fits: Mapping[str, Fit] | Fit,
+    fits: Mapping[str, Fit] | Fit | Effects,
     old: Mapping[str, Fit] | Fit | None = None,
     *,
     level: float = LEVEL,
@@ -379,8 +379,8 @@ def compare_table(
     if isinstance(fits, Effects) and old is not None:
         warnings.warn("compare_table takes the fit alone: compare_table(fit).", DeprecationWarning, stacklevel=2)
         fits = old
-    named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits)
-    if not named or not all(isinstance(fit, Fit) for fit in named.values()):
+    named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits) if isinstance(fits, Mapping) else {}
+    if not named:
         raise ModelError("compare_table: give a fit, or one or more fits by name.")
     effects = next(iter(named.values())).effects
     rows: list[dict[str, Any]] = []

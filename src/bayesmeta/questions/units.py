@@ -23,6 +23,7 @@ from scipy import special
 
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution
+from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import (
     Amount,
     BaselineRisk,
@@ -97,12 +98,6 @@ _RISK_COLUMNS = [
 ]
 
 
-def _tail(level: float) -> FloatArray:
-    if not 0 < level < 1:
-        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
-    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
-
-
 def noted(columns: Sequence[str], note: str) -> pd.DataFrame:
     """One line whose numbers are missing, with the reason."""
     texts = ("unit", "sd_form", "mid_form", "target", "source", "baseline", "form", "nnt", "assumption")
@@ -163,7 +158,7 @@ def natural_table(
             )
         if chosen is None:
             raise ModelError("no instrument is stated: give a NaturalUnit with its SD and the SD's source.")
-        sign, p = direction(fit), _tail(level)
+        sign, p = direction(fit), interval_ends(level)
     except ModelError as error:
         return noted(_NATURAL_COLUMNS, str(error))
     flip = 1 if chosen.better in (None, fit.effects.better) else -1
@@ -380,7 +375,7 @@ def risk_table(
             raise ModelError("no risk without treatment is stated: give one, for example 0.2, with its source.")
         if not per > 0:
             raise ModelError(f"per = {per}: give a positive number of people.")
-        p = _tail(level)
+        p = interval_ends(level)
         parts = [(item, part) for item in stated for part in _risk_parts(item)]
     except ModelError as error:
         return noted(_RISK_COLUMNS, str(error))

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
-    from bayesmeta.records.bench import *
     from bayesmeta.records.borrow import *
     from bayesmeta.records.form import *
     from bayesmeta.records.levels import *
     from bayesmeta.records.outputs import *
     from bayesmeta.records.parts import *
     from bayesmeta.records.published import *
+    from bayesmeta.records.sensitivity import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "bench": "bench_record preset_record",
+            "sensitivity": "sensitivity_record preset_record",
             "borrow": "borrow_record",
             "form": "SCHEMA_VERSION envelope head json_text output_schema plain scale_name small_k_note table_records",
             "levels": "level_table",
@@ -29,7 +29,7 @@ else:
                 "benefit_record check_record compare_record finding_rows fit_record forensics_record joint_record "
                 "pool_record ppc_record profiles_record run_record"
             ),
-            "parts": "classical_record data_notes unreportable",
+            "parts": "classical_record unreportable",
             "published": "audit_record reanalyse_record",
         },
     )

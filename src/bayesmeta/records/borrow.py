@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayesmeta.fits import LEVEL
+from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import CAVEAT, Borrowing, borrowing_table, conflict_table
 from bayesmeta.records.form import head, plain, table_records
@@ -77,7 +78,7 @@ def borrow_record(
 
 
 def _moments(form: NormalMixture, level: float) -> dict[str, Any]:
-    lower, median, upper = form.quantile([(1 - level) / 2, 0.5, (1 + level) / 2]).tolist()
+    lower, median, upper = form.quantile(interval_ends(level)).tolist()
     return plain({"mean": form.mean, "sd": form.sd, "median": median, "lower": lower, "upper": upper})
 
 

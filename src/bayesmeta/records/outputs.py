@@ -96,15 +96,9 @@ def pool_record(
 
 def _moderated(fit: Fit | None, reason: str, left_out: Sequence[str], level: float) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "estimable": fit is not None,
-        "reason": reason,
-        "left_out": list(left_out),
-        "priors": None,
-        "log_evidence": None,
-        "contrasts": [],
-        "levels": [],
-        "others": [],
-        "sampler": None,
+        **{"estimable": fit is not None, "reason": reason, "left_out": list(left_out)},
+        **dict.fromkeys(("priors", "log_evidence", "sampler")),
+        **{key: [] for key in ("contrasts", "levels", "others")},
     }
     if fit is not None:
         record["priors"] = prior_records(fit, fit.outcome.model.sources if fit.outcome is not None else {})

@@ -25,7 +25,6 @@ __all__ = [
     "benefit_rows",
     "check_rows",
     "classical_record",
-    "data_notes",
     "headline",
     "other_records",
     "prior_records",
@@ -181,29 +180,3 @@ def check_rows(fit: Fit) -> list[dict[str, Any]]:
     return [
         plain({"name": c.name, "ok": c.ok, "value": c.value, "limit": c.limit, "advice": c.advice}) for c in fit.checks
     ]
-
-
-SHOWN = 5
-
-
-def data_notes(fit: Fit) -> tuple[str, ...]:
-    """Say what was assumed of the rows: signs reversed, zero cells, correlations, and what rows of one trial share."""
-    effects = fit.effects
-    found: dict[str, list[str]] = {}
-    for label, derivation in zip(effects.label, effects.ledger or (), strict=False):
-        for text in derivation.assumptions:
-            found.setdefault(text, []).append(label)
-    notes = []
-    if effects.blocks:
-        rows = sum(len(members) for members, _ in effects.blocks)
-        effect = f"their true effects have correlation rho = {fit.model.rho:g}"
-        if fit.model.cluster_tau is not None:
-            effect = "their true effects share what is common to the trial"
-        notes.append(
-            f"{rows} rows share patients with another row of their trial: their "
-            f"sampling covariance enters, and {effect}"
-        )
-    for text, labels in found.items():
-        which = ", ".join(labels[:SHOWN]) + (" ..." if len(labels) > SHOWN else "")
-        notes.append(f"{len(labels)} of {effects.k} rows: {text} ({which})")
-    return tuple(notes)

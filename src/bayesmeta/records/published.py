@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from bayesmeta.errors import Finding
 from bayesmeta.fits import LEVEL
+from bayesmeta.numerics import interval_ends
 from bayesmeta.published import TARGETS, NotAnalysed, Reanalysis
 from bayesmeta.questions import CAVEAT
 from bayesmeta.records.form import head, plain
@@ -18,14 +17,24 @@ __all__ = ["audit_record", "reanalyse_record"]
 
 _KEYS = dict(zip(TARGETS, ("mean_as_published", "mean_effect", "new_study", "tau"), strict=True))
 
+#: Keys of what was printed, and of what was read out of it, with the attributes behind them.
+_PRINTED = {
+    **{"estimate": "estimate", "ci_low": "lower", "ci_high": "upper", "ci_level": "level", "ci_method": "interval"},
+    **{"p": "p", "i2": "i2", "k": "k", "model": "model", "pi_low": "pi_lower", "pi_high": "pi_upper"},
+}
+_READ = {name: name for name in ("y", "se", "se_low", "se_high", "s", "q", "tau", "model")} | {"q_at_most": "at_most"}
+
+
+def _named(item: object, names: Mapping[str, str]) -> dict[str, Any]:
+    return {key: plain(getattr(item, name)) for key, name in names.items()}
+
 
 def _target(item: Reanalysis, target: str, level: float) -> dict[str, Any] | None:
     marginal = item.marginal(target)
     if marginal is None:
         return None
-    tails = np.array([0.5, (1 - level) / 2, (1 + level) / 2])
     found = {"mean": marginal.mean, "sd": marginal.sd}
-    found |= dict(zip(("median", "lower", "upper"), marginal.quantile(tails).tolist(), strict=True))
+    found |= dict(zip(("lower", "median", "upper"), marginal.quantile(interval_ends(level)).tolist(), strict=True))
     return plain(found if target == "tau" else {**found, **item.probabilities(target)})
 
 
@@ -58,36 +67,8 @@ def reanalyse_record(
         "outcome": result.outcome,
         "subgroup": result.subgroup,
         "measure": result.measure,
-        "printed": plain(
-            {
-                "estimate": result.estimate,
-                "ci_low": result.lower,
-                "ci_high": result.upper,
-                "ci_level": result.level,
-                "ci_method": result.interval,
-                "p": result.p,
-                "i2": result.i2,
-                "k": result.k,
-                "model": result.model,
-                "pi_low": result.pi_lower,
-                "pi_high": result.pi_upper,
-            }
-        ),
-        "read": None
-        if rebuilt is None
-        else plain(
-            {
-                "y": rebuilt.y,
-                "se": rebuilt.se,
-                "se_low": rebuilt.se_low,
-                "se_high": rebuilt.se_high,
-                "s": rebuilt.s,
-                "q": rebuilt.q,
-                "q_at_most": rebuilt.at_most,
-                "tau": rebuilt.tau,
-                "model": rebuilt.model,
-            }
-        ),
+        "printed": _named(result, _PRINTED),
+        "read": None if rebuilt is None else _named(rebuilt, _READ),
         "better": result.better,
         "threshold": None if mark is None else plain({"benefit": mark.benefit, "worse": mark.worse}),
         "priors": None

@@ -21,7 +21,7 @@ else:
         {
             "blocks": "block_views extra_tables",
             "files": "Drawn IN_PAGE draw_part tables_of word_file word_sections",
-            "forms": "packed_form serialised_form serialised_probability",
+            "forms": "packed_form serialised_form",
             "gather": "outcome_record",
             "live": "followed",
             "methods": "bibliography methods_text used_references",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.columns import Column, columns_of, readable
+from bayesmeta.columns import Column, columns_of, joined, readable
 from bayesmeta.digits import number, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.questions import WEIGHTS, Borrowing, borrowing_table, natural_table, next_trial_table, risk_table
@@ -66,11 +66,6 @@ def _notes(frame: pd.DataFrame) -> str:
     return " ".join(f"{text}." for text in texts)
 
 
-def _with(first: pd.Series[Any], second: pd.Series[Any]) -> list[str]:
-    """Two names in one, the second where there is one."""
-    return [f"{a}, {b}" if not pd.isna(b) and b else str(a) for a, b in zip(first, second, strict=True)]
-
-
 def _span(name: str, header: str, low: str, high: str) -> tuple[Column, ...]:
     return (Column(name, "interval", header, ends=(low, high)),)
 
@@ -83,7 +78,7 @@ def _natural(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]:
     sources = "; ".join(dict.fromkeys(str(text) for text in frame["source"] if not pd.isna(text) and text))
     return {
         "title": f"In points of {unit}",
-        "derived": {"what": _with(frame["target"], frame["sd_form"])},
+        "derived": {"what": joined(frame["target"], frame["sd_form"])},
         "caption": "The standardised effect times the instrument's SD, with what is not known of it",
         "stays": ("analysis", "points") if frame["mid"].notna().any() else ("analysis",),
         "note": f"{sources}. {_notes(frame)}".strip(),
@@ -101,7 +96,7 @@ def _risks(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]:
     per = int(frame["per"].iloc[0])
     return {
         "title": "Absolute risks",
-        "derived": {"what": _with(frame["baseline"], frame["form"])},
+        "derived": {"what": joined(frame["baseline"], frame["form"])},
         "caption": f"Per {per} people: medians with 95 % intervals",
         "stays": ("analysis",),
         "note": _notes(frame),

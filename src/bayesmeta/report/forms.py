@@ -20,7 +20,6 @@ __all__ = [
     "packed_form",
     "rule_gap",
     "serialised_form",
-    "serialised_probability",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -157,42 +156,3 @@ def _serialised(form: Marginal) -> list[float] | dict[str, list[float]]:
     low, high = (float(v) for v in form.quantile(np.array([1e-9, 1 - 1e-9])))
     x = np.linspace(low, high, POINTS)
     return {"x": _rounded(x), "cdf": _rounded(form.cdf(x)), "density": _rounded(form.density(x))}
-
-
-def serialised_probability(form: Mapping[str, Any], name: str, x: float, *, upper: bool) -> float:
-    """Compute a probability from a serialised posterior, as the page does.
-
-    Parameters
-    ----------
-    form : mapping
-        From `serialised_form`.
-    name : {"mu", "theta_new"}
-    x : float
-        On the analysis scale.
-    upper : bool
-        Probability above x, else below.
-    """
-    if form["representation"] == "draws":
-        values = np.asarray(form[name])
-        below = float(np.searchsorted(values, x, side="left")) / values.size
-        return 1 - below if upper else below
-    if form["representation"] == "grid":
-        grid = form[name]
-        points = np.asarray(grid["x"])
-        if x <= points[0] or x >= points[-1]:
-            inside = 0.0 if x <= points[0] else 1.0
-        else:
-            i = int(np.searchsorted(points, x, side="right")) - 1
-            h = points[i + 1] - points[i]
-            u = (x - points[i]) / h
-            c, d = grid["cdf"], grid["density"]
-            inside = (
-                c[i] * (1 + 2 * u) * (1 - u) ** 2
-                + c[i + 1] * u * u * (3 - 2 * u)
-                + h * (d[i] * u * (1 - u) ** 2 - d[i + 1] * u * u * (1 - u))
-            )
-        return 1 - inside if upper else inside
-    sd = np.asarray(form["s" if name == "mu" else "t"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = (x - np.asarray(form["m"])) / sd
-    return float(np.asarray(form["w"]) @ special.ndtr(-z if upper else z))

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.measures import measure
-from bayesmeta.records import bench_record, check_record, finding_rows, fit_record, plain, scale_name, table_records
+from bayesmeta.records import (
+    check_record,
+    finding_rows,
+    fit_record,
+    plain,
+    scale_name,
+    sensitivity_record,
+    table_records,
+)
 from bayesmeta.report.forms import serialised_form
 from bayesmeta.sensitivity import MAIN, SUBGROUP
 
@@ -119,7 +127,7 @@ def outcome_record(
         "declared": table_records(part.variations),
         "priors_only": [MAIN, *part.priors_only],
         "not_done": {**part.not_done, **part.sections.not_done},
-        "sections": bench_record(part.pooled, part.key, part.sections)["sections"],
+        "sections": sensitivity_record(part.pooled, part.key, part.sections)["sections"],
         "grade": [] if grade is None else table_records(grade),
         "grade_not_done": why,
         "findings": finding_rows(part.findings),

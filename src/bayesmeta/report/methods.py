@@ -71,7 +71,7 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     fits : sequence of Fit
         Of every outcome.
     sections : sequence of str
-        Sections of the sensitivity bench that were made.
+        Sensitivity analyses that were made.
 
     Examples
     --------

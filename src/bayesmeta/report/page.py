@@ -14,10 +14,9 @@ import pandas as pd
 from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
 from bayesmeta.digits import percent, ratios, together
 from bayesmeta.measures import measure
-from bayesmeta.questions import CAVEAT, benefit_sentence
+from bayesmeta.questions import CAVEAT, benefit_probabilities, benefit_sentence, share_of_true_effects
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
-from bayesmeta.report.forms import serialised_form, serialised_probability
 from bayesmeta.report.gather import natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
 from bayesmeta.report.methods import bibliography, methods_text, used_references
@@ -71,34 +70,20 @@ def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
     item = part.primary
     if part.pooled.effects.better is None or item is None:
         return found | dict.fromkeys(("mu.important", "theta_new.important", "mu.harm"), "no threshold")
-    form = serialised_form(part.pooled)
-    higher = part.pooled.effects.better == "higher"
-    sign = 1.0 if higher else -1.0
-    if threshold is None:
-        from bayesmeta.questions import benefit_probabilities
-
-        chances = benefit_probabilities(part.pooled, item)
-        for name, end in (("mu", ""), ("theta_new", "_new")):
-            found |= {
-                f"{name}.any": percent(chances[f"p_any_benefit{end}"]),
-                f"{name}.important": percent(chances[f"p_important_benefit{end}"]),
-                f"{name}.harm": percent(chances[f"p_important_harm{end}"]),
-            }
-        return found
-    benefit, worse = float(item.benefit_distance), float(item.worse_distance)  # type: ignore[arg-type]
-    for name in ("mu", "theta_new"):
-        any_benefit = serialised_probability(form, name, 0.0, upper=higher)
-        important = serialised_probability(form, name, sign * benefit, upper=higher)
-        harm = serialised_probability(form, name, -sign * worse, upper=not higher)
+    chances = benefit_probabilities(part.pooled, item)
+    for name, end in (("mu", ""), ("theta_new", "_new")):
+        any_benefit, important, harm = (
+            chances[f"p_{what}{end}"] for what in ("any_benefit", "important_benefit", "important_harm")
+        )
         found |= {
             f"{name}.any": percent(any_benefit),
             f"{name}.important": percent(important),
             f"{name}.harm": percent(harm),
             f"{name}.trivial": percent(max(0.0, 1 - important - harm)),
         }
-    from bayesmeta.questions import share_of_true_effects
-
-    share = share_of_true_effects(part.pooled, benefit)
+    if threshold is None:
+        return found
+    share = share_of_true_effects(part.pooled, float(item.benefit_distance))  # type: ignore[arg-type]
     low, middle, high = (percent(share[f"share_{name}"]) for name in ("lower", "median", "upper"))
     return found | {"share": f"{middle} ({low} to {high})"}
 

@@ -34,8 +34,9 @@ else:
                 "SECTIONS SLOW ReadableSection SensitivityAnalyses check_model read_section sensitivity_analyses"
             ),
             "section": "Computed Section SectionOptions",
-            "tipping": "prior_probability probit_rule tipping_table",
+            "tipping": "prior_probability tipping_table",
             "trials": "cumulative_fits_table leave_one_out",
             "variations": "MAIN SUBGROUP contrast_variations prior_range variation_table",
         },
+        guard="bayesmeta.boundary",
     )

@@ -22,11 +22,11 @@ from bayesmeta.classical import (
     tau2_intervals_table,
     zero_cell_table,
 )
-from bayesmeta.columns import columns_of, derived, unprinted
+from bayesmeta.columns import columns_of, derived, joined, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
-from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, joined, notes_of
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, notes_of
 
 __all__ = [
     "COUNTS",

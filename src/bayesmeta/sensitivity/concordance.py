@@ -48,8 +48,8 @@ class _Answer(NamedTuple):
     lower: float
     upper: float
     tau: float
-    any_benefit: float
-    important: float
+    p_any_benefit: float
+    p_important_benefit: float
 
 
 def concordance_table(
@@ -197,16 +197,7 @@ def _walk(answers: list[tuple[str, _Answer | str]], unit: float, level: float) -
         if isinstance(answer, str):
             rows.append({**row, "note": answer})
             continue
-        row |= {
-            "estimate": answer.estimate,
-            "se": answer.se,
-            "lower": answer.lower,
-            "upper": answer.upper,
-            "tau": answer.tau,
-            "p_any_benefit": answer.any_benefit,
-            "p_important_benefit": answer.important,
-            "note": "",
-        }
+        row |= {**answer._asdict(), "note": ""}
         if last is not None:
             shift = answer.estimate - last.estimate
             width = last.upper - last.lower

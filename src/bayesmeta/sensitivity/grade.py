@@ -56,7 +56,7 @@ def grade_table(
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; it must be a number.
     tables : mapping, optional
-        Sections of the sensitivity bench that exist already (``small-study``).
+        Sensitivity analyses that exist already (``small-study``).
     risk_of_bias : sequence of str, optional
         The judgement of each row: ``"high"`` and the like count as high; None where it is not stated.
 

@@ -13,6 +13,7 @@ from scipy import special
 from bayesmeta.columns import columns_of, names_of, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal
+from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import direction, resolve_thresholds, study_table, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
@@ -185,8 +186,7 @@ def inconsistency_table(
     summary = summarize(fit, level=level)
     tau = np.zeros(3)
     if fit.model.tau is not None:
-        tail = (1 - level) / 2
-        tau = np.asarray(marginal(fit, "tau").quantile(np.array([tail, 0.5, 1 - tail])))
+        tau = np.asarray(marginal(fit, "tau").quantile(interval_ends(level)))
     sign = direction(fit)
     new = np.sort(sign * summary.loc["theta_new", ["lower", "upper"]].to_numpy(float))
     lines = study_table(fit, level=level)

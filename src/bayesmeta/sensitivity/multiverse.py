@@ -21,7 +21,7 @@ from bayesmeta.classical import (
     defined_methods,
     pool_table,
 )
-from bayesmeta.columns import columns_of, derived, unprinted
+from bayesmeta.columns import columns_of, derived, joined, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, main_quantiles
@@ -30,7 +30,7 @@ from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, Prior, resolve
 from bayesmeta.questions import benefit_probabilities_of, direction, numeric_distance, resolve_threshold
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
-from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, joined
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["CHOICES", "Variant", "data_choices", "multiverse_summary", "multiverse_table", "variants_of"]
 
@@ -39,6 +39,8 @@ CHOICES = ("engine", "tau2_method", "interval", "prediction", "tau_prior", "mu_p
 #: Pre-post correlations that are tried where one is assumed (Cochrane Handbook 6.5.2.8 asks to vary it).
 CORRELATIONS = (0.3, 0.5, 0.7, 0.9)
 _EMPTY = "-"
+#: What does not concern a line.
+_NOT_CHOSEN: Mapping[str, object] = dict.fromkeys(CHOICES, _EMPTY)
 
 
 class Variant(NamedTuple):
@@ -215,21 +217,8 @@ def multiverse_table(
     for row in rows:
         row["verdict"] = _verdict(float(row["lower"]), float(row["upper"]), sign, distance)  # type: ignore[arg-type]
     names = list(dict.fromkeys(name for variant in data for name in variant.choices))
-    columns = [
-        "target",
-        "engine",
-        *names,
-        *CHOICES[1:],
-        "estimate",
-        "lower",
-        "upper",
-        "tau",
-        "p_any_benefit",
-        "p_important_benefit",
-        "verdict",
-        "stated",
-    ]
-    frame = pd.DataFrame(rows).reindex(columns=columns)
+    answer = ("estimate", "lower", "upper", "tau", "p_any_benefit", "p_important_benefit", "verdict", "stated")
+    frame = pd.DataFrame(rows).reindex(columns=["target", "engine", *names, *CHOICES[1:], *answer])
     frame["level"] = level
     frame.attrs = {"left_out": left_out, "data_choices": names, "benefit": distance}
     return frame
@@ -248,40 +237,22 @@ def _classical(
     assert not isinstance(effects, str)
     if methods is None:
         methods = [method for method in defined_methods(effects) if method != "EB"]
-    head: dict[str, object] = {
-        "engine": "classical",
-        **variant.choices,
-        "tau_prior": _EMPTY,
-        "mu_prior": _EMPTY,
-        "stated": False,
-    }
+    head: dict[str, object] = {**_NOT_CHOSEN, **variant.choices, "engine": "classical", "stated": False}
     for method in methods:
         for place, (ci, found) in enumerate(_pooled(effects, method, cis, level, rho)):
             if isinstance(found, ModelError):
                 left_out[f"{method}, {ci}"] = str(found)
                 continue
-            line = {
-                **head,
-                "tau2_method": method,
-                "interval": ci,
-                "estimate": found.estimate,
-                "tau": math.sqrt(found.tau2),
-            }
-            yield {**line, "target": "mean effect", "prediction": _EMPTY, "lower": found.lower, "upper": found.upper}
+            line = {**head, "tau2_method": method, "estimate": found.estimate, "tau": math.sqrt(found.tau2)}
+            yield {**line, "target": "mean effect", "interval": ci, "lower": found.lower, "upper": found.upper}
             for formula in PI_FORMULAS:
                 limits = found.pi[formula]
                 own = formula in ("normal", "t_km1")
                 repeated = {"wald": "t", "t": "wald"}.get(ci) in cis[:place]
                 if limits is None or (repeated if own else place > 0):
                     continue
-                yield {
-                    **line,
-                    "interval": ci if own else _EMPTY,
-                    "target": "new study",
-                    "prediction": formula,
-                    "lower": limits[0],
-                    "upper": limits[1],
-                }
+                limit = {"prediction": formula, "lower": limits[0], "upper": limits[1]}
+                yield {**line, "target": "new study", "interval": ci if own else _EMPTY, **limit}
 
 
 def _pooled(
@@ -348,18 +319,14 @@ def _answers(
         lines.append(
             [
                 {
-                    "engine": "Bayesian",
+                    **_NOT_CHOSEN,
                     **specification.variant.choices,
-                    "tau2_method": _EMPTY,
-                    "interval": _EMPTY,
-                    "prediction": _EMPTY,
+                    "engine": "Bayesian",
                     "tau_prior": specification.prior_name,
                     "mu_prior": repr(specification.model.mu),
                     "stated": specification.stated,
                     "target": target,
-                    "estimate": table[name][1],
-                    "lower": table[name][0],
-                    "upper": table[name][2],
+                    **dict(zip(("lower", "estimate", "upper"), table[name], strict=True)),
                     "tau": table["tau"][1] if specification.model.tau is not None else 0.0,
                     "p_any_benefit": chances.get(f"p_any_benefit{end}", math.nan),
                     "p_important_benefit": chances.get(f"p_important_benefit{end}", math.nan),

@@ -21,11 +21,12 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, exactly, fit_many, main_quantiles, marginal
 from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
+from bayesmeta.numerics import probit_rule
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015, resolve
 from bayesmeta.questions import benefit_probabilities_of, direction, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
-from bayesmeta.sensitivity.tipping import prior_probability, probit_rule
+from bayesmeta.sensitivity.tipping import prior_probability
 
 FloatArray = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bayesmeta.fits import Fit
     from bayesmeta.plan import Threshold
 
-__all__ = ["Computed", "Section", "SectionOptions", "joined", "notes_of"]
+__all__ = ["Computed", "Section", "SectionOptions", "notes_of"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 Recompute = Callable[[Mapping[str, Any]], "Effects"]
@@ -97,13 +97,6 @@ class Section:
     references: tuple[str, ...] = ()
     at_threshold: bool = False
     slow: bool = False
-
-
-def joined(first: Iterable[Any], second: Iterable[Any]) -> list[str]:
-    """Two names in one, the second where there is one."""
-    return [
-        f"{a}, {b}" if str(b) not in ("", "nan", "None", "-") else str(a) for a, b in zip(first, second, strict=True)
-    ]
 
 
 def notes_of(table: pd.DataFrame) -> list[str]:

@@ -12,19 +12,19 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta import numerics
-from bayesmeta.columns import columns_of, derived, names_of, unprinted
+from bayesmeta.columns import columns_of, derived, joined, names_of, unprinted
 from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import location
 from bayesmeta.fits import Fit, distribution, distributions, exactly, fit_many, marginal
 from bayesmeta.model import Model
+from bayesmeta.numerics import probit_rule, roots
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal, resolve
 from bayesmeta.questions import direction, numeric_distance, resolve_threshold
-from bayesmeta.sensitivity.section import Computed, Section, joined
+from bayesmeta.sensitivity.section import Computed, Section
 
-__all__ = ["prior_probability", "probit_rule", "tipping_table"]
+__all__ = ["prior_probability", "tipping_table"]
 
 FloatArray = NDArray[np.float64]
 
@@ -32,7 +32,6 @@ FloatArray = NDArray[np.float64]
 _POINTS, _DECADES = 17, 2.0
 #: A crossing is followed until the probability is this close to the cut-off.
 _CLOSE = 1e-7
-_STEPS = 60
 _TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
 _COLUMNS = (
     *derived(columns_of("text", ask="question")),
@@ -45,14 +44,6 @@ _COLUMNS = (
     *columns_of("probability", prior_probability="prior prob."),
     *unprinted(flag="tipped", text="note"),
 )
-
-
-def probit_rule(size: int = 513) -> tuple[FloatArray, FloatArray]:
-    """Probabilities and weights that integrate a function of a quantile, as over a standard normal."""
-    nodes, weights = numerics.rule(size)
-    z = 8.2 * nodes
-    weights = weights * np.exp(-0.5 * z * z)
-    return np.asarray(special.ndtr(z)), weights / weights.sum()
 
 
 def prior_probability(model: Model, name: str, distance: float, sign: int) -> float:
@@ -327,30 +318,31 @@ def repr_of(varied: _VariedPrior, value: float) -> str:
 
 
 def _follow(fit: Fit, searches: Sequence[_Search], sign: int, cut: float) -> list[float | None]:
-    """Find the first crossing of each search by the Illinois rule, all together; None where there is none."""
+    """Find the first crossing of each search, all together; None where there is none."""
     found: list[float | None] = [None] * len(searches)
-    brackets: dict[int, tuple[float, float, float, float]] = {}
-    for number, search in enumerate(searches):
-        changes = search.changes(cut)
-        if changes.size:
-            part = slice(int(changes[0]), int(changes[0]) + 2)
-            ends = np.log(search.varied.grid[part]) if search.varied.log else search.varied.grid[part]
-            brackets[number] = (*ends.tolist(), *(search.values[part] - cut).tolist())
-    for _ in range(_STEPS):
-        if not brackets:
-            break
-        points = {
-            i: b - fb * (b - a) / (fb - fa) if fb != fa else 0.5 * (a + b) for i, (a, b, fa, fb) in brackets.items()
-        }
-        fits = _refits(fit, [searches[i].model(x) for i, x in points.items()])
-        for (i, x), item in zip(points.items(), fits, strict=True):
-            a, b, fa, fb = brackets[i]
-            fx = _ask(item, searches[i].question, sign) - cut
-            found[i] = math.exp(x) if searches[i].varied.log else x
-            if abs(fx) < _CLOSE:
-                del brackets[i]
-            else:
-                brackets[i] = (b, x, fb, fx) if fx * fb < 0 else (a, x, 0.5 * fa, fx)
+    places = [i for i, search in enumerate(searches) if search.changes(cut).size]
+    if not places:
+        return found
+    ends = []
+    for search in (searches[i] for i in places):
+        first = int(search.changes(cut)[0])
+        part = slice(first, first + 2)
+        grid = np.log(search.varied.grid[part]) if search.varied.log else search.varied.grid[part]
+        ends.append([*grid, *(search.values[part] - cut)])
+    known: dict[tuple[int, float], float] = {}
+
+    def gap(x: FloatArray) -> FloatArray:
+        # what has arrived stays where it is, and is not fitted again
+        keys = list(zip(places, x.tolist(), strict=True))
+        new = [key for key in keys if key not in known]
+        fits = _refits(fit, [searches[i].model(at) for i, at in new])
+        for (i, at), item in zip(new, fits, strict=True):
+            known[i, at] = _ask(item, searches[i].question, sign) - cut
+        return np.array([known[key] for key in keys])
+
+    low, high, below, above = np.array(ends).T
+    for i, x in zip(places, roots(gap, low, high, values=(below, above), close=_CLOSE).tolist(), strict=True):
+        found[i] = math.exp(x) if searches[i].varied.log else x
     return found
 
 

@@ -57,7 +57,7 @@ def sensitivity(
         found[item.key] = item.sensitivity(wanted, order=trial_order(item.effects, order), cut=chance)
     if output is not None:
         for item in track(analyses, "drawing"):
-            _draw_bench(item, found[item.key], output)
+            _draw_sections(item, found[item.key], output)
     _show_sections(analyses, found, json, csv)
 
 
@@ -85,24 +85,24 @@ def trial_order(effects: bm.Effects, by: str | None) -> list[str] | None:
     return [names[i] for i in sorted(range(len(names)), key=lambda i: -weight[i])]
 
 
-def _draw_bench(item: bm.Analysis, bench: Any, output: Path) -> None:
-    """Write the pictures of one outcome's bench into a folder."""
+def _draw_sections(item: bm.Analysis, found: SensitivityAnalyses, output: Path) -> None:
+    """Write the pictures of one outcome into a folder."""
     plots = bm.plots
     makers: dict[str, tuple[str, Callable[[], Plot]]] = {
-        "leave-one-out": ("leave-one-out", lambda: plots.deletion_plot(item.pooled, bench.tables["leave-one-out"])),
-        "cumulative": ("cumulative", lambda: plots.cumulative_plot(item.pooled, bench.tables["cumulative"])),
-        "influence": ("baujat", lambda: plots.baujat_plot(item.pooled, bench.tables["influence"])),
-        "multiverse": ("multiverse", lambda: plots.specification_plot(item.pooled, bench.tables["multiverse"])),
+        "leave-one-out": ("leave-one-out", lambda: plots.deletion_plot(item.pooled, found.tables["leave-one-out"])),
+        "cumulative": ("cumulative", lambda: plots.cumulative_plot(item.pooled, found.tables["cumulative"])),
+        "influence": ("baujat", lambda: plots.baujat_plot(item.pooled, found.tables["influence"])),
+        "multiverse": ("multiverse", lambda: plots.specification_plot(item.pooled, found.tables["multiverse"])),
         "small-study": ("funnel", lambda: plots.funnel_plot(item.pooled, fill="L0")),
         "estimators": ("radial", lambda: plots.radial_plot(item.pooled)),
         "concordance": ("drapery", lambda: plots.drapery_plot(item.pooled)),
-        "priors": ("ladder", lambda: plots.ladder_plot(item.pooled, bench.tables["priors"])),
+        "priors": ("ladder", lambda: plots.ladder_plot(item.pooled, found.tables["priors"])),
         "gosh": ("gosh", lambda: plots.gosh_plot(item.pooled)),
     }
     if output.suffix:
         raise typer.BadParameter(f"-o {output}: give a folder; every outcome has several pictures.")
     for section, (name, make) in makers.items():
-        if section not in bench.tables:
+        if section not in found.tables:
             continue
         try:
             picture = make()
@@ -114,8 +114,14 @@ def _draw_bench(item: bm.Analysis, bench: Any, output: Path) -> None:
 
 def _write(picture: Plot, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    bm.plots.save_plot(picture, path)
-    say(f"wrote {path}")
+    say(f"wrote {picture.save(path)}")
+
+
+def write_each[T](figure: Path | None, kind: str, items: Mapping[str, T], draw: Callable[[T], Plot]) -> None:
+    """Write a picture of each item beside what is printed."""
+    if figure is not None:
+        for item, path in zip(items.values(), plot_paths(figure, list(items), kind), strict=True):
+            _write(draw(item), path)
 
 
 def influence(
@@ -126,31 +132,27 @@ def influence(
 
     wanted = ["influence", "leave-one-out", *(["gosh"] if subsets else [])]
     analyses = from_file(path, names, fits, moderated=False)
-    benches = {item.key: sensitivity_analyses(item.pooled, wanted) for item in track(analyses, "influence")}
-    if figure is not None:
-        for item, place in zip(analyses, plot_paths(figure, [item.key for item in analyses], "influence"), strict=True):
-            plots = bm.plots
-            _write(plots.gosh_plot(item.pooled) if subsets else plots.baujat_plot(item.pooled), place)
-    _show_sections(analyses, benches, json, csv)
+    found = {item.key: sensitivity_analyses(item.pooled, wanted) for item in track(analyses, "influence")}
+    pooled = {item.key: item.pooled for item in analyses}
+    write_each(figure, "influence", pooled, lambda fit: (bm.plots.gosh_plot if subsets else bm.plots.baujat_plot)(fit))
+    _show_sections(analyses, found, json, csv)
 
 
 def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool, csv: bool) -> None:
     """Print how the answer spreads over every combination of choices."""
     existing(path, ("protocol",))
     analyses = from_protocol(bm.read_protocol(path), names, moderated=False)
-    benches = {item.key: item.sensitivity(["multiverse"]) for item in track(analyses, "multiverse")}
-    if figure is not None:
-        drawn = [item for item in analyses if benches[item.key].tables]
-        for item, place in zip(drawn, plot_paths(figure, [item.key for item in drawn], "multiverse"), strict=True):
-            _write(bm.plots.specification_plot(item.pooled, benches[item.key].tables["multiverse"]), place)
-    _show_sections(analyses, benches, json, csv)
+    found = {item.key: item.sensitivity(["multiverse"]) for item in track(analyses, "multiverse")}
+    drawn = {item.key: (item.pooled, table) for item in analyses for table in found[item.key].tables.values()}
+    write_each(figure, "multiverse", drawn, lambda found: bm.plots.specification_plot(*found))
+    _show_sections(analyses, found, json, csv)
 
 
 def _show_sections(
     analyses: Sequence[bm.Analysis], found: Mapping[str, SensitivityAnalyses], json: bool, csv: bool
 ) -> None:
     """Print the sections of every outcome."""
-    from bayesmeta.records import bench_record
+    from bayesmeta.records import sensitivity_record
 
     if csv and not any(item.tables for item in found.values()):
         raise bm.ModelError(
@@ -159,7 +161,7 @@ def _show_sections(
     show(
         json,
         csv,
-        lambda: [bench_record(item.pooled, item.key, found[item.key], warnings=item.warned) for item in analyses],
+        lambda: [sensitivity_record(item.pooled, item.key, found[item.key], warnings=item.warned) for item in analyses],
         lambda: stacked_sections((item.key, item.pooled, found[item.key]) for item in analyses),
         lambda: "\n".join(
             "\n".join([*views.heading(item), *section_lines(item.pooled, found[item.key])]) for item in analyses

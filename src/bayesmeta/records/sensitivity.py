@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayesmeta.fits import Fit
     from bayesmeta.sensitivity import SensitivityAnalyses
 
-__all__ = ["bench_record", "preset_record"]
+__all__ = ["preset_record", "sensitivity_record"]
 
 
 def section_records(analyses: SensitivityAnalyses) -> dict[str, Any]:
@@ -34,15 +34,15 @@ def section_records(analyses: SensitivityAnalyses) -> dict[str, Any]:
     return found
 
 
-def bench_record(
-    fit: Fit, name: str, bench: SensitivityAnalyses, *, warnings: Sequence[str] = (), level: float = LEVEL
+def sensitivity_record(
+    fit: Fit, name: str, analyses: SensitivityAnalyses, *, warnings: Sequence[str] = (), level: float = LEVEL
 ) -> dict[str, Any]:
-    """Sections of the bench of one outcome, and why others are not there."""
+    """Sensitivity analyses of one outcome, and why others are not there."""
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
-        "sections": section_records(bench),
-        "not_done": dict(bench.not_done),
+        "sections": section_records(analyses),
+        "not_done": dict(analyses.not_done),
         "caveat": CAVEAT,
     }
 
