@@ -105,7 +105,6 @@ def test_there_are_no_other_schemas():
 
 
 def test_the_schema_of_protocols_is_the_checkers(capsys):
-    # after a change of keys: bayesmeta check --schema > src/bayesmeta/records/schemas/protocol.json
     assert output_schema("protocol") == protocol_schema()
     assert main(["check", "--schema"]) == 0
     assert strict(capsys.readouterr().out) == protocol_schema()

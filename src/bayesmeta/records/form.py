@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.columns import Column, rows_schema
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import find_name
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
 
@@ -138,9 +138,12 @@ def output_schema(name: str) -> dict[str, Any]:
     'bayesmeta pool --json'
     """
     folder = resources.files("bayesmeta.records").joinpath("schemas")
-    names = sorted(item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json"))
-    if name not in names:
-        raise ModelError(f"there is no schema {name!r}. Allowed: {', '.join(names)}.")
+    names = [item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")]
+    if (name := find_name("schema", name, sorted([*names, "protocol"]))) == "protocol":
+        # its keys are the schema
+        from bayesmeta.protocol import protocol_schema
+
+        return protocol_schema()
     schema: dict[str, Any] = json.loads(folder.joinpath(f"{name}.json").read_text("utf-8"))
     if "sections" in schema.get("$defs", ()):
         from bayesmeta.sensitivity import SECTIONS
