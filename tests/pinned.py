@@ -221,8 +221,11 @@ LONG = dict.fromkeys(
     ("exact_pooled", "exact_ratio", "nuts_pooled"),
 )
 
-#: Answers that are differences over a small step, which loses digits.
-LOOSE = {"power_scaling_table": 1e-6}
+#: Answers that are differences over a small step, which loses digits; roots, which rounding moves.
+LOOSE = {"power_scaling_table": 1e-6, "next_trial_table": EXACT}
+#: A tipping point is followed until the probability is within 1e-7 of the cut-off; the prior there moves by as much
+#: over the slope of the probability.
+FOLLOWED = {"tipping": 1e-5}
 #: Questions of the draws in a tree, of which the pinned exact fits hold few.
 OF_THE_TREE = frozenset({"ppc_table", "prior_check_table", "loo_table"})
 
@@ -434,12 +437,13 @@ def differences(
             told.append(f"{name}: is gone, was {value!r}")
             continue
         now = today[way]
+        near = max([tolerance, *(FOLLOWED.get(str(part), 0.0) for part in path)])
         if isinstance(value, str) and isinstance(now, str):
             same = (limit > 0 and is_prose(path)) or alike(
-                now, value if is_prose(path) else worded(value, words), tolerance, is_prose(path)
+                now, value if is_prose(path) else worded(value, words), near, is_prose(path)
             )
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            same = not isinstance(now, bool) and close(now, value, tolerance)
+            same = not isinstance(now, bool) and close(now, value, near)
             same = same or (
                 str(way[-1]).startswith(("p_", "below", "above", "between"))
                 and isinstance(now, float)

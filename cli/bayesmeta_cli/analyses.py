@@ -22,10 +22,7 @@ def from_protocol(protocol: bm.Protocol, names: Sequence[str] = (), **options: A
     read = read_outcomes(protocol, names)
     with steps(len(read)) as step:
         return bm.analyse_all(
-            protocol,
-            readings=read,
-            progress=lambda key: step(f"fitting {key}"),
-            **{"declared": False, **options},
+            protocol, readings=read, progress=lambda key: step(f"fitting {key}"), **{"declared": False, **options}
         )
 
 
@@ -57,14 +54,17 @@ def pairs(items: Sequence[str], option: str) -> dict[str, str]:
     return made
 
 
-def number(text: str | None, option: str) -> float | None:
-    """Read a number."""
+def number(text: str | None, option: str, *, chance: bool = False) -> float | None:
+    """Read a number; a probability strictly between 0 and 1 if ``chance``."""
     if text is None:
         return None
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise typer.BadParameter(f"{option} {text}: not a number.") from None
+    if chance and not 0 < value < 1:
+        raise typer.BadParameter(f"{option} {text}: give a probability between 0 and 1, such as 0.2.")
+    return value
 
 
 def protocol_of(

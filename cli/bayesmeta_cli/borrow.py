@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 import bayesmeta as bm
-from bayesmeta_cli.analyses import from_protocol
+from bayesmeta_cli.analyses import from_protocol, number
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import existing, plot_paths
 from bayesmeta_cli.messages import say
@@ -20,13 +18,13 @@ if TYPE_CHECKING:
     from bayesmeta.analysis import BorrowedReview
 
 
-def borrow(path: Path, names: Sequence[str], weight: str | None, figure: Path | None, json: bool, csv: bool) -> None:
+def borrow(path: Path, weight: str | None, figure: Path | None, outcome: Sequence[str], json: bool, csv: bool) -> None:
     """Print what each outcome under [borrow] says alone, with its review, and when the review is discarded."""
     from bayesmeta.questions import borrowing_table
     from bayesmeta.records import borrow_record
 
     existing(path, ("protocol",))
-    found = _borrowed(path, names, _weight(weight))
+    found = _borrowed(path, outcome, number(weight, "--weight", chance=True))
     if figure is not None:
         _draw(found, figure)
     show(
@@ -59,18 +57,6 @@ def _stated(review: BorrowedReview) -> dict[str, object]:
         "sd_source": stated.sd_source or None,
         "reason": stated.reason or None,
     }
-
-
-def _weight(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise typer.BadParameter(f"--weight {text}: give a probability between 0 and 1, such as 0.2.")
-    return value
 
 
 def _borrowed(path: Path, names: Sequence[str], weight: float | None) -> list[tuple[bm.Analysis, BorrowedReview]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import bayesmeta as bm
 from bayesmeta.columns import columns_of, readable
 from bayesmeta_cli import views
+from bayesmeta_cli.analyses import from_file
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.messages import say
 from bayesmeta_cli.render import NEW_STUDY, laid_out, title
@@ -33,18 +34,21 @@ def _chosen(analyses: Sequence[bm.Analysis], moderated: bool) -> list[tuple[bm.A
 
 
 def ppc(
-    analyses: Sequence[bm.Analysis],
-    sections: Sequence[str],
+    path: Path,
+    section: Sequence[str],
     moderated: bool,
     figure: Path | None,
+    outcome: Sequence[str],
+    fits: Path | None,
     json: bool,
     csv: bool,
 ) -> None:
     """Print predictive checks, prior against posterior, power-scaling and leave-one-out."""
+    analyses = from_file(path, outcome, fits, moderated=moderated)
     from bayesmeta.records import ppc_record
     from bayesmeta.sensitivity import CHECKS, check_model
 
-    wanted = section_names(sections, list(CHECKS), list(CHECKS))
+    wanted = section_names(section, list(CHECKS), list(CHECKS))
     found = [(item, fit, check_model(fit, wanted)) for item, fit in _chosen(analyses, moderated)]
     write_each(figure, "ppc", {item.key: fit for item, fit, _ in found}, lambda fit: bm.plots.ppc_plot(fit))
     show(
@@ -62,15 +66,22 @@ def ppc(
 
 
 def profiles(
-    analyses: Sequence[bm.Analysis], moderators: Sequence[str], figure: Path | None, json: bool, csv: bool
+    path: Path,
+    moderator: Sequence[str],
+    figure: Path | None,
+    outcome: Sequence[str],
+    fits: Path | None,
+    json: bool,
+    csv: bool,
 ) -> None:
     """Print effects at every combination of levels, with the trials behind each."""
+    analyses = from_file(path, outcome, fits)
     from bayesmeta.records import profiles_record
 
-    names = tuple(moderators) or None
-    fits = _chosen(analyses, True)
-    results = [(item, fit, bm.profile_table(fit, names, item.primary)) for item, fit in fits]
-    drawn = {item.key: (item, fit) for item, fit in fits}
+    names = tuple(moderator) or None
+    chosen = _chosen(analyses, True)
+    results = [(item, fit, bm.profile_table(fit, names, item.primary)) for item, fit in chosen]
+    drawn = {item.key: (item, fit) for item, fit in chosen}
     write_each(figure, "profiles", drawn, lambda pair: bm.plots.profile_plot(pair[1], names, threshold=pair[0].primary))
     show(
         json,

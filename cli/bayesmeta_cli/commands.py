@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import bayesmeta as bm
+from bayesmeta.analysis import collected
 from bayesmeta_cli import views
-from bayesmeta_cli.analyses import from_protocol, number, pairs
-from bayesmeta_cli.files import existing, pin
-from bayesmeta_cli.messages import noted, say
+from bayesmeta_cli.analyses import from_file, from_protocol, number, pairs
+from bayesmeta_cli.files import existing
+from bayesmeta_cli.messages import say
 from bayesmeta_cli.render import table, title, wrapped
 
 if TYPE_CHECKING:
@@ -112,12 +113,17 @@ def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
     )
 
 
-def compare(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
+def compare(path: Path, preset: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool) -> None:
     """Print Bayesian beside classical pooling."""
+    if preset is not None:
+        from bayesmeta_cli.sensitivity import presets
+
+        presets(path, outcome, preset, json, csv)
+        return
     from bayesmeta.records import compare_record
 
     show_each(
-        analyses,
+        from_file(path, outcome, fits),
         json,
         csv,
         lambda item: compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warned),
@@ -134,11 +140,13 @@ def with_threshold(analyses: Sequence[bm.Analysis], text: str | None) -> list[bm
     return [judged(item, value) for item in analyses] if value is not None else list(analyses)
 
 
-def benefit(analyses: Sequence[bm.Analysis], threshold: str | None, json: bool, csv: bool) -> None:
+def benefit(
+    path: Path, threshold: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool
+) -> None:
     """Print probabilities of benefit and harm."""
     from bayesmeta.records import benefit_record
 
-    found = with_threshold(analyses, threshold)
+    found = with_threshold(from_file(path, outcome, fits, moderated=False), threshold)
     lacking = [item.key for item in found if not item.thresholds]
     if lacking:
         raise bm.ModelError(f"{', '.join(lacking)}: no threshold is stated. Give --threshold X, or add it there.")
@@ -155,13 +163,13 @@ def benefit(analyses: Sequence[bm.Analysis], threshold: str | None, json: bool, 
 # -- fit ---------------------------------------------------------------------------------------------------------------
 
 
-def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | None, json: bool, csv: bool) -> int:
+def fit(path: Path, output: Path | None, outcome: Sequence[str], engine: str | None, json: bool, csv: bool) -> int:
     """Fit the outcomes of a protocol, write the fits, print the results; return the exit code."""
     from bayesmeta.records import fit_record, unreportable
 
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
-    analyses = from_protocol(protocol, names, engine=engine)
+    analyses = from_protocol(protocol, outcome, engine=engine)
     if output is None:
         say("note: nothing is written; -o OUT keeps the fits")
     else:
@@ -192,10 +200,10 @@ def fit(path: Path, output: Path | None, names: Sequence[str], engine: str | Non
 
 def check(
     path: Path | None,
-    pinned: bool,
+    pin: bool,
     schema: bool,
     measure: str | None,
-    columns: Sequence[str],
+    column: Sequence[str],
     rows: str,
     json: bool,
     csv: bool,
@@ -214,14 +222,16 @@ def check(
         raise typer.BadParameter(f"--rows {rows}: not a whole number.")
     existing(path, ("protocol", "table"))
     if path.suffix.lower() != ".toml":
-        if pinned:
+        if pin:
             raise typer.BadParameter("--pin goes with a protocol.")
-        _check_table(path, measure, columns, int(rows), json, csv)
+        _check_table(path, measure, column, int(rows), json, csv)
         return
-    if measure or columns:
+    if measure or column:
         raise typer.BadParameter("--measure and --column go with a table; a protocol states its own.")
-    if pinned:
-        say(f"pinned: sha256 = {pin(path)}")
+    if pin:
+        from bayesmeta.protocol import pin_data
+
+        say(f"pinned: sha256 = {pin_data(path)}")
     protocol = bm.read_protocol(path)
     from bayesmeta.analysis import examined, moderated_model, read_outcomes
 
@@ -243,7 +253,7 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
     from bayesmeta.studies import possible_measures, read_csv_effects, read_table
 
     warned: list[str] = []
-    with noted(warned):
+    with collected(warned):
         frame = read_table(path, columns=pairs(columns, "--column"))
         possible = possible_measures(frame)
         if measure is None:

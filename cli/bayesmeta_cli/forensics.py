@@ -9,10 +9,10 @@ from typing import Any
 import typer
 
 import bayesmeta as bm
+from bayesmeta.analysis import collected
 from bayesmeta_cli.analyses import pairs
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
-from bayesmeta_cli.messages import noted
 from bayesmeta_cli.render import title, wrapped
 
 SEVERITIES = ("error", "warning", "info")
@@ -51,7 +51,7 @@ def _numbers(text: str | None, option: str, count: int) -> list[float] | None:
 
 
 def forensics(
-    path: Path | None, columns: Sequence[str], grain: str | None, bounds: str | None, rules: bool, json: bool, csv: bool
+    path: Path | None, column: Sequence[str], grain: str | None, bounds: str | None, rules: bool, json: bool, csv: bool
 ) -> None:
     """Examine a table, or the table of a protocol with its outcomes."""
     from bayesmeta.analysis import read_outcomes
@@ -66,15 +66,15 @@ def forensics(
     existing(path, ("protocol", "table"))
     steps, ends = _numbers(grain, "--grain", 1), _numbers(bounds, "--bounds", 2)
     warned: list[str] = []
-    with noted(warned):
+    with collected(warned):
         if path.suffix.lower() == ".toml":
-            if columns:
+            if column:
                 raise typer.BadParameter("--column goes with a table; a protocol states its own.")
             protocol = bm.read_protocol(path)
             source, mapped = protocol.data.path, dict(protocol.data.columns)
             read = [reading for reading, _ in read_outcomes(protocol).values()]
         else:
-            source, mapped, read = path, pairs(columns, "--column"), []
+            source, mapped, read = path, pairs(column, "--column"), []
         frame = read_table(source, columns=mapped)
     found = list(
         examine_table(

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bayesmeta as bm
+from bayesmeta.analysis import collected
 from bayesmeta.columns import Column, columns_of, readable
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
-from bayesmeta_cli.messages import noted, say
+from bayesmeta_cli.messages import say
 from bayesmeta_cli.render import NEW_STUDY, laid_out, title, wrapped
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: b
     effects = {key: found[key][0].effects for key in protocol.joint.outcomes}
     warned = [text for _, warned in found.values() for text in warned]
     settings, seed = sampling_of(protocol, progress=True)
-    with noted(warned):
+    with collected(warned):
         fit = fit_joint(
             effects,
             bm.JointModel(

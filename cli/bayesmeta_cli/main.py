@@ -6,20 +6,24 @@ stdout carries results, stderr messages. Exit codes: 0 fine, 1 a bug, 2 usage or
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from bayesmeta import BayesmetaError, InferenceError
 from bayesmeta_cli.messages import one_line_warnings, say
 from bayesmeta_cli.options import (
+    FITTED,
     OF_A_TABLE,
-    Better,
-    By,
+    OF_OUTCOMES,
+    PRINTED,
     Columns,
     Csv,
     Figure,
@@ -27,17 +31,13 @@ from bayesmeta_cli.options import (
     Folder,
     Json,
     Measure,
-    Mu,
     OutcomeNames,
     ProtocolFile,
-    RefSD,
-    Scale,
     Sections,
     Source,
     Table,
-    Tau,
     Thresholds,
-    Where,
+    taking,
 )
 from bayesmeta_cli.pictures import PICTURES, command_of
 
@@ -54,6 +54,29 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
 )
+
+
+def _of(module: str, shared: Mapping[str, Any] = MappingProxyType({})) -> Callable[[Callable[..., None]], Any]:
+    """Let the function of the same name in a module run a command, with further options that it shares with others.
+
+    The module is imported when the command runs.
+    """
+
+    def decorate(declared: Callable[..., None]) -> Callable[..., None]:
+        if shared:
+            taking(shared)(declared)
+        lists = {name for name, kind in get_type_hints(declared).items() if kind == list[str] | None}
+
+        @functools.wraps(declared)
+        def command(**given: Any) -> None:
+            body = getattr(importlib.import_module(f"bayesmeta_cli.{module}"), declared.__name__)
+            raise typer.Exit(
+                body(**{name: value or [] if name in lists else value for name, value in given.items()}) or 0
+            )
+
+        return command
+
+    return decorate
 
 
 def _version(requested: bool) -> None:
@@ -74,6 +97,7 @@ def options(
 
 
 @app.command()
+@_of("commands", PRINTED)
 def check(
     path: Annotated[Path | None, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Write the data's SHA-256 into the protocol.")] = False,
@@ -81,59 +105,37 @@ def check(
     measure: Measure = None,
     column: Columns = None,
     rows: Annotated[str, typer.Option("--rows", metavar="N", help="Derived rows to show.")] = "5",
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Is it valid? Lists the analyses, every fault at once, and the first derived rows."""
-    from bayesmeta_cli import commands
-
-    commands.check(path, pin, schema, measure, column or [], rows, json, csv)
 
 
 @app.command()
-def pool(
-    context: typer.Context,
-    path: Table,
-    measure: Measure = None,
-    mu: Mu = None,
-    tau: Tau = None,
-    ref_sd: RefSD = None,
-    by: By = None,
-    where: Where = None,
-    better: Better = None,
-    threshold: Thresholds = None,
-    column: Columns = None,
-    scale: Scale = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
+@taking(OF_A_TABLE)
+def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> None:
     """Pool a table without a protocol: Bayesian and classical, with every trial."""
     from bayesmeta_cli import analyses, commands
 
-    protocol = analyses.protocol_of(path, **{name: context.params[name] for name in OF_A_TABLE})
-    commands.pool(analyses.from_protocol(protocol), json, csv)
+    commands.pool(analyses.from_protocol(analyses.protocol_of(path, **options)), json, csv)
 
 
 @app.command()
+@_of("commands", OF_OUTCOMES)
 def fit(
     path: ProtocolFile,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for the fits and run.json.")
     ] = None,
-    outcome: OutcomeNames = None,
     engine: Annotated[
         str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
     ] = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Fit every outcome, pooled and moderated; write one netCDF per fit and run.json."""
-    from bayesmeta_cli import commands
-
-    raise typer.Exit(commands.fit(path, output, outcome or [], engine, json, csv))
 
 
 @app.command()
+@_of("joint", PRINTED)
 def joint(
     path: ProtocolFile,
     output: Annotated[
@@ -143,16 +145,13 @@ def joint(
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also with working correlations 0.2, 0.5 and 0.8.")
     ] = False,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Fit the outcomes under [joint] together: what borrowing changes, at least m of n, benefit without harm."""
-    from bayesmeta_cli import joint as commands
-
-    commands.joint(path, output, sensitivity, json, csv)
 
 
 @app.command()
+@_of("checks", FITTED)
 def ppc(
     path: Source,
     section: Annotated[
@@ -161,37 +160,26 @@ def ppc(
     ] = None,
     moderated: Annotated[bool, typer.Option("--moderated", help="Of the moderated analysis.")] = False,
     figure: Figure = None,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Check a fit: replicated data, prior against posterior, power-scaling, leave-one-out."""
-    from bayesmeta_cli import analyses, checks
-
-    found = analyses.from_file(path, outcome or [], fits, moderated=moderated)
-    checks.ppc(found, section or [], moderated, figure, json, csv)
 
 
 @app.command()
+@_of("checks", FITTED)
 def profiles(
     path: Source,
     moderator: Annotated[
         list[str] | None, typer.Option("--moderator", metavar="NAME", help="A categorical moderator; repeatable.")
     ] = None,
     figure: Figure = None,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Effects and probabilities of benefit at every combination of levels, with the trials behind each."""
-    from bayesmeta_cli import analyses, checks
-
-    checks.profiles(analyses.from_file(path, outcome or [], fits), moderator or [], figure, json, csv)
 
 
 @app.command()
+@_of("commands", FITTED)
 def compare(
     path: Source,
     preset: Annotated[
@@ -202,37 +190,19 @@ def compare(
             help="Exchange our choices for those of revman5 revman2025 stata iqwig6 iqwig8 metafor meta i2_rule.",
         ),
     ] = None,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Bayesian beside classical pooling, per outcome; or what another program's choices would change."""
-    from bayesmeta_cli import analyses, commands
-    from bayesmeta_cli import sensitivity as tables
-
-    if preset is not None:
-        tables.presets(path, outcome or [], preset, json, csv)
-        return
-    commands.compare(analyses.from_file(path, outcome or [], fits), json, csv)
 
 
 @app.command()
-def benefit(
-    path: Source,
-    threshold: Thresholds = None,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
+@_of("commands", FITTED)
+def benefit(path: Source, threshold: Thresholds = None, **shared: Any) -> None:
     """Probability of benefit and harm, for the mean effect and in a new study, per outcome."""
-    from bayesmeta_cli import analyses, commands
-
-    commands.benefit(analyses.from_file(path, outcome or [], fits, moderated=False), threshold, json, csv)
 
 
 @app.command()
+@_of("borrow", OF_OUTCOMES)
 def borrow(
     path: ProtocolFile,
     weight: Annotated[
@@ -240,21 +210,16 @@ def borrow(
         typer.Option("--weight", metavar="W", help="Prior probability that the review says nothing; the protocol's."),
     ] = None,
     figure: Figure = None,
-    outcome: OutcomeNames = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """One trial with the prior that a review gives it: alone, together, and when the review is discarded."""
-    from bayesmeta_cli import borrow as commands
-
-    commands.borrow(path, outcome or [], weight, figure, json, csv)
 
 
 @app.command()
+@_of("sensitivity", OF_OUTCOMES)
 def sensitivity(
     path: ProtocolFile,
     section: Sections = None,
-    outcome: OutcomeNames = None,
     cut: Annotated[
         str,
         typer.Option("--cut", metavar="P", help="The probability of benefit that the panel wants, for tipping points."),
@@ -263,46 +228,34 @@ def sensitivity(
         str | None, typer.Option("--order", metavar="rows|precision", help="In which order trials are added.")
     ] = None,
     output: Folder = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Sensitivity analyses: declared analyses, priors, trials, methods, and all choices at once.
 
     Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
     dependence counts heterogeneity estimators multiverse; permutation and gosh only when named.
     """
-    from bayesmeta_cli import sensitivity as tables
-
-    tables.sensitivity(path, outcome or [], section or [], cut, order, output, json, csv)
 
 
 @app.command()
+@_of("sensitivity", FITTED)
 def influence(
     path: Source,
     gosh: Annotated[bool, typer.Option("--gosh", help="Also every subset of trials, or a stated sample.")] = False,
     figure: Figure = None,
-    outcome: OutcomeNames = None,
-    fits: Fits = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Influential trials: deletion diagnostics, leave-one-out, and all subsets."""
-    from bayesmeta_cli import sensitivity as tables
-
-    tables.influence(path, outcome or [], gosh, figure, fits, json, csv)
 
 
 @app.command()
-def multiverse(
-    path: ProtocolFile, figure: Figure = None, outcome: OutcomeNames = None, json: Json = False, csv: Csv = False
-) -> None:
+@_of("sensitivity", OF_OUTCOMES)
+def multiverse(path: ProtocolFile, figure: Figure = None, **shared: Any) -> None:
     """Every combination of estimator, interval, prior and effect-size formula, and which choice moves the answer."""
-    from bayesmeta_cli import sensitivity as tables
-
-    tables.multiverse(path, outcome or [], figure, json, csv)
 
 
 @app.command()
+@_of("forensics", PRINTED)
 def forensics(
     path: Annotated[Path | None, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")] = None,
     column: Columns = None,
@@ -311,16 +264,13 @@ def forensics(
     ] = None,
     bounds: Annotated[str | None, typer.Option("--bounds", metavar="LOW,HIGH", help="Ends of the scale.")] = None,
     rules: Annotated[bool, typer.Option("--rules", help="List the rules and exit.")] = False,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """What is improbable or impossible in a table: standard errors as SDs, flipped signs, arms used twice, and more."""
-    from bayesmeta_cli import forensics as commands
-
-    commands.forensics(path, column or [], grain, bounds, rules, json, csv)
 
 
 @app.command()
+@_of("published", OF_OUTCOMES)
 def reanalyse(
     path: Annotated[Path, typer.Argument(metavar="CSV", help="Published pooled results, one per row.")],
     mu: Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help="Of the mean effect, normal.")] = None,
@@ -331,36 +281,26 @@ def reanalyse(
         list[str] | None,
         typer.Option("--better", metavar="[OUTCOME=]higher|lower", help="Which direction is benefit; repeatable."),
     ] = None,
-    outcome: OutcomeNames = None,
     measure: Measure = None,
     model: Annotated[str, typer.Option("--model", metavar="random|fixed", help="Where none is stated.")] = "random",
     column: Columns = None,
     figure: Figure = None,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Published pooled results again: what estimate, I2 and k leave possible for the mean and for a new study."""
-    from bayesmeta_cli import published as commands
-
-    commands.reanalyse(
-        path, column or [], mu, tau, ref_sd, threshold, better or [], outcome or [], measure, model, figure, json, csv
-    )
 
 
 @app.command()
+@_of("published", PRINTED)
 def audit(
     path: Annotated[Path | None, typer.Argument(metavar="PUBLISHED", help="Published results (.csv).")] = None,
     trials: Annotated[Path | None, typer.Argument(metavar="TRIALS", help="The review's list of trials (.csv).")] = None,
     column: Columns = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 where a finding is an error.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="List the rules and exit.")] = False,
-    json: Json = False,
-    csv: Csv = False,
+    **shared: Any,
 ) -> None:
     """Can these published results be? Intervals, I2, directions, trials and patients counted twice, and more."""
-    from bayesmeta_cli import published as commands
-
-    raise typer.Exit(commands.audit(path, trials, column or [], strict, rules, json, csv))
 
 
 for _picture in PICTURES:
@@ -368,8 +308,8 @@ for _picture in PICTURES:
 
 
 @app.command()
+@taking(OF_A_TABLE)
 def report(
-    context: typer.Context,
     path: Annotated[Path, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its files.")],
     outcome: OutcomeNames = None,
@@ -377,18 +317,9 @@ def report(
         str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Draw every picture as PDF too.")] = False,
-    measure: Measure = None,
-    mu: Mu = None,
-    tau: Tau = None,
-    ref_sd: RefSD = None,
-    by: By = None,
-    where: Where = None,
-    better: Better = None,
-    threshold: Thresholds = None,
-    column: Columns = None,
-    scale: Scale = None,
+    **options: Any,
 ) -> None:
-    """Write the report: one page with all results, a Word table, and the files behind them.
+    """Write the report: one page with all results, Word tables, and the files behind them.
 
     Of a table without a protocol, options say what a protocol would; the page states what was assumed.
     """
@@ -397,11 +328,11 @@ def report(
     begin(path, outcome or [])
     from bayesmeta_cli import report as commands
 
-    table = {name: context.params[name] for name in OF_A_TABLE}
-    raise typer.Exit(commands.report(path, outcome or [], output, engine, pdf, table))
+    raise typer.Exit(commands.report(path, outcome or [], output, engine, pdf, options))
 
 
 @app.command()
+@_of("report")
 def cite(
     path: Source,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="References only.")] = False,
@@ -409,15 +340,10 @@ def cite(
     fits: Fits = None,
 ) -> None:
     """Print a methods paragraph and the references of what was run."""
-    from bayesmeta_cli import report as commands
-
-    commands.cite(path, outcome or [], bibtex, fits)
 
 
 @app.command()
-def example(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy the example into.")],
-) -> None:
+def example(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy the example into.")]) -> None:
     """Copy a small protocol with its table and provenance, to start from."""
     from bayesmeta_cli.files import copy_example
 

@@ -17,26 +17,6 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def noted(warned: list[str], *, later: bool = False) -> Iterator[None]:
-    """Collect bayesmeta's warnings in ``warned``; print each once on stderr, if not ``later``; others pass through."""
-    caught: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", BayesmetaWarning)
-            yield
-    finally:
-        for item in caught:
-            if not issubclass(item.category, BayesmetaWarning):
-                warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
-                continue
-            text = " ".join(str(item.message).split())
-            if text not in warned:
-                warned.append(text)
-                if not later:
-                    say(f"warning: {text}")
-
-
-@contextmanager
 def one_line_warnings() -> Iterator[None]:
     """Print every warning that nobody collects as one line instead of Python's two."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -41,13 +43,47 @@ Folder = Annotated[
 Columns = Annotated[
     list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name; repeatable.")
 ]
-Mu = Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help='Of the mean effect: "normal(0, 2)".')]
-Tau = Annotated[str | None, typer.Option("--tau", metavar="PRIOR", help='Of tau: "halfnormal(0.5)".')]
-RefSD = Annotated[
-    str | None, typer.Option("--ref-sd", metavar="S", help="SD of the outcome, from outside; scales both priors.")
-]
-By = Annotated[str | None, typer.Option("--by", metavar="COL", help="One analysis per value of COL.")]
-Where = Annotated[list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="Only these rows; repeatable.")]
-Scale = Annotated[str | None, typer.Option("--scale", metavar="natural|log|analysis", help="Of a column `estimate`.")]
+#: What commands that print share.
+PRINTED: dict[str, Any] = {"json": Json, "csv": Csv}
+OF_OUTCOMES: dict[str, Any] = {"outcome": OutcomeNames, **PRINTED}
+FITTED: dict[str, Any] = {"outcome": OutcomeNames, "fits": Fits, **PRINTED}
 #: What is said of a table that has no protocol.
-OF_A_TABLE = ("measure", "better", "mu", "tau", "ref_sd", "threshold", "by", "where", "column", "scale")
+OF_A_TABLE: dict[str, Any] = {
+    "measure": Measure,
+    "better": Better,
+    "mu": Annotated[str | None, typer.Option("--mu", metavar="PRIOR", help='Of the mean effect: "normal(0, 2)".')],
+    "tau": Annotated[str | None, typer.Option("--tau", metavar="PRIOR", help='Of tau: "halfnormal(0.5)".')],
+    "ref_sd": Annotated[
+        str | None, typer.Option("--ref-sd", metavar="S", help="SD of the outcome, from outside; scales both priors.")
+    ],
+    "threshold": Thresholds,
+    "by": Annotated[str | None, typer.Option("--by", metavar="COL", help="One analysis per value of COL.")],
+    "where": Annotated[
+        list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="Only these rows; repeatable.")
+    ],
+    "column": Columns,
+    "scale": Annotated[
+        str | None, typer.Option("--scale", metavar="natural|log|analysis", help="Of a column `estimate`.")
+    ],
+}
+
+
+def taking(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command that takes ``**options`` these, in place of the two stars; one that is a plain str is required."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+        more = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=kind,
+                default={str: inspect.Parameter.empty, bool: False}.get(get_args(kind)[0]),
+            )
+            for name, kind in options.items()
+        ]
+        function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        function.__annotations__ = {item.name: item.annotation for item in (*own, *more)}
+        return function
+
+    return decorate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta_cli.messages import say, track
-from bayesmeta_cli.options import Csv, Fits, Json, OutcomeNames, Output, Source, Thresholds
+from bayesmeta_cli.options import Csv, Fits, Json, OutcomeNames, Output, Source, Thresholds, taking
 
 if TYPE_CHECKING:
     from bayesmeta.plots import Plot
@@ -99,6 +98,7 @@ PICTURES = (
 def command_of(picture: Picture) -> Callable[..., None]:
     """Make the function that Typer calls: the arguments of every picture, and its own options."""
 
+    @taking(picture.options)
     def command(
         path: Source,
         output: Output,
@@ -116,18 +116,6 @@ def command_of(picture: Picture) -> Callable[..., None]:
             found = commands.with_threshold(found, options["threshold"])
         draw(picture, found, output, json, csv, options)
 
-    shared = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
-    own = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=kind,
-            default=inspect.Parameter.empty if kind is _Moderator else None,
-        )
-        for name, kind in picture.options.items()
-    ]
-    command.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
-    command.__annotations__ = {item.name: item.annotation for item in (*shared, *own)}
     command.__doc__ = picture.help
     return command
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import typer
 
 import bayesmeta as bm
+from bayesmeta.analysis import collected
 from bayesmeta.columns import Column, columns_of, readable
 from bayesmeta.published import (
     NO_THRESHOLD,
@@ -28,7 +29,7 @@ from bayesmeta_cli.analyses import number, pairs
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.forensics import findings_view, show_rules
-from bayesmeta_cli.messages import noted, say
+from bayesmeta_cli.messages import say
 from bayesmeta_cli.render import NEW_STUDY, amount, table, title, wrapped
 from bayesmeta_cli.sensitivity import write_each
 
@@ -69,15 +70,15 @@ def _turned(results: Sequence[PublishedResult], stated: Sequence[str]) -> tuple[
 
 def reanalyse(
     path: Path,
-    columns: Sequence[str],
     mu: str | None,
     tau: str | None,
     ref_sd: str | None,
     threshold: str | None,
     better: Sequence[str],
-    outcomes: Sequence[str],
+    outcome: Sequence[str],
     measure: str | None,
     model: str,
+    column: Sequence[str],
     figure: Path | None,
     json: bool,
     csv: bool,
@@ -90,9 +91,9 @@ def reanalyse(
     if model not in ("fixed", "random"):
         raise typer.BadParameter(f"--model {model}: write fixed or random.")
     warned: list[str] = []
-    with noted(warned):
-        frame = read_table(path, columns=pairs(columns, "--column"))
-        results = _turned(_chosen(published_results(frame), outcomes, measure), better)
+    with collected(warned):
+        frame = read_table(path, columns=pairs(column, "--column"))
+        results = _turned(_chosen(published_results(frame), outcome, measure), better)
     kinds = measures_of(results)
     given = [
         name
@@ -257,7 +258,7 @@ def _numbers(item: Reanalysis) -> list[str]:
 
 
 def audit(
-    path: Path | None, trials: Path | None, columns: Sequence[str], strict: bool, rules: bool, json: bool, csv: bool
+    path: Path | None, trials: Path | None, column: Sequence[str], strict: bool, rules: bool, json: bool, csv: bool
 ) -> int:
     """Ask every rule of published results and their list of trials; return the exit code."""
     from bayesmeta.forensics import AUDIT_RULES, findings_table
@@ -271,8 +272,8 @@ def audit(
     if path is None:
         raise typer.BadParameter("give a table of published results.")
     warned: list[str] = []
-    with noted(warned):
-        published = read_table(existing(path, ("table",)), columns=pairs(columns, "--column"))
+    with collected(warned):
+        published = read_table(existing(path, ("table",)), columns=pairs(column, "--column"))
         listed_trials = None if trials is None else read_table(existing(trials, ("table",)))
     found = run_audit(published, listed_trials)
     named = (

@@ -33,12 +33,12 @@ def report(path: Path, names: Sequence[str], output: Path, engine: Any, pdf: boo
     return UNREPORTABLE if written.reasons else 0
 
 
-def cite(path: Path, names: Sequence[str], bibtex: bool, fits: Path | None) -> None:
+def cite(path: Path, bibtex: bool, outcome: Sequence[str], fits: Path | None) -> None:
     """Print the methods paragraph and the references that follow from what a protocol runs."""
     from bayesmeta.report import bibliography, methods_text, used_references
     from bayesmeta.sensitivity import SECTIONS, SLOW
 
-    analyses = from_file(path, names, fits)
+    analyses = from_file(path, outcome, fits)
     found = [fit for item in analyses for fit in item.fits]
     sections = [name for name in SECTIONS if name not in SLOW]
     if not bibtex:

@@ -10,7 +10,7 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta_cli import views
-from bayesmeta_cli.analyses import from_file, from_protocol
+from bayesmeta_cli.analyses import from_file, from_protocol, number
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import existing, plot_paths
 from bayesmeta_cli.messages import say, track
@@ -35,8 +35,8 @@ def section_names(requested: Sequence[str], allowed: Sequence[str], default: Seq
 
 def sensitivity(
     path: Path,
-    names: Sequence[str],
-    requested: Sequence[str],
+    section: Sequence[str],
+    outcome: Sequence[str],
     cut: str,
     order: str | None,
     output: Path | None,
@@ -46,12 +46,12 @@ def sensitivity(
     """Run the sensitivity analyses of every outcome: the declared ones, then every section."""
     from bayesmeta.sensitivity import SECTIONS, SLOW
 
-    wanted = section_names(requested, list(SECTIONS), [name for name in SECTIONS if name not in SLOW])
-    chance = probability(cut, "--cut")
+    wanted = section_names(section, list(SECTIONS), [name for name in SECTIONS if name not in SLOW])
+    chance = number(cut, "--cut", chance=True)
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     stated = DECLARED in wanted
-    analyses = from_protocol(protocol, names, moderated=stated, declared=stated)
+    analyses = from_protocol(protocol, outcome, moderated=stated, declared=stated)
     found: dict[str, SensitivityAnalyses] = {}
     for item in track(analyses, "sensitivity"):
         found[item.key] = item.sensitivity(wanted, order=trial_order(item.effects, order), cut=chance)
@@ -59,17 +59,6 @@ def sensitivity(
         for item in track(analyses, "drawing"):
             _draw_sections(item, found[item.key], output)
     _show_sections(analyses, found, json, csv)
-
-
-def probability(text: str, option: str) -> float:
-    """Read a probability between 0 and 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text}: not a number.") from None
-    if not 0 < value < 1:
-        raise typer.BadParameter(f"{option} {text}: a probability between 0 and 1, such as 0.8.")
-    return value
 
 
 def trial_order(effects: bm.Effects, by: str | None) -> list[str] | None:
@@ -125,23 +114,23 @@ def write_each[T](figure: Path | None, kind: str, items: Mapping[str, T], draw: 
 
 
 def influence(
-    path: Path, names: Sequence[str], subsets: bool, figure: Path | None, fits: Path | None, json: bool, csv: bool
+    path: Path, gosh: bool, figure: Path | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool
 ) -> None:
     """Print influential trials: deletion diagnostics, leave-one-out, and all subsets where requested."""
     from bayesmeta.sensitivity import sensitivity_analyses
 
-    wanted = ["influence", "leave-one-out", *(["gosh"] if subsets else [])]
-    analyses = from_file(path, names, fits, moderated=False)
+    wanted = ["influence", "leave-one-out", *(["gosh"] if gosh else [])]
+    analyses = from_file(path, outcome, fits, moderated=False)
     found = {item.key: sensitivity_analyses(item.pooled, wanted) for item in track(analyses, "influence")}
     pooled = {item.key: item.pooled for item in analyses}
-    write_each(figure, "influence", pooled, lambda fit: (bm.plots.gosh_plot if subsets else bm.plots.baujat_plot)(fit))
+    write_each(figure, "influence", pooled, lambda fit: (bm.plots.gosh_plot if gosh else bm.plots.baujat_plot)(fit))
     _show_sections(analyses, found, json, csv)
 
 
-def multiverse(path: Path, names: Sequence[str], figure: Path | None, json: bool, csv: bool) -> None:
+def multiverse(path: Path, figure: Path | None, outcome: Sequence[str], json: bool, csv: bool) -> None:
     """Print how the answer spreads over every combination of choices."""
     existing(path, ("protocol",))
-    analyses = from_protocol(bm.read_protocol(path), names, moderated=False)
+    analyses = from_protocol(bm.read_protocol(path), outcome, moderated=False)
     found = {item.key: item.sensitivity(["multiverse"]) for item in track(analyses, "multiverse")}
     drawn = {item.key: (item.pooled, table) for item in analyses for table in found[item.key].tables.values()}
     write_each(figure, "multiverse", drawn, lambda found: bm.plots.specification_plot(*found))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bayesmeta as bm
 from bayesmeta.columns import columns_of, readable
 from bayesmeta_cli.render import laid_out, number, wrapped
@@ -38,7 +40,7 @@ def further(fit: bm.Fit) -> list[str]:
 def engine_lines(fit: bm.Fit) -> list[str]:
     """How the numbers were made, where they were not made exactly; and whether two engines agree."""
     lines = []
-    if not fit.exact:
+    if fit.simulated:
         lines.append(_sampled(fit))
     if fit.second is not None:
         found = bm.agreement_table(fit)
@@ -52,7 +54,7 @@ def engine_lines(fit: bm.Fit) -> list[str]:
 
 
 def _sampled(fit: bm.Fit) -> str:
-    made = fit.sample.settings
+    made: Any = fit.posterior.settings
     checks = {check.name: check for check in fit.checks}
     text = f"Sampled by NUTS: {made['chains']} x {made['draws']} draws"
     if "R-hat" in checks:
@@ -81,7 +83,7 @@ def overlap_lines(fit: bm.Fit) -> list[str]:
 
 def trial_lines(fit: bm.Fit) -> list[str]:
     """What the model says of single trials: values it imputed, and outliers."""
-    if fit.exact:
+    if not fit.simulated:
         return []
     lines: list[str] = []
     found = bm.summarize(fit).reset_index(names="name")

@@ -21,21 +21,7 @@ __all__ = ["guarded"]
 
 Test = Callable[[Any], bool]
 #: Where classes are found that a module names for type checkers only.
-_ROOMS = [
-    "effects",
-    "plan",
-    "model",
-    "marginals",
-    "priors",
-    "fits",
-    "nuts",
-    "classical",
-    "questions",
-    "joint",
-    "published",
-    "sensitivity",
-    "analysis",
-]
+_ROOMS = ("effects", "plan", "model", "marginals", "fits", "nuts", "classical", "questions", "joint", "analysis")
 _PLAIN: dict[Any, tuple[Test, str]] = {
     float: (lambda x: isinstance(x, Real) and not isinstance(x, bool), "a number"),
     int: (lambda x: isinstance(x, Integral) and not isinstance(x, bool), "a whole number"),
@@ -88,7 +74,10 @@ def _tests(function: Callable[..., Any]) -> dict[str, tuple[Test, str]]:
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             break
-        found[name] = _test(_resolved(parameter.annotation, function.__globals__))
+        kind = _resolved(parameter.annotation, inspect.unwrap(function).__globals__)
+        # a function of effects may be decorated to take what carries them
+        carried = hasattr(function, "__wrapped__") and getattr(kind, "__name__", "") == "Effects"
+        found[name] = _carrier(kind) if carried else _test(kind)
     return found
 
 
@@ -98,10 +87,12 @@ class _Names(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         for room in _ROOMS:
             module = importlib.import_module(f"bayesmeta.{room}")
-            if name in dir(module):
+            if getattr(getattr(module, name, None), "__module__", "").startswith("bayesmeta"):
                 return getattr(module, name)
         if name == "pd":
             return importlib.import_module("pandas")
+        if name == "ArrayLike":
+            return importlib.import_module("numpy.typing").ArrayLike
         raise KeyError(name)
 
 
@@ -131,7 +122,11 @@ def _test(kind: Any) -> tuple[Test, str]:
         parts = [_test(part) for part in inner]
         return (lambda x: any(test(x) for test, _ in parts)), " or ".join(dict.fromkeys(words for _, words in parts))
     if origin is typing.Literal:
-        return (lambda x: isinstance(x, (str, int)) and x in inner), f"one of {', '.join(map(str, inner))}"
+        # the function itself says which name comes nearest
+        named = all(isinstance(part, str) for part in inner)
+        return (
+            lambda x: isinstance(x, str) if named else isinstance(x, (str, int)) and x in inner
+        ), f"one of {', '.join(map(str, inner))}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         key, value = (_test(part) for part in inner)
         return (
@@ -154,6 +149,12 @@ def _test(kind: Any) -> tuple[Test, str]:
         word = cls.__name__
         return (lambda x: isinstance(x, cls)), f"{'an' if word[0] in 'AEIOU' else 'a'} {word}"
     return (lambda x: True), "anything"
+
+
+def _carrier(kind: type) -> tuple[Test, str]:
+    return (
+        lambda x: isinstance(x, kind) or isinstance(getattr(x, "effects", None), kind)
+    ), f"{kind.__name__}, or what has them"
 
 
 def _is_list(x: object, inner: tuple[Any, ...]) -> bool:

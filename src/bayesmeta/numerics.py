@@ -31,6 +31,8 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 #: Steps after which a search ends; halving alone needs some 60 on the scale of a double, 1100 over all of them.
 MAX_STEPS = 200
+#: Secant steps before every other one halves.
+_SECANT = 16
 #: A bracket this narrow, relative, cannot be halved.
 NARROW = 4e-16
 #: Beyond so many points numpy's recurrence is faster, thirty times and more for ten thousand. For one point its loop
@@ -206,15 +208,15 @@ def roots(
 ) -> FloatArray:
     """Where functions change sign, each inside its bracket, all at once.
 
-    Inverse quadratic interpolation where it may be trusted, else halving (Chandrupatla 1997,
-    doi:10.1016/S0965-9978(96)00051-8), so that a function with jumps is served too: its point at or above the jump.
+    Secant steps by the Illinois rule (Dowell & Jarratt 1971, doi:10.1007/BF01934364); what has not arrived after a few
+    is also halved, so that a function with jumps is served too: its point at or above the jump.
 
     Parameters
     ----------
     function : callable
         From points of shape (P,) to values of shape (P,), at each point its own function.
     low, high : array_like, shape (P,) or ()
-        Ends of the brackets, at which the signs differ.
+        Ends of the brackets, at which the signs differ; where they do not, the end with the smaller value is given.
     values : tuple of arrays of shape (P,), optional
         The values there, where they are known.
     close : float
@@ -233,28 +235,25 @@ def roots(
     """
     a, b = (np.array(end, float, ndmin=1) for end in np.broadcast_arrays(low, high))
     fa, fb = (function(a), function(b)) if values is None else values
-    # b is the newest point, a the other end of the bracket, c what was dropped last
-    share, c, fc = np.full(a.shape, 0.5), a, fa
-    best, moving, floor = a, np.ones(a.shape, bool), 1e-3 * np.abs(b - a)
-    for _ in range(MAX_STEPS):
-        nearer = (np.abs(fb) < np.abs(fa)) | ((np.abs(fb) == np.abs(fa)) & (fb >= 0))
-        best = np.where(moving, np.where(nearer, b, a), best)
-        narrow = width * np.maximum(np.abs(best), floor)
-        moving &= (np.where(nearer, np.abs(fb), np.abs(fa)) > close) & (np.abs(b - a) > narrow)
+    # b is the newest point and a the other end of the bracket; its weight halves whenever it stays where it is
+    weight, floor, moving = fa, 1e-3 * np.abs(b - a), (fa >= 0) != (fb >= 0)
+    best = a
+    for step in range(MAX_STEPS):
+        nearer = (np.abs(fb) < np.abs(fa)) | ((np.abs(fb) == np.abs(fa)) & (fa < 0))
+        best = np.where(moving | (step == 0), np.where(nearer, b, a), best)
+        narrow = np.abs(b - a) <= width * np.maximum(np.abs(best), floor)
+        moving &= (np.minimum(np.abs(fa), np.abs(fb)) > close) & ~narrow
         if not moving.any():
             break
-        x = np.where(moving, b + share * (a - b), best)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = b - fb * (b - a) / (fb - weight)
+        inside = (x > np.minimum(a, b)) & (x < np.maximum(a, b))
+        x = np.where(inside & ((step < _SECANT) | (step % 2 == 0)), x, 0.5 * (a + b))
+        x = np.where(moving, x, best)
         fx = function(x)
-        same = (fx >= 0) == (fb >= 0)
-        c, fc = np.where(same, b, a), np.where(same, fb, fa)
-        a, fa = np.where(same, a, b), np.where(same, fa, fb)
+        crossed = (fx >= 0) != (fb >= 0)
+        a, fa, weight = np.where(crossed, b, a), np.where(crossed, fb, fa), np.where(crossed, fb, 0.5 * weight)
         b, fb = x, fx
-        with np.errstate(all="ignore"):
-            xi, phi = (b - a) / (c - a), (fb - fa) / (fc - fa)
-            smooth = (phi * phi < xi) & ((1 - phi) ** 2 < 1 - xi)
-            trial = fb / (fa - fb) * fc / (fa - fc) + (c - b) / (a - b) * fb / (fc - fb) * fa / (fc - fa)
-            least = 0.5 * narrow / np.abs(a - b)
-        share = np.where(smooth & np.isfinite(trial), np.minimum(np.maximum(trial, least), 1 - least), 0.5)
     return best
 
 

@@ -18,6 +18,7 @@ import pytest
 import bayesmeta as bm
 from bayesmeta.protocol import protocol_schema
 from bayesmeta.records import envelope, head, output_schema, plain, small_k_note
+from bayesmeta.sensitivity import GRADE_COLUMNS
 from bayesmeta_cli.main import main
 from references import ROOT
 from sampled import command
@@ -108,6 +109,18 @@ def test_the_schema_of_protocols_is_the_checkers(capsys):
     assert output_schema("protocol") == protocol_schema()
     assert main(["check", "--schema"]) == 0
     assert strict(capsys.readouterr().out) == protocol_schema()
+
+
+def test_the_report_says_of_an_outcome_what_fit_and_check_say():
+    report, fit, check = (output_schema(name) for name in ("report", "fit", "check"))
+    outcome = report["$defs"]["outcome"]["properties"]
+    one = fit["$defs"].pop("analysis")["properties"]
+    rows = check["$defs"].pop("analysis")["properties"]["rows"]
+    assert {key: outcome[key] for key in one} == one
+    assert outcome["ledger"] == rows
+    assert list(outcome["grade"]["items"]["properties"]) == list(GRADE_COLUMNS)
+    shared = {**fit["$defs"], **check["$defs"]}
+    assert {key: report["$defs"][key] for key in shared} == shared
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,9 @@ def test_a_report_holds_the_same_numbers(tmp_path: Path) -> None:
     differ = differences(pinned.read("report/results.json.gz"), found)
     for path in sorted((PINS / "report" / "tables").iterdir()):
         now = tmp_path / "report" / "tables" / path.name
-        differ += [f"{path.name}: {line}" for line in differences(table(path), table(now))]
+        section = path.name.split(".")[1]
+        pair = ({section: table(path)}, {section: table(now)})
+        differ += [f"{path.name}: {line}" for line in differences(*pair)]
     assert not differ, told(differ)
 
 
@@ -193,7 +195,8 @@ def test_a_sampling_command_differs_by_monte_carlo_error(name: str, tmp_path: Pa
             continue
         name = ".".join(map(str, way))
         if way not in today:
-            differ.append(f"{name}: is gone")
+            # a section that was not requested was null, and is left out today
+            differ += [] if value is None and "sections" in way else [f"{name}: is gone"]
         elif sd is not None:
             if not abs(today[way] - value) <= limit * sd + EXACT * abs(value):
                 differ.append(f"{name}: {today[way]!r}, was {value!r} with SD {sd!r}")

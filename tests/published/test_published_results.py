@@ -487,7 +487,7 @@ def test_what_cannot_be_analysed_says_why(row, reason):
 def test_values_that_cannot_be_are_refused(values, reason):
     with pytest.raises(ModelError, match=reason):
         PublishedResult("x", "SMD", 0.3, 0.1, 0.5, **values)
-    with pytest.raises(ModelError, match="not one of"):
+    with pytest.raises(ModelError, match="there is no measure"):
         PublishedResult("x", "smdx", 0.3)
 
 

@@ -302,7 +302,7 @@ def variations() -> dict[str, bm.Fit]:
 def test_variation_table() -> None:
     fits = variations()
     limit = bm.threshold(0.3, measure_name="SMD", better="lower")
-    table = variation_table(fits, [limit]).set_index("analysis")
+    table = variation_table(fits, limit).set_index("analysis")
     assert table.index.tolist() == list(fits)
     main = bm.summarize(fits["main"])
     for name, fit in fits.items():
@@ -326,7 +326,7 @@ def test_variation_table() -> None:
 def test_variations_keep_their_own_direction() -> None:
     limit = bm.threshold(0.3, measure_name="SMD", better="lower")
     fits = {"main": bm.fit(make(), MODEL), "turned": bm.fit(make(better="higher"), MODEL), **variations()}
-    table = variation_table(fits, [limit]).set_index("analysis")
+    table = variation_table(fits, limit).set_index("analysis")
     for name, fit in fits.items():
         mean = bm.benefit_table(fit, [limit]).set_index("target").loc["mean effect"]
         columns = ["p_any_benefit", "p_important_benefit", "p_important_harm"]
@@ -337,7 +337,7 @@ def test_variations_keep_their_own_direction() -> None:
 def test_variation_table_without_a_direction_has_no_probabilities() -> None:
     fit = bm.fit(make(better=None), MODEL)
     limit = bm.threshold(0.3, measure_name="SMD", better="lower")
-    assert not any(name.startswith("p_") for name in variation_table({"main": fit}, [limit]).columns)
+    assert not any(name.startswith("p_") for name in variation_table({"main": fit}, limit).columns)
     with pytest.raises(bm.ModelError, match="at least one"):
         variation_table({})
 
@@ -363,7 +363,7 @@ def test_prior_range_flags_a_change_of_category() -> None:
 
 
 def test_prior_range_of_real_fits() -> None:
-    table = variation_table(variations(), [bm.threshold(0.3, measure_name="SMD", better="lower")])
+    table = variation_table(variations(), bm.threshold(0.3, measure_name="SMD", better="lower"))
     result = prior_range(table).set_index("quantity")
     for name, row in result.iterrows():
         assert row["minimum"] == table[name].min()

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, central, parameters
+from bayesmeta.fits import LEVEL, Fit, parameters
 from bayesmeta.marginals import Draws, NormalMixtures, mixture_cdf
 from bayesmeta.model import OutlierEffects, StudentEffects
+from bayesmeta.numerics import interval_ends
 from bayesmeta.nuts import HierarchicalRows, build_rows, effect_factor, priors_of, sample_posterior_predictive
 
 __all__ = ["STATISTICS", "new_trials", "ppc_table", "predictive_table", "prior_check_table", "statistics"]
@@ -111,7 +112,7 @@ def ppc_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     >>> table.loc[0, "statistic"], round(float(table.loc[0, "observed"]), 3)
     ('mean', -0.175)
     """
-    p = central(level)
+    p = interval_ends(level)
     effects = fit.effects
     same = np.moveaxis(fit.tree["posterior_predictive"].to_dataset()["y"].values, -1, 0)
     rows = []
@@ -146,7 +147,7 @@ def predictive_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     >>> predictive_table(fit)["p_value"].round(2).tolist()
     [0.42, 0.8, 0.62, 0.4]
     """
-    p = central(level)
+    p = interval_ends(level)
     effects = fit.effects
     found = fit.posterior.quantities(fit.design.X, ["theta_new"] * effects.k).mixtures
     rows: Any
@@ -268,7 +269,7 @@ def prior_check_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ----------
     Box GEP. J R Stat Soc A 1980;143:383-430. doi:10.2307/2982063
     """
-    p = central(level)
+    p = interval_ends(level)
     require_proper(fit)
     effects = fit.effects
     prior = fit.tree["prior"].to_dataset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -191,9 +192,11 @@ def power_scaling_table(
     'influential prior; possible conflict with the data'
     """
     quantities = ["mu", *(["tau"] if fit.model.tau is not None else []), "theta_new"]
-    chances = _chances(fit, threshold)
+    asked: dict[str, tuple[str, _Chance | None]] = {name: (name, None) for name in quantities} | _chances(
+        fit, threshold
+    )
     if not draws:
-        return _exact_table(fit, quantities, chances)
+        return _exact_table(fit, asked)
     tree = fit.tree
     log_prior = tree["log_prior"].to_dataset() if "log_prior" in tree else {}
     variables: dict[str, str | None] = {log_prior[name].attrs["prior"]: str(name) for name in log_prior}
@@ -208,32 +211,36 @@ def power_scaling_table(
         # a constant density stays what it is under every power; Pareto smoothing has no tail to fit there
         found = dict.fromkeys(quantities, 0.0) if np.ptp(log) < FLAT else _psense(fit, quantities, variable)
         others = _refits(fit, component) if exact and not fit.simulated and variable is not None else {}
-        for name in quantities:
+        for words, (name, chance) in asked.items():
             values = posterior[name].values
-            row: dict[str, object] = {"quantity": name, "component": component, "psense": found[name]}
-            row["change"] = _slope(values, log) / values.std() if values.std() > 0 else 0.0
-            if others:
-                row["exact"] = exact_sensitivity(fit, others, name)
-                sd = marginal(fit, name).sd
-                row["exact_change"] = _difference(others, lambda f, name=name: marginal(f, name).mean) / sd  # type: ignore[misc]
-            rows.append(row)
-        for words, (name, x, below) in chances.items():
-            values = posterior[name].values
-            row = {"quantity": words, "component": component, "psense": math.nan}
-            row["change"] = _slope(((values < x) == below).astype(float), log)
-            if others:
-                row["exact_change"] = _difference(
-                    others,
-                    lambda f, name=name, x=x, below=below: float(distribution(f, name, x, upper=not below)),  # type: ignore[misc]
-                )
-            rows.append(row)
-    columns = ["quantity", "component", "psense", "exact", "change", "exact_change"]
-    frame = pd.DataFrame(rows).reindex(columns=columns).astype(dict.fromkeys(columns[2:], float))
+            if chance is None:
+                change = _slope(values, log) / values.std() if values.std() > 0 else 0.0
+            else:
+                change = _slope(((values < chance.x) == chance.below).astype(float), log)
+            row = {"quantity": words, "component": component, "psense": found.get(words, math.nan), "change": change}
+            rows.append(row | _by_refits(fit, others, name, chance))
+    frame = _framed(rows)
     frame["diagnosis"] = _diagnoses(frame)
     return frame
 
 
-def _exact_table(fit: Fit, quantities: list[str], chances: Mapping[str, tuple[str, float, bool]]) -> pd.DataFrame:
+def _framed(rows: list[dict[str, object]]) -> pd.DataFrame:
+    columns = ["quantity", "component", "psense", "exact", "change", "exact_change"]
+    return pd.DataFrame(rows).reindex(columns=columns).astype(dict.fromkeys(columns[2:], float))
+
+
+def _by_refits(fit: Fit, others: Mapping[float, Fit], name: str, chance: _Chance | None) -> dict[str, object]:
+    """Sensitivity and change from exact refits, of a quantity or of a probability; nothing without refits."""
+    if not others:
+        return {}
+    if chance is not None:
+        x, upper = chance.x, not chance.below
+        return {"exact_change": _difference(others, lambda f: float(distribution(f, name, x, upper=upper)))}
+    change = _difference(others, lambda f: marginal(f, name).mean) / marginal(fit, name).sd
+    return {"exact": exact_sensitivity(fit, others, name), "exact_change": change}
+
+
+def _exact_table(fit: Fit, asked: Mapping[str, tuple[str, _Chance | None]]) -> pd.DataFrame:
     """Sensitivity to each prior by refits alone."""
     exactly(fit, "power-scaling without draws")
     components = [
@@ -245,42 +252,36 @@ def _exact_table(fit: Fit, quantities: list[str], chances: Mapping[str, tuple[st
     rows: list[dict[str, object]] = []
     for component in components:
         others = _refits(fit, component)
-        for name in quantities if others else ():
-            change = _difference(others, lambda f, name=name: marginal(f, name).mean) / marginal(fit, name).sd  # type: ignore[misc]
-            rows.append(
-                {
-                    "quantity": name,
-                    "component": component,
-                    "exact": exact_sensitivity(fit, others, name),
-                    "exact_change": change,
-                }
-            )
-        for words, (name, x, below) in chances.items() if others else ():
-            moved = _difference(
-                others,
-                lambda f, name=name, x=x, below=below: float(distribution(f, name, x, upper=not below)),  # type: ignore[misc]
-            )
-            rows.append({"quantity": words, "component": component, "exact_change": moved})
-    columns = ["quantity", "component", "psense", "exact", "change", "exact_change"]
-    frame = pd.DataFrame(rows).reindex(columns=columns).astype(dict.fromkeys(columns[2:], float))
+        for words, (name, chance) in asked.items() if others else ():
+            rows.append({"quantity": words, "component": component, **_by_refits(fit, others, name, chance)})
+    frame = _framed(rows)
     verdict = np.where(frame["exact"] >= LIMIT, "influential prior", "not influential")
     frame["diagnosis"] = np.where(frame["exact"].isna(), "", verdict)
     return frame
 
 
-def _chances(fit: Fit, threshold: Threshold | float | None) -> dict[str, tuple[str, float, bool]]:
-    """Probabilities that are computed: words to the quantity, the value, and whether lying below it counts."""
+class _Chance(NamedTuple):
+    """A probability: of lying below a value, or above it."""
+
+    x: float
+    below: bool
+
+
+def _chances(fit: Fit, threshold: Threshold | float | None) -> dict[str, tuple[str, _Chance | None]]:
+    """Probabilities that are computed, by their words."""
     if fit.effects.better is None:
         return {}
     sign = direction(fit)
-    found = {f"P(any benefit), {words}": (name, 0.0, sign < 0) for name, words in _TARGETS}
+    found: dict[str, tuple[str, _Chance | None]] = {
+        f"P(any benefit), {words}": (name, _Chance(0.0, sign < 0)) for name, words in _TARGETS
+    }
     chosen = resolve_threshold(fit, threshold)
     if chosen is not None:
         distance = numeric_distance(chosen)
         if distance is None:
             raise ModelError(f"threshold {chosen.name}: power-scaling needs one that is a number.")
         x = sign * distance
-        found |= {f"P(important benefit), {words}": (name, x, sign < 0) for name, words in _TARGETS}
+        found |= {f"P(important benefit), {words}": (name, _Chance(x, sign < 0)) for name, words in _TARGETS}
     return found
 
 
@@ -293,7 +294,11 @@ def _psense(fit: Fit, quantities: list[str], prior: str | None) -> dict[str, flo
 
     group = "likelihood" if prior is None else "prior"
     chosen = {} if prior is None else {"group_var_names": [prior]}
-    found = psense(fit.tree, var_names=quantities, group=group, alphas=ALPHAS, **chosen)
+    try:
+        found = psense(fit.tree, var_names=quantities, group=group, alphas=ALPHAS, **chosen)
+    except ValueError:
+        # under heavy tails the log densities of far draws can be beyond what Pareto smoothing takes
+        return dict.fromkeys(quantities, math.nan)
     return {name: float(found[name]) for name in quantities}
 
 

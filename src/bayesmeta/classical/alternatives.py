@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
-from bayesmeta.classical.intervals import critical
+from bayesmeta.classical.intervals import critical, interval
 from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import tau2_of
@@ -155,9 +155,6 @@ def henmi_copas(effects: Effects, *, level: float = 0.95) -> Alternative:
         se=se,
         lower=estimate - half_width,
         upper=estimate + half_width,
-        df=None,
-        stat=None,
-        p=None,
         tau2=tau2,
         notes=("Henmi-Copas: an interval without a test; its half-width is not a multiple of a t or normal quantile",),
     )
@@ -197,19 +194,13 @@ def ivhet(effects: Effects, *, level: float = 0.95) -> Alternative:
     _independent(effects, "IVhet")
     share, estimate, tau2 = _common_effect(effects)
     se = float(share**2 @ (effects.se**2 + tau2)) ** 0.5
-    half = critical(level) * se
-    stat = estimate / se
     return Alternative(
         method="IVhet",
         level=level,
         k=effects.k,
         estimate=estimate,
         se=se,
-        lower=estimate - half,
-        upper=estimate + half,
-        df=None,
-        stat=stat,
-        p=2.0 * float(special.ndtr(-abs(stat))),
+        **interval(estimate, se, level, None)._asdict(),
         tau2=tau2,
     )
 
@@ -276,13 +267,10 @@ def kenward_roger(
     used = variance if df == "partlett_riley" else classic
     degrees = 2.0 * information / (used * s2) ** 2
     se = variance**0.5
-    tail = 0.5 * (1.0 - level)
-    half = -float(special.stdtrit(degrees, tail)) * se
-    stat = estimate / se
     notes: tuple[str, ...] = ()
     pi: tuple[float, float] | None = None
     if degrees > 1.0:
-        reach = -float(special.stdtrit(degrees - 1.0, tail)) * (tau2 + variance) ** 0.5
+        reach = critical(level, degrees - 1.0) * (tau2 + variance) ** 0.5
         pi = (estimate - reach, estimate + reach)
     else:
         notes = (f"Kenward-Roger: {degrees:.3g} degrees of freedom leave none for a prediction interval",)
@@ -294,11 +282,7 @@ def kenward_roger(
         k=effects.k,
         estimate=estimate,
         se=se,
-        lower=estimate - half,
-        upper=estimate + half,
-        df=degrees,
-        stat=stat,
-        p=2.0 * float(special.stdtr(degrees, -abs(stat))),
+        **interval(estimate, se, level, degrees)._asdict(),
         tau2=tau2,
         pi_lower=None if pi is None else pi[0],
         pi_upper=None if pi is None else pi[1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate
 
@@ -25,16 +26,18 @@ def on_effects[**P, R](
     ----------
     **names : sequences of str
         Allowed values of options, by the names of these; estimators of tau2 for ``method`` and interval methods for
-        ``ci`` where nothing else is said. None is passed on.
+        ``ci`` where nothing else is said. None is passed on where it is the default.
     """
     allowed = {"method": TAU2_METHODS, "ci": CI_METHODS, **names}
 
     def decorate(function: Callable[Concatenate[Effects, P], R]) -> Callable[Concatenate[Effects | HasEffects, P], R]:
+        parameters = inspect.signature(function).parameters
+
         @functools.wraps(function)
         def checked(effects: Effects | HasEffects, *args: P.args, **kwargs: P.kwargs) -> R:
             options: Any = kwargs
             for name, value in kwargs.items():
-                if name in allowed and value is not None:
+                if name in allowed and not (value is None and parameters[name].default is None):
                     what = _WORDS.get(name, f"{name} of {function.__name__}")
                     options[name] = find_name(what, value, allowed[name])
             if "level" in options:

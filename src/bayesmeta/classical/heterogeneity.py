@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import check_level
 from bayesmeta.classical.printing import ClassicalResult
-from bayesmeta.classical.rows import Blocks, Rows, moments, quadratic, rows_of
+from bayesmeta.classical.rows import Blocks, FloatArray, Moments, Rows, moments, quadratic, rows_of
 from bayesmeta.classical.tau2 import Tau2, solve_q
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -87,21 +87,24 @@ def heterogeneity_of(rows: Rows) -> Heterogeneity:
     if df <= 0:
         return Heterogeneity(0.0, 0, None, None)
     q = float(quadratic(rows, np.zeros(1))[0][0])
-    return Heterogeneity(q, df, chi2_sf(q, df), df / _trace_p(rows))
+    return Heterogeneity(
+        q, df, chi2_sf(q, df), df / float(trace_p(rows, np.ones((1, rows.k), bool), moments(rows, [0.0]))[0])
+    )
 
 
-def _trace_p(rows: Rows) -> float:
-    """tr(P) with W = S^-1, in the coordinates of y: R plays no part in it."""
-    at0 = moments(rows, [0.0])
+def trace_p(rows: Rows, member: NDArray[np.bool_], at0: Moments) -> FloatArray:
+    """tr(P) with W = S^-1 of each subset of the rows, in the coordinates of y: R plays no part in it."""
     if not rows.blocks:
-        return float(at0.trpr[0])
+        return at0.trpr
     weight = rows.se**-2
     weighted = weight[:, None] * rows.basis
     for indices, covariance in rows.blocks:
         inverse = np.linalg.inv(covariance)
         weight[indices] = np.diagonal(inverse)
         weighted[indices] = inverse @ rows.basis[indices]
-    return float(weight.sum() - (at0.cov[0] * (weighted.T @ weighted)).sum())
+    squares = (weighted[:, :, None] * weighted[:, None, :]).reshape(rows.k, -1)
+    inside = member.astype(float)
+    return inside @ weight - (at0.cov.reshape(len(member), rows.p**2) * (inside @ squares)).sum(axis=1)
 
 
 def i2_h2(spread: Heterogeneity, tau2: Tau2) -> tuple[float | None, float | None, float | None]:

@@ -48,11 +48,11 @@ class Interval(NamedTuple):
     lower: float
     upper: float
     stat: float | None
-    df: int | None
+    df: float | None
     p: float | None
 
 
-def critical(level: float, df: int | None = None) -> float:
+def critical(level: float, df: float | None = None) -> float:
     """Half-width of a central interval in standard errors: normal, or Student's t with df degrees of freedom.
 
     Examples
@@ -78,14 +78,14 @@ def check_level(level: float) -> None:
         raise ModelError(f"level = {level}: give a probability between 0 and 1, such as 0.95.")
 
 
-def interval(estimate: float, se: float, level: float, df: int | None) -> Interval:
+def interval(estimate: float, se: float, level: float, df: float | None) -> Interval:
     """Normal (df None) or t interval, and the two-sided p value of zero.
 
     Parameters
     ----------
     estimate, se : float
     level : float
-    df : int or None
+    df : float or None
 
     Returns
     -------

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.classical.heterogeneity import trace_p
 from bayesmeta.classical.intervals import CiMethod
-from bayesmeta.classical.rows import FloatArray, Moments, Rows, column_rank, moments
+from bayesmeta.classical.rows import FloatArray, Rows, column_rank, moments
 from bayesmeta.classical.tau2 import Tau2Method, tau2_values
 from bayesmeta.errors import ModelError
 
@@ -109,7 +110,7 @@ def _refit(rows: Rows, member: BoolArray, method: Tau2Method, y: FloatArray | No
     back = np.linalg.inv(rows.triangle)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = inside - p
-        typical = np.where(df > 0, df / _trace_p(rows, member, at0), np.nan)
+        typical = np.where(df > 0, df / trace_p(rows, member, at0), np.nan)
         q = np.where(df > 0, at0.rss, 0.0)
         if method == "EE":
             i2 = np.where(q > 0, np.maximum(0.0, 100.0 * (q - df) / q), 0.0)
@@ -133,19 +134,6 @@ def _fitted(rows: Rows, member: BoolArray) -> BoolArray:
     if rows.p == 1:
         return member.any(axis=1)
     return np.array([column_rank(rows.basis[inside]) == rows.p for inside in member], bool)
-
-
-def _trace_p(rows: Rows, member: BoolArray, at0: Moments) -> FloatArray:
-    """tr(P) with W = S^-1 of each subset, in the coordinates of y."""
-    weight = rows.se**-2
-    weighted = weight[:, None] * rows.basis
-    for indices, covariance in rows.blocks:
-        inverse = np.linalg.inv(covariance)
-        weight[indices] = np.diagonal(inverse)
-        weighted[indices] = inverse @ rows.basis[indices]
-    squares = (weighted[:, :, None] * weighted[:, None, :]).reshape(rows.k, -1)
-    inside = member.astype(float)
-    return inside @ weight - (at0.cov.reshape(len(member), rows.p**2) * (inside @ squares)).sum(axis=1)
 
 
 def intervals_of(

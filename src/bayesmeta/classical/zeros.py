@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from bayesmeta.classical.binomial import BinomialModel, BinomialNormalFit, binomial_normal
 from bayesmeta.classical.intervals import check_level
@@ -27,9 +28,6 @@ from bayesmeta.classical.two_by_two import (
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError, find_name
 from bayesmeta.measures import ZERO_POLICIES, odds_ratio, risk_difference, risk_ratio
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 __all__ = ["ZERO_COLUMNS", "zero_cell_table"]
 

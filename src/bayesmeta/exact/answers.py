@@ -26,6 +26,7 @@ from bayesmeta.exact.quadrature import refined
 from bayesmeta.exact.truncated import TruncatedMarginals, truncated_below
 from bayesmeta.marginals import SETTLED, Gridded, Marginals, NormalMixtures
 from bayesmeta.model import Design, Model
+from bayesmeta.numerics import roots
 
 __all__ = ["ExactPosterior"]
 
@@ -161,12 +162,7 @@ class ExactPosterior:
             below = special.ndtr((edge - mean) / sd) if cut is None else truncated_below(nodes, cut, sign, edge)
             return below @ nodes.weights, below @ nodes.coarse
 
-        low, high = np.full(p.size, -_FAR), np.full(p.size, _FAR)
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            below = cdf(middle)[0] < p
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        z = 0.5 * (low + high)
+        z = roots(lambda z: cdf(z)[0] - p, np.full(p.size, -_FAR), np.full(p.size, _FAR))
         fine, coarse = cdf(np.concatenate([z, special.ndtri(shares)]))
         # an end of the interval at zero or one is known whatever the nodes; elsewhere it is a quantile, for which a
         # probability to six digits is enough. A truncated mu puts a kink into the integrand that costs one digit more

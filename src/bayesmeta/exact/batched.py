@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from bayesmeta.exact.windows import seek
 from bayesmeta.marginals import Variable, VariableKind
 from bayesmeta.priors import Prior
 
-__all__ = ["Values", "WithOneSd", "has_one_sd", "is_heavy_tailed", "together"]
+__all__ = ["Integrand", "Values", "WithOneSd", "has_one_sd", "is_heavy_tailed", "shared_fields", "together"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -61,35 +61,59 @@ class _Group(NamedTuple):
     rows: IntArray | slice
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WithOneSd:
-    """F problems with p coefficients.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Integrand:
+    """F problems with p coefficients and S standard deviations, each integrated over d axes.
 
     Attributes
     ----------
     number : array of int of shape (F,)
         Index of each among all that were requested.
     problems : tuple of length F
-    axes : tuple of (Axis,)
+    axes : tuple of tuples of Axis
         Of each problem.
-    groups : tuple of _Group
-    ends : array of shape (F, 1, 2)
+    ends : array of shape (F, d, 2)
         Of each axis.
-    rows : StackedRows
     typical_se, mu_moments : arrays of shape (F, 1)
-    moments : array of shape (1, F, 1)
-        Of tau.
+    moments : array of shape (S, F, 1)
+        Of the standard deviations.
     """
 
     number: IntArray
     problems: tuple[IntegrationProblem, ...]
-    axes: tuple[tuple[Axis], ...]
-    groups: tuple[_Group, ...]
+    axes: tuple[tuple[Axis, ...], ...]
     ends: FloatArray
-    rows: StackedRows
     typical_se: FloatArray
     moments: IntArray
     mu_moments: IntArray
+
+
+def shared_fields(problems: Sequence[IntegrationProblem], axes: Sequence[tuple[Axis, ...]]) -> dict[str, Any]:
+    """Fields of an `Integrand` of problems with one number of axes."""
+    return {
+        "number": np.arange(len(problems)),
+        "problems": tuple(problems),
+        "axes": tuple(axes),
+        "ends": np.array([[axis.scan[[0, -1]] for axis in own] for own in axes]),
+        "typical_se": np.array([[problem.typical_se] for problem in problems]),
+        "moments": np.array([[axis.moments for axis in p.axes] for p in problems], np.intp).T[:, :, None],
+        # a truncated coefficient has other moments than its normal kernel, which may have none
+        "mu_moments": np.array([[problem.mu_moments if problem.cut is None else 0] for problem in problems]),
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class WithOneSd(Integrand):
+    """Problems with tau as the only standard deviation: one axis, rows padded to one number.
+
+    Attributes
+    ----------
+    groups : tuple of _Group
+    rows : StackedRows
+    """
+
+    groups: tuple[_Group, ...]
+    rows: StackedRows
 
     def take(self, chosen: BoolArray) -> WithOneSd:
         """Some of them."""
@@ -98,15 +122,15 @@ class WithOneSd:
         places = np.flatnonzero(chosen).tolist()
         problems, axes = tuple(self.problems[i] for i in places), tuple(self.axes[i] for i in places)
         return WithOneSd(
-            self.number[chosen],
-            problems,
-            axes,
-            _grouped(problems, axes),
-            self.ends[chosen],
-            self.rows.take(chosen),
-            self.typical_se[chosen],
-            self.moments[:, chosen],
-            self.mu_moments[chosen],
+            number=self.number[chosen],
+            problems=problems,
+            axes=axes,
+            groups=_grouped(problems, axes),
+            ends=self.ends[chosen],
+            rows=self.rows.take(chosen),
+            typical_se=self.typical_se[chosen],
+            moments=self.moments[:, chosen],
+            mu_moments=self.mu_moments[chosen],
         )
 
     def values(self, z: Sequence[FloatArray]) -> Values:
@@ -143,7 +167,7 @@ class WithOneSd:
         """Every node is evaluated."""
 
 
-def _grouped(problems: Sequence[IntegrationProblem], axes: Sequence[tuple[Axis]]) -> tuple[_Group, ...]:
+def _grouped(problems: Sequence[IntegrationProblem], axes: Sequence[tuple[Axis, ...]]) -> tuple[_Group, ...]:
     members: dict[tuple[Prior, VariableKind], list[int]] = {}
     for i, (problem, (axis,)) in enumerate(zip(problems, axes, strict=True)):
         members.setdefault((problem.axes[0].prior, axis.variable.kind), []).append(i)
@@ -156,19 +180,7 @@ def _grouped(problems: Sequence[IntegrationProblem], axes: Sequence[tuple[Axis]]
     return tuple(groups)
 
 
-def together(problems: Sequence[IntegrationProblem], axes: Sequence[tuple[Axis]]) -> WithOneSd:
+def together(problems: Sequence[IntegrationProblem], axes: Sequence[tuple[Axis, ...]]) -> WithOneSd:
     """Put problems with one number of coefficients together, each with its axis of tau."""
-    # a truncated coefficient has other moments than its normal kernel, which may have none
-    moments = [(problem.tau_moments, problem.mu_moments if problem.cut is None else 0) for problem in problems]
-    tau_moments, mu_moments = np.array(moments).T[:, :, None]
-    return WithOneSd(
-        np.arange(len(problems)),
-        tuple(problems),
-        tuple(axes),
-        _grouped(problems, axes),
-        np.array([[axis.scan[[0, -1]]] for (axis,) in axes]),
-        stack([problem.linear for problem in problems]),
-        np.array([[problem.typical_se] for problem in problems]),
-        tau_moments[None],
-        mu_moments,
-    )
+    rows = stack([problem.linear for problem in problems])
+    return WithOneSd(**shared_fields(problems, axes), groups=_grouped(problems, axes), rows=rows)

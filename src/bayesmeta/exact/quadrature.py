@@ -22,7 +22,7 @@ from bayesmeta.exact.batched import Values, WithOneSd, has_one_sd, is_heavy_tail
 from bayesmeta.exact.likelihood import MAX_ELEMENTS, Rotation
 from bayesmeta.exact.posterior import NodePosterior
 from bayesmeta.exact.problem import IntegrationProblem, build_problem, rotation_of
-from bayesmeta.exact.tensor import MANY_NODES, WithSeveralAxes, axes_of, mesh
+from bayesmeta.exact.tensor import MANY_NODES, WithSeveralAxes, alone, mesh
 from bayesmeta.exact.windows import NOWHERE
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
@@ -32,7 +32,7 @@ __all__ = ["refined", "solve", "solve_all"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
-Integrand = WithOneSd | WithSeveralAxes
+AnyIntegrand = WithOneSd | WithSeveralAxes
 
 FIRST_NODES = 65
 # of one axis; of all together
@@ -140,11 +140,11 @@ def _solve(
                 kind = (problem.X.shape[1], is_heavy_tailed(problem), axes[i][0].variable.kind)
                 batches.setdefault(kind, []).append(i)
             elif problem.axes or problem.scales:
-                own = axes_of(problem)
+                single = alone(problem)
                 others = max(33, first_nodes // 2 + 1)
-                counts = nodes or (first_nodes, *[others] * (len(own) - 1))
+                counts = nodes or (first_nodes, *[others] * (single.ends.shape[1] - 1))
                 most = MAX_TENSOR_NODES if problem.simple else MAX_BOX_NODES
-                (found[i],) = _settled(WithSeveralAxes(problem, own), counts, tolerance, most)
+                (found[i],) = _settled(single, counts, tolerance, most)
             else:
                 found[i] = _without_axes(problem)
         for members in batches.values():
@@ -169,7 +169,7 @@ def _without_axes(problem: IntegrationProblem) -> NodePosterior:
 
 
 def _settled(
-    batch: Integrand, first: tuple[int, ...], tolerance: float, most: int
+    batch: AnyIntegrand, first: tuple[int, ...], tolerance: float, most: int
 ) -> list[NodePosterior | InferenceError]:
     """Double the nodes of each axis of each problem, from `first` to `most` in all, until its answers have settled."""
     found: list[NodePosterior | InferenceError] = [InferenceError(NOWHERE)] * len(batch.problems)
@@ -202,7 +202,7 @@ def _settled(
 
 
 def _on_nodes(
-    batch: Integrand, low: FloatArray, high: FloatArray, counts: Sequence[int], tolerance: float
+    batch: AnyIntegrand, low: FloatArray, high: FloatArray, counts: Sequence[int], tolerance: float
 ) -> tuple[list[NodePosterior | InferenceError | FloatArray | None], FloatArray, FloatArray]:
     """Integrate on one rule of each axis.
 
@@ -310,7 +310,7 @@ def _column(table: FloatArray, rules: Sequence[FloatArray], half: FloatArray, ax
 
 
 def _widened(
-    batch: Integrand, table: FloatArray, low: FloatArray, high: FloatArray, defined: BoolArray
+    batch: AnyIntegrand, table: FloatArray, low: FloatArray, high: FloatArray, defined: BoolArray
 ) -> tuple[BoolArray, FloatArray, FloatArray]:
     """Windows without ends at which the integrand is still high, unless the axis ends there too."""
     d = low.shape[1]
@@ -324,7 +324,7 @@ def _widened(
     return (first | last).any(axis=1), low, high
 
 
-def _matters(batch: Integrand, sds: FloatArray, weights: FloatArray, share: float = NEGLIGIBLE) -> BoolArray:
+def _matters(batch: AnyIntegrand, sds: FloatArray, weights: FloatArray, share: float = NEGLIGIBLE) -> BoolArray:
     """Nodes, (F, N), that change a digit of a probability, or of a moment that exists."""
     matters = weights > share * weights.max(axis=1)[:, None]
     for sd, moments in zip(sds, batch.moments, strict=True):
@@ -334,7 +334,7 @@ def _matters(batch: Integrand, sds: FloatArray, weights: FloatArray, share: floa
     return matters
 
 
-def _non_negligible(batch: Integrand, sds: FloatArray, weights: FloatArray) -> BoolArray:
+def _non_negligible(batch: AnyIntegrand, sds: FloatArray, weights: FloatArray) -> BoolArray:
     """Nodes without the lightest, which together hold a negligible share of every probability and existing moment."""
     kept = np.zeros(weights.shape, bool)
     pulls = [weights]
@@ -350,7 +350,7 @@ def _non_negligible(batch: Integrand, sds: FloatArray, weights: FloatArray) -> B
 
 
 def _differences(
-    batch: Integrand, values: Values, fine: FloatArray, variants: Sequence[FloatArray], matters: BoolArray
+    batch: AnyIntegrand, values: Values, fine: FloatArray, variants: Sequence[FloatArray], matters: BoolArray
 ) -> list[FloatArray]:
     """Largest relative difference of evidence, existing moments and tail probabilities between a rule and others, (F,).
 

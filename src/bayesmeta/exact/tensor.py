@@ -22,12 +22,12 @@ from bayesmeta.exact.axes import (
     tau_axis,
     tau_log_prior,
 )
-from bayesmeta.exact.batched import Values, is_heavy_tailed
+from bayesmeta.exact.batched import Integrand, Values, is_heavy_tailed, shared_fields
 from bayesmeta.exact.likelihood import ConditionalMoments
 from bayesmeta.exact.problem import IntegrationProblem
 from bayesmeta.exact.windows import NOWHERE, WINDOW, narrow, seek
 
-__all__ = ["MANY_NODES", "WithSeveralAxes", "axes_of", "mesh"]
+__all__ = ["MANY_NODES", "WithSeveralAxes", "alone", "axes_of", "mesh"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -70,48 +70,14 @@ def mesh(points: Sequence[FloatArray]) -> list[FloatArray]:
     return grids
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WithSeveralAxes:
-    """One problem, and the axes of its integral."""
+def alone(problem: IntegrationProblem) -> WithSeveralAxes:
+    """One problem with its axes."""
+    return WithSeveralAxes(**shared_fields([problem], [axes_of(problem)]))
 
-    problem: IntegrationProblem
-    own: tuple[Axis, ...]
 
-    @property
-    def number(self) -> IntArray:
-        """One problem, the first."""
-        return np.zeros(1, np.intp)
-
-    @property
-    def problems(self) -> tuple[IntegrationProblem]:
-        """The problem."""
-        return (self.problem,)
-
-    @property
-    def axes(self) -> tuple[tuple[Axis, ...]]:
-        """Its axes."""
-        return (self.own,)
-
-    @property
-    def ends(self) -> FloatArray:
-        """Ends of each axis, (1, d, 2)."""
-        return np.array([[axis.scan[[0, -1]] for axis in self.own]])
-
-    @property
-    def typical_se(self) -> FloatArray:
-        """Its typical standard error, (1, 1)."""
-        return np.array([[self.problem.typical_se]])
-
-    @property
-    def moments(self) -> IntArray:
-        """Moments of each standard deviation that exist, (S, 1, 1)."""
-        return np.array([axis.moments for axis in self.problem.axes], np.intp).reshape(-1, 1, 1)
-
-    @property
-    def mu_moments(self) -> IntArray:
-        """Moments of mu that exist, (1, 1)."""
-        # a truncated coefficient has other moments than its normal kernel, which may have none
-        return np.array([[self.problem.mu_moments if self.problem.cut is None else 0]])
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class WithSeveralAxes(Integrand):
+    """One problem, F = 1, with any number of axes."""
 
     def take(self, chosen: BoolArray) -> WithSeveralAxes:
         """Itself."""
@@ -119,21 +85,21 @@ class WithSeveralAxes:
 
     def values(self, z: Sequence[FloatArray]) -> Values:
         """Log integrand at points (1, N) of each axis."""
-        value, sds, log_scales, found = _log_integrand(self.problem, self.own, [points[0] for points in z])
+        value, sds, log_scales, found = _log_integrand(self.problems[0], self.axes[0], [points[0] for points in z])
         scales = np.array(log_scales).reshape(len(log_scales), 1, value.size)
         return Values(value[None], sds[:, None], scales, found.mean[:, None], found.cov[:, :, None])
 
     def windows(self) -> tuple[FloatArray, FloatArray, BoolArray]:
         """Integration interval of each axis, (1, d)."""
-        search = _windows if self.problem.simple else _boxed_windows
-        found = np.array(search(self.problem, self.own))
+        search = _windows if self.problems[0].simple else _boxed_windows
+        found = np.array(search(self.problems[0], self.axes[0]))
         return found[None, :, 0], found[None, :, 1], np.ones(1, bool)
 
     def within(self, points: Sequence[FloatArray]) -> BoolArray | None:
         """Nodes that can change a digit; None is all."""
-        if self.problem.simple or math.prod(item.shape[1] for item in points) <= MANY_NODES:
+        if self.problems[0].simple or math.prod(item.shape[1] for item in points) <= MANY_NODES:
             return None
-        return _within_window(self.problem, self.own, [item[0] for item in points])
+        return _within_window(self.problems[0], self.axes[0], [item[0] for item in points])
 
 
 def _windows(problem: IntegrationProblem, axes: Sequence[Axis]) -> list[tuple[float, float]]:

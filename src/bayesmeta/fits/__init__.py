@@ -19,9 +19,7 @@ else:
         __name__,
         {
             "agreement": "agreement_table",
-            "by_name": (
-                "LEVEL central distribution distributions main_quantiles marginal quantiles quantities tail_mcse"
-            ),
+            "by_name": ("LEVEL distribution distributions main_quantiles marginal quantiles quantities tail_mcse"),
             "inference": "Engine exactly fit fit_many predict_left_out",
             "loading": "load",
             "posterior": "Posterior",

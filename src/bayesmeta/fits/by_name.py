@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from bayesmeta.errors import ModelError
 from bayesmeta.fits.result import Fit
 from bayesmeta.marginals import Joined, Marginal, Marginals, Separate
+from bayesmeta.numerics import interval_ends
 
 __all__ = [
     "LEVEL",
-    "central",
     "distribution",
     "distributions",
     "main_quantiles",
@@ -27,19 +27,6 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 LEVEL = 0.95
-
-
-def central(level: float) -> FloatArray:
-    """Probabilities of the lower end, the median and the upper end of a central interval.
-
-    Raises
-    ------
-    ModelError
-        For a level that is not between 0 and 1.
-    """
-    if not 0 < level < 1:
-        raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
-    return np.array([(1 - level) / 2, 0.5, (1 + level) / 2])
 
 
 def quantities(fit: Fit) -> tuple[str, ...]:
@@ -151,7 +138,7 @@ def main_quantiles(fits: Sequence[Fit], *, level: float = LEVEL) -> list[dict[st
     >>> round(7 * main_quantiles(common)[0]["mu"][1], 6)
     -1.0
     """
-    columns = {name: quantiles(fits, name, central(level)).tolist() for name in ("mu", "theta_new", "tau")}
+    columns = {name: quantiles(fits, name, interval_ends(level)).tolist() for name in ("mu", "theta_new", "tau")}
     found: list[dict[str, tuple[float, float, float]]] = []
     for i, fit in enumerate(fits):
         names = [name for name in columns if name != "tau" or fit.model.tau is not None]

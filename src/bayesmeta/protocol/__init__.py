@@ -9,12 +9,14 @@ from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
     from bayesmeta.protocol.keys import *
+    from bayesmeta.protocol.pinning import *
     from bayesmeta.protocol.reading import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
         {
             "keys": "SCHEMA protocol_schema",
+            "pinning": "pin_data",
             "reading": "read_protocol",
         },
     )

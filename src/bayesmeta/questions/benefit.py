@@ -29,8 +29,9 @@ from scipy import special
 from bayesmeta import numerics
 from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, central, distribution, distributions, tail_mcse
+from bayesmeta.fits import LEVEL, Fit, distribution, distributions, tail_mcse
 from bayesmeta.measures import measure
+from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Amount, Threshold
 from bayesmeta.priors import Prior
 from bayesmeta.questions.summary import predict
@@ -253,7 +254,7 @@ def share_of_true_effects(
         important benefit in a new study, and P(q > 0.5) that of the mean effect (`benefit_table` has both).
     """
     row, shares = fit.design.profile(at), np.array([0.5, 0.8])
-    mean, ends, beyond = fit.posterior.share_beyond(row, benefit, direction(fit), central(level), shares)
+    mean, ends, beyond = fit.posterior.share_beyond(row, benefit, direction(fit), interval_ends(level), shares)
     lower, median, upper = ends
     return {
         "share_mean": mean,
@@ -310,6 +311,11 @@ def band_table(
     -------
     pandas.DataFrame
         Columns ``band lower upper p_mean p_new``; probabilities sum to one per column.
+
+    Raises
+    ------
+    ModelError
+        Without a direction, for cuts that do not ascend, and names that do not fit them.
     """
     sign = direction(fit)
     edges = np.asarray(cuts, float)
@@ -345,6 +351,11 @@ def responder_table(
     pandas.DataFrame
         Rows ``mean effect`` and ``new study``; columns ``median lower upper`` of the difference per 100 patients
         and ``nnt`` as text, in which an interval across zero passes through infinity.
+
+    Raises
+    ------
+    ModelError
+        For other measures than standardised mean differences, and risks that are not between 0 and 1.
 
     References
     ----------
@@ -433,6 +444,11 @@ def estimate_words(fit: Fit, row: Any) -> str:
     ----------
     row : pandas.Series
         With ``median``, ``lower`` and ``upper`` on the natural scale.
+
+    Raises
+    ------
+    ModelError
+        For a row without these numbers.
     """
     try:
         median, lower, upper = (float(row[column]) for column in ("median", "lower", "upper"))

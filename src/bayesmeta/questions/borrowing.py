@@ -162,6 +162,11 @@ def predictive_of(source: Fit) -> NormalMixture:
 def mix(source: NormalMixture, weight: float, vague: Normal) -> NormalMixture:
     """Mix a vague normal into a mixture; it becomes the last component.
 
+    Raises
+    ------
+    ModelError
+        For a weight that is no probability.
+
     Examples
     --------
     >>> mix(NormalMixture([1.0], [-0.3], [0.1]), 0.2, Normal(0, 2)).weights.tolist()
@@ -433,6 +438,11 @@ def borrowing_probabilities(
     dict
         ``p_any_benefit p_important_benefit p_important_harm``; not a number without a threshold.
 
+    Raises
+    ------
+    ModelError
+        Where no direction is stated.
+
     Examples
     --------
     >>> found = robust_map(NormalMixture([1.0], [-0.3], [0.1]), -0.2, 0.2, vague=Normal(0, 2), better="lower")
@@ -476,6 +486,11 @@ def borrowing_table(
         Columns ``weight analysis vague_weight mean sd median lower upper p_any_benefit p_important_benefit
         p_important_harm ess_prior ess_gained level note``. ``vague_weight`` is the posterior probability that the
         source says nothing; ``ess_prior`` what the prior is worth in participants, ``ess_gained`` what borrowing adds.
+
+    Raises
+    ------
+    ModelError
+        For a level or a weight that is not between 0 and 1.
 
     Examples
     --------

@@ -39,6 +39,11 @@ def information_size(delta: float, *, alpha: float = 0.05, power: float = 0.80) 
     alpha, power : float
         Two-sided error and power.
 
+    Raises
+    ------
+    ModelError
+        For a difference of zero, and error rates that are no probabilities.
+
     References
     ----------
     Guyatt GH et al. GRADE guidelines 6. J Clin Epidemiol 2011;64:1283-1293. doi:10.1016/j.jclinepi.2011.01.012
@@ -73,6 +78,11 @@ def information_size_binary(
         Relative risk reduction; GRADE suggests 0.20 to 0.25. Negative for an increase.
     alpha, power : float
         Two-sided error and power.
+
+    Raises
+    ------
+    ModelError
+        For risks and error rates that are no probabilities.
 
     References
     ----------

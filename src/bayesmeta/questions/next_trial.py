@@ -147,6 +147,11 @@ def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 
     -------
     array of the shape of ``y``
 
+    Raises
+    ------
+    ModelError
+        For an unknown target, a standard error that is not positive, and a fit that is not exact and pooled.
+
     Examples
     --------
     >>> one = bm.fit(bm.Effects(["A"], [-0.2], [0.1], measure="SMD", better="lower"), bm.Model(bm.Flat(), None))
@@ -178,6 +183,11 @@ def planned_se(fit: Fit, size: float, *, sd: float | None = None) -> float:
         Participants per arm.
     sd : float, optional
         What one participant contributes: for a mean difference the standard deviation of the outcome.
+
+    Raises
+    ------
+    ModelError
+        For less than two participants, and where the trials do not show what one contributes.
 
     Examples
     --------
@@ -278,6 +288,11 @@ def next_trial_table(
         is the probability, predicted from what is known now, that the trial changes the conclusion, ``p_reaches`` that
         the probability is at or above the cut-off after it. Where no result can change it, ``estimate`` is missing and
         ``note`` says so.
+
+    Raises
+    ------
+    ModelError
+        For what is no threshold; other reasons stand in the table, under ``note``.
 
     References
     ----------

@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, central, marginal
+from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.marginals import Marginals
 from bayesmeta.model import Exchangeable, OutlierEffects
+from bayesmeta.numerics import interval_ends
 from bayesmeta.nuts import build_rows
 from bayesmeta.plan import Threshold
 from bayesmeta.questions.thresholds import direction, numeric_distance, resolve_threshold
@@ -140,7 +141,7 @@ def profile_table(
     3  yoga  during  2         False
     """
     chosen = _categorical(fit, moderators)
-    p, benefit, design = central(level), _distance(fit, threshold), fit.design
+    p, benefit, design = interval_ends(level), _distance(fit, threshold), fit.design
     values = {name: np.array([str(v) for v in fit.effects.moderators[name]]) for name in chosen}
     hierarchical = {name: f"sd[{name}]" for name in chosen if isinstance(fit.model.beta.get(name), Exchangeable)}
     crossed = {part for entry in fit.model.beta if ":" in entry for part in entry.split(":")}
@@ -212,6 +213,11 @@ def curve_table(
         goes on as a line, a monotone curve as a constant, and no trial speaks. ``attrs`` hold ``reference`` and the
         stated ``range``.
 
+    Raises
+    ------
+    ModelError
+        For a moderator that is not numeric, and a grid that is not of finite numbers.
+
     Examples
     --------
     >>> moderated = bm.fit(effects, bm.Model(model.mu, model.tau, {"weeks": bm.Normal(0, 0.25)}))
@@ -226,7 +232,7 @@ def curve_table(
     if moderator not in numeric:
         word = "categorical: see profile_table" if moderator in factors else "not in the fit"
         raise ModelError(f"moderator {moderator!r} is {word}. Its numeric moderators: {', '.join(numeric) or 'none'}.")
-    p, benefit = central(level), _distance(fit, threshold)
+    p, benefit = interval_ends(level), _distance(fit, threshold)
     stated = np.asarray(fit.effects.moderators[moderator], float)
     stated = stated[~np.isnan(stated)]
     low, high = float(stated.min()), float(stated.max())
@@ -278,7 +284,7 @@ def imputed_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ModelError
         Where nothing was imputed.
     """
-    p = central(level)
+    p = interval_ends(level)
     h = build_rows(fit.effects, fit.model)
     rows: list[dict[str, object]] = []
 
@@ -345,7 +351,7 @@ def outlier_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     """
     if not isinstance(fit.model.random, OutlierEffects):
         raise ModelError("the model has no outlier population: state random=OutlierEffects(share=..., extra=...).")
-    central(level)
+    interval_ends(level)
     effects = fit.effects
     h = build_rows(effects, fit.model)
     unit = np.zeros(effects.k, np.intp)
@@ -427,6 +433,11 @@ def compare_types_table(
         exchangeable exchangeable_lower exchangeable_upper width_ratio`` and, where there is a direction,
         ``p_any_benefit_fixed``, ``p_any_benefit_exchangeable`` and likewise ``p_important_benefit``; ``level``.
         ``attrs`` hold the log Bayes factor of exchangeable over fixed, where both are exact.
+
+    Raises
+    ------
+    ModelError
+        For fits of different effects, and where the moderator has not the two kinds of prior.
     """
     same = fixed.effects.label == exchangeable.effects.label and np.array_equal(fixed.effects.y, exchangeable.effects.y)
     if not same:

@@ -16,10 +16,11 @@ from scipy import special
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
-from bayesmeta.fits import LEVEL, Fit, central, distribution, marginal, quantities
+from bayesmeta.fits import LEVEL, Fit, distribution, marginal, quantities
 from bayesmeta.marginals import IntervalKind
 from bayesmeta.measures import measure
 from bayesmeta.model import Line
+from bayesmeta.numerics import interval_ends
 
 __all__ = [
     "bayes_factor",
@@ -74,6 +75,11 @@ def summarize(
         Index ``mu, tau, theta_new, beta[...]``; columns ``mean sd median lower upper level interval mcse``.
         A moment that does not exist is ``inf``.
 
+    Raises
+    ------
+    ModelError
+        For an unknown interval or scale, and a level that is not between 0 and 1.
+
     Examples
     --------
     >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))  # weights of 25, 100, 25 and 25
@@ -83,22 +89,21 @@ def summarize(
     if interval not in ("central", "shortest"):
         raise ModelError(f"unknown interval {interval!r}. Allowed: central, shortest.")
     names, rows, new, table = _summarised(fit)
-    p = central(level)
+    p = interval_ends(level)
     summary = fit.posterior.quantities(rows, new).summary(p)
     values = np.column_stack([summary.mean, summary.sd, summary.quantiles[:, [1, 0, 2]], summary.mcse])
     parts = dict(zip(names, values, strict=True))
     for name in table:
-        form = marginal(fit, name)
+        form = fit.posterior.named(name)
         lower, median, upper = form.quantile(p)
         parts[name] = np.array([form.mean, form.sd, median, lower, upper, form.mcse])
     names = _in_order(parts)
     values = np.array([parts[name] for name in names])
     if interval == "shortest":
         values[:, 3:5] = [marginal(fit, name).interval(level, "shortest") for name in names]
-    columns = dict(zip(["mean", "sd", "median", "lower", "upper", "mcse"], values.T, strict=True))
+    columns: dict[str, Any] = dict(zip(["mean", "sd", "median", "lower", "upper"], values.T, strict=False))
+    columns |= {"level": level, "interval": interval, "mcse": values[:, 5]}
     frame = pd.DataFrame(columns, pd.Index(names, name="quantity"))
-    frame.insert(5, "level", level)
-    frame.insert(6, "interval", interval)
     return _back(frame, [name for name in names if name.startswith(("mu", "theta", "beta"))], fit.effects, scale)
 
 
@@ -131,7 +136,7 @@ def heterogeneity_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     ----------
     Higgins JPT, Thompson SG. Stat Med 2002;21:1539-1558. doi:10.1002/sim.1186
     """
-    tau = marginal(fit, "tau").quantile(central(level))
+    tau = marginal(fit, "tau").quantile(interval_ends(level))
     typical = typical_variance(fit)
     # with rows in clusters the variance between trials is not all that sampling does not explain
     defined = typical is not None and fit.model.cluster_tau is None
@@ -184,6 +189,11 @@ def probability(
     scale : {"analysis", "natural"}
         The scale of the thresholds; ``"natural"`` takes ratios for ratio measures.
 
+    Raises
+    ------
+    ModelError
+        For thresholds that are not exactly one of the three, and a quantity that the fit does not have.
+
     Examples
     --------
     >>> common = bm.fit(effects, bm.Model(mu=bm.Flat(), tau=None))  # normal(-1 / 7, 1 / sqrt(175))
@@ -227,7 +237,7 @@ def predict(
         estimate that a new trial would report, which has its sampling error in addition.
     """
     rows = {}
-    p = central(level)
+    p = interval_ends(level)
     row = fit.design.profile(at)
     summary = fit.posterior.quantities(np.array([row, row]), [None, "theta_new"]).summary(p)
     for number, name in enumerate(("mu", "theta_new")):
@@ -263,9 +273,14 @@ def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") ->
         Columns ``label study y se lower upper theta theta_lower theta_upper weight level``: the reported estimate with
         its normal interval, the posterior median of the study's own effect with its central interval, and the weight
         in the mean effect in percent.
+
+    Raises
+    ------
+    ModelError
+        For an unknown scale, and a level that is not between 0 and 1.
     """
     effects = fit.effects
-    p = central(level)
+    p = interval_ends(level)
     summary = fit.posterior.studies().summary(p)
     half = special.ndtri((1 + level) / 2) * effects.se
     table = pd.DataFrame(
@@ -319,7 +334,7 @@ def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame(columns=["moderator", "contrast", *columns, "p_below_null", "p_above_null"])
     matrix = np.array(rows)
-    p = central(level)
+    p = interval_ends(level)
 
     form = fit.posterior.quantities(matrix)
     summary, below = form.summary(p), form.cdf(0.0)[:, 0]

@@ -138,6 +138,11 @@ def natural_table(
         as the instrument does; ``mid_units`` count thresholds in the direction of benefit. What cannot be told is a
         missing number whose ``note`` says why.
 
+    Raises
+    ------
+    ModelError
+        For what is no unit; other reasons stand in the table, under ``note``.
+
     References
     ----------
     Thorlund K et al. Res Synth Methods 2011;2:188-203. doi:10.1002/jrsm.46; Guyatt GH et al. GRADE guidelines 13.
@@ -286,6 +291,11 @@ def absolute_risk(measure_name: str, baseline: ArrayLike, effect: ArrayLike) -> 
     array
         Not cut at 0 or 1: a risk ratio or difference may lead beyond.
 
+    Raises
+    ------
+    ModelError
+        For other measures.
+
     Examples
     --------
     >>> absolute_risk("OR", 0.2, np.log(0.5)).round(4).item()
@@ -353,6 +363,11 @@ def risk_table(
         without_lower without_upper with_treatment with_lower with_upper difference difference_lower difference_upper
         p_important nnt level source note``: medians with central intervals. ``nnt`` is text, in which an interval that
         holds no difference passes through infinity; it needs a direction.
+
+    Raises
+    ------
+    ModelError
+        For what is no risk; other reasons stand in the table, under ``note``.
 
     References
     ----------

@@ -303,28 +303,21 @@ def _answers(
     items: Sequence[Fit], main: Fit, threshold: Threshold | None, level: float, summary: pd.Series[Any]
 ) -> list[dict[str, object]]:
     centre, width = float(summary["median"]), float(summary["sd"])
-    asked = threshold is not None and main.effects.better is not None
-    chances = benefit_probabilities_of(items, threshold) if asked and threshold is not None else [{}] * len(items)
+    if main.effects.better is None:
+        threshold = None
+    chances = [{}] * len(items) if threshold is None else benefit_probabilities_of(items, threshold)
+    distance = None if threshold is None else threshold.benefit_distance
     rows = []
     for item, table, found in zip(items, main_quantiles(items, level=level), chances, strict=True):
         row: dict[str, object] = {
-            "mu": table["mu"][1],
-            "lower": table["mu"][0],
-            "upper": table["mu"][2],
-            "tau": table["tau"][1],
-            "tau_lower": table["tau"][0],
-            "tau_upper": table["tau"][2],
+            **dict(zip(("lower", "mu", "upper"), table["mu"], strict=True)),
+            **dict(zip(("tau_lower", "tau", "tau_upper"), table["tau"], strict=True)),
             "new_lower": table["theta_new"][0],
             "new_upper": table["theta_new"][2],
             **found,
         }
-        if (
-            asked
-            and threshold is not None
-            and isinstance(threshold.benefit_distance, (int, float))
-            and not item.model.beta
-        ):
-            sign, distance = direction(item), float(threshold.benefit_distance)
+        if isinstance(distance, (int, float)) and not item.model.beta:
+            sign = direction(item)
             row["prior_p_important"] = prior_probability(item.model, "mu", distance, sign)
             row["prior_p_important_new"] = prior_probability(item.model, "theta_new", distance, sign)
         ours, theirs = main.log_evidence, item.log_evidence

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayesmeta.columns import Column
-from bayesmeta.fits import LEVEL
+from bayesmeta.fits import LEVEL, main_quantiles
 from bayesmeta.questions import resolve_threshold
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bayesmeta.fits import Fit
     from bayesmeta.plan import Threshold
 
-__all__ = ["Computed", "Section", "SectionOptions", "notes_of"]
+__all__ = ["Computed", "Section", "SectionOptions", "answers_of", "notes_of"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 Recompute = Callable[[Mapping[str, Any]], "Effects"]
@@ -104,3 +104,13 @@ def notes_of(table: pd.DataFrame) -> list[str]:
     noted = table[table["note"] != ""]
     methods = noted.groupby(noted["note"].str.rstrip("."), sort=False)["method"].unique()
     return [f"{', '.join(names)}: {note}." for note, names in methods.items()]
+
+
+def answers_of(fits: Sequence[Fit], level: float) -> list[dict[str, Any]]:
+    """Of each refit: median and interval of the mean, median of tau, and interval of a new study."""
+    found = []
+    for table in main_quantiles(fits, level=level):
+        answer = dict(zip(("lower", "mu", "upper"), table["mu"], strict=True))
+        answer |= {"tau": table["tau"][1] if "tau" in table else 0.0}
+        found.append(answer | {"new_lower": table["theta_new"][0], "new_upper": table["theta_new"][2]})
+    return found

@@ -13,10 +13,10 @@ from bayesmeta.classical import pool
 from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, main_quantiles, predict_left_out
+from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, predict_left_out
 from bayesmeta.model import Model
 from bayesmeta.nuts import units_of
-from bayesmeta.sensitivity.section import Computed, Section
+from bayesmeta.sensitivity.section import Computed, Section, answers_of
 
 __all__ = ["cumulative_fits_table", "leave_one_out"]
 
@@ -82,38 +82,15 @@ def _left_out(
             rows.append({**row, "note": str(item)})
             continue
         rest, log_density, p_value = item
-        rows.append(
-            {
-                **row,
-                **next(answers),
-                "log_predictive": log_density,
-                "p_value": p_value,
-                **classical_beside(rest.effects, main.model.rho, level),
-                "note": "",
-            }
-        )
+        row |= {**next(answers), "log_predictive": log_density, "p_value": p_value}
+        rows.append({**row, **classical_beside(rest.effects, main.model.rho, level), "note": ""})
     return rows
 
 
 def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
     """Summaries of each refit: mean, heterogeneity, a new study, and the probability of a mean below zero."""
     below = distributions(fits, "mu", np.zeros(1))[:, 0].tolist()
-    found = []
-    for table, p in zip(main_quantiles(fits, level=level), below, strict=True):
-        mu, new = table["mu"], table["theta_new"]
-        tau = table["tau"][1] if "tau" in table else 0.0
-        found.append(
-            {
-                "mu": mu[1],
-                "lower": mu[0],
-                "upper": mu[2],
-                "tau": tau,
-                "new_lower": new[0],
-                "new_upper": new[2],
-                "p_below_null": p,
-            }
-        )
-    return found
+    return [{**answer, "p_below_null": p} for answer, p in zip(answers_of(fits, level), below, strict=True)]
 
 
 def _rows_for(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> FloatArray:

@@ -11,10 +11,10 @@ import pandas as pd
 
 from bayesmeta.columns import Column, columns_of, optional, unprinted
 from bayesmeta.errors import ModelError
-from bayesmeta.fits import LEVEL, Fit, main_quantiles
+from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import benefit_probabilities_of, contrast_table, resolve_threshold, summarize
-from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
+from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, answers_of
 
 __all__ = ["MAIN", "SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
 
@@ -53,25 +53,14 @@ def variation_table(
     items = list(fits.values())
     chances: list[dict[str, float]] = [{} for _ in items]
     if chosen is not None:
-        asked = [i for i, item in enumerate(items) if item.effects.better is not None]
-        for i, found in zip(asked, benefit_probabilities_of([items[i] for i in asked], chosen), strict=True):
+        directed = [i for i, item in enumerate(items) if item.effects.better is not None]
+        for i, found in zip(directed, benefit_probabilities_of([items[i] for i in directed], chosen), strict=True):
             chances[i] = found
     rows = []
-    for name, item, table, chance in zip(fits, items, main_quantiles(items, level=level), chances, strict=True):
-        mu, new = table["mu"], table["theta_new"]
-        row: dict[str, object] = {
-            "analysis": name,
-            "k": item.effects.k,
-            "mu": mu[1],
-            "lower": mu[0],
-            "upper": mu[2],
-            "tau": table["tau"][1] if "tau" in table else 0.0,
-            "new_lower": new[0],
-            "new_upper": new[2],
-            **chance,
-        }
+    for name, item, answer, chance in zip(fits, items, answers_of(items, level), chances, strict=True):
+        row: dict[str, object] = {"analysis": name, "k": item.effects.k, **answer, **chance}
         row["log_evidence"] = np.nan if item.log_evidence is None else item.log_evidence
-        row["change"] = (mu[1] - centre) / spread if math.isfinite(spread) else np.nan
+        row["change"] = (answer["mu"] - centre) / spread if math.isfinite(spread) else np.nan
         rows.append(row)
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
