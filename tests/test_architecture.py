@@ -214,3 +214,20 @@ def test_the_readme_test_command_is_what_ci_runs() -> None:
     commands = [line for line in readme.splitlines() if line.endswith("uv run pytest")]
     assert len(commands) == 1
     assert commands[0] in script.splitlines()
+
+
+def test_public_functions_that_raise_say_so() -> None:
+    """A function of a room that raises has a section Raises."""
+    silent = []
+    for room, paths in ROOMS.rooms().items():
+        if not (SOURCE / room).is_dir():
+            continue
+        public = set(dir(importlib.import_module(f"bayesmeta.{room}")))
+        for path in paths:
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if not isinstance(node, ast.FunctionDef) or node.name not in public:
+                    continue
+                raises = any(isinstance(item, ast.Raise) and item.exc is not None for item in ast.walk(node))
+                if raises and "Raises\n------" not in (ast.get_docstring(node) or ""):
+                    silent.append(f"{path.name}: {node.name}")
+    assert not silent

@@ -4,87 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
+from bayesmeta.columns import columns_of, readable
+from bayesmeta.questions import WEIGHTS, borrowing_table
 from bayesmeta_cli.analyses import from_protocol, number
-from bayesmeta_cli.commands import show, stacked
-from bayesmeta_cli.files import existing, plot_paths
-from bayesmeta_cli.messages import say
-from bayesmeta_cli.render import table, title, together, wrapped
+from bayesmeta_cli.commands import show_each
+from bayesmeta_cli.files import existing
+from bayesmeta_cli.render import laid_out, title, together, wrapped
+from bayesmeta_cli.sensitivity import write_each
 from bayesmeta_cli.views import counts, plural
 
 if TYPE_CHECKING:
     from bayesmeta.analysis import BorrowedReview
+    from bayesmeta.plots import Plot
 
 
 def borrow(path: Path, weight: str | None, figure: Path | None, outcome: Sequence[str], json: bool, csv: bool) -> None:
     """Print what each outcome under [borrow] says alone, with its review, and when the review is discarded."""
-    from bayesmeta.questions import borrowing_table
+    from bayesmeta.analysis import borrow_review
+    from bayesmeta.plots import borrow_plot
     from bayesmeta.records import borrow_record
 
-    existing(path, ("protocol",))
-    found = _borrowed(path, outcome, number(weight, "--weight", chance=True))
-    if figure is not None:
-        _draw(found, figure)
-    show(
-        json,
-        csv,
-        lambda: [
-            borrow_record(
-                review.borrowing,
-                item.pooled,
-                review.source.pooled,
-                item.key,
-                item.primary,
-                stated=_stated(review),
-                warnings=item.warned,
-            )
-            for item, review in found
-        ],
-        lambda: stacked(
-            (item.key, item.pooled.effects, borrowing_table(review.borrowing, item.primary)) for item, review in found
-        ),
-        lambda: "\n".join(_view(item, review) for item, review in found),
-    )
-
-
-def _stated(review: BorrowedReview) -> dict[str, object]:
-    stated = review.stated
-    return {
-        "protocol": stated.path.name,
-        "sd": stated.sd,
-        "sd_source": stated.sd_source or None,
-        "reason": stated.reason or None,
-    }
-
-
-def _borrowed(path: Path, names: Sequence[str], weight: float | None) -> list[tuple[bm.Analysis, BorrowedReview]]:
-    """Fit every trial and its review, and put them together."""
-    from bayesmeta.analysis import borrow_review
-
-    protocol = bm.read_protocol(path)
-    keys = [protocol.outcome(name).key for name in names] or [
-        key for key in protocol.outcomes if key in protocol.borrow
-    ]
+    protocol = bm.read_protocol(existing(path, ("protocol",)))
+    keys = [protocol.outcome(name).key for name in outcome] or list(protocol.borrow)
     if not keys:
         raise bm.ModelError(
-            f"{path.name}: nothing says where an outcome may borrow from. Add [borrow.OUTCOME] with from = ... and "
-            "outcome = ...."
+            f"{path.name}: nothing says where an outcome may borrow from. Add [borrow.OUTCOME] with from and outcome."
         )
+    chance = number(weight, "--weight", chance=True)
     found = from_protocol(protocol, keys, moderated=False)
-    return [(item, borrow_review(protocol, item, weight=weight)) for item in found]
+    reviews = {item.key: borrow_review(protocol, item, weight=chance) for item in found}
 
+    def record(item: bm.Analysis) -> dict[str, Any]:
+        review, stated = reviews[item.key], reviews[item.key].stated
+        return borrow_record(
+            review.borrowing,
+            item.pooled,
+            review.source.pooled,
+            item.key,
+            item.primary,
+            stated={
+                "protocol": stated.path.name,
+                "sd": stated.sd,
+                "sd_source": stated.sd_source or None,
+                "reason": stated.reason or None,
+            },
+            warnings=item.warned,
+        )
 
-def _draw(found: Sequence[tuple[bm.Analysis, BorrowedReview]], figure: Path) -> None:
-    from bayesmeta.plots import borrow_plot
+    def picture(item: bm.Analysis) -> Plot:
+        review = reviews[item.key]
+        return borrow_plot(review.borrowing, item.pooled, item.primary, source=review.source.label)
 
-    paths = plot_paths(figure, [item.key for item, review in found], "borrow")
-    for (item, review), path in zip(found, paths, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture = borrow_plot(review.borrowing, item.pooled, item.primary, source=review.source.label)
-        bm.plots.save_plot(picture, path)
-        say(f"wrote {path}")
+    write_each(figure, "borrow", {item.key: item for item in found}, picture)
+    show_each(
+        found,
+        json,
+        csv,
+        record,
+        lambda item: borrowing_table(reviews[item.key].borrowing, item.primary),
+        lambda item: _view(item, reviews[item.key]),
+    )
 
 
 def _interval(item: bm.Analysis, values: Sequence[float]) -> list[str]:
@@ -93,9 +75,15 @@ def _interval(item: bm.Analysis, values: Sequence[float]) -> list[str]:
     return [str(text) for (text,) in together([[float(back(value))] for value in values])]
 
 
-def _view(item: bm.Analysis, review: BorrowedReview) -> str:
-    from bayesmeta.questions import borrowing_table
+_COLUMNS = (
+    *columns_of("text", mark="weight"),
+    *columns_of("effect", median="median", lower="lower", upper="upper"),
+    *columns_of("probability", p_any_benefit="P(any)", p_important_benefit="P(important)", p_important_harm="P(harm)"),
+    *columns_of("probability", vague_weight="discarded"),
+)
 
+
+def _view(item: bm.Analysis, review: BorrowedReview) -> str:
     found = review.borrowing
     effects, source = item.pooled.effects, review.source.pooled.effects
     unit = f" {effects.unit}" if effects.unit else ""
@@ -122,33 +110,14 @@ def _view(item: bm.Analysis, review: BorrowedReview) -> str:
             f"{plural(round(found.ess_prior), 'participant')}."
         )
     )
-    weights = sorted({0.0, 0.1, 0.2, 0.5, 0.8, 1.0, found.weight})
-    frame = borrowing_table(found, item.primary, weights=weights)
-    columns = [frame[name].tolist() for name in ("median", "lower", "upper")]
-    back = bm.measures.measure(effects.measure).back
-    texts = list(zip(*together([[float(back(v)) for v in column] for column in columns]), strict=True))
-    rows = [
-        [
-            f"{weight:g}" + (" *" if weight == found.weight else ""),
-            *cells,
-            bm.percent(p_any),
-            "" if p_imp != p_imp else bm.percent(p_imp),
-            "" if p_harm != p_harm else bm.percent(p_harm),
-            "" if weight in (0.0, 1.0) else bm.percent(discarded),
-        ]
-        for weight, cells, p_any, p_imp, p_harm, discarded in zip(
-            frame["weight"],
-            texts,
-            frame["p_any_benefit"],
-            frame["p_important_benefit"],
-            frame["p_important_harm"],
-            frame["vague_weight"],
-            strict=True,
-        )
+    frame = borrowing_table(found, item.primary, weights=sorted({*WEIGHTS, 0.0, 1.0, found.weight}))
+    marks = [f"{weight:g}{' *' if weight == found.weight else ''}" for weight in frame["weight"]]
+    given = frame["vague_weight"].where(~frame["weight"].isin([0.0, 1.0]))
+    lines += [
+        "",
+        laid_out(readable(frame.assign(mark=marks, vague_weight=given), _COLUMNS, effects.measure), _note(item)),
     ]
-    heads = ["weight", "median", "lower", "upper", "P(any)", "P(important)", "P(harm)", "discarded"]
-    lines += ["", table(heads, rows), wrapped(_note(item)), "", wrapped(_sentence(item, review)), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", wrapped(_sentence(item, review)), ""])
 
 
 def _note(item: bm.Analysis) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -39,7 +39,7 @@ def show(
     records: Callable[[], Sequence[Record]],
     frame: Callable[[], pd.DataFrame],
     text: Callable[[], str],
-    honesty: bool = True,
+    caveat: bool = True,
 ) -> None:
     """Print results in the requested format."""
     from bayesmeta.records import envelope, json_text
@@ -52,7 +52,7 @@ def show(
         write_csv(frame())
     else:
         print(text().rstrip())
-        if honesty:
+        if caveat:
             print("\n" + wrapped(bm.CAVEAT))
 
 
@@ -235,17 +235,19 @@ def check(
     protocol = bm.read_protocol(path)
     from bayesmeta.analysis import examined, moderated_model, read_outcomes
 
-    read = read_outcomes(protocol, declared=True)
-    found = {key: (examined(reading), warned) for key, (reading, warned) in read.items()}
-    moderated = {
-        key: moderated_model(protocol.outcomes[key], reading.effects)[1] for key, (reading, _) in found.items()
-    }
-    labels = {key: protocol.outcomes[key].label for key in found}
-    heading = (
-        f"{protocol.title}. {views.plural(len(found), 'outcome')}, {len(protocol.sensitivities)} declared sensitivity "
-        "analyses."
-    )
-    _show_checks(found, labels, moderated, int(rows), heading, json, csv)
+    found = [
+        Checked(
+            key,
+            protocol.outcomes[key].label,
+            examined(reading),
+            moderated_model(protocol.outcomes[key], reading.effects)[1],
+            warned,
+        )
+        for key, (reading, warned) in read_outcomes(protocol, declared=True).items()
+    ]
+    outcomes, declared = views.plural(len(found), "outcome"), len(protocol.sensitivities)
+    heading = f"{protocol.title}. {outcomes}, {declared} declared sensitivity analyses."
+    _show_checks(found, int(rows), [wrapped(heading), ""], json, csv)
 
 
 def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: int, json: bool, csv: bool) -> None:
@@ -273,61 +275,47 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
             advice = f"Measures these columns could make: {could}. Add --measure to see the derived rows."
             text = [title(path.name), f"{len(frame)} rows, {len(frame.columns)} columns.", ""]
             text += [table(["column", "filled", "holds"], listed), "", wrapped(advice)]
-            show(json, csv, lambda: [record], lambda: frame, lambda: "\n".join(text), honesty=False)
+            show(json, csv, lambda: [record], lambda: frame, lambda: "\n".join(text), caveat=False)
             return
         effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), name=path.stem)
     from bayesmeta.analysis import examined
     from bayesmeta.studies import Reading
 
-    reading = examined(
-        Reading(effects, path.name, frame.attrs["sha256"], tuple(int(row) for row in frame.index), frame)
-    )
-    key = path.stem
-    _show_checks({key: (reading, tuple(warned))}, {key: key}, {key: ""}, rows, "", json, csv)
+    rows_read = tuple(int(row) for row in frame.index)
+    reading = examined(Reading(effects, path.name, frame.attrs["sha256"], rows_read, frame))
+    _show_checks([Checked(path.stem, path.stem, reading, "", tuple(warned))], rows, [], json, csv)
 
 
-def _show_checks(
-    found: Mapping[str, tuple[Reading, tuple[str, ...]]],
-    labels: Mapping[str, str],
-    moderated: Mapping[str, str],
-    rows: int,
-    heading: str,
-    json: bool,
-    csv: bool,
-) -> None:
+class Checked(NamedTuple):
+    """One outcome whose rows were read, and why it has no moderated analysis."""
+
+    key: str
+    label: str
+    reading: Reading
+    moderated: str
+    warned: tuple[str, ...]
+
+
+def _show_checks(found: Sequence[Checked], rows: int, heading: list[str], json: bool, csv: bool) -> None:
     import pandas as pd
 
     from bayesmeta.records import check_record
 
-    def derived() -> pd.DataFrame:
-        return stacked(
-            (
-                key,
-                reading.effects,
-                pd.DataFrame(
-                    {
-                        "row": reading.rows,
-                        "label": reading.effects.label,
-                        "study": reading.effects.study,
-                        "y": reading.effects.y,
-                        "se": reading.effects.se,
-                    }
-                ),
-            )
-            for key, (reading, _) in found.items()
-        )
+    def derived(item: Checked) -> pd.DataFrame:
+        effects = item.reading.effects
+        columns = {name: getattr(effects, name) for name in ("label", "study", "y", "se")}
+        return pd.DataFrame({"row": item.reading.rows, **columns})
 
     show(
         json,
         csv,
         lambda: [
-            check_record(reading, key, label=labels[key], moderated=moderated[key], warnings=warned)
-            for key, (reading, warned) in found.items()
+            check_record(item.reading, item.key, label=item.label, moderated=item.moderated, warnings=item.warned)
+            for item in found
         ],
-        derived,
+        lambda: stacked((item.key, item.reading.effects, derived(item)) for item in found),
         lambda: "\n".join(
-            ([wrapped(heading), ""] if heading else [])
-            + [views.check_view(key, found[key][0], labels[key], moderated[key], rows) for key in found]
+            [*heading, *(views.check_view(item.key, item.label, item.reading, item.moderated, rows) for item in found)]
         ),
-        honesty=False,
+        caveat=False,
     )

@@ -10,7 +10,7 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta.analysis import collected
-from bayesmeta_cli.analyses import pairs
+from bayesmeta_cli.analyses import number, pairs
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.render import title, wrapped
@@ -35,19 +35,17 @@ def show_rules(rules: Sequence[Any], json: bool, csv: bool) -> None:
     frame = pd.DataFrame([(r.name, r.severity, r.question, r.remedy) for r in rules], columns=list(names))
     lines = [f"{r.name} ({r.severity})\n{wrapped(r.question, '  ')}" for r in rules]
     records = [{"rules": frame.to_dict("records")}]
-    show(json, csv, lambda: records, lambda: frame, lambda: "\n".join(lines), honesty=False)
+    show(json, csv, lambda: records, lambda: frame, lambda: "\n".join(lines), caveat=False)
 
 
-def _numbers(text: str | None, option: str, count: int) -> list[float] | None:
+def _ends(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     try:
-        values = [float(part) for part in text.split(",")]
+        low, high = map(float, text.split(","))
     except ValueError:
-        values = []
-    if len(values) != count:
-        raise typer.BadParameter(f"{option} {text}: give {'a number' if count == 1 else 'two numbers, as 0,100'}.")
-    return values
+        raise typer.BadParameter(f"--bounds {text}: give two numbers, as 0,100.") from None
+    return low, high
 
 
 def forensics(
@@ -64,7 +62,7 @@ def forensics(
     if path is None:
         raise typer.BadParameter("give a PROTOCOL or a CSV.")
     existing(path, ("protocol", "table"))
-    steps, ends = _numbers(grain, "--grain", 1), _numbers(bounds, "--bounds", 2)
+    step, ends = number(grain, "--grain"), _ends(bounds)
     warned: list[str] = []
     with collected(warned):
         if path.suffix.lower() == ".toml":
@@ -76,14 +74,7 @@ def forensics(
         else:
             source, mapped, read = path, pairs(column, "--column"), []
         frame = read_table(source, columns=mapped)
-    found = list(
-        examine_table(
-            frame,
-            source=source.name,
-            grain=None if steps is None else steps[0],
-            bounds=None if ends is None else (ends[0], ends[1]),
-        )
-    )
+    found = list(examine_table(frame, source=source.name, grain=step, bounds=ends))
     # a row that the whole table showed already is not reported again in the direction of its outcome
     seen = {(item.rule, item.evidence.partition(":")[0]) for item in found}
     for reading in read:
@@ -96,5 +87,5 @@ def forensics(
         lambda: [forensics_record(source.name, sha, len(frame), found, warnings=warned)],
         lambda: findings_table(found),
         lambda: findings_view(source.name, f"{len(frame)} rows, {len(RULES)} rules", found),
-        honesty=False,
+        caveat=False,
     )

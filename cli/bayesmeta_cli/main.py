@@ -26,6 +26,7 @@ from bayesmeta_cli.options import (
     PRINTED,
     Columns,
     Csv,
+    Engine,
     Figure,
     Fits,
     Folder,
@@ -126,9 +127,7 @@ def fit(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for the fits and run.json.")
     ] = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
-    ] = None,
+    engine: Engine = None,
     **shared: Any,
 ) -> None:
     """Fit every outcome, pooled and moderated; write one netCDF per fit and run.json."""
@@ -313,9 +312,7 @@ def report(
     path: Annotated[Path, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its files.")],
     outcome: OutcomeNames = None,
-    engine: Annotated[
-        str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
-    ] = None,
+    engine: Engine = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Draw every picture as PDF too.")] = False,
     **options: Any,
 ) -> None:

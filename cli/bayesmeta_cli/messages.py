@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from bayesmeta import BayesmetaWarning
@@ -30,24 +30,18 @@ def one_line_warnings() -> Iterator[None]:
         yield
 
 
-def track[T](items: Sequence[T], what: str, names: Sequence[str] = ()) -> Iterable[T]:
+def track[T](items: Sequence[T], what: str) -> Iterator[T]:
     """Go through items, with a progress bar where stderr is a terminal; it names the one under way."""
-    if len(items) < 2 or not _terminal():
-        return items
-    return _tracked(items, what, names or [item if isinstance(item, str) else "" for item in items])
-
-
-def _tracked[T](items: Sequence[T], what: str, names: Sequence[str]) -> Iterator[T]:
     with steps(len(items)) as step:
-        for item, name in zip(items, names, strict=True):
-            step(f"{what} {name}".rstrip())
+        for item in items:
+            step(f"{what} {getattr(item, 'key', '')}".rstrip())
             yield item
 
 
 @contextmanager
 def steps(total: int) -> Iterator[Callable[[str], None]]:
     """Give a function that names the step which begins, on a progress bar where stderr is a terminal."""
-    if not _terminal():
+    if total < 2 or not _terminal():
         yield lambda name: None
         return
     from rich.console import Console

@@ -34,6 +34,9 @@ Thresholds = Annotated[
         "--threshold", metavar="X", help="Smallest important benefit: a distance; for ratio measures the ratio."
     ),
 ]
+Engine = Annotated[
+    str | None, typer.Option("--engine", metavar="auto|exact|nuts|both", help="Default: the protocol's.")
+]
 Better = Annotated[str | None, typer.Option("--better", metavar="higher|lower", help="Which direction is benefit.")]
 Measure = Annotated[str | None, typer.Option("--measure", metavar="NAME", help="SMD MD ROM OR RR RD HR ZCOR generic.")]
 Sections = Annotated[list[str] | None, typer.Option("--section", metavar="NAME", help="Only this section; repeatable.")]

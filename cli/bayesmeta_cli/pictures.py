@@ -27,18 +27,7 @@ _Moderator = Annotated[str, typer.Option("--moderator", metavar="NAME", help="A 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A command that draws.
-
-    Attributes
-    ----------
-    name, help : str
-    draw : callable
-        From an analysis and the options to a plot.
-    options : mapping of str to annotation
-        Beyond those that every picture has.
-    moderated : bool
-        Whether it is of the moderated analysis.
-    """
+    """A command that draws, from an analysis (the moderated one, if so) and options beyond those of every picture."""
 
     name: str
     help: str

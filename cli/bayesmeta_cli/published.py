@@ -290,7 +290,7 @@ def audit(
         lambda: [audit_record(path.name, sha, len(published), found, trials=named, warnings=warned)],
         lambda: findings_table(found),
         lambda: findings_view(path.name, f"{size}, {len(AUDIT_RULES)} rules", found),
-        honesty=False,
+        caveat=False,
     )
     errors = sum(item.severity == "error" for item in found)
     if strict and errors:

@@ -21,7 +21,7 @@ def report(path: Path, names: Sequence[str], output: Path, engine: Any, pdf: boo
     existing(path, ("protocol", "table"))
     if path.suffix.lower() == ".toml":
         if stated := [name for name, value in table.items() if value]:
-            raise typer.BadParameter(f"--{stated[0]} goes with a table; a protocol states its own.")
+            raise typer.BadParameter(f"--{stated[0].replace('_', '-')} goes with a table; a protocol states its own.")
         protocol = bm.read_protocol(path)
     else:
         protocol = protocol_of(path, **table)

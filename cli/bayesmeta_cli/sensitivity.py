@@ -241,5 +241,5 @@ def presets(path: Path, names: Sequence[str], requested: str, json: bool, csv: b
             if analysis.key in tables
         ),
         lambda: "\n".join(["\n".join([*about, ""]), *(text(analysis) for analysis in analyses)]),
-        honesty=False,
+        caveat=False,
     )

@@ -415,7 +415,7 @@ def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) ->
     return [*lines, ""]
 
 
-def check_view(key: str, reading: Reading, label: str, moderated: str, rows: int) -> str:
+def check_view(key: str, label: str, reading: Reading, moderated: str, rows: int) -> str:
     """One outcome of `check`: counts, first derived rows, and everything that was done to rows."""
     from bayesmeta.records import small_k_note
 

@@ -29,7 +29,6 @@ from bayesmeta.studies import (
     read_effects,
     read_outcome,
     read_table,
-    split_table,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -561,16 +560,6 @@ def test_trial_names_stay_text_and_missing_cells_are_missing(tmp_path):
     assert table["study"].tolist() == ["1", "02"]
     assert np.isnan(table["weeks"].iloc[1])
     assert table["site"].isna().tolist() == [False, True]
-
-
-def test_a_table_splits_by_a_column():
-    table = pd.DataFrame({"study": ["A", "B", "C"], "weeks": [4.0, 8.0, 4.0]})
-    assert [(value, list(part["study"])) for value, part in split_table(table, "weeks")] == [
-        ("4", ["A", "C"]),
-        ("8", ["B"]),
-    ]
-    with pytest.raises(DataError, match="Did you mean 'weeks'"):
-        split_table(table, "week")
 
 
 def test_columns_say_which_measures_are_possible():

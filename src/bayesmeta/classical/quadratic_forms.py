@@ -37,6 +37,11 @@ def weighted_chi2_cdf(q: ArrayLike, weights: ArrayLike) -> FloatArray:
     -------
     ndarray, shape (m,)
 
+    Raises
+    ------
+    ModelError
+        If a weight is negative or not finite.
+
     References
     ----------
     Imhof 1961, doi:10.1093/biomet/48.3-4.419, whose integral this replaces.
@@ -141,7 +146,13 @@ class WeightedQ:
 
 
 def weighted_q(y: FloatArray, se: FloatArray, a: FloatArray) -> WeightedQ:
-    """Make a `WeightedQ`, refusing what it is not defined for."""
+    """Make a `WeightedQ`, refusing what it is not defined for.
+
+    Raises
+    ------
+    ModelError
+        With fewer than two estimates, or a weight that is not positive and finite.
+    """
     if len(y) < 2:
         raise ModelError(f"k = {len(y)}: Q needs at least two estimates.")
     if not (a.shape == se.shape == y.shape and (a > 0).all() and np.isfinite(a).all()):

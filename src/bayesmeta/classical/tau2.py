@@ -129,7 +129,15 @@ def estimate_tau2(
 
 
 def tau2_of(rows: Rows, method: Tau2Method) -> Tau2:
-    """`estimate_tau2` for rows that are already rotated."""
+    """`estimate_tau2` for rows that are already rotated.
+
+    Raises
+    ------
+    ModelError
+        If the estimator is not defined for these rows.
+    InferenceError
+        If the likelihood has no maximum that was found.
+    """
     method = find_name("estimator of tau2", method, TAU2_METHODS)
     if method == "EE":
         return Tau2(method, 0.0, None, 0.0)

@@ -117,6 +117,11 @@ def counts_of(source: Effects | ArrayLike) -> FloatArray:
 def no_contrast(counts: FloatArray) -> NDArray[np.bool_]:
     """Tables without an event in either arm, or with an event in everybody: they know nothing of a ratio.
 
+    Raises
+    ------
+    ModelError
+        If the counts are not a table of events and participants of two arms.
+
     Examples
     --------
     >>> no_contrast(np.array([[0.0, 10, 0, 12], [1.0, 10, 0, 12]])).tolist()

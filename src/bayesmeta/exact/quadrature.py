@@ -396,7 +396,13 @@ def _differences(
 
 
 def refined(quadrature: NodePosterior, effects: Effects, model: Model) -> NodePosterior:
-    """Integrate again with twice the nodes, for a question that had not settled."""
+    """Integrate again with twice the nodes, for a question that had not settled.
+
+    Raises
+    ------
+    InferenceError
+        If an answer does not settle with the largest number of nodes.
+    """
     if not quadrature.nodes or max(quadrature.nodes) * 2 > MAX_NODES:
         raise InferenceError("an answer did not settle with the largest number of nodes; use a smoother prior.")
     if not quadrature.problem.simple:

@@ -21,7 +21,13 @@ MAX_AXES = 3
 
 
 def location(prior: Prior) -> tuple[float, float, float, tuple[float, float] | None, float]:
-    """Give ``(mean, scale, df, cut, log_mass)`` of a location prior; scale infinite is flat, df infinite is normal."""
+    """Give ``(mean, scale, df, cut, log_mass)`` of a location prior; scale infinite is flat, df infinite is normal.
+
+    Raises
+    ------
+    ModelError
+        For a prior that has no location of that kind.
+    """
     kernel = resolve(prior)
     if isinstance(kernel, Uniform):
         return 0.0, math.inf, math.inf, (kernel.low, kernel.high), math.log(kernel.high - kernel.low)

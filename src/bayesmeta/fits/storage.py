@@ -216,6 +216,11 @@ def write_tree(tree: xr.DataTree, path: str | Path) -> Path:
     ----------
     path : str or Path
         Ends in ``.nc``.
+
+    Raises
+    ------
+    ModelError
+        If the name does not end in ``.nc``.
     """
     path = Path(path)
     if path.suffix != ".nc":

@@ -88,6 +88,11 @@ def examine_table(
     tuple of Finding
         ``error`` for what cannot be, ``warning`` for what is improbable, ``info`` for what a reader should know.
 
+    Raises
+    ------
+    DataError
+        If the table has no column of trials, or grain or bounds are none.
+
     References
     ----------
     Brown NJL, Heathers JAJ (2017). The GRIM test. Social Psychological and Personality Science 8:363-369.

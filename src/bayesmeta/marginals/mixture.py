@@ -86,7 +86,13 @@ class Marginal(Protocol):
 
 
 def check_interval(level: float, kind: str) -> None:
-    """Refuse a level or a kind of interval that does not exist."""
+    """Refuse a level or a kind of interval that does not exist.
+
+    Raises
+    ------
+    ModelError
+        For a level outside (0, 1), or an unknown kind.
+    """
     if not 0 < level < 1:
         raise ModelError(f"level = {level} is not between 0 and 1; 0.95 is usual.")
     if kind not in INTERVAL_KINDS:
@@ -94,7 +100,13 @@ def check_interval(level: float, kind: str) -> None:
 
 
 def check_probabilities(p: ArrayLike) -> FloatArray:
-    """Give probabilities as an array, and refuse what is none."""
+    """Give probabilities as an array, and refuse what is none.
+
+    Raises
+    ------
+    ModelError
+        If one lies outside [0, 1].
+    """
     p = np.asarray(p, float)
     if not np.all((p >= 0) & (p <= 1)):
         raise ModelError("probabilities lie between 0 and 1.")

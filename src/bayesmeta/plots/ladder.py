@@ -81,6 +81,11 @@ def ladder_table(
         prior_new_upper`` (central prior intervals of the mean and of a new study, not a number under an improper
         prior) and those of `bayesmeta.sensitivity.prior_bench_table`.
 
+    Raises
+    ------
+    ModelError
+        If the table has no line of the stated priors.
+
     Examples
     --------
     >>> table = ladder_table(fit)

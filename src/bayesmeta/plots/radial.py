@@ -59,6 +59,11 @@ def radial_table(fit: Fit, *, scale: RadialScale = "se", level: float = LEVEL) -
         ``z = x effect`` and whether it lies outside the band around the Bayesian mean; then ``mean`` and, where these
         data define it, ``classical mean``, whose ``effect`` is a slope.
 
+    Raises
+    ------
+    ModelError
+        For an unknown scale, or a fit with moderators.
+
     Examples
     --------
     >>> radial_table(fit)[["x", "z"]].iloc[:2].values.tolist()

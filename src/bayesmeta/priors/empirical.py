@@ -301,6 +301,11 @@ def suggested(measure: str, *, ref_sd: float | None = None) -> Suggestion:
         A fixed external standard deviation in the units of the outcome, never one estimated from these data. Then tau
         is half-normal(0.5 ``ref_sd``) and mu normal(0, 2 ``ref_sd``).
 
+    Raises
+    ------
+    ModelError
+        If the measure has no general recommendation and no ``ref_sd`` is given, or that is not positive.
+
     Examples
     --------
     >>> suggested("SMD").tau

@@ -113,6 +113,11 @@ def _build(name: str, args: list[Any], kwargs: dict[str, Any]) -> Prior:
 def from_dict(spec: dict[str, Any]) -> Prior:
     """Read a prior from its table form, ``{"dist": "halfnormal", "scale": 0.5}``.
 
+    Raises
+    ------
+    ModelError
+        If the table is no prior; the message lists the families, or their fields.
+
     Examples
     --------
     >>> from_dict({"dist": "halfnormal", "scale": 0.5})

@@ -174,6 +174,11 @@ def multiverse_table(
         a direction, or without a threshold, they are not numbers. A choice that does not concern a line is ``-``.
         ``attrs["left_out"]`` holds combinations that are not defined, with the reason.
 
+    Raises
+    ------
+    ModelError
+        For a fit with moderators, clusters or draws.
+
     References
     ----------
     Steegen S et al. Perspect Psychol Sci 2016;11:702-712. doi:10.1177/1745691616658637. Specification curves: Simonsohn

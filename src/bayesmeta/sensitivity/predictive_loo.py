@@ -42,6 +42,11 @@ def loo_table(fit: Fit, *, exact: bool = True) -> pd.DataFrame:
         single estimate in its exact prediction from the others. ``attrs`` hold the totals ``elpd_psis`` with its
         ``se``, ``p_loo``, ``elpd_exact``, and ``flagged``, how many trials lie above 0.7.
 
+    Raises
+    ------
+    ModelError
+        With fewer than two trials.
+
     References
     ----------
     Vehtari A, Gelman A, Gabry J. Stat Comput 2017;27:1413-1432. doi:10.1007/s11222-016-9696-4. Vehtari A, Simpson D,

@@ -42,6 +42,11 @@ def leave_one_out(main: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         ``DataFrame.attrs["elpd"]`` is the sum of the log predictive densities, not a number where a line has none;
         such a line says why under ``note``.
 
+    Raises
+    ------
+    ModelError
+        With fewer than two trials.
+
     References
     ----------
     Vehtari A, Gelman A, Gabry J. Stat Comput 2017;27:1413-1432. doi:10.1007/s11222-016-9696-4
@@ -131,6 +136,11 @@ def cumulative_fits_table(
     pandas.DataFrame
         Columns ``added k mu lower upper tau p_below_null classical_estimate classical_lower classical_upper
         classical_tau``; a line where the posterior is improper says so in ``note``.
+
+    Raises
+    ------
+    ModelError
+        If ``order`` does not name every trial once.
     """
     names, unit = units_of(effects)
     sequence = list(order) if order is not None else list(names)

@@ -43,6 +43,11 @@ def variation_table(
         p_important_harm p_any_benefit_new p_important_benefit_new p_important_harm_new log_evidence change``;
         ``change`` is the shift of the median of mu from the main analysis in its posterior SDs. Without a direction
         or threshold the probabilities are left out.
+
+    Raises
+    ------
+    ModelError
+        If there is no fit.
     """
     if not fits:
         raise ModelError("there is no fit to compare; give at least one.")

@@ -13,7 +13,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "columns": "map_columns split_table",
+            "columns": "map_columns",
             "files": "read_table",
             "reading": "Reading effect_sizes possible_measures read_csv_effects read_effects read_outcome",
             "selecting": "RowRecord",

@@ -24,7 +24,6 @@ __all__ = [
     "note_row_faults",
     "note_text_cells",
     "numbers_of",
-    "split_table",
 ]
 
 _ARM_STEMS = (
@@ -261,43 +260,3 @@ def match_rows(
         shown = ", ".join(f"{name} = {value!r}" for name, value in where.items())
         faults.add(f"{context}: no row has all of {shown}", "Correct the filter.")
     return chosen
-
-
-def split_table(frame: pd.DataFrame, by: str) -> tuple[tuple[str, pd.DataFrame], ...]:
-    """Split a table by the values of a column, in order of appearance.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        A table.
-    by : str
-        The column.
-
-    Returns
-    -------
-    tuple of (value, table)
-
-    Raises
-    ------
-    DataError
-        If there is no such column, or a row has no value in it; all such rows are listed.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"study": ["A", "B", "C"], "site": ["x", "y", "x"]})
-    >>> [(value, len(part)) for value, part in split_table(table, "site")]
-    [('x', 2), ('y', 1)]
-    """
-    faults = FrameFaults(frame)
-    if by not in frame.columns:
-        faults.missing_column(by, frame)
-        faults.raise_if_any()
-    for row in np.flatnonzero(frame[by].isna().to_numpy()):
-        faults.add("the cell is empty", "Fill it: the table is split by this column.", row=int(row), column=by)
-    faults.raise_if_any()
-    parts = []
-    for value in frame[by].unique():
-        part = frame[frame[by] == value]
-        part.attrs = dict(frame.attrs)
-        parts.append((f"{value:g}" if isinstance(value, float) else str(value), part))
-    return tuple(parts)
