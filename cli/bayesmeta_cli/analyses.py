@@ -58,12 +58,13 @@ def number(text: str | None, option: str, *, chance: bool = False) -> float | No
     """Read a number; a probability strictly between 0 and 1 if ``chance``."""
     if text is None:
         return None
+    wanted = "give a probability between 0 and 1, such as 0.2" if chance else "not a number"
     try:
         value = float(text)
     except ValueError:
-        raise typer.BadParameter(f"{option} {text}: not a number.") from None
+        raise typer.BadParameter(f"{option} {text}: {wanted}.") from None
     if chance and not 0 < value < 1:
-        raise typer.BadParameter(f"{option} {text}: give a probability between 0 and 1, such as 0.2.")
+        raise typer.BadParameter(f"{option} {text}: {wanted}.")
     return value
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta.errors import BayesmetaWarning, DataError, Fault, ModelError
+from bayesmeta.errors import BayesmetaWarning, DataError, Fault, ModelError, warn
 from bayesmeta.measures import MEASURES
 
 __all__ = [
@@ -485,11 +485,9 @@ class Effects:
         repeated = [study for study, number in free.items() if number > 1 or study in blocked_trials]
         if repeated:
             names = ", ".join(repeated[:5]) + (" ..." if len(repeated) > 5 else "")
-            warnings.warn(
+            warn(
                 f"{names}: several rows of one trial are analysed as independent. Give their covariance (blocks), "
-                "their shared arms, or a cluster.",
-                BayesmetaWarning,
-                stacklevel=4,
+                "their shared arms, or a cluster."
             )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +21,10 @@ __all__ = [
     "ProtocolError",
     "find_name",
     "pick",
+    "warn",
 ]
+
+_HERE = os.path.dirname(__file__)
 
 
 class BayesmetaError(Exception):
@@ -168,3 +173,8 @@ def find_name[Name: str](what: str, name: object, allowed: Iterable[Name], *, pl
             return alike[0]
     where = f" {place}" if place else ""
     raise ModelError(f"there is no {what} {name!r}{where}. {pick(str(name), names)}")
+
+
+def warn(text: str, category: type[Warning] = BayesmetaWarning) -> None:
+    """Warn of something unusual, at the line of the caller that is outside this library."""
+    warnings.warn(text, category, skip_file_prefixes=(_HERE,))

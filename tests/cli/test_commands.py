@@ -549,7 +549,9 @@ def test_warnings_that_nobody_collects_are_one_line_too(cli, monkeypatch):
 
 def test_progress_is_for_terminals(monkeypatch):
     items = [1, 2, 3]
-    assert messages.track(items, "counting") is items
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert list(messages.track(items, "counting")) == items
+    assert sys.stderr.getvalue() == ""
     monkeypatch.setattr("sys.stderr", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
     monkeypatch.setenv("TERM", "xterm")
     assert list(messages.track(items, "counting")) == items

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import BayesmetaWarning, DataError
+from bayesmeta.errors import BayesmetaWarning, DataError, warn
 from bayesmeta.plan import Protocol, Sensitivity, vary
 from bayesmeta.studies import Reading, read_outcome
 
@@ -57,7 +57,7 @@ def collected(into: list[str], *, again: bool = True) -> Iterator[None]:
             if text not in into:
                 into.append(text)
                 if again:
-                    warnings.warn(text, BayesmetaWarning, stacklevel=4)
+                    warn(text)
 
 
 def concerns(change: str, names: Sequence[str]) -> bool:

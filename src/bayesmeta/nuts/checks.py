@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.errors import BayesmetaWarning, Check
+from bayesmeta.errors import Check, warn
 from bayesmeta.marginals import Draws
 from bayesmeta.nuts.posterior import DrawPosterior
 from bayesmeta.nuts.running import Settings, versions
@@ -130,10 +129,8 @@ def until_sound[T](
         # a second run with the same acceptance would be the same run
         if not worst or attempts == 2 or accept >= settings.retry_accept:
             return result, checks
-        warnings.warn(
+        warn(
             f"{name}: {', '.join(check.name for check in worst)} failed with target acceptance {accept:g}; sampled "
-            f"once more with {settings.retry_accept:g}.",
-            BayesmetaWarning,
-            stacklevel=4,
+            f"once more with {settings.retry_accept:g}."
         )
         accept, attempts = settings.retry_accept, 2

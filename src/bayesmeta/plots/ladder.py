@@ -93,6 +93,7 @@ def ladder_table(
     ({'tau': 8, 'mu': 3, 'stated': 1}, 1.96)
     """
     pooled_only(fit, "the ladder of priors")
+    mu, tau = list(mu), list(tau)
     if table is None:
         try:
             table = prior_bench_table(fit, threshold, mu=mu or None, tau=tau or None, ref_sd=ref_sd, level=level)

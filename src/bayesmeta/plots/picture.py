@@ -8,7 +8,6 @@ import io
 import os
 import re
 import tempfile
-import warnings
 import xml.sax
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -23,7 +22,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bayesmeta.errors import BayesmetaWarning, ModelError
+from bayesmeta.errors import ModelError, warn
 from bayesmeta.plots.fonts import FAMILY, GENERIC, drawable, families, missing_letters, quiet, unlogged
 
 __all__ = ["FORMATS", "Plot", "PlotFormat", "drawing", "plot_bytes", "save_plot"]
@@ -173,11 +172,9 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None
     buffer = io.BytesIO()
     missing = _fonts_set(plot.figure)
     if missing:
-        warnings.warn(
+        warn(
             f"No installed font has {', '.join(missing)}: boxes stand in the picture where these letters belong. "
-            "Install a font that has them (the Noto fonts cover most scripts) and draw again.",
-            BayesmetaWarning,
-            skip_file_prefixes=(str(Path(__file__).parent),),
+            "Install a font that has them (the Noto fonts cover most scripts) and draw again."
         )
     with drawing(), quiet(missing):
         mpl.rcParams["svg.hashsalt"] = key

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bayesmeta.errors import BayesmetaWarning, Fault, ProtocolError, pick
+from bayesmeta.errors import Fault, ProtocolError, pick, warn
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import Assumption, Borrow, DataSource, JointPlan, Outcome, Protocol, Sampling, Sensitivity
 from bayesmeta.protocol.faults import Faults, check_section
@@ -176,11 +175,7 @@ def _warn_of_unused(raw: Mapping[str, Any], path: Path) -> None:
     """Name the keys that are part of the protocol's language but that nothing in this version reads."""
     unused = [f"[{name}]" for name in ("classical", "bias") if raw.get(name)]
     if unused:
-        warnings.warn(
-            f"{path.name}: {', '.join(unused)}: read and checked, but this version computes nothing from it.",
-            BayesmetaWarning,
-            stacklevel=3,
-        )
+        warn(f"{path.name}: {', '.join(unused)}: read and checked, but this version computes nothing from it.")
 
 
 def _outcomes(

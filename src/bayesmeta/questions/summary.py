@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from scipy import special
 
 from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
 from bayesmeta.effects import Effects
-from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.errors import InferenceError, ModelError, warn
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal, quantities
 from bayesmeta.marginals import IntervalKind
 from bayesmeta.measures import measure
@@ -392,7 +391,7 @@ def compare_table(
     if scale not in ("analysis", "natural"):
         raise ModelError(f"unknown scale {scale!r}. Allowed: analysis, natural.")
     if isinstance(fits, Effects) and old is not None:
-        warnings.warn("compare_table takes the fit alone: compare_table(fit).", DeprecationWarning, stacklevel=2)
+        warn("compare_table takes the fit alone: compare_table(fit).", DeprecationWarning)
         fits = old
     named = {"Bayesian": fits} if isinstance(fits, Fit) else dict(fits) if isinstance(fits, Mapping) else {}
     if not named:

@@ -6,7 +6,6 @@ import copyreg
 import dataclasses
 import io
 import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayesmeta.analysis import Analysis, analyse, analysis_of, collected, read_outcomes
-from bayesmeta.errors import BayesmetaWarning, ModelError
+from bayesmeta.errors import ModelError, warn
 from bayesmeta.fits import Engine, Fit
 from bayesmeta.plan import Protocol
 from bayesmeta.records import head, json_text, run_record, scale_name, table_records, unreportable
@@ -121,7 +120,7 @@ def write_report(
             made = [_finished(item, [], place, pdf) for item in items]
         # other processes would give them into the progress bar
         for text in dict.fromkeys(text for item in made for text in item.warned):
-            warnings.warn(text, BayesmetaWarning, stacklevel=2)
+            warn(text)
         reasons = _write_whole(protocol, made, place, title, step)
     return WrittenReport(folder / "index.html", tuple(reasons))
 

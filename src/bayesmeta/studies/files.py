@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.errors import BayesmetaWarning, DataError, Fault
+from bayesmeta.errors import DataError, Fault, warn
 from bayesmeta.studies.columns import TEXT_COLUMNS, map_columns
 
 __all__ = ["MISSING", "parse_table", "read_table"]
@@ -53,11 +52,7 @@ def _decode(content: bytes, name: str, encoding: str | None) -> str:
         text, used = content.decode("cp1252"), "cp1252"
     except UnicodeDecodeError:
         text, used = content.decode("latin-1"), "latin-1"
-    warnings.warn(
-        f"{name} is not UTF-8 (line {line}); it was read as {used}. Check names with accents, or save it as UTF-8.",
-        BayesmetaWarning,
-        stacklevel=4,
-    )
+    warn(f"{name} is not UTF-8 (line {line}); it was read as {used}. Check names with accents, or save it as UTF-8.")
     return text
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import BayesmetaWarning, DataError, Fault, Finding, ModelError
+from bayesmeta.errors import DataError, Fault, Finding, ModelError, warn
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
 from bayesmeta.plan import ModelPlan, Moderator, Outcome, Selection
 from bayesmeta.priors import Flat
@@ -267,11 +266,9 @@ def _look_for_extremes(
         )
     if rows:
         listed = ", ".join(f"row {numbers[i]} ({part['study'].iloc[i]}, {y[i]:.2f})" for i in rows[:10])
-        warnings.warn(
+        warn(
             f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if len(rows) > 10 else ''}. Was a standard "
-            "error given as a standard deviation?",
-            BayesmetaWarning,
-            stacklevel=4,
+            "error given as a standard deviation?"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.effects import ConditionalEstimates, RawDifferences
-from bayesmeta.errors import BayesmetaWarning, DataError, Finding
+from bayesmeta.errors import DataError, Finding, warn
 from bayesmeta.measures import EffectRows, arm_moments, effect_rows
 from bayesmeta.numerics import rule
 from bayesmeta.priors import Prior
@@ -141,7 +140,7 @@ def stand_in(
     findings.append(
         Finding("standard deviation not reported", "warning", f"{what}: {note}", "Look for it in the trial's report.")
     )
-    warnings.warn(f"{faults.source}: {what}: {note}.", BayesmetaWarning, stacklevel=4)
+    warn(f"{faults.source}: {what}: {note}.")
     cells = {f"sd_{arm}": np.where(lacking, constant, numbers_of(part, f"sd_{arm}")) for arm in "tc"}
     filled = part.assign(**cells)
     filled.attrs = part.attrs
