@@ -241,7 +241,7 @@ def mixed(**moderators) -> Effects:
         ({"x": [1.0, 2, 3, 4, 5, np.nan]}, ["x"], {}, "missing or not finite in rows 6"),
         ({"g": ["a", "b", "", "a", "b", "a"]}, ["g"], {}, "in rows 3"),
         ({"g": ["a"] * 6}, ["g"], {}, "one level, 'a'"),
-        ({"g": ["a", "b"] * 3}, ["h"], {}, "unknown moderator 'h'. These data have: g"),
+        ({"g": ["a", "b"] * 3}, ["h"], {}, "no moderator 'h' of these data. Allowed: g"),
         ({"g": ["a", "b"] * 3}, ["g"], {"reference": {"g": "c"}}, "Its levels: a, b"),
         ({"x": [1.0, 2, 3, 4, 5, 6], "g": ["a", "b"] * 3}, ["x", "x:g"], {}, "name 'g' before it"),
         ({"g": list("abcdef")}, ["g"], {}, "k = 6 estimates for 6 coefficients"),

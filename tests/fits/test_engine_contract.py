@@ -525,7 +525,7 @@ def test_a_sampler_that_breaks_off_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     ("made", "model", "message"),
     [
         (effects().subset([0, 1]), bm.Model(bm.Flat(), bm.Flat()), "the posterior is improper"),
-        (effects().subset([0, 1]), bm.Model(bm.Flat(), bm.HalfNormal(1), {"x": bm.Flat()}), "unknown moderator 'x'"),
+        (effects().subset([0, 1]), bm.Model(bm.Flat(), bm.HalfNormal(1), {"x": bm.Flat()}), "no moderator 'x'"),
         (effects(cluster=CLUSTERS), bm.Model(N01, HN), "several rows that share no covariance"),
         (effects(moderators=MODERATORS), bm.Model(N01, HN, {"kind": bm.Normal(0.2, 1)}), "not symmetric about zero"),
         (

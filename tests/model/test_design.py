@@ -192,7 +192,7 @@ def test_a_profile_is_standardised_over_the_observed_mix_of_the_others() -> None
 @pytest.mark.parametrize(
     ("at", "message"),
     [
-        ({"dose": 1}, "unknown moderator 'dose'. Allowed: kind, weeks"),
+        ({"dose": 1}, "no moderator 'dose' in the model. Allowed: kind, weeks"),
         ({"kind": "yogga"}, "Did you mean 'yoga'.*Levels: aerobic, resistance, yoga"),
         ({"kind": 3}, "level 3 is not in the data"),
         ({"weeks": "12"}, "'12' is not a number"),
@@ -218,7 +218,7 @@ def test_a_profile_of_a_model_without_moderators_is_refused() -> None:
 @pytest.mark.parametrize(
     ("beta", "extra", "message"),
     [
-        ({"dose": SLOPE}, {}, "unknown moderator 'dose'. Allowed: kind, timing, weeks"),
+        ({"dose": SLOPE}, {}, "no moderator 'dose' of the effects. Allowed: kind, timing, weeks"),
         ({"kind": bm.Coefficient(CONTRAST, reference="tai chi")}, {}, "reference 'tai chi' is not in the data"),
         ({"gap": SLOPE}, {"gap": [1.0, math.nan, *range(6)]}, "no value for t1"),
         ({"gap": CONTRAST}, {"gap": ["a", None, "b", "", *"abab"]}, "no value for t1, t3"),
@@ -338,7 +338,7 @@ def test_quantities_by_name() -> None:
     for name in names:
         assert math.isfinite(marginal(fit, name).mean)
     for bad in ("beta", "beta[dose]", "theta[t99]", "sigma"):
-        with pytest.raises(bm.ModelError, match=r"unknown quantity.*Allowed: mu, tau"):
+        with pytest.raises(bm.ModelError, match=r"no quantity.*Allowed: mu, tau"):
             marginal(fit, bad)
     for name in ("tau", "theta[t7]", "beta[weeks]"):
         with pytest.raises(bm.ModelError, match="profile"):

@@ -185,7 +185,7 @@ def test_probability_at_infinity_and_of_unknown_names() -> None:
         assert bm.probability(fit, name, below=math.inf) == pytest.approx(1.0, abs=1e-15)
         assert bm.probability(fit, name, above=math.inf) == pytest.approx(0.0, abs=1e-15)
         assert bm.probability(fit, name, above=-math.inf) == pytest.approx(1.0, abs=1e-15)
-    with pytest.raises(bm.ModelError, match=r"unknown quantity 'delta'. Allowed: mu, tau"):
+    with pytest.raises(bm.ModelError, match=r"no quantity 'delta'. Allowed: mu, tau"):
         bm.probability(fit, "delta", below=0)
     common = bm.fit(make(), bm.Model(bm.Flat(), None))
     with pytest.raises(bm.ModelError, match="common-effect model"):

@@ -626,3 +626,22 @@ def test_the_time_to_read_grows_with_the_rows_not_with_their_square(tmp_path):
         seconds[k] = min(runs)
         assert (effects.k, len(effects.blocks)) == (k, k // 2)
     assert seconds[10_000] < TEN_TIMES_THE_ROWS * seconds[1_000]
+
+
+def test_columns_are_found_without_regard_to_case(tmp_path):
+    """A header is typed as people type it; one letter alone may mean anything, and stays what it is."""
+    path = tmp_path / "trials.csv"
+    path.write_text(
+        "Study,SMD,SeSMD,T,Arm_T,ARM_C\n1,-0.5,0.2,9,walk,rest\n02,-0.3,0.1,8,yoga,rest\n", encoding="utf-8"
+    )
+    frame = read_table(path, columns={"estimate": "smd", "SE": "sesmd"})
+    assert frame["study"].tolist() == ["1", "02"]
+    assert frame["estimate"].tolist() == [-0.5, -0.3]
+    assert {"T", "arm_t", "arm_c", "se"} <= set(frame.columns)
+    assert "t" not in frame.columns
+    effects = effect_sizes(frame, "smd")
+    assert effects.y.tolist() == [-0.5, -0.3]
+    assert effects.arms == (("walk", "rest"), ("yoga", "rest"))
+    # a column that has the name itself is not taken by one that is spelt alike
+    twice = pd.DataFrame({"study": ["A"], "Study": ["B"], "estimate": [0.1], "se": [0.1]})
+    assert effect_sizes(twice, "SMD").study == ("A",)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bayesmeta.errors import DataError, ModelError
+from bayesmeta.errors import DataError, ModelError, find_name
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.plan import DataSource, Decision, ModelPlan, Moderator, Outcome, Protocol, Selection
 from bayesmeta.priors import Prior, parse, suggested
@@ -104,6 +104,14 @@ def table_protocol(
         assumed.append("no threshold is stated: no probability of an important benefit")
     elif better is None:
         raise ModelError("a threshold needs a direction: state better, higher or lower.")
+    names = list(map(str, frame.columns))
+    try:
+        by = None if by is None else find_name("column", by, names)
+        rows = {
+            (column := find_name("column", name, names)): _cell(frame, column, v) for name, v in (where or {}).items()
+        }
+    except ModelError as error:
+        raise DataError(f"{path.name}: {error}") from None
     stated = () if threshold is None else (make_threshold(threshold, measure_name=kind, better=str(better)),)
     outcomes = {
         name: Outcome(
@@ -113,9 +121,9 @@ def table_protocol(
             plan,
             Decision(stated),
         )
-        for name, chosen in _choices(frame, path.name, by, dict(where or {})).items()
+        for name, chosen in _choices(frame, path.name, by, rows).items()
     }
-    data = DataSource(path.resolve(), columns=dict(columns or {}), where=dict(where or {}))
+    data = DataSource(path.resolve(), columns=dict(columns or {}), where=rows)
     return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed))
 
 
@@ -145,12 +153,18 @@ def _plan(
     return ModelPlan(priors["mu"], priors["tau"], sources=sources, moderators=columns), defaults
 
 
+def _cell(frame: pd.DataFrame, column: str, value: Any) -> Any:
+    """A value to look for: a filter may be text, and a column of numbers holds numbers."""
+    if frame[column].dtype.kind != "f" or not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ModelError(f"column {column} holds numbers, and {value!r} is none.") from None
+
+
 def _choices(frame: pd.DataFrame, name: str, by: str | None, where: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Filters by the name of their analysis; outcomes are never pooled with each other by accident."""
-    for column in ([] if by is None else [by]) + list(where):
-        if column not in frame.columns:
-            known = ", ".join(map(str, frame.columns))
-            raise DataError(f"{name}: there is no column {column!r}. Columns: {known}.")
     for column, value in where.items():
         rows = frame[column] == value
         if not rows.any():

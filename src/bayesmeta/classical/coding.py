@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.classical.rows import FloatArray, column_rank
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, find_name
 
 __all__ = ["TreatmentDesign", "category_levels", "check_full_rank", "treatment_design"]
 
@@ -104,10 +104,9 @@ def treatment_design(
             for part in parts[1:]:
                 cells = [(f"{left}:{right}", a * b) for left, a in cells for right, b in coded[part]]
             coded[name] = cells
-        elif name not in moderators:
-            raise ModelError(f"unknown moderator {name!r}. These data have: {', '.join(moderators) or 'none'}.")
         else:
-            coded[name] = _main(name, moderators[name], reference, references, centres, centre=centre)
+            found = find_name("moderator", name, moderators, place="of these data")
+            coded[name] = _main(name, moderators[found], reference, references, centres, centre=centre)
         columns += coded[name]
     if unused := sorted(set(reference) - set(references)):
         raise ModelError(f"reference for {', '.join(unused)}: not among the categorical moderators of this model.")

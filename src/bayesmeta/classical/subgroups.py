@@ -16,7 +16,7 @@ from bayesmeta.classical.regression import metaregression
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, find_name
 
 __all__ = ["SubgroupTest", "subgroup_test"]
 
@@ -100,8 +100,7 @@ def subgroup_test(
     >>> round(found.q_between, 6), found.df, round(0.29**2 / (1 / 50 + 1 / 125), 6)
     (3.003571, 1, 3.003571)
     """
-    if by not in effects.moderators:
-        raise ModelError(f"unknown moderator {by!r}. These data have: {', '.join(effects.moderators) or 'none'}.")
+    by = find_name("moderator", by, effects.moderators, place="of these effects")
     values = effects.moderators[by]
     if values.dtype.kind == "f":
         raise ModelError(f"moderator {by!r} is numeric; use metaregression, or make categories of it.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits.result import Fit
 from bayesmeta.marginals import Joined, Marginal, Marginals, Separate
 from bayesmeta.numerics import interval_ends
@@ -58,7 +58,7 @@ def _asked(fit: Fit, name: str, at: Mapping[str, Any] | None) -> Marginals:
             return posterior.quantities(contrast.weights[None, :])
     if name.startswith("theta[") and name[6:-1] in fit.effects.label:
         return posterior.studies([fit.effects.label.index(name[6:-1])])
-    raise ModelError(f"unknown quantity {name!r}. Allowed: {', '.join(quantities(fit))}.")
+    return _asked(fit, find_name("quantity", name, quantities(fit)), at)
 
 
 def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Marginal:

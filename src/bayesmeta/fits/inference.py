@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import Check, ModelError
+from bayesmeta.errors import Check, ModelError, find_name
 from bayesmeta.exact import (
     TOLERANCE,
     ExactPosterior,
@@ -83,8 +83,7 @@ def fit(
     >>> fitted.ok, fitted.log_evidence == fit.log_evidence
     (True, True)
     """
-    if engine not in get_args(Engine):
-        raise ModelError(f"unknown engine {engine!r}. Allowed: {', '.join(get_args(Engine))}.")
+    engine = cast(Engine, find_name("engine", engine, get_args(Engine)))
     described = {"outcome": outcome, "analysis": analysis, "hashes": dict(hashes or {})}
     beyond = why_unsupported(effects, model) if engine != "exact" else None
     if engine == "both" and beyond is not None:

@@ -9,7 +9,6 @@ answer the same under any relabelling or reference.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, find_name
 from bayesmeta.model.curves import Curve, Line, Ramps, Smooth, knots_at
 from bayesmeta.model.specification import Coefficient, Exchangeable, Model, Monotone, Spline, Term
 from bayesmeta.priors import Prior
@@ -153,21 +152,15 @@ class Design:
         ModelError
             For a moderator that is not in the model, or a level that is not in the data.
         """
-        at = dict(at or {})
+        at = {
+            find_name("moderator", name, self.factors, place="in the model"): value
+            for name, value in (at or {}).items()
+        }
         for name, value in at.items():
-            if name not in self.factors:
-                allowed = ", ".join(self.factors) or "none: the model has no moderators"
-                raise ModelError(f"unknown moderator {name!r}. Allowed: {allowed}.")
             factor = self.factors[name]
-            if factor.levels and value not in factor.levels:
-                near = difflib.get_close_matches(str(value), factor.levels, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ModelError(
-                    f"moderator {name}: level {value!r} is not in the data.{hint} Levels: {', '.join(factor.levels)}."
-                )
-            if not factor.levels and (
-                isinstance(value, (str, bool)) or value is None or not math.isfinite(float(value))
-            ):
+            if factor.levels:
+                at[name] = find_name(f"level of {name}", value, factor.levels, place="in the data")
+            elif isinstance(value, (str, bool)) or value is None or not math.isfinite(float(value)):
                 raise ModelError(f"moderator {name}: {value!r} is not a number.")
         if not at:
             return np.concatenate([[1.0], np.zeros(self.p - 1)])
@@ -206,10 +199,7 @@ def _helmert(levels: int) -> FloatArray:
 
 
 def _factor(name: str, effects: Effects, term: Term | None, imputed: bool) -> Factor:
-    if name not in effects.moderators:
-        allowed = ", ".join(effects.moderators) or "none: the effects carry no moderators"
-        raise ModelError(f"unknown moderator {name!r}. Allowed: {allowed}.")
-    values = effects.moderators[name]
+    values = effects.moderators[find_name("moderator", name, effects.moderators, place="of the effects")]
     numeric = values.dtype.kind == "f"
     missing = np.isnan(values) if numeric else np.array([_is_missing(v) for v in values])
     if missing.any() and not imputed:

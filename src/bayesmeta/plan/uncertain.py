@@ -90,7 +90,7 @@ def ratio(one: WeightedValues, other: WeightedValues) -> tuple[FloatArray, Float
 
 
 def invert(below: Callable[[FloatArray], FloatArray], p: FloatArray, low: float, high: float) -> FloatArray:
-    """Points at which a distribution function is ``p``: the secant rule on the probit scale inside a bracket.
+    """Points at which a distribution function is ``p``, found on the probit scale inside a bracket.
 
     Parameters
     ----------
@@ -101,31 +101,13 @@ def invert(below: Callable[[FloatArray], FloatArray], p: FloatArray, low: float,
     low, high : float
         The bracket.
     """
-    a, b = np.full(p.size, low), np.full(p.size, high)
     goal = special.ndtri(p)
 
     def gap(x: FloatArray) -> FloatArray:
         # tails beyond the range of a probit only need their sign
         return np.clip(special.ndtri(np.clip(below(x), 0.0, 1.0)), -40, 40) - goal
 
-    fa, fb = gap(a), gap(b)
-    x, side = 0.5 * (a + b), np.zeros(p.size)
-    for step in range(200):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            trial = b - fb * (b - a) / (fb - fa)
-        # every fourth step halves, so that a flat stretch cannot hold the search
-        x = np.where((trial > a) & (trial < b) & (step % 4 != 3), trial, 0.5 * (a + b))
-        fx = gap(x)
-        if np.all((np.abs(fx) < 1e-11) | (b - a <= 4e-16 * (np.abs(a) + np.abs(b)))):
-            break
-        up = fx < 0
-        # an end that stays put twice counts half (the Illinois rule)
-        fb = np.where(up & (side > 0), 0.5 * fb, fb)
-        fa = np.where(~up & (side < 0), 0.5 * fa, fa)
-        a, fa = np.where(up, x, a), np.where(up, fx, fa)
-        b, fb = np.where(up, b, x), np.where(up, fb, fx)
-        side = np.where(up, 1.0, -1.0)
-    return x
+    return numerics.roots(gap, np.full(p.size, low), high, close=1e-11)
 
 
 def thinned(part: WeightedValues) -> WeightedValues:

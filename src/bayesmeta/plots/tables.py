@@ -20,7 +20,7 @@ from bayesmeta.classical import (
     trim_and_fill,
 )
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -93,6 +93,8 @@ def forest_table(
     effects, numbers = fit.effects, numbers_of(fit.effects)
     if order not in get_args(Order):
         raise ModelError(f"unknown order {order!r}. Allowed: {', '.join(get_args(Order))}.")
+    if subgroup is not None:
+        subgroup = find_name("subgroup", subgroup, effects.moderators, place="among the moderators")
     groups = _groups(effects, subgroup)
     if moderated is not None:
         _check_moderated(fit, moderated, subgroup)
@@ -165,9 +167,6 @@ def _summary(kind: str, label: str, row: Any, interval: str, cell: Any, group: s
 def _groups(effects: Effects, subgroup: str | None) -> list[tuple[str, NDArray[np.bool_]]]:
     if subgroup is None:
         return [("", np.ones(effects.k, bool))]
-    if subgroup not in effects.moderators:
-        allowed = ", ".join(effects.moderators) or "none: the effects carry no moderators"
-        raise ModelError(f"unknown subgroup {subgroup!r}. Allowed: {allowed}.")
     values = effects.moderators[subgroup]
     if values.dtype.kind == "f":
         raise ModelError(f"subgroup {subgroup!r} is numeric; a forest plot groups by categories. Use bubble_plot.")

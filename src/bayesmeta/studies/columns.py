@@ -195,11 +195,20 @@ def map_columns(
       trial aim study coded_better
     0     A  up     A       higher
     """
+    columns = {ours.casefold() if ours.casefold() in _STANDARD else ours: name for ours, name in columns.items()}
+    # a header may be in another case: "Study", "Mean_T"; one letter alone may mean anything
+    alike = {str(name).casefold(): name for name in reversed(frame.columns)}
+    spelt = {alike[name]: name for name in _STANDARD - {*frame.columns, *columns} if len(name) > 1 and name in alike}
+    if spelt:
+        attrs = frame.attrs
+        frame = frame.rename(columns=spelt)
+        frame.attrs = attrs
     if not (columns or constants or values):
         return frame
     faults = FrameFaults(frame)
     new: dict[str, Any] = {}
     for ours, theirs in columns.items():
+        theirs = theirs if theirs in frame.columns else spelt.get(theirs, alike.get(theirs.casefold(), theirs))
         if theirs not in frame.columns:
             faults.missing_column(theirs, frame)
         elif ours in frame.columns and ours != theirs:

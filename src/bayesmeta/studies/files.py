@@ -159,8 +159,12 @@ def _parsed(
     if decimal is None:
         decimal = "." if delimiter == "," else _decimal(rows, header, name)
     index = pd.Index([row for row, _ in rows], name="row")
+    lowered = {column.casefold() for column in text_columns}
     return pd.DataFrame(
-        {header[i]: _column([record[i] for _, record in rows], index, decimal, header[i] in text_columns) for i in used}
+        {
+            header[i]: _column([record[i] for _, record in rows], index, decimal, header[i].casefold() in lowered)
+            for i in used
+        }
     )
 
 

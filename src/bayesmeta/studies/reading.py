@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import DataError, Fault, Finding, ModelError, warn
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
+from bayesmeta.measures import measure as find_measure
 from bayesmeta.plan import ModelPlan, Moderator, Outcome, Selection
 from bayesmeta.priors import Flat
 from bayesmeta.studies.choosing import SelectedRows, choose, chosen_once, prepare, prepared_once
@@ -378,7 +379,7 @@ def effect_sizes(
         raise ModelError(f"better={better!r} is not one of higher, lower.")
     frame = map_columns(frame, columns or {})
     selection = Selection(
-        measure=measure,
+        measure=find_measure(measure).name,
         better=better,
         where=where or {},
         cluster=cluster,
