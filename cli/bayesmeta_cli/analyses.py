@@ -10,7 +10,7 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta_cli.files import existing
-from bayesmeta_cli.messages import say, steps
+from bayesmeta_cli.messages import steps
 
 __all__ = ["from_file", "from_protocol", "number", "pairs", "protocol_of"]
 
@@ -94,7 +94,4 @@ def protocol_of(
         where=pairs(where or [], "--where"),
         **options,
     )
-    for text in made.assumptions:
-        if "generic" in text:
-            say(f"note: {text}.")
     return made

@@ -117,7 +117,11 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
     """Pool a table without a protocol: Bayesian and classical, with every trial."""
     from bayesmeta_cli import analyses, commands
 
-    commands.pool(analyses.from_protocol(analyses.protocol_of(path, **options)), json, csv)
+    protocol = analyses.protocol_of(path, **options)
+    for text in protocol.assumptions:
+        if "generic" in text:
+            say(f"note: {text}.")
+    commands.pool(analyses.from_protocol(protocol), json, csv)
 
 
 @app.command()

@@ -25,6 +25,8 @@ def report(path: Path, names: Sequence[str], output: Path, engine: Any, pdf: boo
         protocol = bm.read_protocol(path)
     else:
         protocol = protocol_of(path, **table)
+        for text in protocol.assumptions:
+            say(f"note: assumed: {text}")
     with steps(len(names or protocol.outcomes) + 3) as step:
         written = bm.write_report(protocol, output, outcomes=names, engine=engine, pdf=pdf, progress=step)
     print(written.page)

@@ -14,6 +14,7 @@ from scipy import integrate, optimize, stats
 import bayesmeta as bm
 from bayesmeta import numerics
 from bayesmeta.errors import InferenceError
+from bayesmeta.fits import distributions
 from bayesmeta.marginals import Draws, Gridded, NormalMixture, Variable, from_density, mixture_cdf, mixture_quantile
 
 FloatArray = NDArray[np.float64]
@@ -405,3 +406,17 @@ def test_a_probability_from_draws_is_0_or_1_only_beyond_the_support() -> None:
     assert drawn.cdf_mcse(2.0) == pytest.approx(1 / 40, abs=1e-15)
     # a quantity that is not random is known
     assert Draws(np.zeros((2, 5))).cdf([-1.0, 0.0]).tolist() == [0.0, 1.0]
+
+
+def test_probabilities_lie_between_0_and_1() -> None:
+    """Weights add up to 1 but for rounding; a probability may not be above it."""
+    rng = np.random.default_rng(3)
+    x = np.linspace(-8, 8, 60)
+    for k in range(2, 12):
+        y, se = rng.normal(0, 1, k), rng.uniform(0.05, 0.5, k)
+        effects = bm.Effects([f"T{i}" for i in range(k)], y, se, measure="SMD")
+        fit = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
+        for name in ("mu", "theta_new", "tau", "theta[T0]"):
+            form = bm.marginal(fit, name)
+            found = np.concatenate([form.cdf(x), form.sf(x), *distributions([fit, fit], name, x)])
+            assert 0 <= found.min() <= found.max() <= 1

@@ -193,8 +193,8 @@ def test_a_profile_is_standardised_over_the_observed_mix_of_the_others() -> None
     ("at", "message"),
     [
         ({"dose": 1}, "no moderator 'dose' in the model. Allowed: kind, weeks"),
-        ({"kind": "yogga"}, "Did you mean 'yoga'.*Levels: aerobic, resistance, yoga"),
-        ({"kind": 3}, "level 3 is not in the data"),
+        ({"kind": "yogga"}, "Did you mean yoga\\? Allowed: aerobic, resistance, yoga"),
+        ({"kind": 3}, "no level of kind 3 in the data"),
         ({"weeks": "12"}, "'12' is not a number"),
         ({"weeks": math.nan}, "nan is not a number"),
         ({"weeks": None}, "None is not a number"),
@@ -208,7 +208,7 @@ def test_bad_profiles(at: dict[str, Any], message: str) -> None:
 
 
 def test_a_profile_of_a_model_without_moderators_is_refused() -> None:
-    with pytest.raises(bm.ModelError, match="the model has no moderators"):
+    with pytest.raises(bm.ModelError, match=r"no moderator 'kind' in the model. Allowed: none"):
         build_design(make(), model()).profile({"kind": "yoga"})
 
 
@@ -233,7 +233,7 @@ def test_bad_moderators(beta: dict[str, Any], extra: dict[str, Any], message: st
 
 def test_effects_without_moderators_say_so() -> None:
     effects = Effects(["a", "b"], [0, 1], [1, 1], measure="MD")
-    with pytest.raises(bm.ModelError, match="the effects carry no moderators"):
+    with pytest.raises(bm.ModelError, match=r"no moderator 'kind' of the effects. Allowed: none"):
         build_design(effects, model(kind=CONTRAST))
 
 

@@ -170,7 +170,7 @@ def test_unknown_interval_kinds_are_refused() -> None:
         ({"between": (0.2, math.nan)}, "thresholds are numbers"),
         ({"between": (0.1, 0.2, 0.3)}, "give a pair"),
         ({"below": 0, "scale": "ratio"}, "Allowed: analysis, natural"),
-        ({"below": 0, "at": {"dose": 3}}, "the model has no moderators"),
+        ({"below": 0, "at": {"dose": 3}}, "no moderator 'dose' in the model. Allowed: none"),
     ],
 )
 def test_bad_probability_questions(options: dict[str, Any], message: str) -> None:

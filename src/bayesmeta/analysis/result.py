@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayesmeta.analysis.reading import recompute
+from bayesmeta.classical import pool
 from bayesmeta.digits import number, percent, ratios, together
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.measures import measure
@@ -24,6 +25,7 @@ from bayesmeta.questions import (
 )
 
 if TYPE_CHECKING:
+    from bayesmeta.classical import ClassicalFit
     from bayesmeta.effects import Effects
     from bayesmeta.fits import Fit
     from bayesmeta.plan import Borrow, Protocol, Threshold
@@ -165,6 +167,18 @@ class Analysis:
     def methods(self) -> pd.DataFrame:
         """Its answer beside those of classical methods (`bayesmeta.compare_table`)."""
         return compare_table(self.pooled)
+
+    @cached_property
+    def classical(self) -> ClassicalFit:
+        """The headline of the classical check: REML with the Hartung-Knapp interval, a common effect for one trial.
+
+        Raises
+        ------
+        ModelError
+            Where these data do not define it; `methods` says why for each method.
+        """
+        single = len(set(self.effects.study)) < 2
+        return pool(self.pooled, method="EE" if single else "REML", ci="wald" if single else "hksj")
 
     @cached_property
     def variations(self) -> pd.DataFrame:

@@ -286,11 +286,12 @@ class NormalMixture:
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Probability of a value not above ``x``, of the shape of ``x``."""
-        return special.ndtr(self._scaled(np.asarray(x, float))) @ self.weights
+        # weights add up to 1 but for rounding
+        return np.minimum(special.ndtr(self._scaled(np.asarray(x, float))) @ self.weights, 1.0)
 
     def sf(self, x: ArrayLike) -> FloatArray:
         """Probability of a value above ``x``, accurate when it is small."""
-        return special.ndtr(-self._scaled(np.asarray(x, float))) @ self.weights
+        return np.minimum(special.ndtr(-self._scaled(np.asarray(x, float))) @ self.weights, 1.0)
 
     def density(self, x: ArrayLike) -> FloatArray:
         """Density at ``x``; infinite at an atom."""

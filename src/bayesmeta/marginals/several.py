@@ -94,11 +94,12 @@ class Marginals(ABC):
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Probabilities of values not above ``x`` of shape (P,); shape (M, P)."""
-        return self.settled(lambda form: form.tails(np.atleast_1d(np.asarray(x, float)), False))
+        # weights add up to 1 but for rounding
+        return np.minimum(self.settled(lambda form: form.tails(np.atleast_1d(np.asarray(x, float)), False)), 1.0)
 
     def sf(self, x: ArrayLike) -> FloatArray:
         """Probabilities of values above ``x``, accurate where they are small."""
-        return self.settled(lambda form: form.tails(np.atleast_1d(np.asarray(x, float)), True))
+        return np.minimum(self.settled(lambda form: form.tails(np.atleast_1d(np.asarray(x, float)), True)), 1.0)
 
     def quantile(self, p: ArrayLike) -> FloatArray:
         """Values whose distribution functions are ``p`` of shape (P,); shape (M, P)."""
