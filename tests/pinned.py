@@ -221,8 +221,9 @@ LONG = dict.fromkeys(
     ("exact_pooled", "exact_ratio", "nuts_pooled"),
 )
 
-#: Answers that are differences over a small step, which loses digits; roots, which rounding moves.
-LOOSE = {"power_scaling_table": 1e-6, "next_trial_table": EXACT}
+#: Answers that are differences over a small step, which loses digits; roots, which rounding moves (quantiles of
+#: products are followed to 1e-11 on the probit scale).
+LOOSE = {"power_scaling_table": 1e-6, **dict.fromkeys(("natural_table", "next_trial_table", "risk_table"), EXACT)}
 #: A tipping point is followed until the probability is within 1e-7 of the cut-off; the prior there moves by as much
 #: over the slope of the probability.
 FOLLOWED = {"tipping": 1e-5}
