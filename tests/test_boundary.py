@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.boundary import guarded
+from bayesmeta.boundary import _tests, guarded
 
 #: In place of every argument: texts, empty lists, wrong types, nothing, numbers that mean nothing.
 WRONG: tuple[Any, ...] = (
@@ -130,6 +130,18 @@ def test_compare_table_takes_the_fit_alone() -> None:
     effects, _, fit = bm.example()
     with pytest.warns(DeprecationWarning, match="compare_table takes the fit alone"):
         assert bm.compare_table(effects, fit).equals(bm.compare_table(fit))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_annotation_is_understood(name: str) -> None:
+    """What a name in an annotation means is found where the function's module imports it, for type checkers too."""
+    function = getattr(FUNCTIONS[name], "__wrapped__", FUNCTIONS[name])
+    positional = [
+        item.name
+        for item in inspect.signature(function).parameters.values()
+        if item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+    ]
+    assert list(_tests(function)) == positional
 
 
 def test_messages_say_what_to_give() -> None:

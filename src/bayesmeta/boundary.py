@@ -6,9 +6,11 @@ standard error, a level of 5) are refused where they are used.
 
 from __future__ import annotations
 
+import ast
 import functools
 import importlib
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -20,8 +22,6 @@ from bayesmeta.errors import ModelError
 __all__ = ["guarded"]
 
 Test = Callable[[Any], bool]
-#: Where classes are found that a module names for type checkers only.
-_ROOMS = ("effects", "plan", "model", "marginals", "fits", "nuts", "classical", "questions", "joint", "analysis")
 _PLAIN: dict[Any, tuple[Test, str]] = {
     float: (lambda x: isinstance(x, Real) and not isinstance(x, bool), "a number"),
     int: (lambda x: isinstance(x, Integral) and not isinstance(x, bool), "a whole number"),
@@ -81,28 +81,34 @@ def _tests(function: Callable[..., Any]) -> dict[str, tuple[Test, str]]:
     return found
 
 
+@functools.cache
+def _for_type_checkers(module: str) -> dict[str, tuple[str, str]]:
+    """Names that a module imports under TYPE_CHECKING: where from, and what they are called there."""
+    blocks = [node for node in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(node, ast.If)]
+    statements = [item for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for item in block.body]
+    return {
+        alias.asname or alias.name: (str(item.module), alias.name)
+        if isinstance(item, ast.ImportFrom)
+        else (alias.name, "")
+        for item in statements
+        if isinstance(item, (ast.Import, ast.ImportFrom))
+        for alias in item.names
+    }
+
+
 class _Names(dict[str, Any]):
-    """Names of a module, and those of rooms that it imports for type checkers only."""
+    """Names of a module, and those that it imports for type checkers only, which are imported when they are met."""
 
     def __missing__(self, name: str) -> Any:
-        for room in _ROOMS:
-            module = importlib.import_module(f"bayesmeta.{room}")
-            if getattr(getattr(module, name, None), "__module__", "").startswith("bayesmeta"):
-                return getattr(module, name)
-        if name == "pd":
-            return importlib.import_module("pandas")
-        if name == "ArrayLike":
-            return importlib.import_module("numpy.typing").ArrayLike
-        raise KeyError(name)
+        module, original = _for_type_checkers(self["__name__"])[name]
+        found = importlib.import_module(module)
+        return getattr(found, original) if original else found
 
 
 def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
     if not isinstance(annotation, str):
         return annotation
-    try:
-        return eval(annotation, {"__builtins__": __builtins__}, _Names(names))
-    except (NameError, TypeError, AttributeError):
-        return Any
+    return eval(annotation, {"__builtins__": __builtins__}, _Names(names))
 
 
 def _test(kind: Any) -> tuple[Test, str]:
