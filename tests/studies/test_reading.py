@@ -637,11 +637,14 @@ def test_columns_are_found_without_regard_to_case(tmp_path):
     frame = read_table(path, columns={"estimate": "smd", "SE": "sesmd"})
     assert frame["study"].tolist() == ["1", "02"]
     assert frame["estimate"].tolist() == [-0.5, -0.3]
-    assert {"T", "arm_t", "arm_c", "se"} <= set(frame.columns)
+    # ours stand beside the file's, so that a filter may name either
+    assert {"T", "arm_t", "Arm_T", "arm_c", "se", "Study"} <= set(frame.columns)
     assert "t" not in frame.columns
     effects = effect_sizes(frame, "smd")
     assert effects.y.tolist() == [-0.5, -0.3]
     assert effects.arms == (("walk", "rest"), ("yoga", "rest"))
+    assert effect_sizes(frame, "SMD", where={"Arm_T": "yoga"}).study == ("02",)
+    assert effect_sizes(frame, "SMD", where={"arm_t": "yoga"}).study == ("02",)
     # a column that has the name itself is not taken by one that is spelt alike
     twice = pd.DataFrame({"study": ["A"], "Study": ["B"], "estimate": [0.1], "se": [0.1]})
     assert effect_sizes(twice, "SMD").study == ("A",)

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -88,18 +89,15 @@ _NOUNS: dict[str, type] = {
     "Tabulated": ConditionalEstimates,
 }
 _TAGS = {noun: tag for tag, noun in _NOUNS.items()}
+#: Mark of a field that files did not hold from the first: ``field(default=..., metadata=LATER)``.
+LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 # fields that classes call otherwise today, by tag and the name in files: {"Effects": {"spreads": "raw_differences"}}
 _RENAMED: dict[str, dict[str, str]] = {}
 
 
 def _fields(noun: type, *, needed: bool = False) -> set[str]:
-    """Names of a noun's fields; those without a default if ``needed``."""
-    without = dataclasses.MISSING
-    return {
-        item.name
-        for item in dataclasses.fields(noun)
-        if not (needed and (item.default is not without or item.default_factory is not without))
-    }
+    """Names of a noun's fields; those that every file holds if ``needed``: all but those marked as `LATER`."""
+    return {item.name for item in dataclasses.fields(noun) if not (needed and "later" in item.metadata)}
 
 
 def _made(kind: str, noun: type, fields: Mapping[str, Any]) -> Any:

@@ -197,18 +197,17 @@ def map_columns(
     """
     columns = {ours.casefold() if ours.casefold() in _STANDARD else ours: name for ours, name in columns.items()}
     # a header may be in another case: "Study", "Mean_T"; one letter alone may mean anything
-    alike = {str(name).casefold(): name for name in reversed(frame.columns)}
-    spelt = {alike[name]: name for name in _STANDARD - {*frame.columns, *columns} if len(name) > 1 and name in alike}
-    if spelt:
-        attrs = frame.attrs
-        frame = frame.rename(columns=spelt)
-        frame.attrs = attrs
+    alike = {str(name).casefold(): str(name) for name in reversed(frame.columns)}
+    unmapped = sorted(_STANDARD - {*frame.columns, *columns, *(constants or ())})
+    columns |= {name: alike[name] for name in unmapped if len(name) > 1 and name in alike}
     if not (columns or constants or values):
         return frame
     faults = FrameFaults(frame)
     new: dict[str, Any] = {}
+    columns = {
+        ours: name if name in frame.columns else alike.get(name.casefold(), name) for ours, name in columns.items()
+    }
     for ours, theirs in columns.items():
-        theirs = theirs if theirs in frame.columns else spelt.get(theirs, alike.get(theirs.casefold(), theirs))
         if theirs not in frame.columns:
             faults.missing_column(theirs, frame)
         elif ours in frame.columns and ours != theirs:
