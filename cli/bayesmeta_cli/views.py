@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
 from bayesmeta.columns import columns_of, readable
+from bayesmeta.digits import plural
 from bayesmeta.questions import comparable
 from bayesmeta_cli.render import (
     NEW_STUDY,
@@ -38,11 +39,6 @@ _PROBABILITIES = (
     ("p_trivial", "trivial effect"),
     ("p_important_harm", "important harm"),
 )
-
-
-def plural(count: int, noun: str) -> str:
-    """Count a noun."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def counts(effects: bm.Effects) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "p_value",
     "p_words",
     "percent",
+    "plural",
     "ratios",
     "together",
 ]
@@ -147,3 +148,14 @@ def percent(p: float, digits: int = 1) -> str:
     if 100 * p < step:
         return f"<{step:.{digits}f} %"
     return f"{100 * p:.{digits}f} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun.
+
+    Examples
+    --------
+    >>> plural(1, "trial"), plural(3, "trial")
+    ('1 trial', '3 trials')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -32,7 +32,7 @@ class Keys(OutcomeKeys):
 class WithControl(Selection):
     """The field."""
 
-    control: str = "whole"
+    control: str = dataclasses.field(default="whole", metadata=storage.LATER)
 
 
 def test_a_stated_key_becomes_a_field_and_one_that_is_not_stated_its_default() -> None:

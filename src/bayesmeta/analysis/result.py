@@ -1,4 +1,4 @@
-"""The noun of the room: an outcome with its rows, its fits and what was said of them."""
+"""One outcome with its rows, its fits, and what was assumed and warned of."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import pandas as pd
 
 from bayesmeta.analysis.reading import recompute
 from bayesmeta.classical import pool
-from bayesmeta.digits import number, percent, ratios, together
+from bayesmeta.digits import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.measures import measure
+from bayesmeta.plan import ModelPlan, Outcome, Selection
 from bayesmeta.questions import (
     CAVEAT,
     benefit_table,
     compare_table,
+    resolve_thresholds,
     summarize,
-    threshold,
 )
 
 if TYPE_CHECKING:
@@ -283,7 +284,8 @@ def _lines(item: Analysis) -> list[str]:
     names = {"mu": "mean effect", "theta_new": "new study"}
     rows = [[float(table.loc[name, column]) for column in ("median", "lower", "upper")] for name in names]
     methods: Any = item.methods.set_index("method")
-    check = next((name for name in ("REML + HKSJ", "EE") if name in methods.index), None)
+    defined = methods.index[methods["estimate"].notna()]
+    check = next((name for name in ("REML + HKSJ", "common effect") if name in defined), None)
     if check is not None:
         rows.append([float(methods.loc[check, column]) for column in ("estimate", "lower", "upper")])
     back = [kind.back(row).tolist() for row in rows]
@@ -300,7 +302,9 @@ def _lines(item: Analysis) -> list[str]:
         mean, new = (percent(value) for value in answers["p_important_benefit"])
         shown["P(important benefit)"] = f"{mean} on average, {new} in a new study ({item.primary.name})"
     width = max(map(len, shown))
-    head = f"{item.label} ({item.key}): {effects.k} estimates of {effects.n_trials} trials, {effects.measure}{better}"
+    name = item.key if item.label == item.key else f"{item.label} ({item.key})"
+    counted = f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}"
+    head = f"{name}: {counted}, {effects.measure}{better}"
     moderated = [] if item.moderated is None else [f"moderated: {item.reason}"]
     return [head, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *moderated]
 
@@ -325,14 +329,15 @@ def with_threshold(item: Analysis, value: float | Threshold) -> Analysis:
     >>> with_threshold(analysis, 0.2).primary.benefit
     0.2
     """
-    effects = item.effects
+    effects, model = item.effects, item.pooled.model
     if effects.better is None:
         raise ModelError(f'{item.key}: benefit has no direction. State better = "higher" or "lower".')
-    if isinstance(value, (int, float)):
-        value = threshold(value, measure_name=effects.measure, better=effects.better)
-    outcome = item.pooled.outcome
-    assert outcome is not None
-    judged = dataclasses.replace(outcome, decision=dataclasses.replace(outcome.decision, thresholds=(value,)))
+    # a fit that was made of effects and a model has no outcome of a protocol
+    outcome = item.pooled.outcome or Outcome(
+        item.key, item.label, Selection(effects.measure, effects.better), ModelPlan(model.mu, model.tau)
+    )
+    decision = dataclasses.replace(outcome.decision, thresholds=resolve_thresholds(item.pooled, value))
+    judged = dataclasses.replace(outcome, decision=decision)
 
     def again(fit: Fit) -> Fit:
         return dataclasses.replace(fit, outcome=judged)

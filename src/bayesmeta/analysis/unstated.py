@@ -98,12 +98,12 @@ def table_protocol(
     kind = find_measure(measure).name
     plan, defaults = _plan(kind, mu, tau, ref_sd, moderators)
     assumed += defaults
+    if better is None and threshold is not None:
+        raise ModelError("a threshold needs a direction: state better, higher or lower.")
     if better is None:
         assumed.append("no direction is stated: no probability of benefit")
     elif threshold is None:
         assumed.append("no threshold is stated: no probability of an important benefit")
-    elif better is None:
-        raise ModelError("a threshold needs a direction: state better, higher or lower.")
     names = list(map(str, frame.columns))
     try:
         by = None if by is None else find_name("column", by, names)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayesmeta.columns import as_text
+from bayesmeta.digits import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.exact import ExactPosterior, NodePosterior
 from bayesmeta.fits.posterior import Posterior
 from bayesmeta.fits.storage import dumps, write_tree
+from bayesmeta.measures import measure
 from bayesmeta.model import Design, Model
 from bayesmeta.nuts import DrawPosterior
 from bayesmeta.plan import Outcome
@@ -84,7 +86,10 @@ class Fit:
         """Posterior as text: medians with central 95 % intervals on the analysis scale, and checks that failed."""
         name = f"{self.effects.name}, " if self.effects.name else ""
         rows = self.effects
-        head = f"Fit: {name}{rows.measure}, {rows.k} estimates of {rows.n_trials} trials, engine {self.engine}"
+        counted = f"{plural(rows.k, 'estimate')} of {plural(rows.n_trials, 'trial')}"
+        kind = measure(rows.measure)
+        scale = "" if not kind.transformed else ", on the log scale" if kind.log else ", on Fisher's z scale"
+        head = f"Fit: {name}{rows.measure}{scale}, {counted}, engine {self.engine}"
         failed = [
             f"failed: {check.name} {check.value:.3g}, limit {check.limit:.3g}" for check in self.checks if not check.ok
         ]

@@ -269,7 +269,7 @@ class Joined(Marginals):
         alike: dict[object, list[int]] = {}
         for i, form in enumerate(forms):
             size = math.inf if form.mixtures is None else form.mixtures.weights.size
-            # tabulated densities also gain by company; what settles in a way of its own has none
+            # tabulated densities also gain from batching; what settles in a way of its own does not
             key = int(size - 1).bit_length() if size <= _FEW_NODES else Separate if type(form) is Separate else (i,)
             alike.setdefault(key, []).append(i)
         self._groups = [(places, _stacked([forms[i] for i in places])) for places in alike.values()]

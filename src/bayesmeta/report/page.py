@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
-from bayesmeta.digits import percent, ratios, together
+from bayesmeta.digits import percent, plural, ratios, together
 from bayesmeta.measures import measure
 from bayesmeta.questions import CAVEAT, benefit_probabilities, benefit_sentence, share_of_true_effects
 from bayesmeta.records import finding_rows, small_k_note, unreportable
@@ -153,13 +153,12 @@ def _ledger(part: Analysis) -> tuple[Readable, list[str], str]:
 
 def _counts(part: Analysis) -> str:
     effects = part.pooled.effects
-    people = "" if effects.participants is None else f", {effects.participants} participants"
+    people = "" if effects.participants is None else f", {plural(effects.participants, 'participant')}"
     unit = f" in {effects.unit}" if effects.unit else ""
     better = f"; {effects.better} is better" if effects.better else ""
     words = measure(effects.measure).label.capitalize()
-    counted = ((effects.k, "estimate"), (effects.n_trials, "trial"))
-    rows, trials = (f"{n} {word}{'s' if n > 1 else ''}" for n, word in counted)
-    return f"{rows} of {trials}{people}. {words}{unit}{better}."
+    counted = f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}"
+    return f"{counted}{people}. {words}{unit}{better}."
 
 
 def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -116,13 +116,23 @@ def write_report(
             items = [analysis_of(item) if isinstance(item, Fit) else item for item in given]
             if not items or not all(isinstance(item, Analysis) for item in items):
                 raise ModelError("a report is of a protocol, a fit, or one analysis or more (`bayesmeta.analyse`).")
+            _require_apart(items)
             protocol = items[0].protocol
+            if any(item.protocol != protocol for item in items):
+                raise ModelError("these analyses are of several protocols: write a report of each.")
             made = [_finished(item, [], place, pdf) for item in items]
         # other processes would give them into the progress bar
         for text in dict.fromkeys(text for item in made for text in item.warned):
             warn(text)
         reasons = _write_whole(protocol, made, place, title, step)
     return WrittenReport(folder / "index.html", tuple(reasons))
+
+
+def _require_apart(items: Sequence[Analysis]) -> None:
+    """Refuse analyses of one key: their files would have the same names."""
+    keys = [item.key for item in items]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ModelError(f"several analyses are called {', '.join(twice)}; give each a key: dataclasses.replace.")
 
 
 def _protocol(asked: Protocol | str | Path) -> Protocol:
@@ -307,6 +317,11 @@ def write_fits(analyses: Iterable[Analysis], folder: str | Path) -> int:
     int
         How many fits were written; `bayesmeta.analysis.read_analyses` reads them.
 
+    Raises
+    ------
+    ModelError
+        If there is none, or two have the same key.
+
     Examples
     --------
     >>> import tempfile
@@ -315,6 +330,9 @@ def write_fits(analyses: Iterable[Analysis], folder: str | Path) -> int:
     1
     """
     items = list(analyses)
+    if not items:
+        raise ModelError("there is no analysis to write.")
+    _require_apart(items)
     files: dict[str, str] = {}
     with staged(Path(folder), last="run.json") as place:
         for item in items:

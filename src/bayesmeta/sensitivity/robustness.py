@@ -165,10 +165,10 @@ def sensitivity_analyses(
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
         raise ModelError(f"section {unknown[0]!r} is not one of {', '.join(SECTIONS)}.")
-    told = SectionOptions(
+    chosen = SectionOptions(
         threshold, recompute, options or {}, order, cut, ref_sd, level, declared or {}, priors_only, moderated
     )
-    return _computed([SECTIONS[name] for name in names], fit, told)
+    return _computed([SECTIONS[name] for name in names], fit, chosen)
 
 
 def check_model(fit: Fit, checks: Sequence[str] | None = None) -> SensitivityAnalyses:

@@ -27,7 +27,7 @@ Recompute = Callable[[Mapping[str, Any]], "Effects"]
 
 @dataclass(frozen=True, slots=True)
 class SectionOptions:
-    """What a section may be told besides the fit; `sensitivity_analyses` explains each."""
+    """Options of sections; `sensitivity_analyses` explains each."""
 
     threshold: Threshold | float | None = None
     recompute: Recompute | None = None
