@@ -34,7 +34,7 @@ def test_neuropathy_says_what_it_is_and_asks_one_moderator_at_a_time():
     assert moderators == {f"symptoms_by_{name}": [name] for name in ("exercise", "timing", "weeks", "duration")}
     for key, outcome in asked.outcomes.items():
         effects = read_effects(asked, key)
-        model = outcome.model.on(effects.moderators)
+        model = outcome.model.on(effects)
         assert (effects.k, effects.n_trials, outcome.selection.missing) == (5, 5, "impute")
         assert bm.estimable(effects, model).ok
         assert all(prior.proper for prior in (model.mu, model.tau))
@@ -52,7 +52,7 @@ def test_durations_that_are_not_printed_are_imputed_and_shifted():
     effects = read_effects(asked, "symptoms_by_duration")
     stated = effects.moderators["duration"]
     assert [s for s, x in zip(effects.study, stated, strict=True) if x == x] == ["Bao 2020", "Cao 2023 (WALC)"]
-    model = asked.outcomes["symptoms_by_duration"].model.on(effects.moderators)
+    model = asked.outcomes["symptoms_by_duration"].model.on(effects)
     population = model.missing["duration"]
     assert isinstance(population, MissingNumeric)
     assert (population.family, population.shift) == ("lognormal", 0.0)
@@ -69,7 +69,7 @@ def test_every_neuropathy_sensitivity_can_be_read():
     for item in asked.sensitivities:
         for key, outcome in item.outcomes.items():
             effects = read_effects(vary(asked, item.name), key)
-            assert outcome.model.on(effects.moderators)
+            assert outcome.model.on(effects)
     months = read_effects(vary(asked, "Kleckner 2018: duration taken to be in months"), "symptoms_by_duration")
     assert np.isfinite(months.moderators["duration_assumed"]).sum() == 3
 
@@ -143,11 +143,11 @@ def test_robust_models_of_the_same_rows():
 def test_curves_of_the_dependence_on_weeks():
     asked = protocol("depression_dose")
     effects = read_effects(asked, "line")
-    terms = {key: outcome.model.on(effects.moderators).beta["duration"] for key, outcome in asked.outcomes.items()}
+    terms = {key: outcome.model.on(effects).beta["duration"] for key, outcome in asked.outcomes.items()}
     assert isinstance(terms["spline"], Spline)
     assert isinstance(terms["monotone"], Monotone)
     for key, outcome in asked.outcomes.items():
-        assert bm.estimable(effects, outcome.model.on(effects.moderators)).ok, key
+        assert bm.estimable(effects, outcome.model.on(effects)).ok, key
 
 
 def test_the_four_short_outcomes_are_joint():

@@ -240,7 +240,7 @@ def check(
             key,
             protocol.outcomes[key].label,
             examined(reading),
-            moderated_model(protocol.outcomes[key], reading.effects)[1],
+            moderated_model(protocol.outcomes[key], reading.effects).reason,
             warned,
         )
         for key, (reading, warned) in read_outcomes(protocol, declared=True).items()

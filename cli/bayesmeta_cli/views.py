@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import bayesmeta as bm
 from bayesmeta.columns import columns_of, readable
 from bayesmeta.digits import plural
-from bayesmeta.questions import comparable
+from bayesmeta.model import prior_text
 from bayesmeta_cli.render import (
     NEW_STUDY,
     amount,
@@ -66,14 +66,6 @@ def _written(fit: bm.Fit, columns: Sequence[Sequence[Any]]) -> list[list[str]]:
     return ratios(columns) if bm.measures.measure(fit.effects.measure).log else together(columns)
 
 
-def _contrast_words(fit: bm.Fit) -> tuple[str, str]:
-    """What a difference between profiles is called on the natural scale, and the remark that says so."""
-    kind = bm.measures.measure(fit.effects.measure)
-    if kind.log:
-        return "ratio of", f" Differences are printed as ratios of {kind.label}s."
-    return "difference", " Differences are on the z scale." if kind.transformed else ""
-
-
 def name_of(analysis: bm.Analysis) -> str:
     """What an analysis is called, with its key."""
     return _called(analysis.key, analysis.label)
@@ -83,21 +75,10 @@ def _called(key: str, label: str) -> str:
     return key if label == key else f"{label} ({key})"
 
 
-def _named(frame: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Moderator and what it says of it in one column."""
-    return frame.assign(name=frame["moderator"] + ": " + frame[what].astype(str))
-
-
 _POOLED = (
     *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
     *columns_of("sd", tau="tau"),
     *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
-)
-_LEVELS = (
-    *columns_of("text", name="effect at"),
-    *columns_of("count", k="k"),
-    *columns_of("effect", median="median", lower="lower", upper="upper", new_lower="new lower", new_upper="new upper"),
-    *columns_of("probability", p_important_benefit="P(imp. benefit)"),
 )
 
 
@@ -134,7 +115,7 @@ def _further_parts(fit: bm.Fit) -> list[tuple[str, Any]]:
 
 
 def _coefficient_priors(fit: bm.Fit, analysis: bm.Analysis) -> str:
-    priors = "; ".join(f"{name} {item.text}" for name, item in fit.model.beta.items())
+    priors = "; ".join(f"{name} {prior_text(item)}" for name, item in fit.model.beta.items())
     source = analysis.sources.get("beta") or "source not stated"
     return f"Priors of coefficients: {priors} ({source})."
 
@@ -278,8 +259,6 @@ def _answer(analysis: bm.Analysis) -> list[str]:
 
 
 def _moderated_view(analysis: bm.Analysis) -> list[str]:
-    from bayesmeta.records import level_table
-
     if analysis.reason == "no moderators are declared":
         return []
     left = f" Left out, because they have one level here: {', '.join(analysis.left_out)}." if analysis.left_out else ""
@@ -289,28 +268,22 @@ def _moderated_view(analysis: bm.Analysis) -> list[str]:
     lines = [wrapped(f"Moderated: {analysis.reason}.{left} {_coefficient_priors(fit, analysis)}")]
     lines += [wrapped(f"Imputed: {name} by {item!r}.") for name, item in fit.model.missing.items()]
     lines += [*(wrapped(text) for text in engine_lines(fit)), ""]
-    contrasts = bm.contrast_table(fit)
-    if len(contrasts):
-        chance = "P(more benefit)" if fit.effects.better else "P(below 0)"
-        p = "p_above_null" if fit.effects.better == "higher" else "p_below_null"
-        head, remark = _contrast_words(fit)
-        columns = (
-            *columns_of("text", name=head),
-            *columns_of("difference", median="median", lower="lower", upper="upper"),
-            *columns_of("probability", **{p: chance}),
-        )
-        note = f"Medians with 95 % central credible intervals.{remark} Differences between trials, not within them."
-        lines += [laid_out(readable(_named(contrasts, "contrast"), columns, fit.effects.measure), note), ""]
     if fit.effects.n_trials < FEW_TRIALS or fit.model.missing:
         lines += [*overlap_lines(fit), ""]
-    levels = level_table(fit)
-    if len(levels):
-        note = (
-            "Medians with 95 % central credible intervals; new: 95 % central interval of a new study. Other "
-            "moderators are averaged over the observed mix."
-        )
-        lines += [laid_out(readable(_named(levels, "level"), _LEVELS, fit.effects.measure), note), ""]
-    return lines + trial_lines(fit)
+    return [*lines, *_moderator_lines(analysis), *trial_lines(fit)]
+
+
+def _moderator_lines(analysis: bm.Analysis, *, compare: bool = False) -> list[str]:
+    """Tests, differences and effects of the moderators, and what they must not be read without."""
+    from bayesmeta.moderators import moderator_blocks
+
+    found = analysis.moderators
+    if found is None or analysis.moderated is None:
+        return []
+    lines = []
+    for block in moderator_blocks(found, analysis.moderated.effects, "compare" if compare else "answer"):
+        lines += [laid_out(block.table, block.note), ""]
+    return [*lines, *(wrapped(f"{note}.") for note in found.attrs["notes"]), ""]
 
 
 def pool_view(analysis: bm.Analysis) -> str:
@@ -357,33 +330,10 @@ def compare_view(analysis: bm.Analysis) -> str:
     lines = heading(analysis)
     if analysis.pooled.analysis != "moderated":
         lines += [compare_block(analysis.pooled), ""]
-    if analysis.moderated is not None and comparable(analysis.moderated):
-        lines += [_coefficient_block(analysis.moderated), ""]
-    elif analysis.moderated is not None:
-        reason = "interactions, curves and imputed values have no classical counterpart"
-        lines += [wrapped(f"Moderators: no comparison, because {reason}."), ""]
-    elif analysis.reason:
+    lines += _moderator_lines(analysis, compare=True)
+    if analysis.moderated is None and analysis.reason:
         lines += [wrapped(f"Moderators: {analysis.reason}."), ""]
     return "\n".join(lines)
-
-
-def _coefficient_block(fit: bm.Fit) -> str:
-    """Contrasts and slopes beside classical meta-regression."""
-    found = bm.compare_coefficients(fit)
-    head, remark = _contrast_words(fit)
-    columns = (
-        *columns_of("text", name=head),
-        *columns_of("difference", median="median", lower="lower", upper="upper"),
-        *columns_of("difference", classical="REML", classical_lower="lower", classical_upper="upper"),
-        *columns_of("p", p_value="p"),
-    )
-    first, second = found.attrs["qm_df"]
-    note = (
-        "Left: posterior median, 95 % central credible interval. Right: REML meta-regression, 95 % confidence interval "
-        f"and p by Knapp-Hartung; all moderators together: F({first:g}, {second:g}) = {found.attrs['qm']:.2f}, "
-        f"{p_words(found.attrs['qm_p'])}.{remark} Differences between trials, not within them."
-    )
-    return laid_out(readable(_named(found, "contrast"), columns, fit.effects.measure), note)
 
 
 def benefit_view(analysis: bm.Analysis) -> str:

@@ -18,7 +18,7 @@ def fitted(protocol: str, key: str, *, moderated: bool = False) -> bm.Fit:
     """Fit one outcome of a protocol, pooled or with its moderators."""
     chosen = bm.read_protocol(MODELS / f"{protocol}.toml")
     outcome, effects = chosen.outcome(key), bm.read_effects(chosen, key)
-    model = outcome.model.on(effects.moderators if moderated else None)
+    model = outcome.model.on(effects if moderated else None)
     return bm.fit(effects, model, outcome=outcome, analysis="moderated" if moderated else "pooled")
 
 

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         StudentEffects,
         estimable,
     )
+    from bayesmeta.moderators import compare_coefficients, contrast_table, inclusion_table, moderator_table
     from bayesmeta.nuts import Settings
     from bayesmeta.plan import Outcome, Protocol, Threshold
     from bayesmeta.priors import (
@@ -118,10 +119,8 @@ if TYPE_CHECKING:
         benefit_curve,
         benefit_sentence,
         benefit_table,
-        compare_coefficients,
         compare_table,
         compare_types_table,
-        contrast_table,
         curve_table,
         estimate_words,
         heterogeneity_table,
@@ -162,6 +161,7 @@ _find, _names = exports(
             "Coefficient Exchangeable MissingLevels MissingNumeric MissingSD Model Monotone OutlierEffects Spline "
             "StudentEffects estimable"
         ),
+        "moderators": "compare_coefficients contrast_table inclusion_table moderator_table",
         "nuts": "Settings",
         "plan": "Outcome Protocol Threshold",
         "priors": (
@@ -172,7 +172,7 @@ _find, _names = exports(
         "published": "PublishedResult published_results reanalyse reanalyse_all reanalysis_table",
         "questions": (
             "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table "
-            "compare_coefficients compare_table compare_types_table contrast_table curve_table estimate_words "
+            "compare_table compare_types_table curve_table estimate_words "
             "heterogeneity_table imputed_table information_table natural_table next_trial_table outlier_table predict "
             "probability profile_table responder_table risk_table robust_map share_of_true_effects study_table "
             "summarize threshold"

@@ -47,7 +47,7 @@ def common(sd: float = 1.0) -> bm.Fit:
 def fatigue(moderated: bool = True) -> bm.Fit:
     protocol = bm.read_protocol(ROOT / "models/cancer_exercise.toml")
     outcome, effects = protocol.outcome("fatigue_short"), bm.read_effects(protocol, "fatigue_short")
-    model = outcome.model.on(effects.moderators if moderated else None)
+    model = outcome.model.on(effects if moderated else None)
     return bm.fit(effects, model, outcome=outcome)
 
 

@@ -93,8 +93,8 @@ def test_contrasts_of_ratios_are_ratios(cli, tmp_path):  # type: ignore[no-untyp
     code, out, _ = cli("fit", folder / "p.toml")
     assert code == 0
     line = next(line for line in out.splitlines() if line.startswith("kind: b - a"))
-    assert 0.45 < float(line.split()[4]) < 0.7
-    assert "printed as ratios of odds ratios" in " ".join(out.split())
+    assert 0.45 < float(line.split()[5]) < 0.7
+    assert "ratio of effects" in out
 
 
 def test_a_missing_column_does_not_hide_the_faults_of_cells(cli, tmp_path):  # type: ignore[no-untyped-def]

@@ -257,15 +257,17 @@ def test_fit_gives_the_librarys_numbers_to_the_bit(record):
     assert found["bayes"]["log_evidence"] == fit.log_evidence
     table = bm.benefit_table(fit)
     assert [row["p_important_harm"] for row in found["benefit"]] == table["p_important_harm"].tolist()
-    moderated = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome, analysis="moderated")
+    moderated = bm.fit(effects, outcome.model.on(effects), outcome=outcome, analysis="moderated")
     contrasts = bm.contrast_table(moderated)
-    for row, (_, expected) in zip(found["moderated"]["contrasts"], contrasts.iterrows(), strict=True):
-        assert (row["contrast"], row["median"], row["p_below_null"]) == tuple(
+    rows = found["moderated"]["moderators"]["rows"]
+    for row, (_, expected) in zip([r for r in rows if r["part"] == "contrast"], contrasts.iterrows(), strict=True):
+        assert (row["name"], row["median"], row["p_below_null"]) == tuple(
             expected[["contrast", "median", "p_below_null"]]
         )
-    assert [row["k"] for row in found["moderated"]["levels"]] == [6, 2, 4, 7, 5]
-    for row in found["moderated"]["levels"]:
-        at = {row["moderator"]: row["level"]}
+    levels = [row for row in rows if row["part"] == "level"]
+    assert [row["k"] for row in levels] == [6, 2, 4, 5, 7]
+    for row in levels:
+        at = {row["moderator"]: row["name"]}
         assert row["median"] == bm.predict(moderated, at).loc["mu", "median"]
         benefit = bm.benefit_table(moderated, [outcome.decision.primary], at=at).set_index("target")
         for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
@@ -280,7 +282,7 @@ def test_what_is_not_estimable_says_why(record):
     found = record("fit", "fit", CANCER, "--outcome", "qol_long")["moderated"]
     assert found["estimable"] is False
     assert found["reason"] == "not estimable: 3 trials, 3 coefficients, rank 3; 5 trials are needed"
-    assert (found["contrasts"], found["levels"], found["log_evidence"]) == ([], [], None)
+    assert (found["moderators"], found["others"], found["log_evidence"]) == (None, [], None)
 
 
 def test_run_json_keeps_to_its_schema(capsys, tmp_path):
@@ -312,24 +314,36 @@ def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
     section = found["sections"]["declared"]
     runs = {row["analysis"]: row for row in section["rows"]}
     declared = {item.name: item for item in bm.read_protocol(CANCER).sensitivities_of("fatigue_short")}
-    assert list(runs) == ["main analysis", *declared]
+    # an interaction is asked of the moderated analysis, and compared with it
+    crossed = "exercise type differs between during and after treatment"
+    assert list(runs) == [
+        "main analysis",
+        *(name for name in declared if name != crossed),
+        "main analysis, moderated",
+        crossed,
+    ]
     assert found["not_done"] == {}
     for name, rows in {
         "prior_range": [
             row
             for key, row in runs.items()
-            if key == "main analysis" or all(change.startswith("priors.") for change in declared[key].changes)
+            if key == "main analysis"
+            or (key in declared and all(change.startswith("priors.") for change in declared[key].changes))
         ],
-        "range": list(runs.values()),
+        "range": [row for row in runs.values() if row["varies"] == "pooled"],
+        "range_moderated": [row for row in runs.values() if row["varies"] == "moderated"],
     }.items():
         for line in section["summary"][name]:
             values = [row[line["quantity"]] for row in rows]
             assert (line["main"], line["minimum"], line["maximum"]) == (values[0], min(values), max(values))
-    # an interaction is asked of the moderated analysis
     effects = bm.read_effects(CANCER, "fatigue_short")
-    outcome = declared["exercise type differs between during and after treatment"].outcomes["fatigue_short"]
-    fit = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome)
-    assert runs["exercise type differs between during and after treatment"]["log_evidence"] == fit.log_evidence
+    outcome = declared[crossed].outcomes["fatigue_short"]
+    fit = bm.fit(effects, outcome.model.on(effects), outcome=outcome)
+    assert runs[crossed]["log_evidence"] == fit.log_evidence
+    main = bm.analyse(CANCER, "fatigue_short", declared=False).moderated
+    mu = bm.summarize(main).loc["mu"]
+    assert runs["main analysis, moderated"]["change"] == 0
+    assert runs[crossed]["change"] == pytest.approx((runs[crossed]["mu"] - mu["median"]) / mu["sd"], rel=1e-9)
 
 
 def test_leave_one_out_is_the_librarys(record):

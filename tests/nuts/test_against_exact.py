@@ -55,7 +55,7 @@ def analyses(name: str, analysis: str, change: str | None = None) -> list[tuple[
             # one trial's large SMD is spoken of on reading, and is as it was printed
             warnings.simplefilter("ignore", bm.BayesmetaWarning)
             effects = bm.read_effects(asked, key)
-        model = asked.outcomes[key].model.on(effects.moderators if analysis == "moderated" else None)
+        model = asked.outcomes[key].model.on(effects if analysis == "moderated" else None)
         if analysis == "moderated":
             if not model.beta:
                 continue

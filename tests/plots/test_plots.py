@@ -74,7 +74,7 @@ def real(protocol: str, key: str, moderated: bool = False) -> bm.Fit:
         # one trial of the interval data has |SMD| > 2, and the reader says so
         warnings.simplefilter("ignore", bm.BayesmetaWarning)
         effects = bm.read_effects(chosen, key)
-    model = outcome.model.on(effects.moderators if moderated else None)
+    model = outcome.model.on(effects if moderated else None)
     return bm.fit(effects, model, outcome=outcome, analysis="moderated" if moderated else "pooled")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from bayesmeta.errors import ModelError, ProtocolError
 from bayesmeta.plan import vary
-from bayesmeta.priors import parse
+from bayesmeta.priors import Normal, parse
 from bayesmeta.protocol import protocol_schema, read_protocol
 
 ROOT = Path(__file__).parents[2]
@@ -173,8 +173,9 @@ interactions = ["type:weeks"]
     beta = outcome.model.terms(moderators)
     assert {name: repr(item.prior) for name, item in beta.items()} == {
         "type": "normal(0, 0.5)",
-        "weeks": "normal(0, 0.25)",
-        "type:weeks": "normal(0, 0.25)",
+        # 0.5 over two SDs of 6 and 12 weeks (SD 6 / sqrt(2)), per 6 weeks: 0.5 * 6 / (2 * 6 / sqrt(2))
+        "weeks": repr(Normal(0, 0.5 * 6 / (2 * 6 / 2**0.5))),
+        "type:weeks": repr(Normal(0, 0.5 * 6 / (2 * 6 / 2**0.5))),
     }
     assert (beta["type"].reference, beta["weeks"].per) == ("x", 6.0)
     assert dict(outcome.model.on().beta) == {}

@@ -36,7 +36,7 @@ INTEGRATED = 2e-5
 def real(protocol: str, key: str, moderated: bool = True) -> bm.Fit:
     chosen = bm.read_protocol(ROOT / f"models/{protocol}.toml")
     outcome, effects = chosen.outcome(key), bm.read_effects(chosen, key)
-    return bm.fit(effects, outcome.model.on(effects.moderators if moderated else None), outcome=outcome)
+    return bm.fit(effects, outcome.model.on(effects if moderated else None), outcome=outcome)
 
 
 @cache

@@ -302,7 +302,7 @@ def test_the_plain_answer_is_of_the_chosen_analysis(page):
     for place in page.find_elements("css selector", f'[data-sentence="{key}"], [data-outcome="{key}"] .answer'):
         assert place.get_attribute("textContent").endswith("new study. [mu flat]")
     protocol = bm.read_protocol(CANCER)
-    model = protocol.outcomes[key].model.on(main.effects.moderators)
+    model = protocol.outcomes[key].model.on(main.effects)
     fit = bm.fit(main.effects, model, outcome=main.outcome)
     choose(page, part, "timing: during (21 rows)")
     assert answers(page, key) == 2 * [bm.benefit_sentence(fit, moved_to(fit, "0.25"), at={"timing": "during"})]
@@ -314,7 +314,7 @@ def test_an_analysis_that_cannot_be_chosen_follows_the_threshold(page):
     changed = vary(bm.read_protocol(CANCER), name)
     outcome = changed.outcomes[key]
     effects = read_outcome(changed, key).effects
-    fit = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(effects), outcome=outcome)
     move(page, part, "0.2")
     table = bm.benefit_table(fit, [moved_to(fit, "0.2")]).set_index("target")
     row = part.find_element("xpath", f".//tr[@data-analysis][th='{name}']")
@@ -453,7 +453,7 @@ def test_a_subgroup_is_the_moderated_fit_at_its_level(page):
     protocol = bm.read_protocol(CANCER)
     effects = bm.read_effects(protocol, key)
     outcome = protocol.outcomes[key]
-    fit = bm.fit(effects, outcome.model.on(effects.moderators), outcome=outcome)
+    fit = bm.fit(effects, outcome.model.on(effects), outcome=outcome)
     labels = {
         node.get_attribute("textContent"): node.get_attribute("value")
         for node in part.find_elements("css selector", "select.analysis option")

@@ -349,10 +349,9 @@ def test_moderators_keep_their_kind():
     assert effects.moderators["type"].tolist() == ["a", "b", "a"]
 
 
-@pytest.mark.parametrize(
-    ("missing", "k", "levels"), [("exclude", 2, ["a", "b"]), ("level", 3, ["a", "b", "not reported"])]
-)
-def test_missing_moderators_are_left_out_or_named_as_the_protocol_says(tmp_path, missing, k, levels):
+@pytest.mark.parametrize(("missing", "levels"), [("exclude", ["a", "b", None]), ("level", ["a", "b", "not reported"])])
+def test_rows_without_a_moderator_stay(tmp_path, missing, levels):
+    """With "exclude" the moderated analysis is made without them, not the pooled one (tests/analysis)."""
     (tmp_path / "t.csv").write_text("study,estimate,se,type\nA,0.1,0.1,a\nB,0.2,0.1,b\nC,0.3,0.1,\n", encoding="utf-8")
     path = tmp_path / "p.toml"
     path.write_text(
@@ -371,9 +370,9 @@ priors.tau = "halfnormal(0.5)"
         encoding="utf-8",
     )
     reading = read_outcome(path, "x")
-    assert reading.effects.k == k
-    assert sorted(reading.effects.moderators["type"]) == levels
-    assert [record.row for record in reading.excluded] == ([4] if missing == "exclude" else [])
+    assert reading.effects.k == 3
+    assert reading.effects.moderators["type"].tolist() == levels
+    assert reading.excluded == ()
     assert any(finding.rule == "data not pinned" for finding in reading.findings)
 
 

@@ -67,7 +67,7 @@ def test_imputed_moderators_stay_missing_and_the_model_says_where_they_come_from
     assert np.isnan(effects.moderators["weeks"]).tolist() == [False, True, False, False]
     assert effects.moderators["type"].tolist() == ["a", "b", None, "a"]
     outcome = read_protocol(tmp_path / "p.toml").outcomes["x"]
-    assert set(outcome.model.on(effects.moderators).missing) == {"weeks", "type"}
+    assert set(outcome.model.on(effects).missing) == {"weeks", "type"}
 
 
 @pytest.mark.parametrize(

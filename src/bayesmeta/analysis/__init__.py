@@ -14,7 +14,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "fitting": "moderated_model sampling_of",
+            "fitting": "NO_MODERATORS moderated_model sampling_of",
             "reading": "collected examined read_outcomes recompute",
             "result": "Analysis BorrowedReview headline_table with_threshold",
             "running": "analyse analyse_all analysis_of borrow_review read_analyses",

@@ -10,9 +10,10 @@ import numpy as np
 from bayesmeta.analysis.fitting import fitted, hashes_of, moderated_model, require_sound
 from bayesmeta.analysis.reading import collected, concerns, touches_data
 from bayesmeta.analysis.result import Analysis
+from bayesmeta.digits import plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
-from bayesmeta.plan import Protocol, Sensitivity, vary
+from bayesmeta.plan import Outcome, Protocol, Sensitivity, stated_rows, stated_values, vary
 from bayesmeta.sensitivity import SUBGROUP
 from bayesmeta.studies import read_outcome
 
@@ -58,7 +59,7 @@ def declared_fits(protocol: Protocol, item: Analysis, *, progress: bool = False)
 
 
 def _vary_one(protocol: Protocol, item: Analysis, declared: Sensitivity, progress: bool) -> Fit | str:
-    outcome, effects = declared.outcomes[item.key], item.effects
+    outcome, effects = _with_scalings_of(item, declared.outcomes[item.key]), item.effects
     warned = list(item.warned)
     # data are read again only where a change can touch them
     if touches_data(declared):
@@ -67,18 +68,27 @@ def _vary_one(protocol: Protocol, item: Analysis, declared: Sensitivity, progres
     options: dict[str, Any] = {"hashes": hashes_of(protocol, item.pooled.hashes.get("data")), "progress": progress}
     model = outcome.model.on()
     if any(concerns(change, _MODERATED_ONLY) for change in declared.changes):
-        found, reason, _ = moderated_model(outcome, effects)
-        if found is None:
-            return reason
-        model, options["analysis"] = found, "moderated"
+        plan = moderated_model(outcome, effects)
+        if plan.model is None:
+            return plan.reason
+        model, effects, options["analysis"] = plan.model, plan.effects, "moderated"
     made = fitted(protocol, outcome, effects, model, warned, **options)
     require_sound([(f"{item.key}, {declared.name}", made)])
     return made
 
 
+def _with_scalings_of(item: Analysis, outcome: Outcome) -> Outcome:
+    """Give a variation the distances that the main analysis' default priors of slopes refer to."""
+    main = item.pooled.outcome
+    if main is None:
+        return outcome
+    scalings = {**outcome.model.scalings, **main.model.scalings}
+    return dataclasses.replace(outcome, model=dataclasses.replace(outcome.model, scalings=scalings))
+
+
 def _subgroups(protocol: Protocol, item: Analysis, progress: bool) -> tuple[dict[str, Fit], dict[str, str]]:
     """Fit each level of each declared subgroup alone, under the model as stated."""
-    outcome, effects = protocol.outcomes[item.key], item.effects
+    outcome, effects = _with_scalings_of(item, protocol.outcomes[item.key]), item.effects
     fits: dict[str, Fit] = {}
     not_done: dict[str, str] = {}
     for name in outcome.selection.subgroups:
@@ -86,10 +96,14 @@ def _subgroups(protocol: Protocol, item: Analysis, progress: bool) -> tuple[dict
         if values.dtype.kind == "f":
             not_done[f"{SUBGROUP}{name}"] = f"{name} is a number; make groups of it in a column of text."
             continue
-        for level in dict.fromkeys(str(value) for value in values):
+        stated = stated_rows(values)
+        if not stated.all():
+            lost = int((~stated).sum())
+            not_done[f"{SUBGROUP}{name} not reported"] = f"{plural(lost, 'row')} in no subgroup of {name}"
+        for level in dict.fromkeys(stated_values(values)):
             label = f"{SUBGROUP}{name} = {level}"
             try:
-                alone = effects.subset(values.astype(str) == level)
+                alone = effects.subset(values == level)
                 made = fitted(
                     protocol, outcome, alone, outcome.model.on(), [], hashes=item.pooled.hashes, progress=progress
                 )

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from bayesmeta.analysis.reading import collected
+from bayesmeta.digits import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import Fit, fit
 from bayesmeta.model import Model, estimable
-from bayesmeta.plan import Outcome, Protocol
+from bayesmeta.plan import Outcome, Protocol, stated_rows, stated_values
 
 if TYPE_CHECKING:
     from bayesmeta.nuts import Settings
 
-__all__ = ["NO_MODERATORS", "fitted", "hashes_of", "moderated_model", "require_sound", "sampling_of"]
+__all__ = [
+    "NO_MODERATORS",
+    "ModeratedPlan",
+    "fitted",
+    "hashes_of",
+    "moderated_model",
+    "require_sound",
+    "sampling_of",
+]
 
 NO_MODERATORS = "no moderators are declared"
+#: Trials without a moderator that a line names.
+SHOWN_TRIALS = 5
 
 
 def fitted(
@@ -81,30 +95,71 @@ def require_sound(fits: Iterable[tuple[str, Fit]]) -> None:
         raise InferenceError("\n".join(lines))
 
 
-def moderated_model(outcome: Outcome, effects: Effects) -> tuple[Model | None, str, tuple[str, ...]]:
-    """Make the model of the moderated analysis.
+@dataclass(frozen=True, slots=True, eq=False)
+class ModeratedPlan:
+    """What the moderated analysis of an outcome is of, or why there is none.
 
-    Returns
-    -------
-    Model or None
+    Attributes
+    ----------
+    model : Model or None
         None where it is not estimable.
-    str
-        Trials, coefficients and rank, or why there is none.
-    tuple of str
-        Moderators left out, because they have one level.
+    effects : Effects
+        Its rows: all of the outcome, without those that do not state a moderator where ``missing`` is "exclude".
+    reason : str
+        Trials, coefficients and rank, or why there is none; rows that are left out.
+    left_out : tuple of str
+        Moderators with one level.
+    """
+
+    model: Model | None
+    effects: Effects
+    reason: str
+    left_out: tuple[str, ...] = ()
+
+
+def moderated_model(outcome: Outcome, effects: Effects) -> ModeratedPlan:
+    """Make the model of the moderated analysis.
 
     Examples
     --------
     >>> protocol = bm.read_protocol("models/exercise_depression.toml")
-    >>> moderated_model(protocol.outcomes["depression"], bm.read_effects(protocol, "depression"))[1]
+    >>> moderated_model(protocol.outcomes["depression"], bm.read_effects(protocol, "depression")).reason
     '10 trials, 2 coefficients, rank 2'
     """
     if not outcome.model.moderators:
-        return None, NO_MODERATORS, ()
-    names = [item.name for item in outcome.model.moderators]
-    single = tuple(name for name in names if len(set(effects.moderators[name].tolist())) < 2)
-    found = estimable(effects, outcome.model.on(effects.moderators))
-    return (found.model if found.ok else None), found.reason, tuple(dict.fromkeys((*single, *found.left_out)))
+        return ModeratedPlan(None, effects, NO_MODERATORS)
+    plan = outcome.model.scaled(effects)
+    names = [item.name for item in plan.moderators]
+    used, lost = effects, ""
+    if outcome.selection.missing == "exclude":
+        stating, lost = _stating(effects, names)
+        if stating is None:
+            return ModeratedPlan(None, effects, f"not estimable: {lost}")
+        used = stating
+    single = tuple(name for name in names if len(set(stated_values(used.moderators[name]))) < 2)
+    found = estimable(used, plan.on(used))
+    return ModeratedPlan(
+        found.model if found.ok else None,
+        used,
+        "; ".join(filter(None, (found.reason, lost))),
+        tuple(dict.fromkeys((*single, *found.left_out))),
+    )
+
+
+def _stating(effects: Effects, names: Sequence[str]) -> tuple[Effects | None, str]:
+    """Rows that state every moderator, and words for the others; None where no row is left."""
+    lacking = [~stated_rows(effects.moderators[name]) for name in names]
+    lost = np.any(lacking, axis=0)
+    if not lost.any():
+        return effects, ""
+    which = " or ".join(name for name, rows in zip(names, lacking, strict=True) if rows.any())
+    trials = list(dict.fromkeys(study for study, gone in zip(effects.study, lost, strict=True) if gone))
+    shown = ", ".join(trials[:SHOWN_TRIALS]) + (" ..." if len(trials) > SHOWN_TRIALS else "")
+    words = (
+        f"{plural(int(lost.sum()), 'row')} of {plural(len(trials), 'trial')} ({shown}) not used here, because "
+        f'{which} is not reported (missing = "exclude"): the pooled analysis has all rows'
+    )
+    return (None if lost.all() else effects.subset(~lost)), words
 
 
 def hashes_of(protocol: Protocol, data: str | None) -> dict[str, str]:

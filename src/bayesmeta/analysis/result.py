@@ -170,6 +170,13 @@ class Analysis:
         return compare_table(self.pooled)
 
     @cached_property
+    def moderators(self) -> pd.DataFrame | None:
+        """What the moderated analysis says of its moderators (`bayesmeta.moderator_table`); None without one."""
+        from bayesmeta.moderators import moderator_table
+
+        return None if self.moderated is None else moderator_table(self.moderated)
+
+    @cached_property
     def classical(self) -> ClassicalFit:
         """The headline of the classical check: REML with the Hartung-Knapp interval, a common effect for one trial.
 
@@ -183,10 +190,10 @@ class Analysis:
 
     @cached_property
     def variations(self) -> pd.DataFrame:
-        """One line per declared analysis, the main one first."""
-        from bayesmeta.sensitivity import MAIN, variation_table
+        """One line per declared analysis, the main one first; those of the moderated analysis after its own."""
+        from bayesmeta.sensitivity import MAIN, declared_table
 
-        return variation_table({MAIN: self.pooled, **self.declared})
+        return declared_table({MAIN: self.pooled, **self.declared}, self.moderated)
 
     def sensitivity(self, sections: Sequence[str] | None = None, **options: Any) -> SensitivityAnalyses:
         """Run sensitivity analyses of the pooled result.

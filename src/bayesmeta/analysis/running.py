@@ -136,6 +136,8 @@ def _pooled_and_moderated(
     progress: bool,
 ) -> Analysis:
     outcome = protocol.outcomes[key]
+    # what default priors of slopes refer to is taken from all rows, once: no refit on fewer of them changes it
+    outcome = dataclasses.replace(outcome, model=outcome.model.scaled(reading.effects))
     options: dict[str, Any] = {
         "engine": engine or outcome.model.engine,
         "hashes": hashes_of(protocol, reading.sha256),
@@ -146,9 +148,10 @@ def _pooled_and_moderated(
     reason: str = ""
     left_out: tuple[str, ...] = ()
     if moderated:
-        model, reason, left_out = moderated_model(outcome, reading.effects)
-        if model is not None:
-            second = fitted(protocol, outcome, reading.effects, model, warned, analysis="moderated", **options)
+        plan = moderated_model(outcome, reading.effects)
+        reason, left_out = plan.reason, plan.left_out
+        if plan.model is not None:
+            second = fitted(protocol, outcome, plan.effects, plan.model, warned, analysis="moderated", **options)
     require_sound((key, item) for item in (pooled, second) if item is not None)
     return Analysis(key, pooled, second, reason, left_out, reading=reading, warnings=tuple(warned), protocol=protocol)
 
@@ -201,8 +204,9 @@ def read_analyses(
         reason: str = ""
         left_out: tuple[str, ...] = ()
         if moderated:
-            model, reason, left_out = moderated_model(outcome, pooled.effects)
-            second = None if model is None else _matching(folder / f"{key}.moderated.nc", hashes)
+            plan = moderated_model(pooled.outcome or outcome, pooled.effects)
+            reason, left_out = plan.reason, plan.left_out
+            second = None if plan.model is None else _matching(folder / f"{key}.moderated.nc", hashes)
         made.append(Analysis(key, pooled, second, reason, left_out, protocol=protocol))
     return made
 

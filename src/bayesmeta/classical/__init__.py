@@ -64,7 +64,7 @@ else:
             "quadratic_forms": "WeightedQ weighted_chi2_cdf weighted_q",
             "ranks": "begg_test kendall_distribution",
             "refits": "refit",
-            "regression": "MetaRegression metaregression",
+            "regression": "MetaRegression coefficient_test metaregression",
             "robust": "ROBUST_KINDS cluster_robust coefficient_table",
             "rows": "moments rows_of",
             "selection": "selection_model",

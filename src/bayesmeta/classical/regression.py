@@ -20,7 +20,7 @@ from bayesmeta.classical.tau2 import Tau2Method, log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 
-__all__ = ["MetaRegression", "metaregression"]
+__all__ = ["MetaRegression", "coefficient_test", "metaregression"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -187,6 +187,48 @@ def metaregression(
     )
 
 
+def coefficient_test(fit: MetaRegression, which: Sequence[int]) -> tuple[float, int, int | None, float]:
+    r"""Test that some coefficients of a meta-regression are all zero.
+
+    :math:`F = b' V^{-1} b / m` on m and ``fit.df`` degrees of freedom, with V the covariance of these m coefficients
+    under the fit's ``ci`` (Knapp-Hartung: scaled by :math:`s^2 = y' P y / (k - p)`); chi-squared with ``ci="wald"``.
+
+    Parameters
+    ----------
+    fit : MetaRegression
+    which : sequence of int
+        Numbers of coefficients, the first is 0.
+
+    Returns
+    -------
+    statistic, df1, df2, p
+        ``df2`` is None for chi-squared.
+
+    Raises
+    ------
+    ModelError
+        If no coefficient is named, or the design fits every estimate exactly.
+
+    References
+    ----------
+    Knapp G, Hartung J. Stat Med 2003;22:2693-2710. doi:10.1002/sim.1482
+
+    Examples
+    --------
+    >>> found = metaregression(effects, ["type"], ci="hksj")
+    >>> statistic, df1, df2, p = coefficient_test(found, [1])
+    >>> bool(abs(statistic - (found.estimate[1] / found.se[1]) ** 2) < 1e-9), df1, df2
+    (True, 1, 2)
+    """
+    chosen = np.asarray(which, int)
+    if not chosen.size or not np.isin(chosen, np.arange(len(fit.terms))).all():
+        raise ModelError(f"coefficients {list(which)}: name one or more of 0 to {len(fit.terms) - 1}.")
+    statistic, degrees, p = _test(fit.estimate, fit.vcov, chosen, fit.df)
+    if statistic is None or degrees is None or p is None or not np.isfinite(statistic):
+        raise ModelError("the design fits every estimate exactly: tests are not defined.")
+    return statistic, *degrees, p
+
+
 def _given(X: ArrayLike | pd.DataFrame | None, k: int) -> tuple[FloatArray, tuple[str, ...]]:
     design = np.array(X, dtype=float)
     if design.ndim != 2 or design.shape[0] != k or not np.isfinite(design).all():
@@ -208,6 +250,8 @@ def _test(
     if m == 0:
         return None, None, None
     chosen = estimate[which]
+    if not np.diagonal(vcov)[which].all():
+        return None, None, None
     # Scaling to correlations keeps moderators of very different units apart from rounding.
     scale = np.sqrt(np.diagonal(vcov)[which])
     quadratic_form = float(

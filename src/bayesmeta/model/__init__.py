@@ -13,10 +13,10 @@ else:
         __name__,
         {
             "curves": "Line",
-            "design": "Columns Design build_design estimable",
+            "design": "Columns Design build_design estimable Factor",
             "specification": (
                 "Coefficient Exchangeable Likelihood MissingLevels MissingNumeric MissingSD Model Monotone "
-                "OutlierEffects Spline StudentEffects Term"
+                "OutlierEffects Spline StudentEffects Term prior_text"
             ),
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,6 +26,7 @@ __all__ = [
     "Spline",
     "StudentEffects",
     "Term",
+    "prior_text",
 ]
 
 # priors of a location that the engines can integrate: normal kernels, scale mixtures of them, and cut ones
@@ -70,6 +72,19 @@ class Coefficient:
         _check_location(self.prior, "coefficient")
         if not (math.isfinite(self.per) and self.per > 0):
             raise ModelError(f"per = {self.per} is not a positive number.")
+
+
+def prior_text(term: Term) -> str:
+    """Write the prior of a term for people, with four digits and the unit of a slope.
+
+    Examples
+    --------
+    >>> prior_text(Coefficient(Normal(0, 0.02975544), per=6))
+    'normal(0, 0.02976) per 6'
+    """
+    rounded = re.sub(r"\d+\.\d{5,}(e-?\d+)?", lambda found: f"{float(found.group()):.4g}", term.text)
+    per = getattr(term, "per", 1.0)
+    return rounded if per == 1 else f"{rounded} per {per:g}"
 
 
 def _check_positive(prior: object, where: str) -> None:

@@ -14,7 +14,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator",
+            "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator scaling_of stated_rows stated_values",
             "outcome": "Decision Exclusion Outcome Selection",
             "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
             "thresholds": "Amount BaselineRisk BetaRisk Better NaturalUnit PointsThreshold Threshold",

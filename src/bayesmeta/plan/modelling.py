@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.effects import Effects
 from bayesmeta.errors import find_name
 from bayesmeta.model import (
     Coefficient,
@@ -35,12 +38,15 @@ __all__ = [
     "NUMERIC_PRIOR",
     "ModelPlan",
     "Moderator",
+    "scaling_of",
+    "stated_rows",
+    "stated_values",
 ]
 
 #: Prior of a contrast between two levels of a categorical moderator, on SMD and log-ratio scales.
 CATEGORICAL_PRIOR = Normal(0, 0.5)
-#: Prior of the slope of a numeric moderator per stated unit, on SMD and log-ratio scales.
-NUMERIC_PRIOR = Normal(0, 0.25)
+#: Prior of the slope of a numeric moderator per two standard deviations of it over trials, on the same scales.
+NUMERIC_PRIOR = Normal(0, 0.5)
 #: Prior of the SD of exchangeable levels, on the same scales: a contrast of two levels then has SD 0.5, as above.
 EXCHANGEABLE_PRIOR = HalfNormal(0.35)
 #: Prior of the size of a spline's departure from its line (root mean square at the knots), on the same scales.
@@ -48,8 +54,8 @@ DEPARTURE_PRIOR = HalfNormal(0.25)
 #: Prior of the difference between the ends of a monotone curve, on the same scales.
 MONOTONE_PRIOR = Normal(0, 0.5)
 DEFAULT_COEFFICIENT_SOURCE = (
-    "default of bayesmeta on SMD and log-ratio scales, a judgement: a contrast between levels normal(0, 0.5), "
-    "a slope per stated unit normal(0, 0.25)"
+    "default of bayesmeta on SMD and log-ratio scales, a judgement: normal(0, 0.5) for a contrast between levels and "
+    "for a slope over two SDs of the moderator, as Gelman 2008, doi:10.1002/sim.3107, makes the two comparable"
 )
 
 
@@ -96,7 +102,8 @@ class ModelPlan:
     ``beta`` holds the coefficient priors that the protocol states, and ``curve`` those of the departures of splines;
     `terms` completes them with the defaults. ``impute`` holds the populations of moderators with empty cells, used
     where the selection's ``missing`` is "impute". ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors
-    come from.
+    come from. ``scalings`` holds what the default priors of slopes refer to, by numeric moderator (`scaling_of`): an
+    analysis fixes them once on all its rows (`scaled`), so that every refit on fewer of them has the same prior.
 
     Examples
     --------
@@ -120,26 +127,45 @@ class ModelPlan:
     derived: Mapping[str, Prior] = field(default_factory=dict)
     missing_sd: MissingSD | None = None
     engine: Literal["auto", "exact", "nuts", "both"] = "auto"
+    scalings: Mapping[str, float] = field(default_factory=dict, metadata={"later": True})
 
-    def on(self, moderators: Mapping[str, NDArray[Any]] | None = None) -> Model:
-        """Make the model of an analysis: ``pooled`` without moderators, ``moderated`` with them.
+    def scaled(self, effects: Effects) -> ModelPlan:
+        """Fix what default priors of slopes refer to, from the rows of the whole outcome; what is fixed stays.
+
+        Examples
+        --------
+        >>> plan = ModelPlan(Normal(0, 1), HalfNormal(0.5), moderators=(Moderator("weeks"),))
+        >>> round(plan.scaled(effects).scalings["weeks"], 3)  # 6, 12, 8 and 16 weeks
+        8.869
+        """
+        known = {find_name("moderator", item.name, effects.moderators): item.name for item in self.moderators}
+        found = {
+            known[name]: scaling_of(values, effects.study)
+            for name, values in effects.moderators.items()
+            if name in known and np.issubdtype(values.dtype, np.number)
+        }
+        return dataclasses.replace(self, scalings={**found, **self.scalings})
+
+    def on(self, effects: Effects | Mapping[str, NDArray[Any]] | None = None) -> Model:
+        """Make the model of an analysis: ``pooled`` without effects, ``moderated`` with them.
 
         Parameters
         ----------
-        moderators : Mapping, optional
-            ``Effects.moderators``; None for the pooled analysis. Populations of missing moderators enter only where a
-            cell is empty.
+        effects : Effects or Mapping, optional
+            None for the pooled analysis; the moderators by name stand for effects of as many trials. Populations of
+            missing moderators enter only where a cell is empty.
 
         Raises
         ------
         ModelError
-            If a moderator of the plan is not among ``moderators``.
+            If a moderator of the plan is not among those of ``effects``.
         """
-        beta = {} if moderators is None else self.terms(moderators)
+        moderators = effects.moderators if isinstance(effects, Effects) else effects
+        beta = {} if effects is None else self.terms(effects)
         missing = {
             name: population
             for name, population in self.impute.items()
-            if moderators is not None and name in beta and len(_stated(moderators[name])) < len(moderators[name])
+            if moderators is not None and name in beta and not stated_rows(moderators[name]).all()
         }
         return Model(
             mu=self.mu,
@@ -155,13 +181,14 @@ class ModelPlan:
             baseline=self.baseline,
         )
 
-    def terms(self, moderators: Mapping[str, NDArray[Any]]) -> dict[str, Term]:
+    def terms(self, effects: Effects | Mapping[str, NDArray[Any]]) -> dict[str, Term]:
         """How each moderator enters the moderated analysis: with the stated priors, else the defaults.
 
         Parameters
         ----------
-        moderators : Mapping
-            Moderator name to its (k,) values, as in ``Effects.moderators``; object arrays are categorical.
+        effects : Effects or Mapping
+            Or moderator name to its (k,) values, as in ``Effects.moderators``, of k trials; object arrays are
+            categorical.
 
         Returns
         -------
@@ -177,47 +204,119 @@ class ModelPlan:
 
         Notes
         -----
-        Defaults, on SMD and log-ratio scales only: contrasts normal(0, 0.5), slopes per stated unit normal(0, 0.25),
-        the SD of exchangeable levels half-normal(0.35), a spline's departure half-normal(0.25), the total of a
-        monotone curve normal(0, 0.5).
+        Defaults, on SMD and log-ratio scales only: contrasts normal(0, 0.5); slopes normal(0, 0.5) over two standard
+        deviations of the moderator (over trials, one value each), or from 0 to 1 where it has these values only, which
+        is the same prior as that of two levels; the coefficient of an interaction by the product of the two; the SD of
+        exchangeable levels half-normal(0.35), a spline's departure half-normal(0.25), the total of a monotone curve
+        normal(0, 0.5). A slope's prior is stated per ``per`` units, and says the same whatever ``per`` is.
+
+        References
+        ----------
+        Gelman A. Stat Med 2008;27:2865-2873. doi:10.1002/sim.3107
 
         Examples
         --------
         >>> plan = ModelPlan(Normal(0, 1), HalfNormal(0.5), moderators=(Moderator("weeks", per=4), Moderator("type")))
-        >>> plan.terms({"weeks": np.array([1.0, 2.0]), "type": np.array(["a", "a"], dtype=object)})
+        >>> plan.terms({"weeks": np.array([4.0, 8.0, 12.0]), "type": np.array(["a", "a", "a"], dtype=object)})
         {'weeks': Coefficient(prior=normal(0, 0.25), per=4, reference=None)}
         """
+        moderators = effects.moderators if isinstance(effects, Effects) else effects
+        study = effects.study if isinstance(effects, Effects) else None
         chosen: dict[str, Term] = {}
         numeric: dict[str, bool] = {}
+        # what one unit of a coefficient is, in the distances that the default prior refers to
+        shares: dict[str, float] = {}
         for moderator in self.moderators:
             values = np.asarray(moderators[find_name("moderator", moderator.name, moderators)])
-            stated = _stated(values)
+            stated = stated_values(values)
             if len(set(stated)) < 2:
                 continue
-            numeric[moderator.name] = bool(np.issubdtype(values.dtype, np.number))
-            chosen[moderator.name] = _term(self, moderator, numeric[moderator.name], stated)
+            name = moderator.name
+            numeric[name] = bool(np.issubdtype(values.dtype, np.number))
+            shares[name] = 1.0
+            if numeric[name]:
+                shares[name] = moderator.per / (self.scalings.get(name) or scaling_of(values, study))
+            chosen[name] = _term(self, moderator, _scaled(numeric[name], shares[name]), stated)
         for term in self.interactions:
             parts = term.split(":")
             if all(part in numeric for part in parts):
-                default = NUMERIC_PRIOR if any(numeric[part] for part in parts) else CATEGORICAL_PRIOR
+                default = _scaled(any(numeric[part] for part in parts), math.prod(shares[part] for part in parts))
                 chosen[term] = Coefficient(self.beta.get(term, default))
         return chosen
 
 
-def _stated(values: NDArray[Any]) -> list[Any]:
-    """Values that are there: neither nan nor None nor empty."""
-    return [value for value in values.tolist() if value is not None and value != "" and value == value]
+def _scaled(numeric: bool, share: float) -> Normal:
+    """Default prior of a coefficient whose unit is this share of the distance that the prior refers to."""
+    return Normal(0, NUMERIC_PRIOR.sd * share) if numeric else CATEGORICAL_PRIOR
 
 
-def _term(plan: ModelPlan, moderator: Moderator, numeric: bool, levels: list[Any]) -> Term:
+def scaling_of(values: NDArray[Any], study: Sequence[str] | None = None) -> float:
+    """Distance on a numeric moderator that the default prior of its slope refers to.
+
+    Parameters
+    ----------
+    values : array of shape (k,)
+        Missing values are left out.
+    study : sequence of k str, optional
+        The trial of each row; a trial counts once, by the mean of its rows. Default: every row is a trial.
+
+    Returns
+    -------
+    float
+        Two standard deviations over trials; 1 where all values are 0 or 1, the contrast of the two levels.
+
+    Examples
+    --------
+    >>> scaling_of(np.array([4.0, 8.0, 12.0])), scaling_of(np.array([0.0, 1.0, 1.0]))
+    (8.0, 1.0)
+    >>> scaling_of(np.array([4.0, 8.0, 10.0, 14.0]), ["A", "B", "C", "C"])
+    8.0
+    """
+    numbers = np.asarray(values, float)
+    seen = stated_rows(numbers)
+    if np.isin(numbers[seen], (0.0, 1.0)).all():
+        return 1.0
+    trials: dict[str, list[float]] = {}
+    for row, number in enumerate(numbers):
+        if seen[row]:
+            trials.setdefault(str(row) if study is None else study[row], []).append(float(number))
+    means = [math.fsum(inside) / len(inside) for inside in trials.values()]
+    # a moderator that differs within trials alone has no spread over them
+    spread = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
+    return 2.0 * (spread if spread > 0 else float(np.std(numbers[seen], ddof=1)))
+
+
+def stated_rows(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Rows that state a moderator: neither nan nor None nor empty.
+
+    Examples
+    --------
+    >>> stated_rows(np.array(["during", None], dtype=object)).tolist()
+    [True, False]
+    """
+    return np.array([value is not None and value != "" and value == value for value in values.tolist()], bool)
+
+
+def stated_values(values: NDArray[Any]) -> list[Any]:
+    """Values that are there.
+
+    Examples
+    --------
+    >>> stated_values(np.array([4.0, np.nan]))
+    [4.0]
+    """
+    return np.asarray(values)[stated_rows(values)].tolist()
+
+
+def _term(plan: ModelPlan, moderator: Moderator, default: Normal, levels: list[Any]) -> Term:
     stated = plan.beta.get(moderator.name)
     # a reference level that this outcome lacks decides nothing here; whether it exists at all is judged on reading
     reference = moderator.reference if moderator.reference in levels else None
     if moderator.curve == "spline":
         departure = plan.curve.get(moderator.name, DEPARTURE_PRIOR)
-        return Spline(stated or NUMERIC_PRIOR, departure, moderator.per, moderator.knots)
+        return Spline(stated or default, departure, moderator.per, moderator.knots)
     if moderator.curve == "monotone":
         return Monotone(stated or MONOTONE_PRIOR, moderator.knots)
     if moderator.pooling == "exchangeable":
         return Exchangeable(stated or EXCHANGEABLE_PRIOR, reference)
-    return Coefficient(stated or (NUMERIC_PRIOR if numeric else CATEGORICAL_PRIOR), moderator.per, reference)
+    return Coefficient(stated or default, moderator.per, reference)

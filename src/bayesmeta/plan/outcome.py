@@ -94,8 +94,7 @@ class Outcome:
     selection : Selection
         Which rows are used, and how estimates are made of them; what `bayesmeta.studies` reads.
     model : ModelPlan
-        What is assumed; ``outcome.model.on()`` is the pooled analysis, ``outcome.model.on(effects.moderators)`` the
-        moderated one.
+        What is assumed; ``outcome.model.on()`` is the pooled analysis, ``outcome.model.on(effects)`` the moderated one.
     decision : Decision
         What an effect is judged by.
 

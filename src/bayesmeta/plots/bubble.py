@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
+from bayesmeta.moderators import contrast_table
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -27,7 +28,6 @@ from bayesmeta.plots.sheet import (
 )
 from bayesmeta.plots.tables import bubble_table, limits_with
 from bayesmeta.plots.wording import Numbers, axis_label, level_text, name_of, new_study, numbers_of, size_line
-from bayesmeta.questions import contrast_table
 
 __all__ = ["bubble_plot"]
 

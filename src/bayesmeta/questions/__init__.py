@@ -29,7 +29,7 @@ else:
             "next_trial": "next_trial_table planned_se updated_probability with_trial",
             "profiles": "NEW_TYPE compare_types_table curve_table imputed_table outlier_table profile_table",
             "summary": (
-                "bayes_factor comparable compare_coefficients compare_table contrast_table heterogeneity_table "
+                "bayes_factor compare_table heterogeneity_table "
                 "predict probability study_table study_weights summarize typical_variance"
             ),
             "thresholds": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -12,21 +11,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, metaregression, pool_table
+from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError, warn
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal, quantities
 from bayesmeta.marginals import IntervalKind
 from bayesmeta.measures import measure
-from bayesmeta.model import Line
 from bayesmeta.numerics import interval_ends
 
 __all__ = [
     "bayes_factor",
-    "comparable",
-    "compare_coefficients",
     "compare_table",
-    "contrast_table",
     "heterogeneity_table",
     "marginal",
     "predict",
@@ -306,46 +301,6 @@ def study_table(fit: Fit, *, level: float = LEVEL, scale: Scale = "analysis") ->
     return table
 
 
-def contrast_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
-    """Differences between every two levels of each categorical moderator, and slopes of numeric ones.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``moderator contrast mean sd median lower upper p_below_null p_above_null level interval``. These are
-        differences between trials, not within them.
-    """
-    design = fit.design
-    names, labels, rows = [], [], []
-    for name, factor in design.factors.items():
-        if not factor.levels:
-            high = design.profile({name: float(factor.centre[0]) + factor.per})
-            rows.append(high - design.profile({name: float(factor.centre[0])}))
-            names.append(name)
-            labels.append(f"slope per {factor.per:g}")
-            continue
-        ordered = [factor.reference, *(level for level in factor.levels if level != factor.reference)]
-        for first, second in combinations([str(level) for level in ordered], 2):
-            rows.append(design.profile({name: second}) - design.profile({name: first}))
-            names.append(name)
-            labels.append(f"{second} - {first}")
-    columns = ["mean", "sd", "lower", "median", "upper"]
-    if not rows:
-        return pd.DataFrame(columns=["moderator", "contrast", *columns, "p_below_null", "p_above_null"])
-    matrix = np.array(rows)
-    p = interval_ends(level)
-
-    form = fit.posterior.quantities(matrix)
-    summary, below = form.summary(p), form.cdf(0.0)[:, 0]
-    table = pd.DataFrame(np.column_stack([summary.mean, summary.sd, summary.quantiles]), columns=columns)
-    table = table[["mean", "sd", "median", "lower", "upper"]]
-    table.insert(0, "moderator", names)
-    table.insert(1, "contrast", labels)
-    table["p_below_null"], table["p_above_null"] = below, 1 - below
-    table["level"], table["interval"] = level, "central"
-    return table
-
-
 _CLASSICAL_ROWS: tuple[tuple[Tau2Method, CiMethod], ...] = (
     ("EE", "wald"),
     ("DL", "wald"),
@@ -458,76 +413,6 @@ def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, A
         "difference_se": np.nan if reference is None or result.se == 0 else (result.estimate - reference) / result.se,
         "note": "",
     }
-
-
-def comparable(fit: Fit) -> bool:
-    """Whether classical meta-regression asks the same: moderators without interaction, curve or imputed value."""
-    factors = fit.design.factors.values()
-    straight = all(factor.levels or isinstance(factor.curve, Line) for factor in factors)
-    whole = not any(factor.missing.any() for factor in factors)
-    return bool(factors) and straight and whole and not any(":" in name for name in fit.model.beta)
-
-
-def compare_coefficients(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
-    """Contrasts and slopes of a moderated fit beside classical meta-regression (REML, Knapp-Hartung).
-
-    Parameters
-    ----------
-    fit : Fit
-        With moderators and without interactions.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``moderator contrast median lower upper p_above_null classical classical_lower classical_upper
-        p_value level``; ``attrs`` hold the joint test of all moderators (``qm``, ``qm_df``, ``qm_p``) and the residual
-        heterogeneity (``tau``) of the classical fit.
-
-    Raises
-    ------
-    ModelError
-        Where there are no moderators, or interactions, or the classical regression is not defined.
-
-    References
-    ----------
-    Knapp G, Hartung J. Stat Med 2003;22:2693-2710. doi:10.1002/sim.1482
-    """
-    factors = fit.design.factors
-    if not comparable(fit):
-        raise ModelError(
-            "classical meta-regression has no counterpart of this fit: it has no moderators, or interactions, a curve "
-            "or imputed values among them."
-        )
-    references = {name: str(factor.reference) for name, factor in factors.items() if factor.levels}
-    classical = metaregression(
-        fit.effects, list(factors), method="REML", ci="hksj", level=level, rho=fit.model.rho, reference=references
-    )
-    weights = []
-    for name, factor in factors.items():
-        if not factor.levels:
-            weights.append({name: factor.per})
-            continue
-        ordered = [references[name], *(item for item in factor.levels if item != references[name])]
-        for first, second in combinations(ordered, 2):
-            weights.append({f"{name}[{second}]": 1.0, f"{name}[{first}]": -1.0})
-    # the reference level has no term of its own: its coefficient is zero
-    rows = np.array([[item.get(term, 0.0) for term in classical.terms] for item in weights])
-    estimate = rows @ classical.estimate
-    se = np.sqrt(np.einsum("ij,jk,ik->i", rows, classical.vcov, rows))
-    df = float(classical.df) if classical.df is not None else math.inf
-    half = special.stdtrit(df, (1 + level) / 2) * se
-    table = contrast_table(fit, level=level)[["moderator", "contrast", "median", "lower", "upper", "p_above_null"]]
-    table = table.assign(
-        classical=estimate,
-        classical_lower=estimate - half,
-        classical_upper=estimate + half,
-        p_value=2 * special.stdtr(df, -np.abs(estimate / se)),
-        level=level,
-    )
-    table.attrs.update(
-        qm=classical.qm, qm_df=classical.qm_df, qm_p=classical.qm_p, tau=math.sqrt(classical.tau2), method="REML + HKSJ"
-    )
-    return table
 
 
 def bayes_factor(first: Fit, second: Fit) -> float:

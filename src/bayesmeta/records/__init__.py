@@ -12,7 +12,6 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.records.borrow import *
     from bayesmeta.records.form import *
-    from bayesmeta.records.levels import *
     from bayesmeta.records.outputs import *
     from bayesmeta.records.parts import *
     from bayesmeta.records.published import *
@@ -24,7 +23,6 @@ else:
             "sensitivity": "sensitivity_record preset_record",
             "borrow": "borrow_record",
             "form": "SCHEMA_VERSION envelope head json_text output_schema plain scale_name small_k_note table_records",
-            "levels": "level_table",
             "outputs": (
                 "benefit_record check_record compare_record finding_rows fit_record forensics_record joint_record "
                 "pool_record ppc_record profiles_record run_record"

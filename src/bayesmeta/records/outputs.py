@@ -9,20 +9,17 @@ import pandas as pd
 
 from bayesmeta.errors import Finding
 from bayesmeta.fits import LEVEL, agreement_table
+from bayesmeta.moderators import moderator_table
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import (
     CAVEAT,
     benefit_sentence,
     benefit_table,
-    comparable,
-    compare_coefficients,
     compare_table,
-    contrast_table,
     resolve_thresholds,
     study_table,
 )
 from bayesmeta.records.form import head, plain, scale_name, small_k_note, table_records
-from bayesmeta.records.levels import level_table
 from bayesmeta.records.parts import (
     about,
     bayes_record,
@@ -30,6 +27,7 @@ from bayesmeta.records.parts import (
     check_rows,
     classical_record,
     headline,
+    moderator_record,
     other_records,
     prior_records,
     sampler_record,
@@ -94,17 +92,18 @@ def pool_record(
     }
 
 
-def _moderated(fit: Fit | None, reason: str, left_out: Sequence[str], level: float) -> dict[str, Any]:
+def _moderated(
+    fit: Fit | None, table: pd.DataFrame | None, reason: str, left_out: Sequence[str], level: float
+) -> dict[str, Any]:
     record: dict[str, Any] = {
         **{"estimable": fit is not None, "reason": reason, "left_out": list(left_out)},
-        **dict.fromkeys(("priors", "log_evidence", "sampler")),
-        **{key: [] for key in ("contrasts", "levels", "others")},
+        **dict.fromkeys(("priors", "log_evidence", "sampler", "moderators")),
+        "others": [],
     }
     if fit is not None:
         record["priors"] = prior_records(fit, fit.outcome.model.sources if fit.outcome is not None else {})
         record["log_evidence"] = plain(fit.log_evidence)
-        record["contrasts"] = table_records(contrast_table(fit, level=level))
-        record["levels"] = table_records(level_table(fit, level=level))
+        record["moderators"] = moderator_record(moderator_table(fit, level=level) if table is None else table)
         record["others"], record["sampler"] = other_records(fit, level), sampler_record(fit)
     return record
 
@@ -120,6 +119,7 @@ def fit_record(
     moderated: Fit | None,
     name: str,
     *,
+    moderators: pd.DataFrame | None = None,
     reason: str = "",
     left_out: Sequence[str] = (),
     warnings: Sequence[str] = (),
@@ -134,6 +134,8 @@ def fit_record(
         None where it is not estimable.
     name : str
         The outcome's key.
+    moderators : pandas.DataFrame, optional
+        `moderator_table` of the moderated fit, where it was made already.
     reason : str
         Trials, coefficients and rank of the moderated analysis, or why there is none.
     left_out : sequence of str
@@ -152,7 +154,7 @@ def fit_record(
         "bayes": bayes_record(pooled, level),
         "benefit": benefit_rows(pooled, thresholds, level),
         "classical": classical_record(pooled.effects, level=level, rho=pooled.model.rho, every=False),
-        "moderated": _moderated(moderated, reason, left_out, level),
+        "moderated": _moderated(moderated, moderators, reason, left_out, level),
         "agreement": _agreement(fits),
         "checks": check_rows(pooled) + ([] if moderated is None else check_rows(moderated)),
         "reportable": not reasons,
@@ -224,14 +226,7 @@ def compare_record(
     fit: Fit, name: str, *, moderated: Fit | None = None, warnings: Sequence[str] = (), level: float = LEVEL
 ) -> dict[str, Any]:
     """Bayesian beside classical pooling of the same rows, and of the moderators where they are estimable."""
-    moderators = None
-    # interactions, curves and imputed moderators have no classical counterpart that asks the same question
-    if moderated is not None and comparable(moderated):
-        table = compare_coefficients(moderated, level=level)
-        moderators = {
-            "contrasts": table_records(table.drop(columns="level")),
-            **{key: plain(table.attrs[key]) for key in ("method", "qm", "qm_df", "qm_p", "tau")},
-        }
+    moderators = None if moderated is None else moderator_record(moderator_table(moderated, level=level))
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),

@@ -26,6 +26,7 @@ __all__ = [
     "check_rows",
     "classical_record",
     "headline",
+    "moderator_record",
     "other_records",
     "prior_records",
     "sampler_record",
@@ -150,6 +151,11 @@ def prior_records(fit: Fit, sources: Mapping[str, str]) -> dict[str, Any]:
         source = sources.get(f"beta.{name}") or sources.get("beta") or DEFAULT_COEFFICIENT_SOURCE
         record[f"beta.{name}"] = {"prior": coefficient.text, "source": source}
     return record
+
+
+def moderator_record(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Lines of `moderator_table` with its notes; None without a moderated analysis."""
+    return None if table is None else {"rows": table_records(table), "notes": list(table.attrs["notes"])}
 
 
 def benefit_rows(fit: Fit, thresholds: Sequence[Threshold], level: float) -> list[dict[str, Any]] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -96,13 +97,21 @@ def tables_of(part: Analysis) -> dict[str, pd.DataFrame]:
         "declared": part.variations,
         **dict(part.sections.tables),
     }
+    if part.moderators is not None:
+        tables["moderators"] = part.moderators
     grade, _ = part.grade
     if grade is not None:
         tables["grade"] = grade
     return tables
 
 
-def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[str] = ()) -> bytes:
+def word_file(
+    title: str,
+    rows: Sequence[Mapping[str, str]],
+    *,
+    moderators: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    notes: Sequence[str] = (),
+) -> bytes:
     """Write the summary of findings as a Word file.
 
     Parameters
@@ -110,6 +119,8 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
     title : str
     rows : sequence of mapping
         One per outcome; keys are the headers, in order.
+    moderators : mapping
+        By what an outcome is called: the ``blocks``, ``notes`` and ``reason`` of its moderated analysis.
     notes : sequence of str
         Below the table; what a new study is, and what these probabilities do not include, is always added.
 
@@ -122,6 +133,17 @@ def word_file(title: str, rows: Sequence[Mapping[str, str]], *, notes: Sequence[
     _add_table(document, list(rows[0]) if rows else [], [list(row.values()) for row in rows])
     for text in (*notes, "New study: the true effect in a new study like these, not its result.", CAVEAT):
         _add_note(document, text)
+    if moderators:
+        document.add_heading("In whom?", level=1)
+    for label, found in moderators.items():
+        document.add_heading(label, level=2)
+        _add_note(document, f"Moderated analysis: {found['reason']}.")
+        for block in found["blocks"]:
+            document.add_heading(block.title, level=3)
+            _add_table(document, block.table.headers, block.table.cells)
+            _add_note(document, block.note)
+        for text in found["notes"]:
+            _add_note(document, f"{text}.")
     return _saved(document)
 
 

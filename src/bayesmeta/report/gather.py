@@ -120,7 +120,13 @@ def outcome_record(
     grade, why = part.grade
     checked = None if part.reading is None else check_record(part.reading, part.key)
     record = fit_record(
-        part.pooled, part.moderated, part.key, reason=part.reason, warnings=(*part.warnings, *part.notes)
+        part.pooled,
+        part.moderated,
+        part.key,
+        moderators=part.moderators,
+        reason=part.reason,
+        left_out=part.left_out,
+        warnings=(*part.warnings, *part.notes),
     )
     return {
         **record,

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayesmeta.analysis import NO_MODERATORS
 from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
 from bayesmeta.digits import percent, plural, ratios, together
 from bayesmeta.measures import measure
+from bayesmeta.model import prior_text
+from bayesmeta.moderators import moderator_blocks
 from bayesmeta.questions import CAVEAT, benefit_probabilities, benefit_sentence, share_of_true_effects
 from bayesmeta.records import finding_rows, small_k_note, unreportable
 from bayesmeta.report.checklists import checklists
@@ -151,6 +154,21 @@ def _ledger(part: Analysis) -> tuple[Readable, list[str], str]:
     return readable(table, _LEDGER), list(dict.fromkeys(notes)), "the fit" if reading is None else reading.source
 
 
+def moderator_view(part: Analysis) -> dict[str, Any] | None:
+    """In whom the effect differs, in cells and sentences; None where no moderators are declared."""
+    if part.reason == NO_MODERATORS:
+        return None
+    left = [f"Left out, because they have one level here: {', '.join(part.left_out)}"] if part.left_out else []
+    found = {"blocks": [], "notes": left, "reason": part.reason}
+    if part.moderated is None or part.moderators is None:
+        return found
+    priors = "; ".join(f"{name} {prior_text(term)}" for name, term in part.moderated.model.beta.items())
+    return found | {
+        "blocks": moderator_blocks(part.moderators, part.moderated.effects),
+        "notes": [*part.moderators.attrs["notes"], *left, f"Priors of coefficients: {priors}"],
+    }
+
+
 def _counts(part: Analysis) -> str:
     effects = part.pooled.effects
     people = "" if effects.participants is None else f", {plural(effects.participants, 'participant')}"
@@ -199,6 +217,7 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "row_notes": notes,
         "source": source,
         "findings": finding_rows(part.findings),
+        "moderated": moderator_view(part),
         "follows": followed(part) if live else frozenset(),
         "grade": [] if grade is None else grade.to_dict("records"),
         "grade_not_done": why,

@@ -298,7 +298,8 @@ def _write_whole(
     (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
     step("writing the summary of findings")
     rows = [summary_row(item.view) for item in made]
-    (place / "summary-of-findings.docx").write_bytes(word_file(title, rows))
+    moderated = {item.view["label"]: item.view["moderated"] for item in made if item.view["moderated"]}
+    (place / "summary-of-findings.docx").write_bytes(word_file(title, rows, moderators=moderated))
     read = {item.view["label"]: item.view.get("sections", {}) for item in made}
     (place / "sensitivity-analyses.docx").write_bytes(word_sections(title, read))
     return reasons

@@ -36,7 +36,7 @@ else:
             "section": "Computed Section SectionOptions",
             "tipping": "prior_probability tipping_table",
             "trials": "cumulative_fits_table leave_one_out",
-            "variations": "MAIN SUBGROUP contrast_variations prior_range variation_table",
+            "variations": "MAIN MODERATED_MAIN SUBGROUP contrast_variations declared_table prior_range variation_table",
         },
         guard="bayesmeta.boundary",
     )

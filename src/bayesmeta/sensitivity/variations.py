@@ -12,16 +12,27 @@ import pandas as pd
 from bayesmeta.columns import Column, columns_of, optional, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
+from bayesmeta.moderators import contrast_table
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_probabilities_of, contrast_table, resolve_threshold, summarize
+from bayesmeta.questions import benefit_probabilities_of, resolve_threshold, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, answers_of
 
-__all__ = ["MAIN", "SUBGROUP", "contrast_variations", "prior_range", "variation_table"]
+__all__ = [
+    "MAIN",
+    "MODERATED_MAIN",
+    "SUBGROUP",
+    "contrast_variations",
+    "declared_table",
+    "prior_range",
+    "variation_table",
+]
 
 #: How the name of an analysis of one subgroup alone begins: it asks another question, so no range counts it.
 SUBGROUP = "subgroup: "
 #: What tables call the analysis that the others vary.
 MAIN = "main analysis"
+#: And the moderated analysis, where others vary that.
+MODERATED_MAIN = "main analysis, moderated"
 
 
 def variation_table(
@@ -70,6 +81,47 @@ def variation_table(
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
     return frame
+
+
+def declared_table(
+    fits: Mapping[str, Fit],
+    moderated: Fit | None = None,
+    threshold: Threshold | float | None = None,
+    *,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Compare declared analyses, each with the analysis that it varies: pooled with pooled, moderated with moderated.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        The first is the main, pooled analysis.
+    moderated : Fit, optional
+        The main moderated analysis; its line comes before those of its variations. Without one their ``change`` is
+        missing.
+    threshold, level
+        As in `variation_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of `variation_table`, with a column ``varies``: "pooled" or "moderated".
+
+    Raises
+    ------
+    ModelError
+        If there is no fit.
+    """
+    if not fits:
+        raise ModelError("there is no fit to compare; give at least one.")
+    ours = {name: item for name, item in fits.items() if item.analysis != "moderated"}
+    theirs = {name: item for name, item in fits.items() if item.analysis == "moderated"}
+    parts = [variation_table(ours, threshold, level=level).assign(varies="pooled")] if ours else []
+    if theirs:
+        main = {} if moderated is None else {MODERATED_MAIN: moderated}
+        table = variation_table({**main, **theirs}, threshold, level=level).assign(varies="moderated")
+        parts.append(table if main else table.assign(change=np.nan))
+    return pd.concat(parts, ignore_index=True)
 
 
 def contrast_variations(fits: Mapping[str, Fit], *, level: float = LEVEL) -> pd.DataFrame:
@@ -145,16 +197,19 @@ def _computed(fit: Fit, options: SectionOptions) -> Computed:
     fits = options.declared
     if not fits:
         raise ModelError("no variations are declared.")
-    table = variation_table(fits, level=options.level)
-    moderated = {name: item for name, item in fits.items() if item.analysis == "moderated"}
-    if moderated and options.moderated is not None:
-        moderated = {next(iter(fits)): options.moderated, **moderated}
+    table = declared_table(fits, options.moderated, level=options.level)
+    known = fits if options.moderated is None else {**fits, MODERATED_MAIN: options.moderated}
+    behind = {str(name): known[name] for name in table["analysis"]}
+    moderated = {name: item for name, item in behind.items() if item.analysis == "moderated"}
+    pooled = table["varies"] == "pooled"
     parts = {
         "prior_range": prior_range(table[table["analysis"].isin(list(options.priors_only))]),
-        "range": prior_range(table),
+        "range": prior_range(table[pooled]),
         "contrasts": contrast_variations(moderated, level=options.level),
     }
-    return Computed(table, tuple(fits.values()), parts)
+    if MODERATED_MAIN in moderated:
+        parts["range_moderated"] = prior_range(table[~pooled])
+    return Computed(table, tuple(behind.values()), parts)
 
 
 def _range(words: str) -> tuple[Column, ...]:
@@ -174,16 +229,18 @@ SECTION = Section(
         *columns_of("count", k="k"),
         *columns_of("effect", mu="mean", lower="lower", upper="upper"),
         *columns_of("sd", tau="tau"),
-        *unprinted(number="new_lower new_upper log_evidence change level", text="interval"),
+        *unprinted(number="new_lower new_upper log_evidence change level", text="interval varies"),
         *optional(columns_of("probability", p_important_benefit="P(mean)", p_important_benefit_new="P(new)")),
         *optional(unprinted(probability="p_any_benefit p_important_harm p_any_benefit_new p_important_harm_new")),
     ),
     "Medians with central credible intervals. P: probability of an important benefit, for the mean effect and in a new "
-    "study (its true effect, not its result). Categories of probability are cut at 5, 50, 80 and 95 %. Contrasts of "
-    "the moderated analysis are differences between trials.",
+    "study (its true effect, not its result). Categories of probability are cut at 5, 50, 80 and 95 %. A variation of "
+    "the moderated analysis is compared with the moderated analysis of the same rows, whose mean is over the observed "
+    "mix of its moderators.",
     parts={
         "prior_range": _range("range over priors"),
-        "range": _range("range over all analyses"),
+        "range": _range("range over all pooled analyses"),
+        "range_moderated": _range("range over all moderated analyses"),
         "contrasts": (
             *columns_of("text", analysis="moderated analysis", moderator="moderator", contrast="contrast"),
             *columns_of("count", k="k"),

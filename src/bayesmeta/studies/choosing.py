@@ -117,16 +117,7 @@ def choose(table: PreparedTable, outcome: Outcome) -> SelectedRows:
     faults.raise_if_any()
     part = frame[chosen & ~left_out]
     faults.index = part.index
-    moderators, keep, reasons = moderator_columns(part, outcome, faults)
-    if not keep.all():
-        for name, reason in reasons.items():
-            records += records_of(part, np.asarray(pd.isna(moderators[name])), reason)
-        if not keep.any():
-            faults.add("no row is left: a moderator is missing in every row", "Fill the moderator or leave it out.")
-            faults.raise_if_any()
-        part = part[keep]
-        moderators = {name: values[keep] for name, values in moderators.items()}
-        faults.index = part.index
+    moderators = moderator_columns(part, outcome, faults)
     aligned, reversed_rows = align_rows(part, outcome, faults)
     assumed = tuple(record for record in table.assumed if record.row in assumed_here)
     return SelectedRows(aligned, part, reversed_rows, moderators, tuple(records), assumed, faults)

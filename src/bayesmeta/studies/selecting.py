@@ -220,10 +220,11 @@ def _moderator(frame: pd.DataFrame, name: str, kind: str | None, faults: FrameFa
     return np.array([text if seen else None for text, seen in zip(texts, filled, strict=True)], dtype=object)
 
 
-def moderator_columns(
-    frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_], dict[str, str]]:
-    """Return columns, rows that stay, and for rows that do not stay nothing but the reason by moderator."""
+def moderator_columns(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> dict[str, NDArray[Any]]:
+    """Return the values of moderators and subgroups by name; what may not be empty is a fault.
+
+    Rows without a value stay: with ``missing = "exclude"`` the moderated analysis alone is made without them.
+    """
     columns: dict[str, NDArray[Any]] = {}
     for item in outcome.model.moderators:
         if (values := _moderator(frame, item.name, item.kind, faults)) is not None:
@@ -231,27 +232,25 @@ def moderator_columns(
     for name in outcome.selection.subgroups:
         if name not in columns and (values := _moderator(frame, name, "categorical", faults)) is not None:
             columns[name] = values
-    keep = np.ones(len(frame), dtype=bool)
-    reasons: dict[str, str] = {}
+    entering = {item.name for item in outcome.model.moderators}
     for name, values in columns.items():
         empty = pd.isna(values)
-        if not empty.any():
+        if not empty.any() or outcome.selection.missing == "exclude":
             continue
-        if outcome.selection.missing == "exclude":
-            keep &= ~empty
-            reasons[name] = f"moderator {name} is not reported (missing = exclude)"
-        elif outcome.selection.missing == "level" and values.dtype == object:
+        if outcome.selection.missing == "level" and values.dtype == object:
             columns[name] = np.where(empty, _NOT_REPORTED, values)
-        elif outcome.selection.missing == "impute" and name not in outcome.selection.subgroups:
-            _check_population(name, values, empty, outcome, faults)
+        elif outcome.selection.missing == "impute":
+            # a subgroup is of the rows that state it; only a moderator of the model is drawn
+            if name in entering:
+                _check_population(name, values, empty, outcome, faults)
         else:
             for i in np.flatnonzero(empty):
                 remedy = (
-                    'Fill it, exclude the row, or state missing = "exclude" ("level" for categories, "impute" to draw '
-                    "moderators from a stated population)."
+                    'Fill it, exclude the row, or state missing = "exclude" (from the moderated analysis alone; "level" '
+                    'for categories, "impute" to draw moderators from a stated population).'
                 )
                 faults.add("the cell is empty", remedy, row=int(i), column=name)
-    return columns, keep, reasons
+    return columns
 
 
 def _check_population(

@@ -1,0 +1,22 @@
+"""In whom the effect differs: coefficients, effects at levels and values, tests and evidence of moderators."""
+
+from typing import TYPE_CHECKING
+
+from bayesmeta.lazy import exports
+
+if TYPE_CHECKING:
+    from bayesmeta.moderators.answer import *
+    from bayesmeta.moderators.evidence import *
+    from bayesmeta.moderators.quantities import *
+    from bayesmeta.moderators.reading import *
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "answer": "MODERATOR_COLUMNS compare_coefficients contrast_table moderator_table",
+            "evidence": "classical_regression inclusion_table moderator_test_table",
+            "quantities": "Quantity coefficients effects_at",
+            "reading": "ReadableBlock moderator_blocks",
+        },
+        guard="bayesmeta.boundary",
+    )
