@@ -323,13 +323,9 @@ def test_sensitivity_gives_ranges_over_priors_and_over_everything(record):
         crossed,
     ]
     assert found["not_done"] == {}
+    priors = [key for key, item in declared.items() if all(change.startswith("priors.") for change in item.changes)]
     for name, rows in {
-        "prior_range": [
-            row
-            for key, row in runs.items()
-            if key == "main analysis"
-            or (key in declared and all(change.startswith("priors.") for change in declared[key].changes))
-        ],
+        "prior_range": [runs[key] for key in ("main analysis", *priors)],
         "range": [row for row in runs.values() if row["varies"] == "pooled"],
         "range_moderated": [row for row in runs.values() if row["varies"] == "moderated"],
     }.items():

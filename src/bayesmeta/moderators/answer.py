@@ -264,6 +264,7 @@ def _notes(fit: Fit, table: pd.DataFrame, regression: MetaRegression | None, rea
             f"{np.sqrt(regression.tau2):.3f}, Knapp-Hartung intervals and F with trials - coefficients = "
             f"{regression.df} denominator degrees of freedom (metafor's rma.mv counts rows, not trials)"
         )
+        notes += [f"Classical: {note}" for note in regression.notes]
         if regression.r2 is not None:
             share = "none" if round(regression.r2) == 0 else f"{regression.r2:.0f} %"
             notes.append(

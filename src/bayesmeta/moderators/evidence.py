@@ -117,7 +117,8 @@ def moderator_test_table(fit: Fit, *, regression: MetaRegression | None = None) 
             **{"moderator": name, "part": "test", "name": "", "k": fit.effects.k, "trials": fit.effects.n_trials},
             "mark": "",
         }
-        if regression is not None:
+        # a design that fits every estimate exactly has no test
+        if regression is not None and regression.qm is not None:
             row |= dict(zip(("f", "df1", "df2", "p_value"), coefficient_test(regression, places.tolist()), strict=True))
         if fit.log_evidence is not None and other is not None:
             row["bayes_factor"] = math.exp(min(fit.log_evidence - other, 700.0))

@@ -246,8 +246,8 @@ def moderator_columns(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults
         else:
             for i in np.flatnonzero(empty):
                 remedy = (
-                    'Fill it, exclude the row, or state missing = "exclude" (from the moderated analysis alone; "level" '
-                    'for categories, "impute" to draw moderators from a stated population).'
+                    'Fill it, exclude the row, or state missing = "exclude" (from the moderated analysis alone; '
+                    '"level" for categories, "impute" to draw moderators from a stated population).'
                 )
                 faults.add("the cell is empty", remedy, row=int(i), column=name)
     return columns
