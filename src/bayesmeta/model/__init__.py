@@ -13,7 +13,7 @@ else:
         __name__,
         {
             "curves": "Line",
-            "design": "Columns Design build_design estimable Factor",
+            "design": "BETWEEN Columns Contrast Design build_design estimable Factor",
             "specification": (
                 "Coefficient Exchangeable Likelihood MissingLevels MissingNumeric MissingSD Model Monotone "
                 "OutlierEffects Spline StudentEffects Term prior_text"

@@ -23,11 +23,15 @@ from bayesmeta.model.curves import Curve, Line, Ramps, Smooth, knots_at
 from bayesmeta.model.specification import Coefficient, Exchangeable, Model, Monotone, Spline, Term
 from bayesmeta.priors import Prior
 
-__all__ = ["Columns", "Contrast", "Design", "Estimable", "Factor", "build_design", "estimable"]
+__all__ = ["BETWEEN", "Columns", "Contrast", "Design", "Estimable", "Factor", "build_design", "estimable"]
 
 FloatArray = NDArray[np.float64]
 # trials beyond the number of coefficients that a regression needs before it is fitted
 SPARE_TRIALS = 2
+#: How the name of a difference ends that is by how much the one between trials is another than that within them.
+BETWEEN = " between - within"
+#: A moderator or an interaction, and whether its columns are the means of trials.
+Entry = tuple[str, bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +139,8 @@ class Design:
     contrasts: tuple[Contrast, ...]
     factors: Mapping[str, Factor]
     moderators: Mapping[str, NDArray[Any]]
-    entries: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    study: tuple[str, ...] = ()
 
     @property
     def p(self) -> int:
@@ -170,22 +175,33 @@ class Design:
             else self.moderators[name]
             for name in self.factors
         }
-        centre = _raw_columns(self.factors, self.entries, self.moderators).mean(axis=0)
-        return np.concatenate([[1.0], _raw_columns(self.factors, self.entries, values).mean(axis=0) - centre])
+        centre = _raw_columns(self.factors, self.entries, self.moderators, self.study).mean(axis=0)
+        at_values = _raw_columns(self.factors, self.entries, values, self.study).mean(axis=0)
+        return np.concatenate([[1.0], at_values - centre])
 
 
 def _raw_columns(
-    factors: Mapping[str, Factor], entries: Sequence[str], values: Mapping[str, NDArray[Any]]
+    factors: Mapping[str, Factor],
+    entries: Sequence[Entry],
+    values: Mapping[str, NDArray[Any]],
+    study: Sequence[str],
 ) -> FloatArray:
     """Columns of every entry (a moderator or an interaction), before they are centred, shape ``(rows, p - 1)``."""
     parts = []
-    for name in entries:
+    for name, between in entries:
         block = np.ones((len(values[name.split(":")[0]]), 1))
         for part in name.split(":"):
             columns = factors[part].columns(values[part])
             block = (block[:, :, None] * columns[:, None, :]).reshape(block.shape[0], -1)
-        parts.append(block)
+        parts.append(_trial_means(block, study) if between else block)
     return np.hstack(parts)
+
+
+def _trial_means(block: FloatArray, study: Sequence[str]) -> FloatArray:
+    """Every row becomes the mean of its trial's rows."""
+    _, number = np.unique(np.asarray(study, dtype=object), return_inverse=True)
+    inside = number[:, None] == np.arange(number.max() + 1)
+    return np.asarray(inside @ (inside.T @ block / inside.sum(axis=0)[:, None]))
 
 
 def _helmert(levels: int) -> FloatArray:
@@ -235,7 +251,7 @@ def _curve(term: Term | None, stated: FloatArray) -> Curve:
     return Line(term.per if isinstance(term, Coefficient) else 1.0)
 
 
-def _contrasts(name: str, columns: slice, p: int, factors: Mapping[str, Factor]) -> list[Contrast]:
+def _contrasts(name: str, columns: slice, p: int, factors: Mapping[str, Factor], end: str = "") -> list[Contrast]:
     """Reported coefficients of a term: every level against the reference, slopes per unit, and their products."""
     choices: list[list[tuple[str, FloatArray]]] = []
     for part in name.split(":"):
@@ -258,7 +274,7 @@ def _contrasts(name: str, columns: slice, p: int, factors: Mapping[str, Factor])
     for label, weights in combined:
         row = np.zeros(p)
         row[columns] = weights
-        result.append(Contrast(label, row))
+        result.append(Contrast(label + end, row))
     return result
 
 
@@ -293,7 +309,8 @@ def build_design(effects: Effects, model: Model) -> Design:
         )
     terms = [Columns("mu", slice(0, 1), model.mu)]
     scale = [1.0]
-    contrasts: list[tuple[str, slice]] = []
+    contrasts: list[tuple[str, slice, str]] = []
+    entries: list[Entry] = []
     for name, term in model.beta.items():
         start = len(scale)
         pieces = [factors[part] for part in name.split(":")]
@@ -302,14 +319,21 @@ def build_design(effects: Effects, model: Model) -> Design:
             raise ModelError(f"interaction {name}: its moderators may be neither curves nor imputed.")
         scale += _prior_scales(name, term, factors)
         columns = slice(start, len(scale))
-        contrasts.append((name, columns))
+        contrasts.append((name, columns, ""))
+        entries.append((name, False))
         terms += _term_columns(name, term, columns)
-    entries = tuple(model.beta)
+        if isinstance(term, Coefficient) and term.between is not None:
+            start = len(scale)
+            scale += _prior_scales(name, term, factors)
+            columns = slice(start, len(scale))
+            contrasts.append((name, columns, BETWEEN))
+            entries.append((name, True))
+            terms.append(Columns(f"{name}:{BETWEEN}", columns, term.between))
     values = {part: effects.moderators[part] for part in parts}
-    raw = _raw_columns(factors, entries, values)
+    raw = _raw_columns(factors, entries, values, effects.study)
     X = np.hstack([np.ones((effects.k, 1)), raw - raw.mean(axis=0)])
-    reported = tuple(c for name, columns in contrasts for c in _contrasts(name, columns, X.shape[1], factors))
-    return Design(X, tuple(terms), np.array(scale), reported, factors, values, entries)
+    reported = tuple(c for name, columns, end in contrasts for c in _contrasts(name, columns, X.shape[1], factors, end))
+    return Design(X, tuple(terms), np.array(scale), reported, factors, values, tuple(entries), effects.study)
 
 
 def _stated(effects: Effects, factor: Factor) -> NDArray[Any]:

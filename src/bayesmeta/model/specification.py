@@ -57,19 +57,30 @@ class Coefficient:
     reference : str, optional
         The level that contrasts are printed against; it changes no number of the fit. Default: the first in
         alphabetical order.
+    between : Prior, optional
+        The coefficient within trials and that between them are told apart: ``x_ij b + mean_i(x) d``, with ``prior`` of
+        b, the difference within a trial, and this of d, by how much the difference between trials is another. Default:
+        one coefficient for both.
+
+    References
+    ----------
+    Neuhaus JM, Kalbfleisch JD. Biometrics 1998;54:638-645. doi:10.2307/3109770
     """
 
     prior: Prior
     per: float = 1.0
     reference: str | None = None
+    between: Prior | None = field(default=None, metadata={"later": True})
 
     @property
     def text(self) -> str:
         """The prior in words."""
-        return repr(self.prior)
+        return repr(self.prior) + (f", between - within {self.between!r}" if self.between else "")
 
     def __post_init__(self) -> None:
         _check_location(self.prior, "coefficient")
+        if self.between is not None:
+            _check_location(self.between, "coefficient, between")
         if not (math.isfinite(self.per) and self.per > 0):
             raise ModelError(f"per = {self.per} is not a positive number.")
 
@@ -441,6 +452,10 @@ class Model:
                 raise ModelError(
                     f"beta[{name}]: {term!r} is not a prior, Coefficient, Exchangeable, Spline or Monotone."
                 )
+            if ":" in name and isinstance(term, Coefficient) and term.between is not None:
+                raise ModelError(f"beta[{name}]: an interaction is not split into within and between trials.")
+            if isinstance(term, Coefficient) and term.between is not None and name in self.missing:
+                raise ModelError(f"beta[{name}]: an imputed moderator is not split into within and between trials.")
             if ":" in name and not isinstance(term, Coefficient):
                 raise ModelError(f"beta[{name}]: an interaction takes a prior, not {type(term).__name__}.")
         object.__setattr__(self, "beta", MappingProxyType(beta))
@@ -480,7 +495,10 @@ class Model:
     def __repr__(self) -> str:
         parts = [f"mu={self.mu!r}", f"tau={self.tau!r}"]
         if self.beta:
-            shown = {name: t.prior if isinstance(t, Coefficient) else t for name, t in self.beta.items()}
+            shown = {
+                name: t.prior if isinstance(t, Coefficient) and t.between is None else t
+                for name, t in self.beta.items()
+            }
             inside = ", ".join(f"{name!r}: {item!r}" for name, item in shown.items())
             parts.append(f"beta={{{inside}}}")
         if self.rho != 0.5:

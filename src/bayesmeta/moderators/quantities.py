@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.fits import Fit
-from bayesmeta.model import Design, Factor
+from bayesmeta.model import Contrast, Design, Factor
 
 __all__ = ["Part", "Quantity", "coefficients", "effects_at"]
 
@@ -101,7 +101,6 @@ def _main(fit: Fit, name: str, moderator: str, end: str, at: dict[str, Any]) -> 
 def _interaction(fit: Fit, entry: str) -> list[Quantity]:
     """Differences of differences, as the design reports them; every cell that enters is a side."""
     design = fit.design
-    columns = next(term.columns for term in design.terms if term.name == entry)
     parts = entry.split(":")
     choices: list[list[tuple[NDArray[np.bool_], ...]]] = []
     for part in parts:
@@ -111,14 +110,18 @@ def _interaction(fit: Fit, entry: str) -> list[Quantity]:
             choices.append([(_rows(fit, part, base), _rows(fit, part, level)) for level in others])
         else:
             choices.append([(_every(fit),)])
-    reported = [
-        item for item in design.contrasts if item.weights[columns].any() and not np.delete(item.weights, columns).any()
-    ]
+    reported = _reported(design, entry)
     found = []
     for item, pair in zip(reported, product(*choices), strict=True):
         sides = tuple(a & b for a, b in product(*pair))
         found.append(Quantity(entry, "interaction", item.name, item.weights, sides))
     return found
+
+
+def _reported(design: Design, term: str) -> list[Contrast]:
+    """Coefficients of one term as the design reports them."""
+    columns = next(item.columns for item in design.terms if item.name == term)
+    return [item for item in design.contrasts if not np.delete(item.weights, columns).any()]
 
 
 def effects_at(fit: Fit) -> list[Quantity]:
