@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from bayesmeta.digits import UNDEFINED, number, numbers, p_value, percent, ratios, together
+from bayesmeta.digits import UNDEFINED, bayes_factor_text, number, numbers, p_value, percent, ratios, together
 from bayesmeta.measures import measure as measure_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,19 @@ __all__ = [
 ]
 
 Kind = Literal[
-    "text", "note", "count", "flag", "number", "effect", "difference", "sd", "interval", "probability", "share", "p"
+    "text",
+    "note",
+    "count",
+    "flag",
+    "number",
+    "effect",
+    "difference",
+    "sd",
+    "interval",
+    "probability",
+    "share",
+    "p",
+    "factor",
 ]
 _NUMBER = {"type": ["number", "null"]}
 _JSON: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -57,7 +69,8 @@ class Column:
         ``text``, which is always there, and ``note``, which may be missing; ``count``; ``flag``; ``number``; an
         ``effect`` is back-transformed, a ``difference`` of effects for ratios only, and both share their digits with
         each other and with an ``sd`` on the same scale; an ``interval`` is an estimate with two ends in one cell; a
-        ``probability`` is never 0 or 100 %, a ``share`` of things counted may be; ``p`` is a p-value.
+        ``probability`` is never 0 or 100 %, a ``share`` of things counted may be; ``p`` is a p-value, ``factor`` a
+        Bayes factor.
     header : str or None
         None: in the table and in JSON, but not printed.
     decimals : int, optional
@@ -261,6 +274,8 @@ def _cell(item: Column, value: Any, missing: str) -> str:
         return p_value(float(value))
     if item.kind == "number":
         return _number(float(value), item.decimals)
+    if item.kind == "factor":
+        return bayes_factor_text(float(value))
     if item.kind == "share":
         return _share(float(value))
     if item.kind == "flag":

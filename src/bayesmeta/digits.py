@@ -9,6 +9,7 @@ from typing import Any
 __all__ = [
     "UNDEFINED",
     "amount",
+    "bayes_factor_text",
     "is_number",
     "number",
     "numbers",
@@ -105,6 +106,19 @@ def amount(value: float) -> str:
     ('0.5', '0.75')
     """
     return f"{value:.4g}"
+
+
+def bayes_factor_text(value: float) -> str:
+    """Write a Bayes factor, beyond a thousand to one in either direction as that.
+
+    Examples
+    --------
+    >>> bayes_factor_text(0.2134), bayes_factor_text(3.14159), bayes_factor_text(1e6), bayes_factor_text(1e-9)
+    ('0.21', '3.1', '>1000', '<0.001')
+    """
+    if value < 1:
+        return "<0.001" if value < 0.001 else f"{value:.2g}"
+    return ">1000" if value > 1000 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def p_value(value: Any) -> str:

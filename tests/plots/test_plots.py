@@ -248,9 +248,20 @@ def test_forest_groups_rows_and_gives_each_level_the_moderated_mean() -> None:
         number = int((values == level).sum())
         assert kinds[level] == ["heading", *["estimate"] * number, "level mean"]
         mu = bm.predict(moderated, {"exercise": level}).loc["mu"]
-        corners = polygon(axes_of(plot, "forest"), f"Mean effect, {level}")
+        trials = len({study for study, value in zip(fit.effects.study, values, strict=True) if value == level})
+        name = f"Mean effect, {level} ({trials} trials)"
+        corners = polygon(axes_of(plot, "forest"), name)
         np.testing.assert_allclose(corners[:3, 0], mu[["lower", "median", "upper"]].to_numpy(float), rtol=SAME)
-        assert f"Mean effect, {level}: {mu['median']:.2f}" in plot.alt
+        assert f"{name}: {mu['median']:.2f}" in plot.alt
+    # trials, level means, the mean and a new study are of one model, the moderated one
+    theirs = bm.study_table(moderated).set_index("label")["theta"]
+    estimates = plot.table[plot.table["kind"] == "estimate"].set_index("label")["theta"]
+    np.testing.assert_allclose(estimates, theirs[estimates.index], rtol=SAME)
+    mean = plot.table.set_index("kind").loc["mean", "estimate"]
+    assert mean == bm.summarize(moderated).loc["mu", "median"]
+    assert "classical mean" not in plot.table["kind"].tolist()
+    # metafor 3.8: rma.mv, test of exercise beside timing, scaled by s2 of the residuals (tests/moderators)
+    assert "Test of exercise: F(2, 28) = 1.00, p = 0.380" in plot.alt
     assert set(plot.table.loc[plot.table["kind"] == "estimate", "label"]) == set(fit.effects.label)
     headings_only = forest_table(fit, subgroup="exercise")
     assert "level mean" not in headings_only["kind"].tolist()

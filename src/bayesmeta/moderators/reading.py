@@ -90,9 +90,9 @@ def moderator_blocks(
     tests = (
         *columns_of("text", which="test of", ftext="F (df)"),
         *columns_of("p", p_value="p"),
-        *columns_of("number", 2, bayes_factor="Bayes factor"),
+        *columns_of("factor", bayes_factor="Bayes factor"),
         *columns_of("probability", p_inclusion="P(in the model)"),
-        *columns_of("number", 2, inclusion_bayes_factor="inclusion BF"),
+        *columns_of("factor", inclusion_bayes_factor="inclusion BF"),
     )
     whole = "Ratios of effects" if kind.log else "Differences of effects"
     blocks = (

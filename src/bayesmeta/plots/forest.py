@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
+from bayesmeta.digits import bayes_factor_text, p_value
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
+from bayesmeta.moderators import moderator_table
 from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -146,9 +148,15 @@ def forest_plot(
     )
     chosen = stated_thresholds(fit, thresholds, primary=True)
     title = title or name_of(fit)
+    more: list[str] = []
+    if moderated is not None:
+        lines, fit = threshold_lines(fit, chosen), moderated
+        more = _moderator_sentences(fit, str(subgroup))
+    else:
+        lines = threshold_lines(fit, chosen)
     with drawing():
-        picture = _draw(fit, table, threshold_lines(fit, chosen), favours, title, level, width)
-    alt = _alt(fit, table, chosen, title, level)
+        picture = _draw(fit, table, lines, favours, title, level, width, more)
+    alt = " ".join([_alt(fit, table, chosen, title, level), *more])
     return Plot(picture.figure, table, alt, title)
 
 
@@ -226,13 +234,14 @@ def _draw(
     title: str,
     level: float,
     width: float,
+    more: Sequence[str],
 ) -> Sheet:
     better = fit.effects.better
     head = [size_line(fit.effects) + (f"; {better} is better" if better else "")]
     limits = _limits(fit, table, lines)
     cut = bool(((table["lower"] < limits[0]) | (table["upper"] > limits[1])).any())
     entries = _legend(fit, table, lines, level)
-    notes = _notes(fit, table, cut, level)
+    notes = [*_notes(fit, table, cut, level), *more]
     columns = _columns(table, width, level)
     title_end = head_height(title, head, width)
     rows_top = title_end + (LINE + 2.0 if columns.texts else 1.0)
@@ -494,6 +503,22 @@ def _notes(fit: Fit, table: pd.DataFrame, cut: bool, level: float) -> list[str]:
     for item in table[table["text"].str.startswith("not defined")].to_dict("records"):
         notes.append(f"{item['label']}: {item['text']}")
     return notes
+
+
+def _moderator_sentences(fit: Fit, subgroup: str) -> list[str]:
+    """The one model behind a picture of subgroups, and the test that they differ."""
+    found = moderator_table(fit)
+    test: Any = found[(found["moderator"] == subgroup) & (found["part"] == "test")].iloc[0]
+    parts = []
+    if np.isfinite(test["f"]):
+        p = p_value(test["p_value"])
+        parts.append(f"F({test['df1']:g}, {test['df2']:g}) = {test['f']:.2f}, p {p if p[0] == '<' else f'= {p}'}")
+    if np.isfinite(test["bayes_factor"]):
+        parts.append(f"Bayes factor {bayes_factor_text(test['bayes_factor'])}")
+    others = [name for name in fit.design.factors if name != subgroup]
+    mix = f", averaged over the observed mix of {' and '.join(others)}" if others else ""
+    tested = f" Test of {subgroup}: {'; '.join(parts)}." if parts else ""
+    return [f"One model with one tau for all levels: trials, level means and a new study are of it{mix}.{tested}"]
 
 
 def _alt(fit: Fit, table: pd.DataFrame, thresholds: tuple[Threshold, ...], title: str, level: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.digits import percent
+from bayesmeta.digits import bayes_factor_text, percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing
@@ -43,19 +43,13 @@ def outlier_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wi
     return Plot(sheet.figure, table, _alt(fit, table, title, level), title)
 
 
-def _factor(value: float) -> str:
-    return (
-        ">1000" if value > 1000 else f"{value:.2g}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
-    )
-
-
 def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float) -> Sheet:
     numbers = numbers_of(fit.effects)
     narrow = width < 140
     rows = []
     for item in table.to_dict("records"):
         own = numbers.cell(item["estimate"], item["lower"], item["upper"])
-        cells = (percent(item["probability"]), _factor(item["bayes_factor"]))
+        cells = (percent(item["probability"]), bayes_factor_text(item["bayes_factor"]))
         rows.append(Row(str(item["trial"]), cells if narrow else (own, *cells)))
     headings = ("Trial", *(() if narrow else (f"Estimate [{level_text(level)}]",)), "P(outlier)", "Bayes factor")
     block = PlotRows("outliers", headings, rows, "Probability of being an outlier, percent", width)
@@ -86,7 +80,7 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
     numbers = numbers_of(fit.effects)
     named = [
         f"{item['trial']} {percent(item['probability'])} (estimate {numbers.value(item['estimate'])}, Bayes factor "
-        f"{_factor(item['bayes_factor'])})"
+        f"{bayes_factor_text(item['bayes_factor'])})"
         for item in above.to_dict("records")
     ]
     rest = table[table["probability"] <= prior]

@@ -19,6 +19,7 @@ from bayesmeta.classical import (
     tau2_interval,
     trim_and_fill,
 )
+from bayesmeta.digits import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit, marginal
@@ -63,7 +64,9 @@ def forest_table(
     subgroup : str, optional
         A categorical moderator of the effects; rows are grouped by its levels.
     moderated : Fit, optional
-        A fit of the same estimates in which ``subgroup`` is a moderator; it gives each level its mean effect.
+        A fit in which ``subgroup`` is a moderator, of the same estimates or of those that state it. Then everything is
+        from this one model: the shrinkage estimates of trials, the mean of each level, the mean over the observed mix
+        and a new study.
     order : {"given", "estimate", "weight"}
         Of the estimates within a group; weights descend.
     common_effect : bool
@@ -90,14 +93,15 @@ def forest_table(
     >>> forest_table(fit)["kind"].tolist()[3:]
     ['estimate', 'mean', 'new study', 'classical mean', 'classical prediction']
     """
+    if subgroup is not None:
+        subgroup = find_name("subgroup", subgroup, fit.effects.moderators, place="among the moderators")
+    if moderated is not None:
+        _check_moderated(fit, moderated, subgroup)
+        fit = moderated
     effects, numbers = fit.effects, numbers_of(fit.effects)
     if order not in get_args(Order):
         raise ModelError(f"unknown order {order!r}. Allowed: {', '.join(get_args(Order))}.")
-    if subgroup is not None:
-        subgroup = find_name("subgroup", subgroup, effects.moderators, place="among the moderators")
     groups = _groups(effects, subgroup)
-    if moderated is not None:
-        _check_moderated(fit, moderated, subgroup)
     studies = study_table(fit, level=level)
     reported = f"{level_text(level)} normal confidence interval"
     credible = f"{level_text(level)} {CREDIBLE}"
@@ -127,15 +131,19 @@ def forest_table(
             )
         if group and moderated is not None:
             mean = predict(moderated, {str(subgroup): group}, level=level).loc["mu"]
-            rows.append(_summary("level mean", f"Mean effect, {group}", mean, credible, numbers.cell, group))
+            trials = len({study for study, inside in zip(effects.study, members, strict=True) if inside})
+            label = f"Mean effect, {group} ({plural(trials, 'trial')})"
+            rows.append(_summary("level mean", label, mean, credible, numbers.cell, group))
     table = predict(fit, level=level)
-    rows.append(_summary("mean", "Bayesian mean effect", table.loc["mu"], credible, numbers.cell))
+    mean_label = "Bayesian mean effect" + ("" if moderated is None else ", over this mix")
+    rows.append(_summary("mean", mean_label, table.loc["mu"], credible, numbers.cell))
     if fit.model.tau is not None:
         new = table.loc["theta_new"]
         rows.append(
             _summary("new study", "Effect in a new study", new, f"{level_text(level)} {PREDICTION}", numbers.cell)
         )
-    rows += _classical_rows(fit, level, common_effect)
+    # a classical mean of the pooled model would not belong to the same picture
+    rows += _classical_rows(fit, level, common_effect) if moderated is None else []
     columns = ["kind", "group", "label", "estimate", "lower", "upper", "theta", "theta_lower", "theta_upper", "weight"]
     frame = pd.DataFrame(rows).reindex(columns=[*columns, "interval", "text", "theta_text"])
     for name in ("group", "interval", "text", "theta_text"):
@@ -180,8 +188,8 @@ def _check_moderated(fit: Fit, moderated: Fit, subgroup: str | None) -> None:
     if subgroup not in moderated.design.factors:
         allowed = ", ".join(moderated.design.factors) or "none"
         raise ModelError(f"the moderated fit has no moderator {subgroup!r}. It has: {allowed}.")
-    same = moderated.effects.label == fit.effects.label and np.array_equal(moderated.effects.y, fit.effects.y)
-    if not same:
+    ours = dict(zip(fit.effects.label, fit.effects.y, strict=True))
+    if any(ours.get(label) != y for label, y in zip(moderated.effects.label, moderated.effects.y, strict=True)):
         raise ModelError("the moderated fit is of other estimates; give one of the same effects.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from bayesmeta.plots import Plot
     from bayesmeta.sensitivity import ReadableSection
 
-__all__ = ["IN_PAGE", "Drawn", "draw_part", "tables_of", "word_file", "word_sections"]
+__all__ = ["BY", "IN_PAGE", "Drawn", "draw_part", "tables_of", "word_file", "word_sections"]
 
 #: Trials from which a funnel says something: Cochrane Handbook 13.3.5.4.
 FUNNEL = 10
 #: Of the pictures those that the page shows; its curve of benefit is drawn live.
 IN_PAGE = ("forest", "heterogeneity", "funnel")
+#: How the name of a forest plot begins whose trials stand by the levels of a moderator.
+BY = "forest-by-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,15 @@ def draw_part(part: Analysis, *, pdf: bool = False) -> tuple[list[Drawn], dict[s
     }
     if fit.effects.n_trials >= FUNNEL:
         makers["funnel"] = lambda: plots.funnel_plot(fit)
+    if part.moderated is not None:
+        for factor in (item for item in part.moderated.design.factors.values() if item.levels):
+            makers[f"{BY}{factor.name}"] = partial(
+                plots.forest_plot,
+                fit,
+                subgroup=factor.name,
+                moderated=part.moderated,
+                title=f"{part.label}, by {factor.name}",
+            )
     found, not_drawn = [], {}
     with drawing():
         for name, make in makers.items():

@@ -19,7 +19,7 @@ from bayesmeta.plan import Protocol
 from bayesmeta.records import head, json_text, run_record, scale_name, table_records, unreportable
 from bayesmeta.report import workers
 from bayesmeta.report.blocks import block_views, extra_tables
-from bayesmeta.report.files import IN_PAGE, Drawn, draw_part, tables_of, word_file, word_sections
+from bayesmeta.report.files import BY, IN_PAGE, Drawn, draw_part, tables_of, word_file, word_sections
 from bayesmeta.report.gather import outcome_record
 from bayesmeta.report.methods import bibliography, methods_text, used_references
 from bayesmeta.report.page import live_text, render_page, summary_row, template, view_of
@@ -186,7 +186,7 @@ def _finished(part: Analysis, warned: list[str], place: Path, pdf: bool) -> _Out
         files[f"tables/{key}.{name.replace('_', '-')}.csv"] = _csv(frame)
     rows = {name: table_records(frame) for name, frame in extra.items()}
     record = outcome_record(part, _figures(key, drawn, not_drawn), rows)
-    pictures = [picture.in_page(key) for picture in drawn if picture.name in IN_PAGE]
+    pictures = [picture.in_page(key) for picture in drawn if picture.name in IN_PAGE or picture.name.startswith(BY)]
     view = view_of(part, pictures, block_views(extra, part.pooled.effects.measure))
     for name, content in files.items():
         target = place / name
