@@ -126,7 +126,7 @@ def compare(path: Path, preset: str | None, outcome: Sequence[str], fits: Path |
         from_file(path, outcome, fits),
         json,
         csv,
-        lambda item: compare_record(item.pooled, item.key, moderated=item.moderated, warnings=item.warned),
+        lambda item: compare_record(item.pooled, item.key, moderators=item.moderators, warnings=item.warned),
         lambda item: bm.compare_table(item.pooled),
         views.compare_view,
     )
@@ -182,7 +182,13 @@ def fit(path: Path, output: Path | None, outcome: Sequence[str], engine: str | N
         csv,
         lambda: [
             fit_record(
-                item.pooled, item.moderated, item.key, reason=item.reason, left_out=item.left_out, warnings=item.warned
+                item.pooled,
+                item.moderated,
+                item.key,
+                moderators=item.moderators,
+                reason=item.reason,
+                left_out=item.left_out,
+                warnings=item.warned,
             )
             for item in analyses
         ],

@@ -263,7 +263,7 @@ def _moderated_view(analysis: bm.Analysis) -> list[str]:
         return []
     left = f" Left out, because they have one level here: {', '.join(analysis.left_out)}." if analysis.left_out else ""
     if analysis.moderated is None:
-        return [wrapped(f"Moderated: {analysis.reason}.{left}"), ""]
+        return [wrapped(f"Moderated: {analysis.reason}.{left}"), "", *_moderator_lines(analysis)]
     fit = analysis.moderated
     lines = [wrapped(f"Moderated: {analysis.reason}.{left} {_coefficient_priors(fit, analysis)}")]
     lines += [wrapped(f"Imputed: {name} by {item!r}.") for name, item in fit.model.missing.items()]
@@ -278,10 +278,10 @@ def _moderator_lines(analysis: bm.Analysis, *, compare: bool = False) -> list[st
     from bayesmeta.moderators import moderator_blocks
 
     found = analysis.moderators
-    if found is None or analysis.moderated is None:
+    if found is None:
         return []
     lines = []
-    for block in moderator_blocks(found, analysis.moderated.effects, "compare" if compare else "answer"):
+    for block in moderator_blocks(found, analysis.effects, "compare" if compare else "answer"):
         lines += [laid_out(block.table, block.note), ""]
     return [*lines, *(wrapped(f"{note}.") for note in found.attrs["notes"]), ""]
 

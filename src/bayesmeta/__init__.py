@@ -81,7 +81,13 @@ if TYPE_CHECKING:
         StudentEffects,
         estimable,
     )
-    from bayesmeta.moderators import compare_coefficients, contrast_table, inclusion_table, moderator_table
+    from bayesmeta.moderators import (
+        compare_coefficients,
+        contrast_table,
+        inclusion_table,
+        moderator_table,
+        within_between_table,
+    )
     from bayesmeta.nuts import Settings
     from bayesmeta.plan import Outcome, Protocol, Threshold
     from bayesmeta.priors import (
@@ -161,7 +167,7 @@ _find, _names = exports(
             "Coefficient Exchangeable MissingLevels MissingNumeric MissingSD Model Monotone OutlierEffects Spline "
             "StudentEffects estimable"
         ),
-        "moderators": "compare_coefficients contrast_table inclusion_table moderator_table",
+        "moderators": "compare_coefficients contrast_table inclusion_table moderator_table within_between_table",
         "nuts": "Settings",
         "plan": "Outcome Protocol Threshold",
         "priors": (

@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from bayesmeta.nuts import Settings
 
 __all__ = [
+    "NOT_ESTIMABLE",
     "NO_MODERATORS",
     "ModeratedPlan",
     "fitted",
     "hashes_of",
     "moderated_model",
+    "one_at_a_time",
     "require_sound",
     "sampling_of",
 ]
 
 NO_MODERATORS = "no moderators are declared"
+#: How the reason begins why a moderated analysis is not made of these data.
+NOT_ESTIMABLE = "not estimable"
 #: Trials without a moderator that a line names.
 SHOWN_TRIALS = 5
 
@@ -134,7 +138,7 @@ def moderated_model(outcome: Outcome, effects: Effects) -> ModeratedPlan:
     if outcome.selection.missing == "exclude":
         stating, lost = _stating(effects, names)
         if stating is None:
-            return ModeratedPlan(None, effects, f"not estimable: {lost}")
+            return ModeratedPlan(None, effects, f"{NOT_ESTIMABLE}: {lost}")
         used = stating
     single = tuple(name for name in names if len(set(stated_values(used.moderators[name]))) < 2)
     found = estimable(used, plan.on(used))
@@ -144,6 +148,25 @@ def moderated_model(outcome: Outcome, effects: Effects) -> ModeratedPlan:
         "; ".join(filter(None, (found.reason, lost))),
         tuple(dict.fromkeys((*single, *found.left_out))),
     )
+
+
+def one_at_a_time(outcome: Outcome, effects: Effects) -> dict[str, ModeratedPlan]:
+    """Moderators of which each alone is estimable, where all together are not.
+
+    Examples
+    --------
+    >>> protocol = bm.read_protocol("models/cancer_exercise.toml")
+    >>> list(one_at_a_time(protocol.outcomes["depression_medium"], bm.read_effects(protocol, "depression_medium")))
+    []
+    """
+    plan = outcome.model.scaled(effects)
+    found = {}
+    for item in plan.moderators:
+        alone = dataclasses.replace(outcome, model=dataclasses.replace(plan, moderators=(item,), interactions=()))
+        made = moderated_model(alone, effects)
+        if made.model is not None:
+            found[item.name] = made
+    return found if len(plan.moderators) > 1 else {}
 
 
 def _stating(effects: Effects, names: Sequence[str]) -> tuple[Effects | None, str]:

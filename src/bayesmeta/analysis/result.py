@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayesmeta.analysis.fitting import NOT_ESTIMABLE, one_at_a_time
 from bayesmeta.analysis.reading import recompute
 from bayesmeta.classical import pool
 from bayesmeta.digits import number, percent, plural, ratios, together
@@ -171,10 +172,30 @@ class Analysis:
 
     @cached_property
     def moderators(self) -> pd.DataFrame | None:
-        """What the moderated analysis says of its moderators (`bayesmeta.moderator_table`); None without one."""
-        from bayesmeta.moderators import moderator_table
+        """What the moderated analysis says of its moderators (`bayesmeta.moderator_table`); None without one.
 
-        return None if self.moderated is None else moderator_table(self.moderated)
+        Where all moderators together are not estimable, of each alone that is.
+        """
+        from bayesmeta.moderators import moderator_table, moderators_alone
+
+        if self.moderated is not None:
+            return moderator_table(self.moderated)
+        return moderators_alone(self.alone) if self.alone else None
+
+    @cached_property
+    def alone(self) -> Mapping[str, Fit]:
+        """A fit of each moderator alone, where all together are not estimable and it is."""
+        from bayesmeta.fits import fit
+
+        outcome = self.pooled.outcome
+        if self.moderated is not None or outcome is None or self.pooled.analysis != "pooled":
+            return {}
+        plans = one_at_a_time(outcome, self.effects) if self.reason.startswith(NOT_ESTIMABLE) else {}
+        return {
+            name: fit(plan.effects, plan.model, seed=self.pooled.seed, outcome=outcome, analysis="moderated")
+            for name, plan in plans.items()
+            if plan.model is not None
+        }
 
     @cached_property
     def classical(self) -> ClassicalFit:

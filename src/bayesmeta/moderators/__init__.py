@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from bayesmeta.moderators.evidence import *
     from bayesmeta.moderators.quantities import *
     from bayesmeta.moderators.reading import *
+    from bayesmeta.moderators.within import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "answer": "MODERATOR_COLUMNS compare_coefficients contrast_table moderator_table",
+            "answer": "MODERATOR_COLUMNS compare_coefficients contrast_table moderator_table moderators_alone",
             "evidence": "classical_regression inclusion_table moderator_test_table",
             "quantities": "Quantity coefficients effects_at",
             "reading": "ReadableBlock moderator_blocks",
+            "within": "within_between_table",
         },
         guard="bayesmeta.boundary",
     )

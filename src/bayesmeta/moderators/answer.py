@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,13 @@ from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import direction, numeric_distance, resolve_threshold
 
-__all__ = ["MODERATOR_COLUMNS", "compare_coefficients", "contrast_table", "moderator_table"]
+__all__ = [
+    "MODERATOR_COLUMNS",
+    "compare_coefficients",
+    "contrast_table",
+    "moderator_table",
+    "moderators_alone",
+]
 
 FloatArray = NDArray[np.float64]
 _COEFFICIENTS = ("contrast", "slope", "interaction", "simple effect")
@@ -45,7 +52,7 @@ MODERATOR_COLUMNS: tuple[Column, ...] = (
     *unprinted(probability="p_important_benefit_new p_important_harm p_important_harm_new"),
     *unprinted(number="classical classical_lower classical_upper", p="p_value"),
     *unprinted(number="f df1 df2 bayes_factor", probability="p_inclusion"),
-    *unprinted(number="inclusion_bayes_factor level", text="interval"),
+    *unprinted(number="inclusion_bayes_factor level", text="model interval"),
 )
 
 
@@ -63,7 +70,8 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
     Returns
     -------
     pandas.DataFrame
-        Columns ``moderator part name k trials mark``, numbers, ``level interval``. ``part`` says what a line is:
+        Columns ``moderator part name k trials mark``, numbers, ``model level interval``; ``model`` is "together", of
+        all moderators (`moderators_alone` makes it of each). ``part`` says what a line is:
 
         - ``test``: of a moderator with its interactions (of an interaction, of ``all moderators``): ``f`` on
           ``df1, df2`` and its ``p_value``, the ``bayes_factor`` against the model without it, and, averaged over the
@@ -112,9 +120,41 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
     table = table.reindex(columns=columns)
     table[list(_NUMBERS)] = table[list(_NUMBERS)].astype(float)
     table[["k", "trials"]] = table[["k", "trials"]].astype(int)
-    table["level"], table["interval"] = level, "central"
+    table["model"], table["level"], table["interval"] = "together", level, "central"
     table.attrs["notes"] = _notes(fit, table, regression, reason)
     return table
+
+
+def moderators_alone(fits: Mapping[str, Fit], *, level: float = LEVEL) -> pd.DataFrame:
+    """`moderator_table` of fits with one moderator each, where a model of all of them is not estimable.
+
+    Parameters
+    ----------
+    fits : mapping of str to Fit
+        By moderator.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of `moderator_table`; ``model`` names the moderator with "alone".
+
+    Raises
+    ------
+    ModelError
+        If there is no fit, or one without moderators.
+    """
+    if not fits:
+        raise ModelError("there is no fit; give one or more by moderator.")
+    tables = [moderator_table(item, level=level).assign(model=f"{name} alone") for name, item in fits.items()]
+    notes = [
+        "All moderators together are not estimable here, so each is analysed alone: what one seems to explain may be "
+        "due to another"
+    ]
+    for name, table in zip(fits, tables, strict=True):
+        notes += [f"{name} alone: {text}" for text in table.attrs.pop("notes")]
+    whole = pd.concat(tables, ignore_index=True)
+    whole.attrs["notes"] = tuple(notes)
+    return whole
 
 
 def _distance(fit: Fit, threshold: Threshold | float | None) -> tuple[float, float] | None:

@@ -103,8 +103,9 @@ def _moderated(
     if fit is not None:
         record["priors"] = prior_records(fit, fit.outcome.model.sources if fit.outcome is not None else {})
         record["log_evidence"] = plain(fit.log_evidence)
-        record["moderators"] = moderator_record(moderator_table(fit, level=level) if table is None else table)
+        table = moderator_table(fit, level=level) if table is None else table
         record["others"], record["sampler"] = other_records(fit, level), sampler_record(fit)
+    record["moderators"] = moderator_record(table)
     return record
 
 
@@ -223,15 +224,19 @@ def _file_key(key: str, fit: Fit) -> str:
 
 
 def compare_record(
-    fit: Fit, name: str, *, moderated: Fit | None = None, warnings: Sequence[str] = (), level: float = LEVEL
+    fit: Fit,
+    name: str,
+    *,
+    moderators: pd.DataFrame | None = None,
+    warnings: Sequence[str] = (),
+    level: float = LEVEL,
 ) -> dict[str, Any]:
-    """Bayesian beside classical pooling of the same rows, and of the moderators where they are estimable."""
-    moderators = None if moderated is None else moderator_record(moderator_table(moderated, level=level))
+    """Bayesian beside classical pooling of the same rows, and of the moderators (their table) where there are any."""
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
         "methods": table_records(compare_table(fit, level=level)),
-        "moderators": moderators,
+        "moderators": moderator_record(moderators),
     }
 
 

@@ -160,11 +160,12 @@ def moderator_view(part: Analysis) -> dict[str, Any] | None:
         return None
     left = [f"Left out, because they have one level here: {', '.join(part.left_out)}"] if part.left_out else []
     found = {"blocks": [], "notes": left, "reason": part.reason}
-    if part.moderated is None or part.moderators is None:
+    if part.moderators is None:
         return found
-    priors = "; ".join(f"{name} {prior_text(term)}" for name, term in part.moderated.model.beta.items())
+    fits = [part.moderated] if part.moderated is not None else list(part.alone.values())
+    priors = "; ".join(f"{name} {prior_text(term)}" for item in fits for name, term in item.model.beta.items())
     return found | {
-        "blocks": moderator_blocks(part.moderators, part.moderated.effects),
+        "blocks": moderator_blocks(part.moderators, part.effects),
         "notes": [*part.moderators.attrs["notes"], *left, f"Priors of coefficients: {priors}"],
     }
 
