@@ -239,8 +239,7 @@ class _Locations:
             self.df[columns] = math.nan
             return
         loc, scale, df, cut, log_mass = location(prior)
-        names = term.removesuffix(": curve").split(":")
-        categorical = term != "mu" and any(design.factors[part].levels for part in names)
+        categorical = any(design.factors[part].levels for part in item.moderators)
         if categorical and (loc != 0 or cut is not None):
             raise ModelError(
                 f"moderator {term}: {prior!r} is not symmetric about zero, so its levels would not be exchangeable. "

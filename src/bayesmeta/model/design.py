@@ -28,6 +28,8 @@ __all__ = ["BETWEEN", "Columns", "Contrast", "Design", "Estimable", "Factor", "b
 FloatArray = NDArray[np.float64]
 # trials beyond the number of coefficients that a regression needs before it is fitted
 SPARE_TRIALS = 2
+#: How the name of the columns ends by which a smooth curve departs from its line.
+CURVE = ": curve"
 #: How the name of a difference ends that is by how much the one between trials is another than that within them.
 BETWEEN = " between - within"
 #: A moderator or an interaction, and whether its columns are the means of trials.
@@ -106,6 +108,11 @@ class Columns:
     def width(self) -> int:
         """Number of columns."""
         return self.columns.stop - self.columns.start
+
+    @property
+    def moderators(self) -> tuple[str, ...]:
+        """Names of the moderators that enter; none for the mean."""
+        return () if self.name == "mu" else tuple(self.name.removesuffix(CURVE).removesuffix(BETWEEN).split(":"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -328,7 +335,7 @@ def build_design(effects: Effects, model: Model) -> Design:
             columns = slice(start, len(scale))
             contrasts.append((name, columns, BETWEEN))
             entries.append((name, True))
-            terms.append(Columns(f"{name}:{BETWEEN}", columns, term.between))
+            terms.append(Columns(f"{name}{BETWEEN}", columns, term.between))
     values = {part: effects.moderators[part] for part in parts}
     raw = _raw_columns(factors, entries, values, effects.study)
     X = np.hstack([np.ones((effects.k, 1)), raw - raw.mean(axis=0)])
@@ -358,7 +365,7 @@ def _term_columns(name: str, term: Term, columns: slice) -> list[Columns]:
     if isinstance(term, Monotone):
         return [Columns(name, columns, total=term.total)]
     line = slice(columns.start, columns.start + 1)
-    return [Columns(name, line, term.slope), Columns(f"{name}: curve", slice(line.stop, columns.stop), sd=term.sd)]
+    return [Columns(name, line, term.slope), Columns(f"{name}{CURVE}", slice(line.stop, columns.stop), sd=term.sd)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,13 @@ from scipy import special
 
 from bayesmeta.classical import MetaRegression
 from bayesmeta.columns import Column, columns_of, unprinted
+from bayesmeta.digits import p_words
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.moderators.evidence import (
     classical_regression,
     moderator_test_table,
+    subgroup_tests,
     varies_within,
 )
 from bayesmeta.moderators.quantities import Quantity, coefficients, effects_at
@@ -305,6 +307,10 @@ def _notes(fit: Fit, table: pd.DataFrame, regression: MetaRegression | None, rea
             f"{regression.df} denominator degrees of freedom (metafor's rma.mv counts rows, not trials)"
         )
         notes += [f"Classical: {note}" for note in regression.notes]
+        notes += [
+            f"Subgroup test of {name} alone, one tau for all levels: Q({df}) = {q:.2f}, {p_words(p)}"
+            for name, (q, df, p) in subgroup_tests(fit).items()
+        ]
         if regression.r2 is not None:
             share = "none" if round(regression.r2) == 0 else f"{regression.r2:.0f} %"
             notes.append(

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from bayesmeta.classical import MetaRegression, coefficient_test, metaregression
+from bayesmeta.classical import MetaRegression, coefficient_test, metaregression, subgroup_test
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import LEVEL, Fit, fit_many
@@ -23,6 +23,7 @@ __all__ = [
     "classical_regression",
     "inclusion_table",
     "moderator_test_table",
+    "subgroup_tests",
     "varies_within",
 ]
 
@@ -63,6 +64,22 @@ def classical_regression(fit: Fit, *, level: float = LEVEL) -> tuple[MetaRegress
     except (ModelError, InferenceError) as error:
         return None, str(error).rstrip(".")
     return found, ""
+
+
+def subgroup_tests(fit: Fit) -> dict[str, tuple[float, int, float]]:
+    """Test of each categorical moderator alone, with one tau: Q, its degrees of freedom and p.
+
+    Where levels share arms, only the model with one tau keeps their covariance.
+    """
+    found = {}
+    for name, factor in fit.design.factors.items():
+        if factor.levels and not factor.missing.any() and fit.model.cluster_tau is None:
+            try:
+                test = subgroup_test(fit.effects, name, common_tau2=True, rho=fit.model.rho)
+            except (ModelError, InferenceError):
+                continue
+            found[name] = (test.q_between, test.df, test.p)
+    return found
 
 
 def varies_within(effects: Effects, name: str) -> list[str]:

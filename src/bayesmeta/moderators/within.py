@@ -108,7 +108,7 @@ def _rows(second: Fit | None, item: Quantity, name: str) -> dict[str, np.ndarray
     if second is None:
         return {"within trials": item.row}
     both = next(other for other in coefficients(second) if other.moderator == name and other.name == item.name).row
-    columns = next(term.columns for term in second.design.terms if term.name == f"{name}:{BETWEEN}")
+    columns = next(term.columns for term in second.design.terms if term.name == f"{name}{BETWEEN}")
     difference = np.zeros_like(both)
     difference[columns] = both[columns]
     return {"within trials": both - difference, "between trials": both, BETWEEN.strip(): difference}

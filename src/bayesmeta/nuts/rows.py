@@ -217,7 +217,7 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
                 f"moderator {name}: missing values can be imputed on a straight line only, not on a curve."
             )
     for term in design.terms[1:]:
-        levels = any(design.factors[part].levels for part in term.name.split(":") if part in design.factors)
+        levels = any(design.factors[part].levels for part in term.moderators)
         if term.prior is not None and levels:
             centre, _, _, cut, _ = location(term.prior)
             if centre != 0 or cut is not None:
