@@ -403,3 +403,40 @@ def test_the_schema_refuses_what_the_reader_refuses(tmp_path):
     ):
         assert not validator.is_valid(tomllib.loads(bad))
         assert faults(tmp_path, bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "pairs"),
+    [
+        ("weeks", ["weeks"], ()),
+        ("type * timing + weeks", ["type", "timing", "weeks"], ("type:timing",)),
+        ("type + timing + weeks + timing:type", ["type", "timing", "weeks"], ("timing:type",)),
+        (" type*timing + timing * type ", ["type", "timing"], ("type:timing",)),
+    ],
+)
+def test_moderators_as_text_are_the_keys_that_they_stand_for(tmp_path, text, names, pairs):
+    as_text = read_protocol(write(tmp_path, HEAD + OUTCOME + f'moderators = "{text}"\n')).outcomes["pain"]
+    listed = f"moderators = {names!r}\ninteractions = {list(pairs)!r}\n".replace("'", '"')
+    as_keys = read_protocol(write(tmp_path, HEAD + OUTCOME + listed)).outcomes["pain"]
+    assert as_text == as_keys
+    assert as_text.model.interactions == pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("type * timing * weeks", "an interaction is of two moderators, not type * timing * weeks"),
+        ("type + ", "a name is missing"),
+        ("type:timing", "type:timing without type alone"),
+        ("type * type", "an interaction is of two moderators, not type * type"),
+    ],
+)
+def test_moderators_as_text_say_what_is_wrong_with_them(tmp_path, text, what):
+    (found,) = faults(tmp_path, HEAD + OUTCOME + f'moderators = "{text}"\n')
+    assert found.startswith(f"p.toml key outcome.pain.moderators: {text!r}: {what}. ")
+    assert "a * b for both and their interaction" in found
+
+
+def test_moderators_as_text_go_without_the_key_interactions(tmp_path):
+    (found,) = faults(tmp_path, HEAD + OUTCOME + 'moderators = "a * b"\ninteractions = ["a:b"]\n')
+    assert "Remove the key interactions" in found

@@ -22,6 +22,7 @@ from bayesmeta.moderators.evidence import (
     varies_within,
 )
 from bayesmeta.moderators.quantities import Quantity, coefficients, effects_at
+from bayesmeta.moderators.within import SPLIT, within_between_table
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import direction, numeric_distance, resolve_threshold
@@ -79,7 +80,9 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
           ``df1, df2`` and its ``p_value``, the ``bayes_factor`` against the model without it, and, averaged over the
           models that its terms allow, ``p_inclusion`` and ``inclusion_bayes_factor``;
         - ``contrast``, ``slope``, ``interaction``, ``simple effect``: differences, with ``p_more_benefit``;
-        - ``level``, ``value``, ``cell``: effects, with those of a new study and probabilities of benefit.
+        - ``level``, ``value``, ``cell``: effects, with those of a new study and probabilities of benefit;
+        - ``within trials``, ``between trials``, ``between - within``: differences told apart, where trials have several
+          values of a moderator (`within_between_table`; not from draws).
 
         ``k`` and ``trials`` are behind a line, on both sides of a difference; ``mark`` is "one trial" where a side has
         one, "no trial" where it has none. ``classical`` is REML meta-regression with the Knapp-Hartung interval.
@@ -113,9 +116,11 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
     tests = moderator_test_table(fit, regression=regression)
     linear = [*coefficients(fit), *effects_at(fit)]
     answers = _answers(fit, linear, regression, _distance(fit, threshold), level)
-    table = pd.concat([tests, answers], ignore_index=True)
+    # a split is one more fit for each such moderator, which takes a sampler minutes
+    split = pd.DataFrame() if fit.simulated else within_between_table(fit, level=level)
+    table = pd.concat([part for part in (tests, answers, split) if len(part)], ignore_index=True)
     order = {name: place for place, name in enumerate([*fit.model.beta, "all moderators"])}
-    parts = {name: place for place, name in enumerate(("test", *_COEFFICIENTS, *_EFFECTS))}
+    parts = {name: place for place, name in enumerate(("test", *_COEFFICIENTS, *_EFFECTS, *SPLIT))}
     keys = [(order[m], parts[p]) for m, p in zip(table["moderator"], table["part"], strict=True)]
     table = table.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
     columns = ["moderator", "part", "name", "k", "trials", "mark", *_NUMBERS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import pandas as pd
 from bayesmeta.columns import Column, Readable, columns_of, readable
 from bayesmeta.effects import Effects
 from bayesmeta.measures import measure
+from bayesmeta.moderators.within import SPLIT
 
 __all__ = ["ReadableBlock", "moderator_blocks"]
 
@@ -29,7 +30,7 @@ class ReadableBlock:
     Attributes
     ----------
     name : str
-        ``tests``, ``differences`` or ``effects``.
+        ``tests``, ``differences``, ``effects`` or ``within``.
     title : str
     table : Readable
     note : str
@@ -95,7 +96,13 @@ def moderator_blocks(
         *columns_of("factor", inclusion_bayes_factor="inclusion BF"),
     )
     whole = "Ratios of effects" if kind.log else "Differences of effects"
-    blocks = (
+    split = (
+        *columns_of("text", which="within trials or between them"),
+        *columns_of("count", trials="comparing trials"),
+        *_span("median", "median (95 % interval)", "lower", "upper"),
+        *columns_of("probability", **{probability: chance}),
+    )
+    blocks: tuple[tuple[str, str, Sequence[str], tuple[Column, ...], str], ...] = (
         ("tests", "Do the effects differ?", ("test",), tests, _TESTED),
         (
             "differences",
@@ -111,7 +118,16 @@ def moderator_blocks(
             ("level", "value", "cell"),
             at,
             "Medians with 95 % central credible intervals; new study: 95 % central interval of its true effect. "
-            "P(imp.): probability of an important benefit. Other moderators are averaged over the observed mix.",
+            + ("P(imp.): probability of an important benefit. " if table["p_important_benefit"].notna().any() else "")
+            + "Other moderators are averaged over the observed mix.",
+        ),
+        (
+            "within",
+            "Within trials or between them?",
+            SPLIT,
+            split,
+            "Within trials: what trials find that compare the levels (or values) themselves, between randomised "
+            "patients. Between trials: how trials differ, with all else in which they do.",
         ),
     )
     found = []
@@ -119,7 +135,7 @@ def moderator_blocks(
         rows = marked[marked["part"].isin(parts)]
         if len(rows):
             # differences of correlations are on the z scale
-            natural = name != "tests" and (name != "differences" or kind.log or not kind.transformed)
+            natural = name != "tests" and (name == "effects" or kind.log or not kind.transformed)
             cells = readable(rows, columns, effects.measure if natural else "generic", missing="-")
             found.append(ReadableBlock(name, title, cells, note))
     return found
@@ -129,6 +145,7 @@ def _which(row: Mapping[Any, Any]) -> str:
     """Name of a line, with what is to be marked of it."""
     named = row["part"] in ("interaction", "simple effect", "cell")
     text = row["moderator"] if row["part"] == "test" else row["name"] if named else f"{row['moderator']}: {row['name']}"
+    text += f", {row['part']}" if row["part"] in SPLIT and not row["mark"] else ""
     return f"{text} ({row['mark']})" if row["mark"] else str(text)
 
 

@@ -17,7 +17,10 @@ from bayesmeta.numerics import interval_ends
 from bayesmeta.priors import Prior
 from bayesmeta.questions import direction
 
-__all__ = ["NEEDED", "within_between_table"]
+__all__ = ["NEEDED", "SPLIT", "within_between_table"]
+
+#: The three kinds of differences, as tables call them.
+SPLIT = ("within trials", "between trials", BETWEEN.strip())
 
 #: Trials that must compare two levels, or two values, themselves before a difference within trials is a number.
 NEEDED = 2
@@ -73,7 +76,7 @@ def within_between_table(
         below = table["p_below_null"]
         table["p_more_benefit"] = 1 - below if direction(found) > 0 else below
         # that one difference is larger than another is no benefit
-        table.loc[table["part"] == BETWEEN.strip(), "p_more_benefit"] = np.nan
+        table.loc[table["part"] == SPLIT[2], "p_more_benefit"] = np.nan
     table["level"], table["interval"] = level, "central"
     return table
 
@@ -106,12 +109,12 @@ def _one(found: Fit, name: str, term: Coefficient, prior: Prior, level: float) -
 def _rows(second: Fit | None, item: Quantity, name: str) -> dict[str, np.ndarray]:
     """Rows of the split design: within trials, between them, and their difference."""
     if second is None:
-        return {"within trials": item.row}
+        return {SPLIT[0]: item.row}
     both = next(other for other in coefficients(second) if other.moderator == name and other.name == item.name).row
     columns = next(term.columns for term in second.design.terms if term.name == f"{name}{BETWEEN}")
     difference = np.zeros_like(both)
     difference[columns] = both[columns]
-    return {"within trials": both - difference, "between trials": both, BETWEEN.strip(): difference}
+    return dict(zip(SPLIT, (both - difference, both, difference), strict=True))
 
 
 def _comparing(found: Fit, item: Quantity, name: str) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
+    from bayesmeta.plan.formula import *
     from bayesmeta.plan.modelling import *
     from bayesmeta.plan.outcome import *
     from bayesmeta.plan.protocol import *
@@ -14,6 +15,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "formula": "parse_moderators",
             "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator scaling_of stated_rows stated_values",
             "outcome": "Decision Exclusion Outcome Selection",
             "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",

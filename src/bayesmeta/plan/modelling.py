@@ -218,7 +218,7 @@ class ModelPlan:
         --------
         >>> plan = ModelPlan(Normal(0, 1), HalfNormal(0.5), moderators=(Moderator("weeks", per=4), Moderator("type")))
         >>> plan.terms({"weeks": np.array([4.0, 8.0, 12.0]), "type": np.array(["a", "a", "a"], dtype=object)})
-        {'weeks': Coefficient(prior=normal(0, 0.25), per=4, reference=None)}
+        {'weeks': Coefficient(prior=normal(0, 0.25), per=4, reference=None, between=None)}
         """
         moderators = effects.moderators if isinstance(effects, Effects) else effects
         study = effects.study if isinstance(effects, Effects) else None

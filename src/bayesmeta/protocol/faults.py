@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from bayesmeta.errors import Fault, ProtocolError, pick
+from bayesmeta.errors import Fault, ModelError, ProtocolError, pick
+from bayesmeta.plan import parse_moderators
 from bayesmeta.protocol.values import BrokenRuleError
 
 __all__ = ["Faults", "check_section", "dotted"]
@@ -93,6 +94,19 @@ def _explain(error: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str
     return f"{value!r}: {error['msg'].lower()}", "Correct the value."
 
 
+def compiled(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Write moderators that are stated as text as the keys that they stand for; faulty text stays as it is."""
+    found = dict(raw)
+    text = found.get("moderators")
+    if isinstance(text, str) and "interactions" not in found:
+        try:
+            names, pairs = parse_moderators(text)
+        except ModelError:
+            return found
+        found |= {"moderators": list(names), "interactions": list(pairs)}
+    return found
+
+
 def check_section[M: BaseModel](
     model: type[M], raw: Any, key: str, faults: Faults
 ) -> tuple[M, dict[str, Any], set[str]]:
@@ -104,7 +118,7 @@ def check_section[M: BaseModel](
     if not isinstance(raw, dict):
         faults.add(key, f"{raw!r} is not a table", f"Write [{key}] and its keys below it.")
         raw = {}
-    sound = dict(raw)
+    sound = compiled(raw)
     while True:
         try:
             return model.model_validate(sound), sound, broken

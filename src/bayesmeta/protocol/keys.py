@@ -13,6 +13,7 @@ from bayesmeta.protocol.values import (
     cells_value,
     knots_value,
     measure_value,
+    moderators_value,
     named_value,
     prior_value,
     random_value,
@@ -246,7 +247,9 @@ class RiskKeys(_Keys):
 class AnalysisKeys(_Keys):
     """What a sensitivity analysis may change too."""
 
-    moderators: list[Annotated[ModeratorKeys, BeforeValidator(named_value)]] | None = None
+    moderators: Annotated[
+        list[Annotated[ModeratorKeys, BeforeValidator(named_value)]] | None, BeforeValidator(moderators_value)
+    ] = Field(None, description='columns that effects may depend on, or text: "exercise * timing + weeks"')
     reference: dict[str, _Text] = Field(
         {}, description="categorical moderator = the level contrasts are printed against"
     )
@@ -409,4 +412,8 @@ def protocol_schema() -> dict[str, Any]:
     for model in ("DefaultKeys", "OutcomeKeys"):
         risks = schema["$defs"][model]["properties"]["baseline_risk"]
         risks["anyOf"] = [{"type": "number"}, *risks["anyOf"]]
+    for model in ("AnalysisKeys", "DefaultKeys", "OutcomeKeys", "SensitivityKeys"):
+        if model in schema["$defs"]:
+            moderators = schema["$defs"][model]["properties"]["moderators"]
+            moderators["anyOf"] = [{"type": "string", "minLength": 1}, *moderators["anyOf"]]
     return schema

@@ -11,7 +11,7 @@ from bayesmeta import priors
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import OutlierEffects, StudentEffects
-from bayesmeta.plan import Amount, BetaRisk
+from bayesmeta.plan import Amount, BetaRisk, parse_moderators
 from bayesmeta.priors import Prior
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "is_number",
     "knots_value",
     "measure_value",
+    "moderators_value",
     "named_value",
     "prior_value",
     "random_value",
@@ -134,6 +135,20 @@ def measure_value(value: Any) -> str:
         near = difflib.get_close_matches(str(value).upper(), MEASURES, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise BrokenRuleError(f"measure {value!r} is not known", f"{hint}Allowed: {', '.join(MEASURES)}.")
+    return value
+
+
+def moderators_value(value: Any) -> Any:
+    """Refuse moderators as text that cannot be read; text that can was written as keys before this is asked."""
+    if isinstance(value, str):
+        try:
+            parse_moderators(value)
+        except ModelError as error:
+            what, _, remedy = str(error).partition(": ")[2].partition(". ")
+            raise BrokenRuleError(f"{value!r}: {what}", remedy) from error
+        raise BrokenRuleError(
+            f"{value!r} states interactions, and so does the key interactions", "Remove the key interactions."
+        )
     return value
 
 
