@@ -241,6 +241,7 @@ def with_trial(effects: Effects, y: float, se: float, name: str = "next trial") 
             label=(*effects.label, name),
             blocks=effects.blocks,
             cluster=None if effects.cluster is None else (*effects.cluster, name),
+            arms=None if effects.arms is None else (*effects.arms, ("treated", "control")),
             name=effects.name,
             better=effects.better,
             unit=effects.unit,
