@@ -138,6 +138,8 @@ class Effects:
         Unique row labels. Default: the trial, with its arm or number where it has several rows.
     blocks : sequence of (rows, covariance)
         Rows that share patients, with their dense sampling covariance; all other rows are independent.
+    working : (float, sequence of arrays), optional
+        A sampling correlation that was assumed, and per block how its covariance grows with it: zero where it is known.
     moderators : mapping of str to sequences of length k
         Numbers, or text for categories.
     cluster : sequence of str, optional
@@ -178,12 +180,13 @@ class Effects:
     measure: str = field(kw_only=True)
     label: tuple[str, ...] = field(default=(), kw_only=True)
     blocks: tuple[Block, ...] = field(default=(), kw_only=True)
+    # "later": files did not hold it from the first
+    working: tuple[float, tuple[FloatArray, ...]] | None = field(default=None, kw_only=True, metadata={"later": True})
     moderators: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
     cluster: tuple[str, ...] | None = field(default=None, kw_only=True)
     arms: tuple[tuple[str, str], ...] | None = field(default=None, kw_only=True)
     n: FloatArray | None = field(default=None, kw_only=True)
     counts: FloatArray | None = field(default=None, kw_only=True)
-    # "later": files did not hold it from the first
     split: NDArray[np.bool_] | None = field(default=None, kw_only=True, metadata={"later": True})
     tabulated: Mapping[str, ConditionalEstimates] = field(default_factory=dict, kw_only=True)
     spreads: RawDifferences | None = field(default=None, kw_only=True)
@@ -203,6 +206,7 @@ class Effects:
             measure: str,
             label: Sequence[str] = (),
             blocks: Sequence[tuple[ArrayLike, ArrayLike]] = (),
+            working: tuple[float, Sequence[ArrayLike]] | None = None,
             moderators: Mapping[str, ArrayLike | Sequence[object]] = ...,
             cluster: Sequence[str] | None = None,
             arms: Sequence[tuple[str, str]] | None = None,
@@ -251,6 +255,11 @@ class Effects:
             tuple((_frozen(np.asarray(r, np.intp)), _frozen(np.asarray(c, float))) for r, c in self.blocks),
         )
         self._check_blocks()
+        if self.working is not None:
+            value, slopes = self.working
+            put(self, "working", (float(value), tuple(_frozen(np.asarray(slope, float)) for slope in slopes)))
+            if [slope.shape for slope in self.working[1]] != [covariance.shape for _, covariance in self.blocks]:
+                raise DataError("working: give one matrix per block, of the shape of its covariance.")
         self._warn_of_unmarked_dependence()
 
     @property
@@ -323,13 +332,15 @@ class Effects:
         """
         index = np.arange(self.k)[np.asarray(rows)]
         where = {int(old): new for new, old in enumerate(index)}
-        blocks = []
-        for members, covariance in self.blocks:
+        blocks, slopes = [], []
+        for number, (members, covariance) in enumerate(self.blocks):
             kept = [i for i, row in enumerate(members) if int(row) in where]
             if len(kept) > 1:
                 blocks.append(
                     (np.array([where[int(members[i])] for i in kept], np.intp), covariance[np.ix_(kept, kept)])
                 )
+                if self.working is not None:
+                    slopes.append(self.working[1][number][np.ix_(kept, kept)])
 
         def pick(values: Any) -> Any:
             return None if values is None else tuple(values[int(i)] for i in index)
@@ -344,6 +355,7 @@ class Effects:
                 measure=self.measure,
                 label=pick(self.label),
                 blocks=tuple(blocks),
+                working=None if self.working is None else (self.working[0], slopes),
                 moderators={name: values[index] for name, values in self.moderators.items()},
                 cluster=pick(self.cluster),
                 arms=pick(self.arms),

@@ -15,7 +15,7 @@ else:
         __name__,
         {
             "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator",
-            "outcome": "ControlArm Decision Exclusion Outcome Selection",
+            "outcome": "DIVISIONS ControlArm Decision Exclusion Outcome Selection",
             "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
             "thresholds": "Amount BaselineRisk BetaRisk Better NaturalUnit PointsThreshold Threshold",
             "uncertain": "WeightedValues centre invert ratio thinned weighted_values",

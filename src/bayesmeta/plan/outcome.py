@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bayesmeta.plan.modelling import ModelPlan
 from bayesmeta.plan.thresholds import BaselineRisk, Better, NaturalUnit, Threshold
 
-__all__ = ["ControlArm", "Decision", "Exclusion", "Outcome", "Selection"]
+__all__ = ["DIVISIONS", "ControlArm", "Decision", "Exclusion", "Outcome", "Selection"]
 
 Division = Literal["shared", "split"]
+DIVISIONS: tuple[Division, ...] = get_args(Division)
 #: What the control arm of several comparisons is: for every trial, or by trial.
 ControlArm = Division | Mapping[str, Division]
 

@@ -240,6 +240,7 @@ def with_trial(effects: Effects, y: float, se: float, name: str = "next trial") 
             measure=effects.measure,
             label=(*effects.label, name),
             blocks=effects.blocks,
+            working=effects.working,
             cluster=None if effects.cluster is None else (*effects.cluster, name),
             arms=None if effects.arms is None else (*effects.arms, ("treated", "control")),
             name=effects.name,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import metadata, resources
 from typing import TYPE_CHECKING
 
+from bayesmeta.model import effect_correlations
 from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015, resolve
 from bayesmeta.sensitivity import SECTIONS
 
@@ -97,6 +98,13 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
             "with a "
             f"correlation of {rho}."
         )
+        opposite = [(effect_correlations(fit.effects, fit.model.rho), fit) for fit in pooled]
+        if any((R < 0).any() for found, fit in opposite if fit.model.cluster_tau is None for R in found):
+            parts.append(
+                "The sign of that correlation is turned where an arm is treated in one row and control in another."
+            )
+        if any(fit.effects.split is not None and fit.effects.split.any() for fit in pooled):
+            parts.append("Parts of a control group that was divided between rows share no patients.")
     if moderated:
         names = ", ".join(dict.fromkeys(name for fit in moderated for name in fit.model.beta))
         parts.append(f"Where estimable, effects were regressed on {names}.")

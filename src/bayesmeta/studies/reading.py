@@ -17,7 +17,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import DataError, Fault, Finding, ModelError, find_name, warn
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.plan import ControlArm, ModelPlan, Moderator, Outcome, Selection
+from bayesmeta.plan import DIVISIONS, ControlArm, ModelPlan, Moderator, Outcome, Selection
 from bayesmeta.priors import Flat
 from bayesmeta.studies.choosing import SelectedRows, choose, chosen_once, prepare, prepared_once
 from bayesmeta.studies.columns import (
@@ -155,7 +155,7 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
     check_comparators(part, arms, outcome.selection.comparators, faults)
     faults.raise_if_any()
     control = outcome.selection.control
-    blocks = shared_blocks(
+    blocks, working = shared_blocks(
         part,
         outcome.selection.measure,
         made.y,
@@ -200,6 +200,7 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         made.se,
         measure=outcome.selection.measure,
         blocks=blocks,
+        working=working,
         moderators=moderators,
         cluster=None if outcome.selection.cluster is None else tuple(part[outcome.selection.cluster].astype(str)),
         arms=arms,
@@ -389,9 +390,11 @@ def effect_sizes(
     """
     if better not in (None, "higher", "lower"):
         raise ModelError(f"better={better!r} is not one of higher, lower.")
-    for value in control.values() if isinstance(control, Mapping) else filter(None, [control]):
-        find_name("control", value, ("shared", "split"))
-    find_name("comparators", comparators, ("same", "mixed"))
+    if isinstance(control, Mapping):
+        control = {name: find_name("control", value, DIVISIONS) for name, value in control.items()}
+    elif control is not None:
+        control = find_name("control", control, DIVISIONS)
+    comparators = find_name("comparators", comparators, ("same", "mixed"))
     frame = map_columns(frame, columns or {})
     selection = Selection(
         measure=find_measure(measure).name,

@@ -49,6 +49,15 @@ class _Pair(NamedTuple):
     role_2: str
 
 
+class _Link(NamedTuple):
+    """Two rows with the covariance ``known + slope * working_correlation``."""
+
+    first: int
+    second: int
+    known: float = 0.0
+    slope: float = 0.0
+
+
 def _role(arms_1: tuple[str, str], arms_2: tuple[str, str]) -> tuple[str, str] | None:
     for role_1 in "ct":
         for role_2 in "ct":
@@ -103,8 +112,8 @@ def check_comparators(
 ) -> None:
     """Note trials whose rows share an arm and have different controls, and rows that follow from others.
 
-    The first is wanted where ``comparators`` is mixed. A trial of m arms gives m - 1 independent comparisons at one time:
-    a row that closes a loop of arms is the sum or difference of others, whatever the measure.
+    The first is wanted where ``comparators`` is mixed. A trial of m arms gives m - 1 independent comparisons at one
+    time: a row that closes a loop of arms is the sum or difference of others, whatever the measure.
     """
     sharing, _, apart = _pairs(frame, arms)
     if arms is None:
@@ -121,8 +130,8 @@ def check_comparators(
                 unlike[studies[pair.first]] |= {pair.first, pair.second}
         for study, members in unlike.items():
             faults.add(
-                f"{study}, {named(sorted(members))}: comparisons with different controls, which share an arm; one mean of "
-                "them answers no question",
+                f"{study}, {named(sorted(members))}: comparisons with different controls, which share an arm; one mean "
+                "of them answers no question",
                 'Choose one comparator with `where`, or exclude rows; or state comparators = "mixed" and give the '
                 "comparison as a moderator.",
             )
@@ -191,11 +200,11 @@ def _ask_for_division(
             shown = ", ".join(f"{size:g}" for size in sizes)
             what = (
                 f"{study}: the control arm {arm!r} has {shown} participants in {len(inside)} rows, treated arms "
-                f"{whole:g} on average. If the control group was divided between the comparisons it is taken for one of "
-                f"{sizes.max():g} that is shared by all"
+                f"{whole:g} on average. If the control group was divided between the comparisons it is taken for one "
+                f"of {sizes.max():g} that is shared by all"
             )
             remedy = (
-                f'State control = {{ "{study}" = "split" }} if it was divided (the sampling errors are then independent), '
+                f'State control = {{ "{study}" = "split" }} if it was divided, so that errors are independent; '
                 '"shared" if the same participants are the control in each row.'
             )
             findings.append(Finding("control looks divided", "warning", what, remedy))
@@ -284,8 +293,8 @@ def shared_blocks(
     control: ControlArm | None = None,
     findings: list[Finding],
     faults: FrameFaults,
-) -> tuple[Block, ...]:
-    """Make the blocks of dependent rows.
+) -> tuple[tuple[Block, ...], tuple[float, tuple[FloatArray, ...]] | None]:
+    """Make the blocks of dependent rows, and say what of them was assumed (`Effects.working`).
 
     Rows of one trial, outcome and horizon that share an arm get the covariance that the arm's numbers give. Rows that
     share all their patients (the same arms at another time or with another instrument, or a trial without named arms)
@@ -297,20 +306,20 @@ def shared_blocks(
     zero, and they stand in one block, because their true effects depend on each other as if the control were one.
     """
     sharing, same, apart = _pairs(frame, arms)
-    linked: list[tuple[int, int, float]] = []
+    linked: list[_Link] = []
     if sharing and arms is not None:
         _ask_for_division(sharing, frame, arms, control, findings)
     split = split_rows(control, frame["study"].tolist())
     if split is not None:
         divided = [pair.role_1 == pair.role_2 == "c" and bool(split[pair.first]) for pair in sharing]
-        linked += [(pair.first, pair.second, 0.0) for pair in compress(sharing, divided)]
+        linked += [_Link(pair.first, pair.second, 0.0) for pair in compress(sharing, divided)]
         sharing = list(compress(sharing, np.logical_not(divided)))
         apart = [pair for pair in apart if not (pair.role_1 == pair.role_2 == "c" and split[pair.first])]
     if sharing and arms is not None:
         covariances = _covariances(sharing, frame, measure, y, arms, options, findings)
         for pair, covariance in zip(sharing, covariances, strict=True):
             if np.isfinite(covariance):
-                linked.append((pair.first, pair.second, float(covariance)))
+                linked.append(_Link(pair.first, pair.second, float(covariance)))
             elif working_correlation is not None:
                 same.append(pair)
             else:
@@ -324,32 +333,36 @@ def shared_blocks(
                     )
                 )
     if working_correlation is not None:
-        linked += [(a, b, working_correlation * float(se[a] * se[b])) for a, b, *_ in same]
+        linked += [_Link(a, b, slope=float(se[a] * se[b])) for a, b, *_ in same]
     if working_correlation is not None and apart and arms is not None:
         covariances = _covariances(apart, frame, measure, y, arms, options, None)
         for pair, covariance in zip(apart, covariances, strict=True):
             a, b = pair.first, pair.second
             if not np.isfinite(covariance):
                 covariance = working_correlation * se[a] * se[b]
-            linked.append((a, b, working_correlation * float(covariance)))
-    return _blocks(linked, frame, se, faults)
+            linked.append(_Link(a, b, slope=float(covariance)))
+    blocks, slopes = _blocks(linked, working_correlation or 0.0, frame, se, faults)
+    return blocks, None if working_correlation is None else (working_correlation, slopes)
 
 
 def _blocks(
-    linked: list[tuple[int, int, float]], frame: pd.DataFrame, se: FloatArray, faults: FrameFaults
-) -> tuple[Block, ...]:
-    by_study: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
+    linked: list[_Link], working: float, frame: pd.DataFrame, se: FloatArray, faults: FrameFaults
+) -> tuple[tuple[Block, ...], tuple[FloatArray, ...]]:
+    by_study: dict[str, list[_Link]] = defaultdict(list)
     studies = frame["study"].tolist()
     for link in linked:
-        by_study[studies[link[0]]].append(link)
+        by_study[studies[link.first]].append(link)
     blocks: list[Block] = []
+    slopes: list[FloatArray] = []
     for study, links in by_study.items():
-        rows = np.array(sorted({row for first, second, _ in links for row in (first, second)}), np.intp)
+        rows = np.array(sorted({row for link in links for row in link[:2]}), np.intp)
         at = {int(row): i for i, row in enumerate(rows)}
         covariance, together = np.diag(se[rows] ** 2), np.eye(rows.size, dtype=bool)
-        for first, second, value in links:
-            i, j = at[first], at[second]
-            covariance[i, j] = covariance[j, i] = value
+        growth = np.zeros(covariance.shape)
+        for link in links:
+            i, j = at[link.first], at[link.second]
+            covariance[i, j] = covariance[j, i] = link.known + working * link.slope
+            growth[i, j] = growth[j, i] = link.slope
             together[i, j] = together[j, i] = True
         labels = component_labels(together)
         for label in np.unique(labels):
@@ -366,4 +379,5 @@ def _blocks(
                 )
                 continue
             blocks.append((members, block))
-    return tuple(blocks)
+            slopes.append(growth[np.ix_(inside, inside)])
+    return tuple(blocks), tuple(slopes)
