@@ -354,7 +354,7 @@ def dependence_table(
         lines.append({"method": method, "correlation": correlation, "k": k, "n_clusters": m, **found})
 
     def independent() -> dict[str, Any]:
-        found = _pooled(_replaced(effects, blocks=()), level)
+        found = _pooled(_replaced(effects, blocks=(), working=None), level)
         if single:
             found["note"] = "; ".join(
                 part for part in ("no trial has two rows: rows are independent, nothing to do", found["note"]) if part
