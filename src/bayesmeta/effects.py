@@ -259,7 +259,9 @@ class Effects:
             value, slopes = self.working
             put(self, "working", (float(value), tuple(_frozen(np.asarray(slope, float)) for slope in slopes)))
             if [slope.shape for slope in self.working[1]] != [covariance.shape for _, covariance in self.blocks]:
-                raise DataError("working: give one matrix per block, of its shape; where blocks are replaced, replace it too.")
+                raise DataError(
+                    "working: give one matrix per block, of its shape; where blocks are replaced, replace it too."
+                )
         self._warn_of_unmarked_dependence()
 
     @property

@@ -1,8 +1,8 @@
 """The classical check of clustered rows is the multilevel one, wherever a headline shows it.
 
 Authority: metafor 3.8-1 and clubSandwich 0.5.8 on Assink and Wibbelink 2016, 17 studies, 100 rows
-(dependence_metafor.json): rma.mv(yi, V, random = ~ 1 | study/esid, test = "t", dfs = "contain") with V at a within-study correlation of 0.6, and
-robust(..., clubSandwich = TRUE). Its predict() prints -0.68067618 and 1.41618595.
+(dependence_metafor.json): rma.mv(yi, V, random = ~ 1 | study/esid, test = "t", dfs = "contain") with V at a correlation of
+0.6 within studies, and robust(..., clubSandwich = TRUE). Its predict() prints -0.68067618 and 1.41618595.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ def test_pages_name_the_checks_of_their_outcomes():
     assert classical_checks(views) == "REML + HKSJ or multilevel REML + t"
     view = {
         "check": "multilevel REML + t", "classical_effect": "0.37 (0.16 to 0.57)", "failed": False, "chances": {},
-        "better": "", "participants": None, "label": "x", "measure_words": "SMD", "trials": 17, "effect": "", "threshold_text": "",
-        "sentence": "",
+        "better": "", "participants": None, "label": "x", "measure_words": "SMD", "trials": 17, "effect": "",
+        "threshold_text": "", "sentence": "",
     }  # fmt: skip
     row = summary_row(view, "REML + HKSJ or multilevel REML + t")
     key = "REML + HKSJ or multilevel REML + t (95 % confidence interval)"

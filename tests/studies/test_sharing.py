@@ -175,6 +175,14 @@ def test_a_statement_silences_the_question():
             effect_sizes(divided(), "MD", control=control)
 
 
+def test_many_trials_are_asked_about_at_once():
+    table = pd.concat([divided(), divided(study="U")], ignore_index=True)
+    with pytest.warns(BayesmetaWarning) as caught:
+        effect_sizes(table, "MD")
+    (text,) = [str(item.message) for item in caught]
+    assert text.startswith("T, U: control arms are so small")
+
+
 def test_three_parts_of_a_third_are_asked_about():
     table = pd.concat([divided(n_c=10), divided(n_c=10).iloc[[0]].assign(arm_t="middle")], ignore_index=True)
     with pytest.warns(BayesmetaWarning, match="10, 10, 10 participants in 3 rows"):

@@ -191,6 +191,7 @@ def _ask_for_division(
         if pair.role_1 == pair.role_2 == "c" and study not in stated:
             members[study, arms[pair.first][1], times[pair.first]] |= {pair.first, pair.second}
     treated, controls = (numbers_of(frame, name) for name in ("n_t", "n_c"))
+    asked: list[tuple[str, str]] = []
     for (study, arm, _), rows in members.items():
         inside = sorted(rows)
         parts, whole = len({arms[row][0] for row in inside}), float(treated[inside].mean())
@@ -208,7 +209,15 @@ def _ask_for_division(
                 '"shared" if the same participants are the control in each row.'
             )
             findings.append(Finding("control looks divided", "warning", what, remedy))
-            warn(f"{what}. {remedy}")
+            asked.append((study, f"{what}. {remedy}"))
+    if len(asked) == 1:
+        warn(asked[0][1])
+    elif asked:
+        names = ", ".join(study for study, _ in asked[:5]) + (" ..." if len(asked) > 5 else "")
+        warn(
+            f"{names}: control arms are so small in each of several rows that their groups may have been divided. State "
+            'control = "split" where they were, "shared" where the same participants are the control in each row.'
+        )
 
 
 def _numbers(frame: pd.DataFrame, stem: str, rows: NDArray[np.intp], roles: Sequence[str]) -> FloatArray:
