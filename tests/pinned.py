@@ -92,8 +92,8 @@ NEVER = frozenset({"schema_version", "bayesmeta", "versions", "protocol_sha256",
 #: What a sampler says of one run: no answer, and not the same on two processors.
 OF_THE_RUN = frozenset({"checks", "sampler"})
 
-#: What answers another question since, by fit. With clusters the classical check is the multilevel model: two more lines
-#: of `compare_table`, and its interval in the support of GRADE (tests/classical/test_check.py has their authority).
+#: What answers another question since, by fit. With clusters the classical check is the multilevel model: two more
+#: lines of `compare_table`, and its interval in the support of GRADE (authority: tests/classical/test_check.py).
 CHANGED: dict[str, tuple[str, ...]] = dict.fromkeys(
     ("exact_clusters", "nuts_clusters"), ("compare_table.rows.length", "grade_table.rows.1.value")
 )

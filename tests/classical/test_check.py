@@ -1,8 +1,9 @@
 """The classical check of clustered rows is the multilevel one, wherever a headline shows it.
 
 Authority: metafor 3.8-1 and clubSandwich 0.5.8 on Assink and Wibbelink 2016, 17 studies, 100 rows
-(dependence_metafor.json): rma.mv(yi, V, random = ~ 1 | study/esid, test = "t", dfs = "contain") with V at a correlation of
-0.6 within studies, and robust(..., clubSandwich = TRUE). Its predict() prints -0.68067618 and 1.41618595.
+(dependence_metafor.json): rma.mv(yi, V, random = ~ 1 | study/esid, test = "t", dfs = "contain") with V at a
+correlation of 0.6 within studies, and robust(..., clubSandwich = TRUE). Its predict() prints
+-0.68067618 and 1.41618595.
 """
 
 from __future__ import annotations
@@ -163,6 +164,12 @@ def test_the_json_records_hold_it():
     part = output_schema("compare")
     for item in methods:
         jsonschema.Draft202012Validator({"$ref": "#/$defs/method", "$defs": part["$defs"]}).validate(item)
+
+
+def test_the_methods_say_so():
+    from bayesmeta.report import methods_text
+
+    assert "one variance between and one within them" in methods_text([fitted()])
 
 
 def test_pages_name_the_checks_of_their_outcomes():

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.classical import pool
+from bayesmeta.classical import mantel_haenszel, pool
 from bayesmeta.errors import BayesmetaWarning, DataError, ModelError
 from bayesmeta.model import effect_correlations
 from bayesmeta.studies import effect_sizes, read_outcome
@@ -180,7 +180,7 @@ def test_many_trials_are_asked_about_at_once():
     with pytest.warns(BayesmetaWarning) as caught:
         effect_sizes(table, "MD")
     (text,) = [str(item.message) for item in caught]
-    assert text.startswith("T, U: control arms are so small")
+    assert text.startswith("T, U: control arms are so small in several rows")
 
 
 def test_three_parts_of_a_third_are_asked_about():
@@ -244,5 +244,8 @@ def test_the_binomial_likelihood_takes_parts_as_groups_of_their_own():
         }
     )  # fmt: skip
     effects = effect_sizes(counts, "OR", control="split")
+    # two tables with patients of their own, as they are for Mantel and Haenszel
+    tables = mantel_haenszel(np.array([[3, 30, 5, 15], [4, 31, 6, 15]]), "OR")
+    assert mantel_haenszel(effects, "OR").estimate == tables.estimate
     assert control_arms(effects)[0].tolist() == [[5, 15], [6, 15]]
     assert control_arms(effects, whole=True)[1].tolist() == [0, 0]

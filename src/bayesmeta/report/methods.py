@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import metadata, resources
 from typing import TYPE_CHECKING
 
+from bayesmeta.classical import is_clustered
 from bayesmeta.model import effect_correlations
 from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015, resolve
 from bayesmeta.sensitivity import SECTIONS
@@ -121,6 +122,11 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
         "Intervals are central at 95 %. Beside each stands restricted maximum likelihood with the "
         "Hartung-Knapp-Sidik-Jonkman interval (Knapp & Hartung 2003), checked against R metafor (Viechtbauer 2010)."
     )
+    if any(is_clustered(fit.effects) for fit in pooled):
+        parts.append(
+            "Where rows lie in clusters it has one variance between and one within them, t on clusters minus one degrees of "
+            "freedom, and a cluster-robust interval beside it (CR2, Satterthwaite; Pustejovsky & Tipton 2022)."
+        )
     if any(fit.outcome is not None and fit.outcome.decision.thresholds for fit in pooled):
         parts.append(
             "Probabilities of benefit and harm are posterior probabilities beyond thresholds that were stated before "

@@ -215,7 +215,7 @@ def _ask_for_division(
     elif asked:
         names = ", ".join(study for study, _ in asked[:5]) + (" ..." if len(asked) > 5 else "")
         warn(
-            f"{names}: control arms are so small in each of several rows that their groups may have been divided. State "
+            f"{names}: control arms are so small in several rows that their groups may have been divided. State "
             'control = "split" where they were, "shared" where the same participants are the control in each row.'
         )
 
