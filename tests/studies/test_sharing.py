@@ -245,7 +245,7 @@ def test_the_binomial_likelihood_takes_parts_as_groups_of_their_own():
     )  # fmt: skip
     effects = effect_sizes(counts, "OR", control="split")
     # two tables with patients of their own, as they are for Mantel and Haenszel
-    tables = mantel_haenszel(np.array([[3, 30, 5, 15], [4, 31, 6, 15]]), "OR")
-    assert mantel_haenszel(effects, "OR").estimate == tables.estimate
+    tables = mantel_haenszel(np.array([[3, 30, 5, 15], [4, 31, 6, 15]]), measure="OR")
+    assert mantel_haenszel(effects, measure="OR").estimate == tables.estimate
     assert control_arms(effects)[0].tolist() == [[5, 15], [6, 15]]
     assert control_arms(effects, whole=True)[1].tolist() == [0, 0]

@@ -124,8 +124,8 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     )
     if any(is_clustered(fit.effects) for fit in pooled):
         parts.append(
-            "Where rows lie in clusters it has one variance between and one within them, t on clusters minus one degrees of "
-            "freedom, and a cluster-robust interval beside it (CR2, Satterthwaite; Pustejovsky & Tipton 2022)."
+            "Where rows lie in clusters it has one variance between and one within them, t on clusters minus one "
+            "degrees of freedom, and a cluster-robust interval beside it (CR2; Pustejovsky & Tipton 2022)."
         )
     if any(fit.outcome is not None and fit.outcome.decision.thresholds for fit in pooled):
         parts.append(
