@@ -348,11 +348,13 @@ def classical_checks(views: Sequence[Mapping[str, Any]]) -> str:
     return " or ".join(dict.fromkeys(view["check"] for view in views))
 
 
-def summary_row(view: Mapping[str, Any], check: str) -> dict[str, str]:
+def summary_row(view: Mapping[str, Any], check: str | None = None) -> dict[str, str]:
     """One row of the summary of findings, every cell a text; certainty is left empty for the panel.
 
-    ``check`` names the classical checks of all rows (`classical_checks`); a row whose own is another says which it is.
+    ``check`` names the classical checks of all rows (`classical_checks`, default the view's own); where they are several
+    each row says which its own is.
     """
+    check = check or view["check"]
     own = "" if view["check"] == check else f"; {view['check']}"
     people = f" ({view['participants']})" if view["participants"] else ""
     failed = view["failed"]
