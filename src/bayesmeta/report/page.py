@@ -351,7 +351,7 @@ def classical_checks(views: Sequence[Mapping[str, Any]]) -> str:
 def summary_row(view: Mapping[str, Any], check: str | None = None) -> dict[str, str]:
     """One row of the summary of findings, every cell a text; certainty is left empty for the panel.
 
-    ``check`` names the classical checks of all rows (`classical_checks`, default the view's own); where they are several
+    ``check`` names the classical checks of all rows (`classical_checks`, default its own); where they are several
     each row says which its own is.
     """
     check = check or view["check"]
