@@ -77,7 +77,7 @@ def _called(key: str, label: str) -> str:
 
 _POOLED = (
     *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
-    *columns_of("sd", tau="tau"),
+    *columns_of("sd", tau="tau", tau_within="tau within"),
     *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
 )
 
@@ -130,7 +130,7 @@ def _quantity_table(fit: bm.Fit) -> str:
     classical = bm.compare_table(fit, scale="natural")
     remarks = ["Medians with 95 % central credible intervals."]
     remarks += [NEW_STUDY] if "theta_new" in natural.index else []
-    for method in ("REML + HKSJ", "common effect"):
+    for method in (check := bm.classical.check_name(fit.effects), "common effect"):
         line = classical[classical["method"] == method].iloc[0]
         if method == "common effect" and fit.effects.n_trials > 1:
             break
@@ -140,15 +140,17 @@ def _quantity_table(fit: bm.Fit) -> str:
         rows.append((method, line["estimate"], line["lower"], line["upper"]))
         relation = p_words(line["p_value"])
         remarks.append(f"{method}: 95 % confidence interval, {relation}.")
-        if method == "REML + HKSJ":
+        if method == check:
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
+            if check != "REML + HKSJ":
+                rows.append(("  its tau within", line["tau_within"], "", ""))
+                robust = classical.set_index("method").loc["multilevel REML + CR2"]
+                (ends,) = _written(fit, [[robust["lower"], robust["upper"]]])
+                remarks.append(f"Its cluster-robust interval (CR2, Satterthwaite) is {ends[0]} to {ends[1]}.")
+                continue
             remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
             remarks += _hksj_remarks(fit, classical)
-            if fit.model.cluster_tau is not None:
-                remarks.append(
-                    "It has one SD between rows, with correlation rho inside a trial, and none within trials."
-                )
     written = _written(fit, [[None if value == "" else value for value in row[1:]] for row in rows])
     cells = [
         [row[0], *("" if value == "" else text for value, text in zip(row[1:], texts, strict=True))]
@@ -315,8 +317,8 @@ def compare_block(fit: bm.Fit) -> str:
     columns = (*columns_of("text", method="method"), *_POOLED, *columns_of("p", p_value="p"))
     note = (
         "Bayesian: posterior median, 95 % central credible interval, 95 % central predictive interval (PI). Classical: "
-        "95 % confidence interval, 95 % prediction interval by t(k - 1) with the SE of that interval (t_km1); - where "
-        "there is none."
+        "95 % confidence interval, 95 % prediction interval by t(k - 1) with the SE of that interval (t_km1), "
+        "with clusters by t(clusters - 1); - where there is none."
     )
     lost = found[found["estimate"].isna()]
     note += f" {_not_defined(lost)}" if len(lost) else ""

@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -137,16 +138,21 @@ class Effects:
         Unique row labels. Default: the trial, with its arm or number where it has several rows.
     blocks : sequence of (rows, covariance)
         Rows that share patients, with their dense sampling covariance; all other rows are independent.
+    working : (float, sequence of arrays), optional
+        A sampling correlation that was assumed, and per block how its covariance grows with it: zero where it is known.
     moderators : mapping of str to sequences of length k
         Numbers, or text for categories.
     cluster : sequence of str, optional
         The group whose rows depend on each other beyond sampling.
     arms : sequence of (str, str), optional
-        Treated and control arm of each row; they say which participants are counted once.
+        Treated and control arm of each row; they say which participants are counted once, and which rows of a block
+        have an arm in opposite roles (`bayesmeta.model.effect_correlations`).
     n : array of shape (k, 2), optional
         Participants of the treated and the control arm, ``nan`` where unknown.
     counts : array of shape (k, 4), optional
         Events and participants of the treated arm, then of the control arm.
+    split : array of bool of shape (k,), optional
+        Rows whose control arm is the part of a divided control group that was given to this comparison alone.
     tabulated : mapping of str to ConditionalEstimates
         The estimates as functions of numbers that nobody reported; ``y`` and ``se`` are those at a stated value.
     spreads : RawDifferences, optional
@@ -174,11 +180,14 @@ class Effects:
     measure: str = field(kw_only=True)
     label: tuple[str, ...] = field(default=(), kw_only=True)
     blocks: tuple[Block, ...] = field(default=(), kw_only=True)
+    # "later": files did not hold it from the first
+    working: tuple[float, tuple[FloatArray, ...]] | None = field(default=None, kw_only=True, metadata={"later": True})
     moderators: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
     cluster: tuple[str, ...] | None = field(default=None, kw_only=True)
     arms: tuple[tuple[str, str], ...] | None = field(default=None, kw_only=True)
     n: FloatArray | None = field(default=None, kw_only=True)
     counts: FloatArray | None = field(default=None, kw_only=True)
+    split: NDArray[np.bool_] | None = field(default=None, kw_only=True, metadata={"later": True})
     tabulated: Mapping[str, ConditionalEstimates] = field(default_factory=dict, kw_only=True)
     spreads: RawDifferences | None = field(default=None, kw_only=True)
     ledger: Sequence[Any] | None = field(default=None, kw_only=True)
@@ -197,11 +206,13 @@ class Effects:
             measure: str,
             label: Sequence[str] = (),
             blocks: Sequence[tuple[ArrayLike, ArrayLike]] = (),
+            working: tuple[float, Sequence[ArrayLike]] | None = None,
             moderators: Mapping[str, ArrayLike | Sequence[object]] = ...,
             cluster: Sequence[str] | None = None,
             arms: Sequence[tuple[str, str]] | None = None,
             n: ArrayLike | None = None,
             counts: ArrayLike | None = None,
+            split: ArrayLike | None = None,
             tabulated: Mapping[str, ConditionalEstimates] = ...,
             spreads: RawDifferences | None = None,
             ledger: Sequence[Any] | None = None,
@@ -222,6 +233,8 @@ class Effects:
         for name in ("n", "counts"):
             if getattr(self, name) is not None:
                 put(self, name, _frozen(np.asarray(getattr(self, name), float)))
+        if self.split is not None:
+            put(self, "split", _frozen(np.asarray(self.split, bool)))
         put(self, "tabulated", MappingProxyType(dict(self.tabulated)))
         self._check_shapes()
         moderators = {}
@@ -242,6 +255,13 @@ class Effects:
             tuple((_frozen(np.asarray(r, np.intp)), _frozen(np.asarray(c, float))) for r, c in self.blocks),
         )
         self._check_blocks()
+        if self.working is not None:
+            value, slopes = self.working
+            put(self, "working", (float(value), tuple(_frozen(np.asarray(slope, float)) for slope in slopes)))
+            if [slope.shape for slope in self.working[1]] != [covariance.shape for _, covariance in self.blocks]:
+                raise DataError(
+                    "working: give one matrix per block, of its shape; where blocks are replaced, replace it too."
+                )
         self._warn_of_unmarked_dependence()
 
     @property
@@ -288,10 +308,12 @@ class Effects:
         if self.arms is None:
             return int(self.n.sum())
         # two rows of one trial may report an arm with different numbers; the larger is the arm
-        largest: dict[tuple[str, str], float] = {}
-        for study, arms, sizes in zip(self.study, self.arms, self.n, strict=True):
-            for arm, size in zip(arms, sizes, strict=True):
-                largest[study, arm] = max(size, largest.get((study, arm), 0.0))
+        largest: dict[tuple[str, ...], float] = {}
+        for row, (study, arms, sizes) in enumerate(zip(self.study, self.arms, self.n, strict=True)):
+            # a part of a divided control group is known by the comparison that it was given to
+            part = arms if self.split is not None and self.split[row] else arms[1:]
+            for arm, size in zip((arms[:1], part), sizes, strict=True):
+                largest[study, *arm] = max(size, largest.get((study, *arm), 0.0))
         return int(sum(largest.values()))
 
     def covariance(self) -> FloatArray:
@@ -312,13 +334,15 @@ class Effects:
         """
         index = np.arange(self.k)[np.asarray(rows)]
         where = {int(old): new for new, old in enumerate(index)}
-        blocks = []
-        for members, covariance in self.blocks:
+        blocks, slopes = [], []
+        for number, (members, covariance) in enumerate(self.blocks):
             kept = [i for i, row in enumerate(members) if int(row) in where]
             if len(kept) > 1:
                 blocks.append(
                     (np.array([where[int(members[i])] for i in kept], np.intp), covariance[np.ix_(kept, kept)])
                 )
+                if self.working is not None:
+                    slopes.append(self.working[1][number][np.ix_(kept, kept)])
 
         def pick(values: Any) -> Any:
             return None if values is None else tuple(values[int(i)] for i in index)
@@ -333,11 +357,13 @@ class Effects:
                 measure=self.measure,
                 label=pick(self.label),
                 blocks=tuple(blocks),
+                working=None if self.working is None else (self.working[0], slopes),
                 moderators={name: values[index] for name, values in self.moderators.items()},
                 cluster=pick(self.cluster),
                 arms=pick(self.arms),
                 n=None if self.n is None else self.n[index],
                 counts=None if self.counts is None else self.counts[index],
+                split=None if self.split is None else self.split[index],
                 tabulated={
                     name: ConditionalEstimates(item.low, item.high, item.y[index], item.se[index], item.scale[index])
                     for name, item in self.tabulated.items()
@@ -398,7 +424,7 @@ class Effects:
             **({} if self.spreads is None else {"spreads": len(self.spreads.sd)}),
             **{
                 name: len(value)
-                for name in ("cluster", "arms", "n", "counts", "ledger")
+                for name in ("cluster", "arms", "n", "counts", "split", "ledger")
                 if (value := getattr(self, name)) is not None
             },
         }
@@ -480,15 +506,28 @@ class Effects:
         if self.cluster is not None:
             return
         blocked = {int(row) for rows, _ in self.blocks for row in rows}
-        free = Counter(study for row, study in enumerate(self.study) if row not in blocked)
-        blocked_trials = {self.study[row] for row in blocked}
-        repeated = [study for study, number in free.items() if number > 1 or study in blocked_trials]
+        counts = Counter(self.study)
+        rows_of: dict[str, list[int]] = {}
+        for row, study in enumerate(self.study):
+            if counts[study] > 1:
+                rows_of.setdefault(study, []).append(row)
+        repeated = [
+            study
+            for study, rows in rows_of.items()
+            if any(self._may_share(one, two, blocked) for one, two in combinations(rows, 2))
+        ]
         if repeated:
             names = ", ".join(repeated[:5]) + (" ..." if len(repeated) > 5 else "")
             warn(
                 f"{names}: several rows of one trial are analysed as independent. Give their covariance (blocks), "
                 "their shared arms, or a cluster."
             )
+
+    def _may_share(self, one: int, two: int, blocked: set[int]) -> bool:
+        """Whether two rows of a trial may share patients of which no covariance says anything."""
+        # with an arm of their own on either side they share none
+        apart = self.arms is not None and not set(self.arms[one]) & set(self.arms[two])
+        return not apart and not {one, two} <= blocked
 
 
 def _labels(study: tuple[str, ...], arms: tuple[tuple[str, str], ...] | None) -> tuple[str, ...]:

@@ -119,6 +119,7 @@ def test_a_fit_that_0_1_0_saved_answers_as_it_did(name: str) -> None:
         for question, answer in was.items()
         for line in differences(answer, found[question], tolerance=pinned.LOOSE.get(question, READ), limit=limit)
     ]
+    differ = pinned.meant(name, differ)
     assert not differ, told(differ)
 
 
@@ -137,7 +138,7 @@ def test_the_exact_engine_gives_what_it_gave(name: str) -> None:
     questions = [key for key in QUESTIONS if key not in pinned.LONG and key not in pinned.OF_THE_TREE]
     was = pinned.read(f"fits/exact_{name}.json.gz")
     found = {key: pinned.asked(QUESTIONS[key], fit) for key in questions}
-    differ = differences({key: was[key] for key in questions}, found)
+    differ = pinned.meant(f"exact_{name}", differences({key: was[key] for key in questions}, found))
     assert not differ, told(differ)
 
 

@@ -50,11 +50,24 @@ def test_every_tag_is_in_a_file_of_0_1_0_or_later() -> None:
     assert found == set(_NOUNS) - LATER
 
 
+def without_later(value: Any) -> Any:
+    """A text read as JSON, without the fields that files of 0.1.0 lack, which hold their defaults."""
+    if isinstance(value, list):
+        return [without_later(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "fields" not in value:
+        return {name: without_later(item) for name, item in value.items()}
+    later = {item.name: item.default for item in dataclasses.fields(_NOUNS[value["@"]]) if "later" in item.metadata}
+    assert {name: value["fields"][name] for name in later} == later
+    return {**value, "fields": {n: without_later(v) for n, v in value["fields"].items() if n not in later}}
+
+
 @pytest.mark.parametrize("path", FITS, ids=lambda path: path.stem)
 def test_nouns_of_0_1_0_are_written_again_letter_for_letter(path: Path) -> None:
     for name, text in specification(path).items():
         if name != "outcome" or text == "null":
-            assert dumps(loads(text)) == text
+            assert json.dumps(without_later(json.loads(dumps(loads(text)))), ensure_ascii=False) == text
 
 
 def test_an_outcome_of_0_1_0_is_read_as_its_parts_and_loses_no_field() -> None:
@@ -66,6 +79,7 @@ def test_an_outcome_of_0_1_0_is_read_as_its_parts_and_loses_no_field() -> None:
             field.name: getattr(part, field.name)
             for part in (outcome, outcome.selection, outcome.model, outcome.decision)
             for field in dataclasses.fields(part)
+            if "later" not in field.metadata
         }
         assert {name: dumps(held[name]) for name in stored} == {
             name: json.dumps(v, ensure_ascii=False) for name, v in stored.items()

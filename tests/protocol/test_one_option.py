@@ -25,31 +25,31 @@ CANCER = ROOT / "models" / "cancer_exercise.toml"
 class Keys(OutcomeKeys):
     """The key."""
 
-    control: Literal["split", "whole"] | None = None
+    halves: Literal["split", "whole"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class WithControl(Selection):
+class WithHalves(Selection):
     """The field."""
 
-    control: str = dataclasses.field(default="whole", metadata=storage.LATER)
+    halves: str = dataclasses.field(default="whole", metadata=storage.LATER)
 
 
 def test_a_stated_key_becomes_a_field_and_one_that_is_not_stated_its_default() -> None:
-    stated = Keys.model_validate({"measure": "SMD", "better": "lower", "control": "split"})
+    stated = Keys.model_validate({"measure": "SMD", "better": "lower", "halves": "split"})
     silent = Keys.model_validate({"measure": "SMD", "subgroups": ["type"]})
-    assert _stated(WithControl, stated, measure_options={}, exclude=()).control == "split"
-    assert _stated(WithControl, silent, measure_options={}, exclude=()) == WithControl("SMD", subgroups=("type",))
+    assert _stated(WithHalves, stated, measure_options={}, exclude=()).halves == "split"
+    assert _stated(WithHalves, silent, measure_options={}, exclude=()) == WithHalves("SMD", subgroups=("type",))
 
 
 def test_a_field_is_stored_and_an_older_file_gives_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = ModelPlan(bm.Normal(0, 1), bm.HalfNormal(0.5))
     old = dumps(Outcome("pain", "Pain", Selection("SMD", "lower"), plan))
-    monkeypatch.setitem(storage._NOUNS, "Selection", WithControl)
-    monkeypatch.setitem(storage._TAGS, WithControl, "Selection")
-    outcome = Outcome("pain", "Pain", WithControl("SMD", "lower", control="split"), plan)
+    monkeypatch.setitem(storage._NOUNS, "Selection", WithHalves)
+    monkeypatch.setitem(storage._TAGS, WithHalves, "Selection")
+    outcome = Outcome("pain", "Pain", WithHalves("SMD", "lower", halves="split"), plan)
     assert loads(dumps(outcome)) == outcome
-    assert loads(old).selection.control == "whole"
+    assert loads(old).selection.halves == "whole"
 
 
 def test_the_use_finds_it_and_rows_are_chosen_anew_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,11 +60,11 @@ def test_the_use_finds_it_and_rows_are_chosen_anew_for_it(monkeypatch: pytest.Mo
     chosen = studies_reading.chosen_once
 
     def choosing(table, asked):
-        seen.append(asked.selection.control)
+        seen.append(asked.selection.halves)
         return chosen(table, asked)
 
     monkeypatch.setattr(studies_reading, "chosen_once", choosing)
-    for control in ("whole", "split"):
-        asked = dataclasses.replace(outcome, selection=WithControl(**fields, control=control))
+    for halves in ("whole", "split"):
+        asked = dataclasses.replace(outcome, selection=WithHalves(**fields, halves=halves))
         read_outcome(dataclasses.replace(protocol, outcomes={"x": asked}), "x")
     assert seen == ["whole", "split"]

@@ -13,10 +13,11 @@ import pandas as pd
 
 from bayesmeta.analysis.fitting import NOT_ESTIMABLE, one_at_a_time
 from bayesmeta.analysis.reading import recompute
-from bayesmeta.classical import pool
+from bayesmeta.classical import check_name, pool, pool_check
 from bayesmeta.digits import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.measures import measure
+from bayesmeta.model import effect_correlations
 from bayesmeta.plan import ModelPlan, Outcome, Selection
 from bayesmeta.questions import (
     CAVEAT,
@@ -27,7 +28,7 @@ from bayesmeta.questions import (
 )
 
 if TYPE_CHECKING:
-    from bayesmeta.classical import ClassicalFit
+    from bayesmeta.classical import ClassicalFit, MultilevelMean
     from bayesmeta.effects import Effects
     from bayesmeta.fits import Fit
     from bayesmeta.plan import Borrow, Protocol, Threshold
@@ -198,16 +199,19 @@ class Analysis:
         }
 
     @cached_property
-    def classical(self) -> ClassicalFit:
+    def classical(self) -> ClassicalFit | MultilevelMean:
         """The headline of the classical check: REML with the Hartung-Knapp interval, a common effect for one trial.
+
+        Where rows lie in clusters, two variances and t (`bayesmeta.classical.pool_clustered`).
 
         Raises
         ------
         ModelError
             Where these data do not define it; `methods` says why for each method.
         """
-        single = len(set(self.effects.study)) < 2
-        return pool(self.pooled, method="EE" if single else "REML", ci="wald" if single else "hksj")
+        if len(set(self.effects.study)) < 2:
+            return pool(self.pooled, method="EE", ci="wald")
+        return pool_check(self.pooled)
 
     @cached_property
     def variations(self) -> pd.DataFrame:
@@ -290,14 +294,23 @@ def _assumptions(fit: Fit) -> tuple[str, ...]:
             found.setdefault(text, []).append(label)
     notes = []
     if effects.blocks:
-        rows = sum(len(members) for members, _ in effects.blocks)
+        shared = sum(int(((covariance != 0).sum(axis=1) > 1).sum()) for _, covariance in effects.blocks)
+        divided = sum(len(members) for members, _ in effects.blocks) - shared
         effect = f"their true effects have correlation rho = {fit.model.rho:g}"
         if fit.model.cluster_tau is not None:
             effect = "their true effects share what is common to the trial"
-        notes.append(
-            f"{rows} rows share patients with another row of their trial: their "
-            f"sampling covariance enters, and {effect}"
-        )
+        elif any((R < 0).any() for R in effect_correlations(effects, fit.model.rho)):
+            effect += f", and {-fit.model.rho:g} where an arm is treated in one and control in the other"
+        if shared:
+            notes.append(
+                f"{shared} rows share patients with another row of their trial: their "
+                f"sampling covariance enters, and {effect}"
+            )
+        if divided:
+            notes.append(
+                f"{divided} rows have a part of a control group that was divided between rows of their trial: their "
+                f"sampling errors are independent, and {effect}"
+            )
     for text, labels in found.items():
         which = ", ".join(labels[:SHOWN]) + (" ..." if len(labels) > SHOWN else "")
         notes.append(f"{len(labels)} of {effects.k} rows: {text} ({which})")
@@ -313,7 +326,7 @@ def _lines(item: Analysis) -> list[str]:
     rows = [[float(table.loc[name, column]) for column in ("median", "lower", "upper")] for name in names]
     methods: Any = item.methods.set_index("method")
     defined = methods.index[methods["estimate"].notna()]
-    check = next((name for name in ("REML + HKSJ", "common effect") if name in defined), None)
+    check = next((name for name in (check_name(effects), "common effect") if name in defined), None)
     if check is not None:
         rows.append([float(methods.loc[check, column]) for column in ("estimate", "lower", "upper")])
     back = [kind.back(row).tolist() for row in rows]
@@ -379,13 +392,14 @@ def with_threshold(item: Analysis, value: float | Threshold) -> Analysis:
 
 
 def headline_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
-    """One line per outcome: counts, quantities, probabilities at the primary threshold, REML + HKSJ.
+    """One line per outcome: counts, quantities, probabilities at the primary threshold, the classical check.
 
     Returns
     -------
     pandas.DataFrame
         On the analysis scale: ``mu``, ``tau`` and ``theta_new`` with ``_median _lower _upper``; the four probabilities
-        of `bayesmeta.benefit_table`, and with ``_new`` those of a new study; ``hksj_`` columns of the classical check.
+        of `bayesmeta.benefit_table`, and with ``_new`` those of a new study; ``classical``
+        names the classical check (REML + HKSJ, with clusters multilevel REML + t), whose numbers are in ``classical_``.
 
     Examples
     --------
@@ -414,8 +428,8 @@ def headline_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
             row["threshold"] = benefit["threshold"].iloc[0]
             for column in ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm"):
                 row[column], row[f"{column}_new"] = benefit[column].tolist()
-        classical = item.methods.set_index("method")
+        row["classical"], methods = check_name(effects), item.methods.set_index("method")
         for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau"):
-            row[f"hksj_{column}"] = classical.loc["REML + HKSJ", column]
+            row[f"classical_{column}"] = methods.loc[row["classical"], column]
         rows.append({**row, "moderated": item.reason, "level": 0.95, "interval": "central"})
     return pd.DataFrame(rows)

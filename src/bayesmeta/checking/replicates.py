@@ -12,7 +12,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, parameters
 from bayesmeta.marginals import Draws, NormalMixtures, mixture_cdf
-from bayesmeta.model import OutlierEffects, StudentEffects
+from bayesmeta.model import OutlierEffects, StudentEffects, effect_correlations
 from bayesmeta.numerics import interval_ends
 from bayesmeta.nuts import HierarchicalRows, build_rows, effect_factor, priors_of, sample_posterior_predictive
 
@@ -208,9 +208,7 @@ def _new_deviations(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.r
     if model.likelihood == "binomial":
         factor = effect_factor(h)
         return tau * (z if factor is None else factor @ z)
-    for rows, _ in effects.blocks:
-        R = np.full((rows.size, rows.size), model.rho)
-        np.fill_diagonal(R, 1.0)
+    for (rows, _), R in zip(effects.blocks, effect_correlations(effects, model.rho), strict=True):
         z[rows] = np.linalg.cholesky(R + 1e-12 * np.eye(rows.size)) @ z[rows]
     unit = np.zeros(effects.k, np.intp)
     unit[h.row] = h.row_unit

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.baselines import *
     from bayesmeta.classical.binomial import *
     from bayesmeta.classical.bootstrap import *
+    from bayesmeta.classical.check import *
     from bayesmeta.classical.deletion import *
     from bayesmeta.classical.dependence import *
     from bayesmeta.classical.failsafe import *
@@ -46,6 +47,7 @@ else:
             "baselines": "baseline_likelihood",
             "binomial": "BINOMIAL_MODELS binomial_normal",
             "bootstrap": "bootstrap_prediction",
+            "check": "CheckWords MultilevelMean check_name check_words is_clustered pool_check pool_clustered",
             "deletion": "cumulative_table leave_one_out_table",
             "dependence": (
                 "CHE_COLUMNS CORRELATIONS DEPENDENCE_COLUMNS aggregate_trials correlated_hierarchical "

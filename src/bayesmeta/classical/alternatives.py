@@ -13,7 +13,7 @@ from scipy import special
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import critical, interval
 from bayesmeta.classical.printing import MeanResult
-from bayesmeta.classical.rows import FloatArray, moments, rows_of
+from bayesmeta.classical.rows import FloatArray, effect_rows, moments, rows_of
 from bayesmeta.classical.tau2 import tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
@@ -251,7 +251,7 @@ def kenward_roger(
     """
     if effects.k < 2:
         raise ModelError(f"Kenward-Roger needs at least two estimates; there is {effects.k} ({effects.label[0]}).")
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
     tau2 = tau2_of(rows, "REML").value
     at = moments(rows, [tau2])
     scale = 1.0 / float(rows.triangle[0, 0])

@@ -12,7 +12,7 @@ from scipy import special
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import CiMethod, interval
 from bayesmeta.classical.refits import ClassicalRefits, intervals_of, refit
-from bayesmeta.classical.rows import rows_of
+from bayesmeta.classical.rows import effect_rows
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -129,7 +129,7 @@ def cumulative_table(
 def _table(
     effects: Effects, member: BoolArray, method: Tau2Method, ci: CiMethod, level: float, rho: float
 ) -> pd.DataFrame:
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
     unit = effects.units[1]
     units = member.sum(axis=1)
     if effects.blocks:

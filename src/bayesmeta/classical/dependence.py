@@ -74,7 +74,8 @@ def working_covariance(effects: Effects, correlation: float, *, cluster: Sequenc
     """Give rows of one trial a constant sampling correlation where their covariance is not known.
 
     Two rows of one trial get the covariance ``correlation * se_i * se_j``, unless they stand in one block of
-    ``effects.blocks`` already: a covariance that is known (a shared control arm) is kept, also where it is zero.
+    ``effects.blocks`` already: a covariance that is known (a shared control arm) is kept, also where it is zero. What
+    rests on an assumed correlation (``effects.working``) is made anew with this one.
 
     Parameters
     ----------
@@ -107,17 +108,19 @@ def working_covariance(effects: Effects, correlation: float, *, cluster: Sequenc
     if not 0.0 <= correlation < 1.0:
         raise ModelError(f"correlation = {correlation}: give a number from 0 to below 1, such as 0.6.")
     groups = cluster_numbers(effects, cluster)
-    blocks = []
+    blocks, slopes = [], []
+    assumed, growth = effects.working or (0.0, [np.zeros(known.shape) for _, known in effects.blocks])
     for rows in _linked(effects, groups):
         se = effects.se[rows]
-        same = groups[rows][:, None] == groups[rows]
-        covariance = np.where(same, correlation * np.outer(se, se), 0.0)
-        np.fill_diagonal(covariance, se**2)
+        slope = np.where(groups[rows][:, None] == groups[rows], np.outer(se, se), 0.0)
+        np.fill_diagonal(slope, 0.0)
+        covariance = np.diag(se**2)
         place = {int(row): i for i, row in enumerate(rows)}
-        for members, known in effects.blocks:
+        for (members, known), own in zip(effects.blocks, growth, strict=True):
             if int(members[0]) in place:
-                at = [place[int(row)] for row in members]
-                covariance[np.ix_(at, at)] = known
+                at = np.ix_(*[[place[int(row)] for row in members]] * 2)
+                covariance[at], slope[at] = known - assumed * own, own
+        covariance += correlation * slope
         if np.linalg.eigvalsh(covariance / np.outer(se, se)).min() <= DEFINITE:
             names = ", ".join(effects.label[row] for row in rows)
             raise ModelError(
@@ -125,7 +128,8 @@ def working_covariance(effects: Effects, correlation: float, *, cluster: Sequenc
                 "matrix is not positive definite. Try a correlation nearer to the known ones."
             )
         blocks.append((rows, covariance))
-    return _replaced(effects, blocks=tuple(blocks))
+        slopes.append(slope)
+    return _replaced(effects, blocks=tuple(blocks), working=(correlation, slopes))
 
 
 def _linked(effects: Effects, groups: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -151,8 +155,15 @@ def _replaced(effects: Effects, **changes: Any) -> Effects:
         return dataclasses.replace(effects, **changes)
 
 
+def _assumed(effects: Effects, correlation: float | None) -> float:
+    stated = 0.5 if effects.working is None else effects.working[0]
+    return stated if correlation is None else correlation
+
+
 @on_effects()
-def aggregate_trials(effects: Effects, correlation: float = 0.5, *, cluster: Sequence[str] | None = None) -> Effects:
+def aggregate_trials(
+    effects: Effects, correlation: float | None = None, *, cluster: Sequence[str] | None = None
+) -> Effects:
     """One row per trial: the inverse-covariance weighted mean of its rows, as metafor's ``aggregate``.
 
     Within a trial ``(1'V^-1 y) / (1'V^-1 1)`` with variance ``1 / (1'V^-1 1)``, V from `working_covariance`.
@@ -160,8 +171,9 @@ def aggregate_trials(effects: Effects, correlation: float = 0.5, *, cluster: Seq
     Parameters
     ----------
     effects : Effects
-    correlation : float
-        Sampling correlation between rows of one trial where it is not known.
+    correlation : float, optional
+        Sampling correlation between rows of one trial where it is not known. Default: the one that the effects were
+        made with, else 0.5.
     cluster : sequence of str, optional
 
     Returns
@@ -184,7 +196,7 @@ def aggregate_trials(effects: Effects, correlation: float = 0.5, *, cluster: Seq
     groups = cluster_numbers(effects, cluster)
     if any(np.ptp(groups[rows]) for rows, _ in effects.blocks):
         raise ModelError("trials share patients with each other (blocks): give a cluster that holds them all.")
-    full = working_covariance(effects, correlation, cluster=cluster)
+    full = working_covariance(effects, _assumed(effects, correlation), cluster=cluster)
     m = int(groups.max()) + 1
     names = (effects.cluster or effects.study) if cluster is None else tuple(str(name) for name in cluster)
     first = np.unique(groups, return_index=True)[1]
@@ -268,8 +280,7 @@ def _che(effects: Effects, correlation: float, cluster: Sequence[str] | None, le
 def _che_line(effects: Effects, correlation: float, cluster: Sequence[str] | None, level: float) -> dict[str, Any]:
     rows = working_covariance(effects, correlation, cluster=cluster)
     line = _robust_line(rows, cluster, level)
-    pairs, known = (sum(members.size**2 for members, _ in each.blocks) for each in (rows, effects))
-    if pairs == known:
+    if rows.working is not None and not any(slope.any() for slope in rows.working[1]):
         line["note"] = "; ".join(
             filter(None, ("all covariances are known, the correlation changes nothing", line["note"]))
         )
@@ -300,7 +311,7 @@ def dependence_table(
     effects: Effects,
     *,
     correlations: Sequence[float] = CORRELATIONS,
-    aggregate_correlation: float = 0.5,
+    aggregate_correlation: float | None = None,
     cluster: Sequence[str] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -311,8 +322,8 @@ def dependence_table(
     effects : Effects
     correlations : sequence of float
         Sampling correlations of CHE.
-    aggregate_correlation : float
-        Sampling correlation behind "one row per trial".
+    aggregate_correlation : float, optional
+        Sampling correlation behind "one row per trial". Default: the one that the effects were made with, else 0.5.
     cluster : sequence of str, optional
         The trial of each row. Default: ``effects.cluster``, else ``effects.study``.
     level : float
@@ -343,7 +354,7 @@ def dependence_table(
         lines.append({"method": method, "correlation": correlation, "k": k, "n_clusters": m, **found})
 
     def independent() -> dict[str, Any]:
-        found = _pooled(_replaced(effects, blocks=()), level)
+        found = _pooled(_replaced(effects, blocks=(), working=None), level)
         if single:
             found["note"] = "; ".join(
                 part for part in ("no trial has two rows: rows are independent, nothing to do", found["note"]) if part
@@ -356,7 +367,8 @@ def dependence_table(
             lines[0]["note"] = f"no trial has two rows: rows are independent, nothing to do; {lines[0]['note']}"
         return pd.DataFrame(lines, columns=list(DEPENDENCE_COLUMNS))
     if effects.blocks:
-        add("known covariance", lambda: _pooled(effects, level))
+        name = "known covariance" if effects.working is None else "one SD, stated correlation"
+        add(name, lambda: _pooled(effects, level))
     add("multilevel", lambda: _multilevel_line(effects, cluster, level))
     add("multilevel, CR2", lambda: _robust_line(effects, cluster, level))
     for correlation in correlations:
@@ -368,7 +380,7 @@ def dependence_table(
     add(
         "one row per trial",
         lambda: _pooled(aggregate_trials(effects, aggregate_correlation, cluster=cluster), level),
-        correlation=aggregate_correlation,
+        correlation=_assumed(effects, aggregate_correlation),
         k=m,
     )
     return pd.DataFrame(lines, columns=list(DEPENDENCE_COLUMNS))

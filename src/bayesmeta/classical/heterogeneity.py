@@ -11,7 +11,7 @@ from scipy import special
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import check_level
 from bayesmeta.classical.printing import ClassicalResult
-from bayesmeta.classical.rows import Blocks, FloatArray, Moments, Rows, moments, quadratic, rows_of
+from bayesmeta.classical.rows import Blocks, FloatArray, Moments, Rows, effect_rows, moments, quadratic, rows_of
 from bayesmeta.classical.tau2 import Tau2, solve_q
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -218,4 +218,4 @@ def tau2_interval(effects: Effects, *, level: float = 0.95, rho: float = 0.5) ->
     >>> tau2_interval(effects).i2[0]  # Q is 3.9, below its 97.5 % quantile of 9.3
     0.0
     """
-    return q_profile_of(rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study), level)
+    return q_profile_of(effect_rows(effects, rho=rho), level)

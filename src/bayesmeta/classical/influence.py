@@ -12,7 +12,7 @@ from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.coding import treatment_design
 from bayesmeta.classical.intervals import critical
 from bayesmeta.classical.refits import refit
-from bayesmeta.classical.rows import FloatArray, Rows, moments, rows_of
+from bayesmeta.classical.rows import FloatArray, Rows, effect_rows, moments
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
@@ -107,7 +107,7 @@ def influence_table(
     terms = ["dfbeta"] if len(design.terms) == 1 else [f"dfbeta[{term}]" for term in design.terms]
     frame = pd.DataFrame({"label": list(effects.label), "study": list(effects.study), "y": np.array(effects.y)})
     X = design.X if names else None
-    rows = rows_of(effects.y, effects.se, X, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, X, rho=rho)
     try:
         if k == 1:
             raise ModelError("one estimate: there is nothing to leave out.")
@@ -212,9 +212,7 @@ def _leverage(rows: Rows, X: FloatArray, vcov: FloatArray, tau2: float) -> tuple
     total = rows.se**2 + tau2
     weight = 1.0 / total
     weighted = weight[:, None] * X
-    for indices, covariance in rows.blocks:
-        correlation = np.full_like(covariance, rows.rho)
-        np.fill_diagonal(correlation, 1.0)
+    for (indices, covariance), correlation in zip(rows.blocks, rows.correlations, strict=True):
         inverse = np.linalg.inv(covariance + tau2 * correlation)
         weight[indices] = np.diagonal(inverse)
         weighted[indices] = inverse @ X[indices]

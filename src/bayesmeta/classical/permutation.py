@@ -11,7 +11,7 @@ from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.intervals import CiMethod, check_ci
 from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.refits import intervals_of, refit
-from bayesmeta.classical.rows import FloatArray, Rows, rows_of
+from bayesmeta.classical.rows import FloatArray, Rows, effect_rows
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -114,7 +114,7 @@ def permutation_test(
     whole = exact is True or (exact == "auto" and n <= EXACT_UP_TO)
     if whole and n > 22:
         raise ModelError(f"an exact test of {n} trials has 2^{n} patterns. Use exact=False, which draws some.")
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
     check_ci(ci, rows.units, 1, dependent=bool(rows.blocks))
     tau2_of(rows, method)
     units = n if effects.blocks else effects.k

@@ -18,7 +18,7 @@ from bayesmeta.classical.intervals import (
     scale_factor,
 )
 from bayesmeta.classical.printing import MeanResult
-from bayesmeta.classical.rows import Rows, moments, rows_of
+from bayesmeta.classical.rows import Rows, effect_rows, moments
 from bayesmeta.classical.tau2 import TAU2_METHODS, Tau2, Tau2Method, log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError, find_name
@@ -163,7 +163,7 @@ def pool_table(
     >>> [(found.method, found.ci) for found in pool_table(effects, ["EE", "DL"], ["wald"])]
     [('EE', 'wald'), ('DL', 'wald')]
     """
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
     spread = heterogeneity_of(rows)
     fits = []
     cis = [find_name("interval method", ci, CI_METHODS) for ci in cis]

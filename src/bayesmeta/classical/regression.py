@@ -15,7 +15,7 @@ from bayesmeta.classical.coding import check_full_rank, treatment_design
 from bayesmeta.classical.heterogeneity import chi2_sf, heterogeneity_of, i2_h2
 from bayesmeta.classical.intervals import CiMethod, check_ci, interval_arrays, scale_factor
 from bayesmeta.classical.printing import CoefficientsResult
-from bayesmeta.classical.rows import FloatArray, Rows, moments, quadratic, rows_of
+from bayesmeta.classical.rows import FloatArray, Rows, effect_rows, moments, quadratic
 from bayesmeta.classical.tau2 import Tau2Method, log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -138,7 +138,7 @@ def metaregression(
         if reference or centre:
             raise ModelError("reference and centre are for moderators=[names]; a design X is used as it is.")
         design, terms = _given(X, k)
-    rows = rows_of(effects.y, effects.se, design, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, design, rho=rho)
     tau2 = tau2_of(rows, method)
     spread = heterogeneity_of(rows)
     p = rows.p
@@ -263,7 +263,7 @@ def _test(
 
 
 def _r2(effects: Effects, rows: Rows, method: Tau2Method, tau2: float) -> float | None:
-    null = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rows.rho)
+    null = effect_rows(effects, rho=rows.rho)
     if method == "EE":
         if rows.k <= rows.p:
             return None

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import rotate
+from bayesmeta.model import effect_correlations
 
-__all__ = ["Blocks", "FloatArray", "Moments", "Rows", "column_rank", "moments", "quadratic", "rows_of"]
+__all__ = ["Blocks", "FloatArray", "Moments", "Rows", "column_rank", "effect_rows", "moments", "quadratic", "rows_of"]
 
 FloatArray = NDArray[np.float64]
 Blocks = Sequence[tuple[NDArray[np.intp], FloatArray]]
@@ -25,6 +27,7 @@ Blocks = Sequence[tuple[NDArray[np.intp], FloatArray]]
 ROUNDING = 16 * np.finfo(float).eps
 # The diagonal of a block is se**2 up to the rounding of a square root taken and squared again.
 DIAGONAL = 1e-8
+_RHO = "rho = {}: the correlation of true effects within a trial must lie in [0, 1]."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +55,8 @@ class Rows:
     se : ndarray, shape (k,)
     blocks : tuple
     rho : float
+    correlations : tuple
+        Correlations of the true effects of every block.
     units : int
         Independent units: rows joined by a block or, where there are blocks, by the name of their trial.
     """
@@ -69,6 +74,7 @@ class Rows:
     se: FloatArray
     blocks: tuple[tuple[NDArray[np.intp], FloatArray], ...]
     rho: float
+    correlations: tuple[FloatArray, ...]
     units: int
 
     def __post_init__(self) -> None:
@@ -103,6 +109,7 @@ def rows_of(
     blocks: Blocks = (),
     rho: float = 0.5,
     study: Sequence[str] | None = None,
+    correlations: Sequence[FloatArray] | None = None,
 ) -> Rows:
     """Check the arrays of a linear model and rotate them.
 
@@ -118,6 +125,8 @@ def rows_of(
         Correlation of the true effects of rows in one block, from 0 to 1. No effect without blocks.
     study : sequence of str, optional
         Trial of each row, to count independent units where there are blocks.
+    correlations : sequence of arrays, optional
+        Correlations of the true effects of every block; ``rho`` between any two rows of one where it is left out.
 
     Returns
     -------
@@ -136,7 +145,7 @@ def rows_of(
         bad = np.flatnonzero(~(np.isfinite(y) & np.isfinite(se) & (se > 0)))
         raise ModelError(f"rows {bad.tolist()}: y must be finite and se finite and > 0. Correct or leave out the rows.")
     if not 0.0 <= rho <= 1.0:
-        raise ModelError(f"rho = {rho}: the correlation of true effects within a trial must lie in [0, 1].")
+        raise ModelError(_RHO.format(rho))
     k = y.size
     if X is None:
         basis, triangle = np.full((k, 1), k**-0.5), np.array([[k**0.5]])
@@ -162,7 +171,15 @@ def rows_of(
     kept = tuple((np.asarray(indices, dtype=np.intp), np.asarray(cov, dtype=float)) for indices, cov in blocks)
     for indices, cov in kept:
         _check_block(indices, cov, se)
-    turned = rotate(se, kept, rho)
+    if correlations is not None:
+        correlations = [np.asarray(R, dtype=float) for R in correlations]
+        if [R.shape for R in correlations] != [cov.shape for _, cov in kept] or not all(
+            np.allclose(R, R.T) and np.allclose(np.diagonal(R), 1.0) for R in correlations
+        ):
+            raise ModelError("correlations: give one correlation matrix of true effects per block, of its shape.")
+    else:
+        correlations = [np.where(np.eye(indices.size) > 0, 1.0, rho) for indices, _ in kept]
+    turned = rotate(se, kept, correlations)
     Z = turned.apply(basis)
     return Rows(
         y=turned.apply(residual),
@@ -178,8 +195,23 @@ def rows_of(
         se=se,
         blocks=kept,
         rho=float(rho),
+        correlations=tuple(correlations),
         units=independent_units(k, kept, study),
     )
+
+
+def effect_rows(effects: Effects, X: ArrayLike | None = None, *, rho: float = 0.5) -> Rows:
+    """`rows_of` for effects: their blocks, trials, and the roles that arms have in rows of one trial.
+
+    Examples
+    --------
+    >>> effect_rows(effects).k
+    4
+    """
+    if not 0.0 <= rho <= 1.0:
+        raise ModelError(_RHO.format(rho))
+    found = effect_correlations(effects, rho)
+    return rows_of(effects.y, effects.se, X, blocks=effects.blocks, rho=rho, study=effects.study, correlations=found)
 
 
 def _check_block(indices: NDArray[np.intp], covariance: FloatArray, se: FloatArray) -> None:

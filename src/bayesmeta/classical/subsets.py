@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.classical.refits import refit
-from bayesmeta.classical.rows import FloatArray, rows_of
+from bayesmeta.classical.rows import FloatArray, effect_rows
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -146,7 +146,7 @@ def gosh(
     else:
         member = _sample(n, max_subsets, np.random.default_rng(seed))
     member = member[np.argsort(member.sum(axis=1), kind="stable")]
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
     fits = refit(rows, member[:, unit], method)
     estimate = fits.estimate[:, 0].copy()
     # one estimate is its own mean, whatever the method

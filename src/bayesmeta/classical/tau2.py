@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -216,10 +217,12 @@ def tau2_values(rows: Rows, method: Tau2Method) -> FloatArray:
 def _alone(rows: Rows, inside: NDArray[np.bool_], method: Tau2Method) -> float:
     """One subset by itself, in the original coordinates."""
     number = np.cumsum(inside) - 1
-    blocks = [(number[indices], covariance) for indices, covariance in rows.blocks if inside[indices].all()]
+    whole = [inside[indices].all() for indices, _ in rows.blocks]
+    blocks = [(number[indices], covariance) for indices, covariance in compress(rows.blocks, whole)]
+    correlations = list(compress(rows.correlations, whole))
     given = (rows.residual[inside], rows.se[inside], rows.basis[inside])
     try:
-        return tau2_of(rows_of(*given, blocks=blocks, rho=rows.rho), method).value
+        return tau2_of(rows_of(*given, blocks=blocks, rho=rows.rho, correlations=correlations), method).value
     except (ModelError, InferenceError):
         return math.nan
 
@@ -275,7 +278,8 @@ def _he(part: Rows, n: IntArray) -> Closed:
     i = np.concatenate([alone, *(np.repeat(indices, indices.size) for indices in blocks)])
     j = np.concatenate([alone, *(np.tile(indices, indices.size) for indices in blocks)])
     sampling = np.concatenate([part.se[alone] ** 2, *(covariance.ravel() for _, covariance in part.blocks)])
-    S, R = sparse.csr_array((sampling, (i, j))), sparse.csr_array((np.where(i == j, 1.0, part.rho), (i, j)))
+    correlation = np.concatenate([np.ones(alone.size), *(R.ravel() for R in part.correlations)])
+    S, R = sparse.csr_array((sampling, (i, j))), sparse.csr_array((correlation, (i, j)))
     basis = part.basis
 
     def trace(A: Any, B: Any) -> float:

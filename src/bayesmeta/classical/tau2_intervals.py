@@ -12,7 +12,7 @@ from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.heterogeneity import heterogeneity_of, q_profile_of
 from bayesmeta.classical.intervals import critical
 from bayesmeta.classical.quadratic_forms import weighted_q
-from bayesmeta.classical.rows import FloatArray, Rows, moments, rows_of
+from bayesmeta.classical.rows import FloatArray, Rows, effect_rows, moments
 from bayesmeta.classical.tau2 import log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
@@ -114,7 +114,7 @@ def profile_interval(
     """
     if method not in ("REML", "ML"):
         raise ModelError(f"method = {method!r} has no profile likelihood. Allowed: REML, ML.")
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
     return _profile(rows, method, level)
 
 
@@ -182,7 +182,7 @@ def tau2_intervals_table(effects: Effects, *, level: float = 0.95, rho: float = 
     >>> table[["method", "form", "tau2_lower"]].round(3).values.tolist()[:2]
     [['Q-profile', 'PM', 0.0], ['profile likelihood', 'REML', 0.0]]
     """
-    rows = rows_of(effects.y, effects.se, blocks=effects.blocks, rho=rho, study=effects.study)
+    rows = effect_rows(effects, rho=rho)
 
     def q_profile_limits() -> tuple[Limits, str]:
         found = q_profile_of(rows, level)

@@ -97,7 +97,8 @@ def counts_of(source: Effects | ArrayLike) -> FloatArray:
     if isinstance(source, Effects):
         if source.counts is None:
             raise ModelError("these effects carry no counts. Give events and participants of both arms.")
-        if source.blocks:
+        # parts of a divided control group stand in one block and share no patients
+        if any(np.count_nonzero(covariance) > len(rows) for rows, covariance in source.blocks):
             raise ModelError("rows that share patients (blocks) are not independent tables. Join or leave out arms.")
         return source.counts
     counts = np.array(source, dtype=float)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.exact.likelihood import ConditionalMoments, Reduced, Rotation, near_estimate, square
+from bayesmeta.model import refuse_opposite_roles
 
 __all__ = ["ClusterLayout", "layout", "reduce_rows", "study_moments", "weigh_rows"]
 
@@ -68,6 +69,7 @@ def layout(effects: Effects, rotation: Rotation) -> ClusterLayout:
             "cluster_tau is the SD between rows of one cluster, and these effects have no clusters. State which rows "
             "belong together (Effects(..., cluster=...)), or leave cluster_tau out."
         )
+    refuse_opposite_roles(effects, "rows of one cluster have a common deviation, not one of two signs")
     for rows, _ in effects.blocks:
         inside = {effects.cluster[int(row)] for row in rows}
         if len(inside) > 1:

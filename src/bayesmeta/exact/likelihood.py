@@ -77,7 +77,9 @@ class Rotation:
         return result
 
 
-def rotate(se: FloatArray, blocks: Sequence[tuple[IntArray, FloatArray]], rho: float) -> Rotation:
+def rotate(
+    se: FloatArray, blocks: Sequence[tuple[IntArray, FloatArray]], correlations: Sequence[FloatArray] | float
+) -> Rotation:
     """Diagonalise sampling covariance and study-effect correlation together, block by block.
 
     With ``S_b = L L'`` and ``L**-1 R_b L**-T = U D U'``, the rows ``U' L**-1 y`` have variances ``1 + tau**2 D``.
@@ -86,13 +88,14 @@ def rotate(se: FloatArray, blocks: Sequence[tuple[IntArray, FloatArray]], rho: f
     ----------
     se : array of shape (k,)
     blocks : sequence of (rows, covariance)
-    rho : float
-        Correlation of study effects within a block.
+    correlations : sequence of arrays, or float
+        Correlations R_b of the study effects of every block (`bayesmeta.model.effect_correlations`), or that of any two
+        rows.
 
     Examples
     --------
     >>> S = np.array([[0.04, 0.01], [0.01, 0.09]])
-    >>> turned = rotate(np.array([0.2, 0.3]), [(np.array([0, 1]), S)], rho=0.5)
+    >>> turned = rotate(np.array([0.2, 0.3]), [(np.array([0, 1]), S)], 0.5)
     >>> V = S + 0.25 * np.array([[1, 0.5], [0.5, 1]])
     >>> bool(np.isclose(np.log(turned.a + 0.25 * turned.b).sum() + turned.logdet, np.log(np.linalg.det(V))))
     True
@@ -100,13 +103,13 @@ def rotate(se: FloatArray, blocks: Sequence[tuple[IntArray, FloatArray]], rho: f
     a, b = np.square(se), np.ones_like(se)
     logdet = 0.0
     turned = []
-    for rows, covariance in blocks:
+    if isinstance(correlations, (int, float)):
+        correlations = [np.where(np.eye(rows.size) > 0, 1.0, correlations) for rows, _ in blocks]
+    for (rows, covariance), R in zip(blocks, correlations, strict=True):
         L = np.linalg.cholesky(covariance)
-        R = np.full(covariance.shape, rho)
-        np.fill_diagonal(R, 1.0)
         inverse = np.linalg.inv(L)
         D, U = np.linalg.eigh(inverse @ R @ inverse.T)
-        # rho = 1 leaves eigenvalues that are zero but for rounding
+        # correlations of 1 leave eigenvalues that are zero but for rounding
         D = np.where(1e-13 * D.max() < D, D, 0.0)
         forward = U.T @ inverse
         a[rows], b[rows] = 1.0, D

@@ -16,6 +16,7 @@ from bayesmeta.exact import clusters
 from bayesmeta.exact.likelihood import MAX_ELEMENTS, ConditionalMoments, study_moments
 from bayesmeta.exact.problem import IntegrationProblem, log_interval
 from bayesmeta.marginals import Gridded
+from bayesmeta.model import effect_correlations
 
 __all__ = [
     "Functional",
@@ -270,9 +271,8 @@ def left_out_covariance(quadrature: NodePosterior, left: Effects, rho: float) ->
     problem = quadrature.problem
     shared = np.eye(left.k)
     if problem.cluster is None:
-        for members, _ in left.blocks:
-            shared[np.ix_(members, members)] = rho
-        np.fill_diagonal(shared, 1.0)
+        for (members, _), R in zip(left.blocks, effect_correlations(left, rho), strict=True):
+            shared[np.ix_(members, members)] = R
     elif left.cluster is not None:
         shared = np.equal.outer(np.array(left.cluster, object), np.array(left.cluster, object)).astype(float)
     V = left.covariance()[:, :, None] + np.square(quadrature.tau) * shared[:, :, None]

@@ -31,7 +31,7 @@ from bayesmeta.exact.likelihood import (
     stack,
 )
 from bayesmeta.exact.supported import location, require_supported, why_unsupported
-from bayesmeta.model import Columns, Design, Model, build_design
+from bayesmeta.model import Columns, Design, Model, build_design, effect_correlations
 from bayesmeta.priors import Prior, resolve
 
 __all__ = [
@@ -281,7 +281,9 @@ def _refuse_improper(axes: list[StandardDeviation], k: int, count: int, flat: in
 def rotation_of(effects: Effects, model: Model) -> Rotation:
     """The basis in which rows are independent."""
     # rows of a cluster are independent given its effect, so that the correlation within blocks plays no part
-    return rotate(effects.se, effects.blocks, model.rho if model.cluster_tau is None else 0.0)
+    return rotate(
+        effects.se, effects.blocks, effect_correlations(effects, model.rho) if model.cluster_tau is None else 0.0
+    )
 
 
 def build_problem(effects: Effects, model: Model, rotation: Rotation | None = None) -> IntegrationProblem:

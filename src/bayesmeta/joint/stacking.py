@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.model import Model
+from bayesmeta.model import Model, refuse_opposite_roles
 
 __all__ = ["JointEffects", "JointModel", "stack"]
 
@@ -128,6 +128,10 @@ def stack(effects: Mapping[str, Effects], *, correlation: float, rho: float = 0.
             raise ModelError(
                 f'{name}: a joint model needs the direction of benefit. State better = "higher" or "lower".'
             )
+    for item in effects.values():
+        refuse_opposite_roles(
+            item, "a joint model gives the rows of one trial a common deviation, not one of two signs"
+        )
     sign = {name: 1 if item.better == "higher" else -1 for name, item in effects.items()}
     names = list(effects)
     trials = tuple(dict.fromkeys(study for item in effects.values() for study in item.study))
@@ -138,6 +142,7 @@ def stack(effects: Mapping[str, Effects], *, correlation: float, rho: float = 0.
     arms = [pair for item in effects.values() for pair in (item.arms or [(study, "") for study in item.study])]
     if all(np.unique(outcome[trial == t]).size < 2 for t in range(len(trials))):
         raise ModelError(f"no trial reports two of {', '.join(names)}: nothing links them.")
+    split = np.concatenate([np.zeros(item.k, bool) if item.split is None else item.split for item in effects.values()])
     within = _within(effects)
     S = np.diag(se**2)
     for t in range(len(trials)):
@@ -148,7 +153,8 @@ def stack(effects: Mapping[str, Effects], *, correlation: float, rho: float = 0.
                 if outcome[i] == outcome[j]:
                     r = within.get((int(i), int(j)), 0.0)
                 else:
-                    r = correlation * (1.0 if same else _shared(within, trial, arms, int(i), int(j)))
+                    apart = 0.0 if split[i] and split[j] else _shared(within, trial, arms, int(i), int(j))
+                    r = correlation * (1.0 if same else apart)
                 S[i, j] = S[j, i] = r * se[i] * se[j]
         scale = np.outer(se[rows], se[rows])
         if np.linalg.eigvalsh(S[np.ix_(rows, rows)] / scale).min() < 1e-8:

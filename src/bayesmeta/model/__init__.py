@@ -6,6 +6,7 @@ from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
     from bayesmeta.model.curves import *
+    from bayesmeta.model.dependence import *
     from bayesmeta.model.design import *
     from bayesmeta.model.specification import *
 else:
@@ -13,6 +14,7 @@ else:
         __name__,
         {
             "curves": "Line",
+            "dependence": "arm_role effect_correlations refuse_opposite_roles",
             "design": "BETWEEN Columns Contrast Design build_design estimable Factor",
             "specification": (
                 "Coefficient Exchangeable Likelihood MissingLevels MissingNumeric MissingSD Model Monotone "

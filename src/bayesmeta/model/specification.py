@@ -372,7 +372,8 @@ class Model:
     """A hierarchical model: estimates around study effects, study effects around a mean or a regression.
 
     ``y ~ N(theta, S)`` and ``theta ~ N(X beta, tau**2 R)``, where ``R`` is 1 on the diagonal and ``rho`` between
-    rows of one block of dependent rows. With ``cluster_tau``, ``theta_ij = x_ij beta + u_i + w_ij``, ``u_i ~ N(0,
+    rows of one block of dependent rows, ``-rho`` where an arm is treated in one and control in the other
+    (`effect_correlations`). With ``cluster_tau``, ``theta_ij = x_ij beta + u_i + w_ij``, ``u_i ~ N(0,
     tau**2)`` for trial (cluster) i and ``w_ij ~ N(0, cluster_tau**2)`` for its rows; ``rho`` then plays no part.
 
     Parameters
@@ -384,7 +385,8 @@ class Model:
     beta : mapping of str to Prior, Coefficient, Exchangeable, Spline or Monotone, optional
         The moderators that enter, each with the prior of its coefficient; ``"a:b"`` is an interaction.
     rho : float
-        Correlation of the true effects of rows that share an arm or patients, from 0 to 1.
+        Correlation of the true effects of rows that share an arm or patients, from 0 to 1; opposite roles turn its
+        sign.
     cluster_tau : Prior, optional
         Of the SD between the true effects of rows of one cluster.
     likelihood : {"normal", "binomial"}

@@ -18,7 +18,16 @@ from bayesmeta import numerics
 from bayesmeta.effects import Effects, component_labels
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import location, rotate, why_unsupported
-from bayesmeta.model import Design, Line, MissingLevels, MissingNumeric, Model, build_design
+from bayesmeta.model import (
+    Design,
+    Line,
+    MissingLevels,
+    MissingNumeric,
+    Model,
+    build_design,
+    effect_correlations,
+    refuse_opposite_roles,
+)
 
 __all__ = [
     "HierarchicalRows",
@@ -200,6 +209,7 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
     if model.cluster_tau is not None:
         if effects.cluster is None:
             raise ModelError("cluster_tau is stated and the effects have no clusters: say which rows belong together.")
+        refuse_opposite_roles(effects, "rows of one cluster have a common deviation, not one of two signs")
         for number in np.unique(unit):
             inside = {effects.cluster[row] for row in np.flatnonzero(unit == number)}
             if len(inside) > 1:
@@ -255,6 +265,7 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
             raise ModelError("the binomial likelihood needs counts: events and participants of both arms.")
         if effects.measure not in ("OR", "RR", "RD"):
             raise ModelError(f"the binomial likelihood is for OR, RR and RD, not {effects.measure}.")
+        refuse_opposite_roles(effects, "the binomial likelihood would count that arm's events twice")
         if model.random is not None or model.cluster_tau is not None or model.missing or model.derived:
             raise ModelError("the binomial likelihood goes with normal effects of independent trials, nothing else.")
 
@@ -272,7 +283,8 @@ def build_rows(effects: Effects, model: Model) -> HierarchicalRows:
     _refuse(effects, model, design, unit)
     binomial = model.likelihood == "binomial"
     blocks = () if binomial else effects.blocks
-    rotation = rotate(effects.se, blocks, 0.0 if model.cluster_tau is not None else model.rho)
+    independent = binomial or model.cluster_tau is not None
+    rotation = rotate(effects.se, blocks, 0.0 if independent else effect_correlations(effects, model.rho))
     k = effects.k
     logdet = np.zeros(len(units))
     for rows, turn, _ in rotation.blocks:
@@ -383,13 +395,18 @@ def _scenarios(
     return np.array(rows, np.intp), np.array(scenario, np.intp), np.array(unit_of, np.intp), taken
 
 
-def control_arms(effects: Effects) -> tuple[FloatArray, IntArray]:
-    """Distinct control arms: events and participants, shape ``(arms, 2)``; and the arm of every row."""
+def control_arms(effects: Effects, *, whole: bool = False) -> tuple[FloatArray, IntArray]:
+    """Distinct control arms: events and participants, shape ``(arms, 2)``; and the arm of every row.
+
+    The parts of a divided control group are arms of their own, or one arm if ``whole``.
+    """
     assert effects.counts is not None
     seen: dict[tuple[object, ...], int] = {}
     arm = []
     for row, study in enumerate(effects.study):
         key = (study, effects.arms[row][1]) if effects.arms is not None else (study, *effects.counts[row, 2:].tolist())
+        if effects.split is not None and effects.split[row] and not whole:
+            key = (*key, row)
         arm.append(seen.setdefault(key, len(seen)))
     first = [arm.index(number) for number in range(len(seen))]
     return effects.counts[first, 2:], np.array(arm, np.intp)
@@ -397,7 +414,8 @@ def control_arms(effects: Effects) -> tuple[FloatArray, IntArray]:
 
 def effect_factor(h: HierarchicalRows) -> FloatArray | None:
     """Cholesky factor of the correlation of true effects of rows that share an arm; None where no rows do."""
-    _, arm = control_arms(h.effects)
+    # a divided control group divides no true effect
+    _, arm = control_arms(h.effects, whole=True)
     if np.unique(arm).size == arm.size:
         return None
     R = np.where(arm[:, None] == arm[None, :], h.model.rho, 0.0)

@@ -17,7 +17,7 @@ else:
         {
             "formula": "parse_moderators",
             "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator scaling_of stated_rows stated_values",
-            "outcome": "Decision Exclusion Outcome Selection",
+            "outcome": "DIVISIONS ControlArm Decision Exclusion Outcome Selection",
             "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
             "thresholds": "Amount BaselineRisk BetaRisk Better NaturalUnit PointsThreshold Threshold",
             "uncertain": "WeightedValues centre invert ratio thinned weighted_values",

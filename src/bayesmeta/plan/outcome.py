@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bayesmeta.plan.modelling import ModelPlan
 from bayesmeta.plan.thresholds import BaselineRisk, Better, NaturalUnit, Threshold
 
-__all__ = ["Decision", "Exclusion", "Outcome", "Selection"]
+__all__ = ["DIVISIONS", "ControlArm", "Decision", "Exclusion", "Outcome", "Selection"]
+
+Division = Literal["shared", "split"]
+DIVISIONS: tuple[Division, ...] = get_args(Division)
+#: What the control arm of several comparisons is: for every trial, or by trial.
+ControlArm = Division | Mapping[str, Division]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class Selection:
         Column whose rows depend on each other beyond sampling.
     working_correlation : float or None
         Sampling correlation of rows that share all their patients.
+    control : {"shared", "split"}, or mapping of trials to these, optional
+        Whether the control arm that several rows of a trial name is one group, or a group that was divided between
+        them. Not stated: one group.
+    comparators : {"same", "mixed"}
+        Whether a trial may have rows with an arm in common and different controls.
     missing : {"fault", "exclude", "level", "impute"}
         What an empty cell of a moderator is.
     measure_options : Mapping
@@ -61,6 +71,9 @@ class Selection:
     working_correlation: float | None = None
     missing: Literal["fault", "exclude", "level", "impute"] = "fault"
     measure_options: Mapping[str, Any] = field(default_factory=dict)
+    # "later": files did not hold them from the first
+    control: ControlArm | None = field(default=None, metadata={"later": True})
+    comparators: Literal["same", "mixed"] = field(default="same", metadata={"later": True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.classical import check_words
 from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
@@ -206,6 +207,7 @@ def _draw(
     limits = _limits(fit, table, full, lines)
     # a threshold of harm far from every answer would squeeze them
     lines = [line for line in lines if limits[0] <= line[1] <= limits[1]]
+    words = check_words(fit.effects)
     entries = [
         Entry(
             {"color": BAYES, "marker": "o", "markersize": 3.6, "linewidth": 1.4},
@@ -213,7 +215,7 @@ def _draw(
         ),
         Entry(
             {"marker": "s", "markersize": 3.2, "markerfacecolor": "white", "markeredgewidth": 0.9, **_CLASSICAL},
-            f"Classical mean: REML, {stated} HKSJ confidence interval",
+            f"Classical mean: {words.model}, {stated} {words.interval} confidence interval",
         ),
         Entry({"facecolor": DENSITY, "edgecolor": BAYES, "linewidth": 0.6}, "Bayesian mean effect of all trials"),
         *(Entry(THRESHOLD[benefit], text) for text, _, benefit in lines),
@@ -359,11 +361,12 @@ def _alt_cumulative(fit: Fit, table: pd.DataFrame, title: str, level: float) -> 
             parts.append(f"The interval excludes no effect from {first['added']} on ({_count(first['k'])}).")
         else:
             parts.append("With all of them the interval includes no effect.")
-    last = table.iloc[-1]
+    last, words = table.iloc[-1], check_words(fit.effects)
     if not math.isnan(last["classical_estimate"]):
         parts.append(
-            f"Classical mean (REML) of all: {numbers.value(last['classical_estimate'])} ({stated} HKSJ confidence "
-            f"interval {numbers.interval(last['classical_lower'], last['classical_upper'])})."
+            f"Classical mean ({words.model}) of all: {numbers.value(last['classical_estimate'])} ({stated} "
+            f"{words.interval} confidence interval "
+            f"{numbers.interval(last['classical_lower'], last['classical_upper'])})."
         )
     parts += [f"{item['added']}: {item['note']}" for item in table.to_dict("records") if item["note"]]
     return " ".join(parts)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from bayesmeta.classical import check_words
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import Panel, framed, pooled_only, stretched_limits
@@ -68,12 +69,12 @@ def drapery_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 
     for label, y, se in zip(effects.label, effects.y, effects.se, strict=True):
         add("trial", label, float(y), lambda x, y=y, se=se: 2 * special.ndtr(-np.abs(x - y) / se))
-    classical = pool_or_none(fit, level)
+    classical, words = pool_or_none(fit, level), check_words(fit.effects)
     if classical is not None and classical.se > 0:
         found = classical
         add(
             "classical",
-            "Classical mean (REML, HKSJ)",
+            f"Classical mean ({words.model}, {words.interval})",
             found.estimate,
             lambda x: 2 * special.stdtr(found.df, -np.abs(x - found.estimate) / found.se),
         )
@@ -135,10 +136,14 @@ def drapery_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wi
 
 
 def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float) -> Panel:
-    kinds = set(table["kind"])
+    kinds, words = set(table["kind"]), check_words(fit.effects)
     entries = [
         Entry(_TRIAL, "Estimates: two-sided normal p value"),
-        *([Entry(_CLASSICAL, "Classical mean: REML, HKSJ p value")] if "classical" in kinds else []),
+        *(
+            [Entry(_CLASSICAL, f"Classical mean: {words.model}, {words.interval} p value")]
+            if "classical" in kinds
+            else []
+        ),
         Entry(_MEAN, "Bayesian mean effect: two-sided tail of the posterior"),
         *([Entry(_NEW, "Effect in a new study: two-sided tail")] if "new study" in kinds else []),
     ]
@@ -152,8 +157,8 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
     levels = sorted({*_LEVELS, round(1 - level, 12)})
     written = [level_text(1 - p) for p in levels]
     right = max(text_width(text) for text in written) + 2.5
-    words = (axis_label(fit.effects), "Two-sided p, or tail")
-    panel = framed("drapery", title, [size_line(fit.effects)], entries, notes, words, width, right=right, above=1.5)
+    axis = (axis_label(fit.effects), "Two-sided p, or tail")
+    panel = framed("drapery", title, [size_line(fit.effects)], entries, notes, axis, width, right=right, above=1.5)
     axes = panel.axes
     limits = float(table["x"].min()), float(table["x"].max())
     axes.set_xlim(*limits)
@@ -191,13 +196,15 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
         f"{int((p < 1 - level).sum())} of {trials['label'].nunique()} have a two-sided p below {1 - level:.2g} at no "
         "effect."
     ]
+    words = check_words(fit.effects)
     classical = pool_or_none(fit, level) if "classical" in set(table["kind"]) else None
     if classical is not None and classical.p is not None:
         parts.append(
-            f"Classical mean (REML, HKSJ): {numbers.value(classical.estimate)}, {level_text(level)} confidence "
-            f"interval {numbers.interval(classical.lower, classical.upper)}, {_small(classical.p)} at no effect."
+            f"Classical mean ({words.model}, {words.interval}): {numbers.value(classical.estimate)}, "
+            f"{level_text(level)} confidence interval {numbers.interval(classical.lower, classical.upper)}, "
+            f"{_small(classical.p)} at no effect."
         )
-    for kind, name, words in (
+    for kind, name, label in (
         ("mean", "mu", "Bayesian mean effect"),
         ("new study", "theta_new", "Effect in a new study"),
     ):
@@ -206,7 +213,7 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
         form, row = marginal(fit, name), predicted.loc[name]
         tail = 2 * min(float(form.cdf(0.0)), float(form.sf(0.0)))
         parts.append(
-            f"{words}: {numbers.value(row['median'])}, {level_text(level)} central interval "
+            f"{label}: {numbers.value(row['median'])}, {level_text(level)} central interval "
             f"{numbers.interval(row['lower'], row['upper'])}, two-sided tail at no effect: {_small(tail)}."
         )
     return " ".join(parts)

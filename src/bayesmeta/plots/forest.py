@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
+from bayesmeta.classical import check_words, is_clustered
 from bayesmeta.digits import bayes_factor_text, p_value
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
@@ -448,7 +449,7 @@ def _favour_lines(
 
 
 def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]], level: float) -> list[Entry]:
-    kinds, stated = set(table["kind"]), level_text(level)
+    kinds, stated, words = set(table["kind"]), level_text(level), check_words(fit.effects)
     dot: dict[str, Any] = {"marker": "o", "markersize": 2.6, "markerfacecolor": "white", "markeredgewidth": 0.8}
     open_diamond = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "linestyle": "none"}
     entries = [
@@ -474,7 +475,10 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
         )
     if table.loc[table["kind"] == "classical mean", "estimate"].notna().any():
         entries.append(
-            Entry({"color": CLASSICAL, **open_diamond}, f"Classical mean: REML, {stated} HKSJ confidence interval")
+            Entry(
+                {"color": CLASSICAL, **open_diamond},
+                f"Classical mean: {words.model}, {stated} {words.interval} confidence interval",
+            )
         )
     if "common effect" in kinds:
         entries.append(
@@ -484,11 +488,11 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
             )
         )
     if "classical prediction" in kinds:
-        counted = "; k counts trials" if fit.effects.blocks else ""
+        counted = "; k counts trials" if fit.effects.blocks and not is_clustered(fit.effects) else ""
         entries.append(
             Entry(
                 {"color": CLASSICAL, "linewidth": 1.4, "linestyle": (0, (5, 1))},
-                f"Classical {stated} prediction interval: REML, HKSJ standard error, t(k - 1){counted}",
+                f"Classical {stated} prediction interval: {words.model}, {words.prediction}{counted}",
             )
         )
     for name, _, benefit in lines:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bayesmeta.classical import is_clustered
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -272,7 +273,9 @@ def _legend(fit: Fit, table: pd.DataFrame, lines: list[tuple[str, float, bool]],
                     "linestyle": (0, (5, 1)),
                     "linewidth": 1.4,
                 },
-                f"Classical: REML, {stated} Q-profile interval (tau, I\u00b2); "
+                "Classical: multilevel REML (tau), t(clusters - 1) prediction interval (new study)"
+                if is_clustered(fit.effects)
+                else f"Classical: REML, {stated} Q-profile interval (tau, I\u00b2); "
                 "REML, HKSJ, t(k - 1) prediction interval (new study)",
             )
         )

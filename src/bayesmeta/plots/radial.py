@@ -12,6 +12,7 @@ from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.classical import check_words
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
@@ -90,10 +91,16 @@ def radial_table(fit: Fit, *, scale: RadialScale = "se", level: float = LEVEL) -
         }
     )
     rows = [("mean", "Bayesian mean effect", mu["median"], mu["lower"], mu["upper"])]
-    classical = pool_or_none(fit, level)
+    classical, words = pool_or_none(fit, level), check_words(fit.effects)
     if classical is not None:
         rows.append(
-            ("classical mean", "Classical mean (REML, HKSJ)", classical.estimate, classical.lower, classical.upper)
+            (
+                "classical mean",
+                f"Classical mean ({words.model}, {words.interval})",
+                classical.estimate,
+                classical.lower,
+                classical.upper,
+            )
         )
     for kind, label, effect, lower, upper in rows:
         frame.loc[len(frame)] = {

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import (
+    ClassicalFit,
     FillEstimator,
     HeterogeneityInterval,
+    MultilevelMean,
+    check_words,
     dependence_note,
+    is_clustered,
     pool,
+    pool_check,
     tau2_interval,
     trim_and_fill,
 )
@@ -194,7 +199,7 @@ def _check_moderated(fit: Fit, moderated: Fit, subgroup: str | None) -> None:
 
 
 def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[str, Any]]:
-    effects, numbers = fit.effects, numbers_of(fit.effects)
+    effects, numbers, words = fit.effects, numbers_of(fit.effects), check_words(fit.effects)
     rows: list[dict[str, Any]] = []
     if common_effect:
         common = pool(effects, method="EE", ci="wald", level=level)
@@ -210,17 +215,17 @@ def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[st
             }
         )
     try:
-        classical = pool(effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
+        classical = pool_check(effects, level=level, rho=fit.model.rho)
     except ModelError as error:
         return [*rows, {"kind": "classical mean", "label": "Classical mean (REML)", "text": f"not defined: {error}"}]
     rows.append(
         {
             "kind": "classical mean",
-            "label": "Classical mean (REML, HKSJ)",
+            "label": f"Classical mean ({words.model}, {words.interval})",
             "estimate": classical.estimate,
             "lower": classical.lower,
             "upper": classical.upper,
-            "interval": f"{level_text(level)} HKSJ confidence interval",
+            "interval": f"{level_text(level)} {words.interval} confidence interval",
             "text": numbers.cell(classical.estimate, classical.lower, classical.upper),
         }
     )
@@ -228,11 +233,11 @@ def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[st
         rows.append(
             {
                 "kind": "classical prediction",
-                "label": "REML prediction, t(k \u2212 1)",
+                "label": f"REML prediction, t({'clusters' if is_clustered(effects) else 'k'} \u2212 1)",
                 "estimate": classical.estimate,
                 "lower": classical.pi_lower,
                 "upper": classical.pi_upper,
-                "interval": f"{level_text(level)} prediction interval, REML with HKSJ standard error and t(k - 1)",
+                "interval": f"{level_text(level)} {_prediction(effects)}",
                 "text": f"[{numbers.value(classical.pi_lower)}, {numbers.value(classical.pi_upper)}]",
             }
         )
@@ -269,7 +274,8 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         raise ModelError("this is a common-effect model; it has no heterogeneity to show. Give tau a prior.")
     tau = marginal(fit, "tau")
     classical = pool_or_none(fit, level)
-    profile = _profile_or_none(fit, level)
+    # the Q-profile is of one SD
+    profile = None if is_clustered(fit.effects) else _profile_or_none(fit, level)
     top = float(tau.quantile(0.998))
     if profile is not None and profile.tau2[1] is not None:
         # a Q-profile limit far beyond the posterior would squeeze everything else; it is drawn as an arrow
@@ -294,7 +300,7 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         density = tau.density(scale * np.sqrt(q / (1 - q))) * scale / 200 * q**-0.5 * (1 - q) ** -1.5
         parts.append(_curve("i2", "posterior density", 100 * q, density))
         rows.append(_line("i2", "posterior", *table.loc["i2", ["median", "lower", "upper"]], interval=credible))
-        if classical is not None and classical.i2_tau2 is not None:
+        if isinstance(classical, ClassicalFit) and classical.i2_tau2 is not None:
             low, high = profile.i2 if profile is not None else (None, None)
             rows.append(_line("i2", "classical", classical.i2_tau2, low, high, interval=q_profile))
     new = marginal(fit, "theta_new")
@@ -306,7 +312,7 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows.append(_line("theta_new", "posterior", *effect.loc["theta_new"], interval=prediction))
     rows.append(_line("theta_new", "mean effect", *effect.loc["mu"], interval=credible))
     if classical is not None and classical.pi_lower is not None:
-        formula = f"{level_text(level)} prediction interval, REML with HKSJ standard error and t(k - 1)"
+        formula = f"{level_text(level)} {_prediction(fit.effects)}"
         ends = [classical.pi_lower, classical.pi_upper]
         rows.append(_line("theta_new", "classical", classical.estimate, *ends, interval=formula))
     frame = pd.concat([*parts, pd.DataFrame(rows)], ignore_index=True)
@@ -316,10 +322,15 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     return frame
 
 
-def pool_or_none(fit: Fit, level: float) -> Any:
-    """Classical REML with HKSJ, or None where these data do not define it."""
+def _prediction(effects: Effects) -> str:
+    words = check_words(effects)
+    return f"prediction interval, {words.model} with {words.prediction.replace(', ', ' and ')}"
+
+
+def pool_or_none(fit: Fit, level: float) -> ClassicalFit | MultilevelMean | None:
+    """The classical check, or None where these data do not define it."""
     try:
-        return pool(fit.effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
+        return pool_check(fit.effects, level=level, rho=fit.model.rho)
     except ModelError:
         return None
 

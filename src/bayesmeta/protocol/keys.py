@@ -257,6 +257,12 @@ class AnalysisKeys(_Keys):
     working_correlation: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None, description="sampling correlation of rows that share all their patients"
     )
+    control: Literal["shared", "split"] | dict[str, Literal["shared", "split"]] | None = Field(
+        None, description="the control arm that rows of a trial name: one group, or divided between them; or by trial"
+    )
+    comparators: Literal["same", "mixed"] | None = Field(
+        None, description="whether rows of a trial with an arm in common may have different controls"
+    )
     rho: _Correlation | None = Field(None, description="correlation of the true effects of rows that share an arm")
     cluster: _Text | None = Field(None, description="column whose rows depend on each other beyond sampling")
     likelihood: Literal["normal", "binomial"] | None = None

@@ -11,7 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import CiMethod, ClassicalFit, Tau2Method, pool_table
+from bayesmeta.classical import (
+    CiMethod,
+    ClassicalFit,
+    MultilevelMean,
+    Tau2Method,
+    check_name,
+    is_clustered,
+    pool_clustered,
+    pool_table,
+)
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError, warn
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal, quantities
@@ -336,7 +345,9 @@ def compare_table(
     pandas.DataFrame
         Columns ``method kind estimate lower upper tau pi_lower pi_upper pi_formula p_value p_below_null
         difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
-        classical standard errors. A line that is not defined says why under ``note``.
+        classical standard errors. A line that is not defined says why under ``note``. Where rows lie in clusters the
+        classical check is ``multilevel REML + t`` (`bayesmeta.classical.pool_clustered`), with ``multilevel REML +
+        CR2`` beside it; ``tau`` is then the SD between clusters and a last column ``tau_within`` that within them.
 
     Raises
     ------
@@ -366,6 +377,7 @@ def compare_table(
                 "lower": mu["lower"],
                 "upper": mu["upper"],
                 "tau": table.loc["tau", "median"] if "tau" in table.index else 0.0,
+                **({"tau_within": table.loc["tau_within", "median"]} if "tau_within" in table.index else {}),
                 "pi_lower": new["lower"],
                 "pi_upper": new["upper"],
                 "pi_formula": "predictive",
@@ -383,8 +395,12 @@ def compare_table(
             rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error)})
             continue
         rows.append(_classical_row(result, reference))
+    if is_clustered(effects):
+        rows += _clustered_rows(effects, level, reference)
     frame = pd.DataFrame(rows)
     frame["level"], frame["interval"] = level, "central"
+    if is_clustered(effects):
+        frame["tau_within"] = frame.pop("tau_within")
     kind = measure(effects.measure)
     if scale == "natural" and kind.transformed:
         for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper"):
@@ -392,14 +408,28 @@ def compare_table(
     return frame
 
 
+def _clustered_rows(effects: Effects, level: float, reference: float | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for robust in (False, True):
+        name = "multilevel REML + CR2" if robust else check_name(effects)
+        try:
+            found = pool_clustered(effects, level=level, robust=robust)
+        except ModelError as error:
+            rows.append({"method": name, "kind": "classical", "note": str(error), "tau_within": np.nan})
+        else:
+            within = math.sqrt(found.cluster_tau2)
+            rows.append({**_classical_row(found, reference), "method": name, "tau_within": within})
+    return rows
+
+
 def _method_name(method: str, ci: str) -> str:
     suffix = {"wald": "", "t": " + t", "hksj": " + HKSJ", "hksj_adhoc": " + HKSJ ad hoc"}[ci]
     return {"EE": "common effect"}.get(method, method) + suffix
 
 
-def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, Any]:
+def _classical_row(result: ClassicalFit | MultilevelMean, reference: float | None) -> dict[str, Any]:
     return {
-        "method": _method_name(result.method, result.ci),
+        "method": _method_name(result.method, result.ci) if isinstance(result, ClassicalFit) else "",
         "kind": "classical",
         "estimate": result.estimate,
         "lower": result.lower,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, pool_table
+from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, is_clustered, pool_clustered, pool_table
+from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Threshold
 from bayesmeta.questions import benefit_table, probability, summarize
@@ -61,7 +62,8 @@ def classical_record(
     -------
     dict
         By name: ``EE``, ``DL``, ``REML``, ... with Wald's interval; ``REML+t``, ``REML+HKSJ``, ``REML+HKSJ-adhoc``,
-        and so for DL and PM. ``pi`` holds the four prediction intervals as pairs.
+        and so for DL and PM. ``pi`` holds the four prediction intervals as pairs. Where rows lie in clusters
+        ``multilevel+t``, the classical check, and ``multilevel+CR2`` come first, where they are defined.
 
     Examples
     --------
@@ -70,13 +72,29 @@ def classical_record(
     """
     defined = defined_methods(effects)
     chosen = defined if every else tuple(name for name in defined if name == "REML") or defined
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = _clustered_records(effects, level)
     for name in chosen:
         # t needs a degree of freedom: trials where rows share patients, else estimates
         free = len(effects.units[0]) if effects.blocks else effects.k
         cis = CI_METHODS if name in _WITH_EVERY_INTERVAL and free > 1 else ("wald",)
         fits = pool_table(effects, (name,), cis, level=level, rho=rho)
         records |= {f"{name}{_CI_NAMES[item.ci]}": _classical(item) for item in fits}
+    return records
+
+
+def _clustered_records(effects: Effects, level: float) -> dict[str, dict[str, Any]]:
+    records: dict[str, dict[str, Any]] = {}
+    for robust in (False, True) if is_clustered(effects) else ():
+        try:
+            fit = pool_clustered(effects, level=level, robust=robust)
+        except ModelError:
+            # `compare` says why
+            continue
+        names = ("estimate", "se", "lower", "upper", "p", "df", "tau2", "cluster_tau2", "n_clusters")
+        pair = None if fit.pi_lower is None else (fit.pi_lower, fit.pi_upper)
+        records[f"multilevel+{fit.ci}"] = plain(
+            {**{name: getattr(fit, name) for name in names}, "pi": pair, "notes": fit.notes}
+        )
     return records
 
 

@@ -25,7 +25,7 @@ else:
             "gather": "outcome_record",
             "live": "followed",
             "methods": "bibliography methods_text used_references",
-            "page": "live_text render_page summary_row template view_of",
+            "page": "classical_checks live_text render_page summary_row template view_of",
             "staging": "staged",
             "workers": "begin",
             "writing": "WrittenReport write_fits write_report",

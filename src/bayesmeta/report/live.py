@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.classical import ClassicalFit, pool
+from bayesmeta.classical import ClassicalFit, pool_check
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.marginals import Marginals, NormalMixtures
@@ -142,7 +142,7 @@ def _inconsistency(part: Analysis) -> dict[str, Any]:
 def _grade(part: Analysis) -> dict[str, Any]:
     effects = part.pooled.effects
     try:
-        found = pool(effects, method="REML", ci="hksj", rho=part.pooled.model.rho)
+        found = pool_check(effects, rho=part.pooled.model.rho)
         classical = [found.lower, found.upper]
     except ModelError:
         classical = None

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib import metadata, resources
 from typing import TYPE_CHECKING
 
+from bayesmeta.classical import is_clustered
+from bayesmeta.model import effect_correlations
 from bayesmeta.priors import Cochrane, Prior, Rhodes2015, Turner2015, resolve
 from bayesmeta.sensitivity import SECTIONS
 
@@ -97,6 +99,13 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
             "with a "
             f"correlation of {rho}."
         )
+        opposite = [(effect_correlations(fit.effects, fit.model.rho), fit) for fit in pooled]
+        if any((R < 0).any() for found, fit in opposite if fit.model.cluster_tau is None for R in found):
+            parts.append(
+                "The sign of that correlation is turned where an arm is treated in one row and control in another."
+            )
+        if any(fit.effects.split is not None and fit.effects.split.any() for fit in pooled):
+            parts.append("Parts of a control group that was divided between rows share no patients.")
     if moderated:
         names = ", ".join(dict.fromkeys(name for fit in moderated for name in fit.model.beta))
         parts.append(f"Where estimable, effects were regressed on {names}.")
@@ -113,6 +122,11 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
         "Intervals are central at 95 %. Beside each stands restricted maximum likelihood with the "
         "Hartung-Knapp-Sidik-Jonkman interval (Knapp & Hartung 2003), checked against R metafor (Viechtbauer 2010)."
     )
+    if any(is_clustered(fit.effects) for fit in pooled):
+        parts.append(
+            "Where rows lie in clusters it has one variance between and one within them, t on clusters minus one "
+            "degrees of freedom, and a cluster-robust interval beside it (CR2; Pustejovsky & Tipton 2022)."
+        )
     if any(fit.outcome is not None and fit.outcome.decision.thresholds for fit in pooled):
         parts.append(
             "Probabilities of benefit and harm are posterior probabilities beyond thresholds that were stated before "

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.analysis import NO_MODERATORS
+from bayesmeta.classical import check_name
 from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
 from bayesmeta.digits import percent, plural, ratios, together
 from bayesmeta.measures import measure
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from bayesmeta.analysis import Analysis
 
-__all__ = ["Picture", "live_text", "render_page", "summary_row", "template", "view_of"]
+__all__ = ["Picture", "classical_checks", "live_text", "render_page", "summary_row", "template", "view_of"]
 
 Picture = Mapping[str, Any]
 #: Scripts of the page, in the order in which they stand: arithmetic, tables, the page itself.
@@ -92,13 +93,14 @@ def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
 
 
 _MEAN = "mean (95 % interval)"
+_FORMULAS = {"predictive": "posterior predictive", "t_km1": "t(k - 1)", "t_clusters": "t(clusters - 1)"}
 _ESTIMATES = (
     *columns_of("text", method="method"),
     # an estimate and its interval share their digits, as in the first table
     Column("estimate", "interval", _MEAN, ends=("lower", "upper")),
-    *columns_of("number", 3, tau="tau"),
+    *columns_of("number", 3, tau="tau", tau_within="tau within"),
     Column("pi_lower", "interval", "PI", ends=("pi_upper",)),
-    Column("pi_formula", "note", "formula", labels={"predictive": "posterior predictive", "t_km1": "t(k - 1)"}),
+    Column("pi_formula", "note", "formula", labels=_FORMULAS),
     *columns_of("p", p_value="p"),
 )
 _DECLARED = (
@@ -222,15 +224,16 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "follows": followed(part) if live else frozenset(),
         "grade": [] if grade is None else grade.to_dict("records"),
         "grade_not_done": why,
+        "check": check_name(effects),
     }
     if reasons:
         return view
     table: Any = part.summary_table
     effect = _written(part, [float(table.loc["mu", column]) for column in ("median", "lower", "upper")])
     methods: Any = part.methods.set_index("method")
-    hksj = None
-    if "REML + HKSJ" in methods.index and not pd.isna(methods.loc["REML + HKSJ", "estimate"]):
-        hksj = _written(part, [float(methods.loc["REML + HKSJ", column]) for column in ("estimate", "lower", "upper")])
+    hksj, check = None, view["check"]
+    if check in methods.index and not pd.isna(methods.loc[check, "estimate"]):
+        hksj = _written(part, [float(methods.loc[check, column]) for column in ("estimate", "lower", "upper")])
     groups: dict[str, list[dict[str, str]]] = {}
     for entry in posteriors(part):
         groups.setdefault(_GROUPS[entry.kind], []).append({"id": entry.id, "label": entry.label})
@@ -338,6 +341,7 @@ def render_page(
         js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
         live=Markup(text),
         outcomes=views,
+        check=classical_checks(views),
         caveat=CAVEAT,
         reportable=not reasons,
         reasons=list(reasons),
@@ -353,8 +357,25 @@ def render_page(
     )
 
 
-def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
-    """One row of the summary of findings, every cell a text; certainty is left empty for the panel."""
+def classical_checks(views: Sequence[Mapping[str, Any]]) -> str:
+    """Name the classical checks of outcomes: one, or several where rows of some outcomes lie in clusters.
+
+    Examples
+    --------
+    >>> classical_checks([{"check": "REML + HKSJ"}, {"check": "REML + HKSJ"}])
+    'REML + HKSJ'
+    """
+    return " or ".join(dict.fromkeys(view["check"] for view in views))
+
+
+def summary_row(view: Mapping[str, Any], check: str | None = None) -> dict[str, str]:
+    """One row of the summary of findings, every cell a text; certainty is left empty for the panel.
+
+    ``check`` names the classical checks of all rows (`classical_checks`, default its own); where they are several
+    each row says which its own is.
+    """
+    check = check or view["check"]
+    own = "" if view["check"] == check else f"; {view['check']}"
     people = f" ({view['participants']})" if view["participants"] else ""
     failed = view["failed"]
     chances = {} if failed else view["chances"]
@@ -364,7 +385,7 @@ def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
         "Trials (participants)": f"{view['trials']}{people}",
         "Certainty (panel)": "",
         "Effect (95 % credible interval)": "a check failed" if failed else view["effect"],
-        "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"],
+        f"{check} (95 % confidence interval)": "" if failed else view["classical_effect"] + own,
         "Threshold": "" if failed else view["threshold_text"],
         "P(important benefit), mean": chances.get("mu.important", ""),
         "P(important benefit), new study": chances.get("theta_new.important", ""),

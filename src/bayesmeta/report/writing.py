@@ -22,7 +22,7 @@ from bayesmeta.report.blocks import block_views, extra_tables
 from bayesmeta.report.files import BY, IN_PAGE, Drawn, draw_part, tables_of, word_file, word_sections
 from bayesmeta.report.gather import outcome_record
 from bayesmeta.report.methods import bibliography, methods_text, used_references
-from bayesmeta.report.page import live_text, render_page, summary_row, template, view_of
+from bayesmeta.report.page import classical_checks, live_text, render_page, summary_row, template, view_of
 from bayesmeta.report.staging import staged
 
 if TYPE_CHECKING:
@@ -297,7 +297,8 @@ def _write_whole(
     (place / "results.json").write_text(text + "\n", encoding="utf-8")
     (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
     step("writing the summary of findings")
-    rows = [summary_row(item.view) for item in made]
+    check = classical_checks([item.view for item in made])
+    rows = [summary_row(item.view, check) for item in made]
     moderated = {item.view["label"]: item.view["moderated"] for item in made if item.view["moderated"]}
     (place / "summary-of-findings.docx").write_bytes(word_file(title, rows, moderators=moderated))
     read = {item.view["label"]: item.view.get("sections", {}) for item in made}

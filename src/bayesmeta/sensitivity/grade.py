@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.classical import pool
+from bayesmeta.classical import pool_check
 from bayesmeta.digits import number, percent, ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
@@ -212,7 +212,7 @@ def _imprecision(fit: Fit, item: Threshold, benefit: float, worse: float, level:
     named = (domain, credible.format(level=100 * level), rule, "")
     rows: list[_Line] = [(named, *crossed(float(mu["lower"]), float(mu["upper"])), words)]
     try:
-        classical = pool(fit.effects, method="REML", ci="hksj", level=level, rho=fit.model.rho)
+        classical = pool_check(fit.effects, level=level, rho=fit.model.rho)
     except ModelError as error:
         rows.append((_CLASSICAL, "not defined", "", str(error)))
     else:

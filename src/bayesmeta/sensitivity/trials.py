@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.classical import pool
+from bayesmeta.classical import pool_check
 from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
@@ -111,9 +111,9 @@ def _rows_for(main: Fit, rest: Fit, out: NDArray[np.bool_]) -> FloatArray:
 
 
 def classical_beside(effects: Effects, rho: float, level: float) -> dict[str, float]:
-    """REML with the Hartung-Knapp interval of some rows; not a number where they do not allow it."""
+    """The classical check of some rows (`bayesmeta.classical.pool_check`); not a number where they do not allow it."""
     try:
-        found = pool(effects, method="REML", ci="hksj", level=level, rho=rho)
+        found = pool_check(effects, level=level, rho=rho)
     except ModelError:
         values = [math.nan] * 4
     else:

@@ -104,6 +104,8 @@ def choose(table: PreparedTable, outcome: Outcome) -> SelectedRows:
         rows = match_rows(frame, item.where, faults, f"exclude[{number}]")
         excluded.append((rows & ~left_out, item.reason))
         left_out |= rows
+    if isinstance(control := outcome.selection.control, Mapping):
+        match_rows(frame, {"study": tuple(control)}, faults, "control", must=False)
     faults.raise_if_any()
     chosen = match_rows(frame, outcome.selection.where, faults, "where")
     records = [r for rows, reason in excluded for r in records_of(frame, rows & chosen, reason)]

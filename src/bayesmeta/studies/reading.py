@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import DataError, Fault, Finding, ModelError, warn
+from bayesmeta.errors import DataError, Fault, Finding, ModelError, find_name, warn
 from bayesmeta.measures import MEASURES, Derivation, effect_rows
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.plan import ModelPlan, Moderator, Outcome, Selection
+from bayesmeta.plan import DIVISIONS, ControlArm, ModelPlan, Moderator, Outcome, Selection
 from bayesmeta.priors import Flat
 from bayesmeta.studies.choosing import SelectedRows, choose, chosen_once, prepare, prepared_once
 from bayesmeta.studies.columns import (
@@ -30,7 +30,7 @@ from bayesmeta.studies.columns import (
 )
 from bayesmeta.studies.files import parse_table, read_table
 from bayesmeta.studies.selecting import RowRecord, records_of, row_numbers
-from bayesmeta.studies.sharing import shared_blocks
+from bayesmeta.studies.sharing import check_comparators, shared_blocks, split_rows
 from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
 
 if TYPE_CHECKING:
@@ -152,7 +152,10 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         lacking = ({"arm_t", "arm_c"} - set(part.columns)).pop()
         faults.missing_column(lacking, part, "Name both arms of every row, or neither.")
         faults.raise_if_any()
-    blocks = shared_blocks(
+    check_comparators(part, arms, outcome.selection.comparators, faults)
+    faults.raise_if_any()
+    control = outcome.selection.control
+    blocks, working = shared_blocks(
         part,
         outcome.selection.measure,
         made.y,
@@ -161,6 +164,7 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         options=outcome.selection.measure_options,
         findings=findings,
         working_correlation=outcome.selection.working_correlation,
+        control=control,
         faults=faults,
     )
     faults.raise_if_any()
@@ -196,11 +200,13 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         made.se,
         measure=outcome.selection.measure,
         blocks=blocks,
+        working=working,
         moderators=moderators,
         cluster=None if outcome.selection.cluster is None else tuple(part[outcome.selection.cluster].astype(str)),
         arms=arms,
         n=_sizes(part),
         counts=counts,
+        split=split_rows(control, part["study"].tolist()),
         tabulated=tabulated,
         spreads=None if filled is None else filled.spreads,
         ledger=ledger,
@@ -323,6 +329,8 @@ def effect_sizes(
     moderators: Sequence[str] = (),
     cluster: str | None = None,
     working_correlation: float | None = None,
+    control: ControlArm | None = None,
+    comparators: Literal["same", "mixed"] = "same",
     options: Mapping[str, Any] | None = None,
     name: str | None = None,
     unit: str | None = None,
@@ -350,6 +358,11 @@ def effect_sizes(
         Column of clusters.
     working_correlation : float, optional
         Sampling correlation of rows that share all their patients.
+    control : {"shared", "split"}, or mapping of trials to these, optional
+        ``"split"``: the control group that several rows of a trial name was divided between them, so that they share no
+        patients. ``"shared"``: it is one group; this is also assumed, and asked about, where nothing is stated.
+    comparators : {"same", "mixed"}
+        ``"mixed"``: rows of one trial that share an arm may have different controls.
     options : mapping, optional
         ``vtype``, ``j``, ``zero``, ``correlation``, ``ci_level``, ``scale`` of `bayesmeta.measures.effect_rows` and
         ``form`` of `bayesmeta.measures.shared_control_covariance`.
@@ -377,6 +390,11 @@ def effect_sizes(
     """
     if better not in (None, "higher", "lower"):
         raise ModelError(f"better={better!r} is not one of higher, lower.")
+    if isinstance(control, Mapping):
+        control = {name: find_name("control", value, DIVISIONS) for name, value in control.items()}
+    elif control is not None:
+        control = find_name("control", control, DIVISIONS)
+    comparators = find_name("comparators", comparators, ("same", "mixed"))
     frame = map_columns(frame, columns or {})
     selection = Selection(
         measure=find_measure(measure).name,
@@ -386,6 +404,8 @@ def effect_sizes(
         working_correlation=working_correlation,
         measure_options=options or {},
         unit=unit,
+        control=control,
+        comparators=comparators,
     )
     # no model is asked for: of one, only the names of its moderators concern the table
     plan = ModelPlan(Flat(), None, moderators=tuple(Moderator(item) for item in moderators))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import combinations
-from typing import Any, NamedTuple
+from itertools import combinations, compress
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Block, component_labels
-from bayesmeta.errors import Finding
+from bayesmeta.errors import Finding, warn
 from bayesmeta.measures import shared_control_covariance
+from bayesmeta.plan import ControlArm
 from bayesmeta.studies.columns import FrameFaults, numbers_of
 
-__all__ = ["shared_blocks"]
+__all__ = ["check_comparators", "shared_blocks", "split_rows"]
 
 FloatArray = NDArray[np.float64]
 _OTHER = {"t": "c", "c": "t"}
@@ -34,6 +35,9 @@ _SHARED = {
 _OTHERS = {"SMD": ("n",), "SMDH": ("sd",)}
 # a correlation matrix whose smallest eigenvalue is below this holds a row that the others already imply
 _SINGULAR = 1e-8
+# A control group that was divided between m comparisons, the whole of it as large as an arm, has 1/m of the size of the
+# treated arms in every row; by this share it may be larger or smaller.
+_ALIKE = 0.25
 
 
 class _Pair(NamedTuple):
@@ -45,12 +49,28 @@ class _Pair(NamedTuple):
     role_2: str
 
 
+class _Link(NamedTuple):
+    """Two rows with the covariance ``known + slope * working_correlation``."""
+
+    first: int
+    second: int
+    known: float = 0.0
+    slope: float = 0.0
+
+
 def _role(arms_1: tuple[str, str], arms_2: tuple[str, str]) -> tuple[str, str] | None:
     for role_1 in "ct":
         for role_2 in "ct":
             if arms_1["tc".index(role_1)] == arms_2["tc".index(role_2)]:
                 return role_1, role_2
     return None
+
+
+def _times(frame: pd.DataFrame) -> list[tuple[str, ...]]:
+    """What is measured when, per row."""
+    return [
+        tuple(key) for key in frame[[n for n in ("outcome", "horizon") if n in frame.columns]].astype(str).to_numpy()
+    ]
 
 
 def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple[list[_Pair], list[_Pair], list[_Pair]]:
@@ -60,9 +80,7 @@ def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple
         rows_of[study].append(row)
     if len(rows_of) == len(frame):
         return [], [], []
-    times = [
-        tuple(key) for key in frame[[n for n in ("outcome", "horizon") if n in frame.columns]].astype(str).to_numpy()
-    ]
+    times = _times(frame)
     sharing: list[_Pair] = []
     same: list[_Pair] = []
     apart: list[_Pair] = []
@@ -76,6 +94,130 @@ def _pairs(frame: pd.DataFrame, arms: Sequence[tuple[str, str]] | None) -> tuple
             elif roles := _role(arms[first], arms[second]):
                 (sharing if times[first] == times[second] else apart).append(_Pair(first, second, *roles))
     return sharing, same, apart
+
+
+def split_rows(control: ControlArm | None, study: Sequence[str]) -> NDArray[np.bool_] | None:
+    """Rows whose control group is stated to be divided between the comparisons of their trial; None where none is."""
+    if control is None or isinstance(control, str):
+        return np.ones(len(study), bool) if control == "split" else None
+    rows = np.array([control.get(name) == "split" for name in study], bool)
+    return rows if rows.any() else None
+
+
+def check_comparators(
+    frame: pd.DataFrame,
+    arms: Sequence[tuple[str, str]] | None,
+    comparators: Literal["same", "mixed"],
+    faults: FrameFaults,
+) -> None:
+    """Note trials whose rows share an arm and have different controls, and rows that follow from others.
+
+    The first is wanted where ``comparators`` is mixed. A trial of m arms gives m - 1 independent comparisons at one
+    time: a row that closes a loop of arms is the sum or difference of others, whatever the measure.
+    """
+    sharing, _, apart = _pairs(frame, arms)
+    if arms is None:
+        return
+    studies = frame["study"].tolist()
+
+    def named(rows: Sequence[int]) -> str:
+        return ", ".join(f"row {frame.index[row]} ({arms[row][0]} v {arms[row][1]})" for row in rows)
+
+    if comparators == "same":
+        unlike: dict[str, set[int]] = defaultdict(set)
+        for pair in (*sharing, *apart):
+            if arms[pair.first][1] != arms[pair.second][1]:
+                unlike[studies[pair.first]] |= {pair.first, pair.second}
+        for study, members in unlike.items():
+            faults.add(
+                f"{study}, {named(sorted(members))}: comparisons with different controls, which share an arm; one mean "
+                "of them answers no question",
+                'Choose one comparator with `where`, or exclude rows; or state comparators = "mixed" and give the '
+                "comparison as a moderator.",
+            )
+    rows_at: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+    times = _times(frame)
+    for pair in sharing:
+        rows_at[studies[pair.first], times[pair.first]] |= {pair.first, pair.second}
+    for (study, _), members in rows_at.items():
+        for row, others in _redundant(sorted(members), arms):
+            found = len({arm for member in members for arm in arms[member]})
+            faults.add(
+                f"{study}, {named([row])}: it follows from {named(others)}; a trial of {found} arms gives at most "
+                f"{found - 1} independent comparisons at one time",
+                "Exclude the row, or choose comparisons with `where`.",
+            )
+
+
+def _redundant(rows: Sequence[int], arms: Sequence[tuple[str, str]]) -> list[tuple[int, list[int]]]:
+    """Rows that close a loop of arms, each with the rows of the way between its arms without it."""
+    often = Counter(arms[row][1] for row in rows)
+    links: dict[str, dict[str, int]] = defaultdict(dict)
+    found = []
+    for row in sorted(rows, key=lambda row: (-often[arms[row][1]], row)):
+        start, end = arms[row]
+        if end in links[start]:
+            # the same two arms again: by another instrument, say
+            continue
+        ways: dict[str, list[int]] = {start: []}
+        queue = [start]
+        for arm in queue:
+            for other, link in links[arm].items():
+                if other not in ways:
+                    ways[other] = [*ways[arm], link]
+                    queue.append(other)
+        if end in ways:
+            found.append((row, ways[end]))
+        else:
+            links[start][end] = links[end][start] = row
+    return found
+
+
+def _ask_for_division(
+    pairs: Sequence[_Pair],
+    frame: pd.DataFrame,
+    arms: Sequence[tuple[str, str]],
+    control: ControlArm | None,
+    findings: list[Finding],
+) -> None:
+    """Ask whether a control group was divided, where it is as small in every row as a part of one would be."""
+    if isinstance(control, str) or not {"n_t", "n_c"} <= set(frame.columns):
+        return
+    stated: Mapping[str, str] = control or {}
+    members: dict[tuple[str, str, Any], set[int]] = defaultdict(set)
+    times = _times(frame)
+    for pair in pairs:
+        study = str(frame["study"].iloc[pair.first])
+        if pair.role_1 == pair.role_2 == "c" and study not in stated:
+            members[study, arms[pair.first][1], times[pair.first]] |= {pair.first, pair.second}
+    treated, controls = (numbers_of(frame, name) for name in ("n_t", "n_c"))
+    asked: list[tuple[str, str]] = []
+    for (study, arm, _), rows in members.items():
+        inside = sorted(rows)
+        parts, whole = len({arms[row][0] for row in inside}), float(treated[inside].mean())
+        sizes = controls[inside]
+        # nothing is asked where a size is not stated: nan fails every comparison
+        if np.ptp(sizes) <= 1 and abs(parts * sizes.mean() - whole) <= _ALIKE * whole:
+            shown = ", ".join(f"{size:g}" for size in sizes)
+            what = (
+                f"{study}: the control arm {arm!r} has {shown} participants in {len(inside)} rows, treated arms "
+                f"{whole:g} on average. If the control group was divided between the comparisons it is taken for one "
+                f"of {sizes.max():g} that is shared by all"
+            )
+            remedy = (
+                f'State control = {{ "{study}" = "split" }} if it was divided, so that errors are independent; '
+                '"shared" if the same participants are the control in each row.'
+            )
+            findings.append(Finding("control looks divided", "warning", what, remedy))
+            asked.append((study, f"{what}. {remedy}"))
+    if len(asked) == 1:
+        warn(asked[0][1])
+    elif asked:
+        names = ", ".join(study for study, _ in asked[:5]) + (" ..." if len(asked) > 5 else "")
+        warn(
+            f"{names}: control arms are so small in several rows that their groups may have been divided. State "
+            'control = "split" where they were, "shared" where the same participants are the control in each row.'
+        )
 
 
 def _numbers(frame: pd.DataFrame, stem: str, rows: NDArray[np.intp], roles: Sequence[str]) -> FloatArray:
@@ -157,24 +299,36 @@ def shared_blocks(
     *,
     options: Mapping[str, Any],
     working_correlation: float | None,
+    control: ControlArm | None = None,
     findings: list[Finding],
     faults: FrameFaults,
-) -> tuple[Block, ...]:
-    """Make the blocks of dependent rows.
+) -> tuple[tuple[Block, ...], tuple[float, tuple[FloatArray, ...]] | None]:
+    """Make the blocks of dependent rows, and say what of them was assumed (`Effects.working`).
 
     Rows of one trial, outcome and horizon that share an arm get the covariance that the arm's numbers give. Rows that
     share all their patients (the same arms at another time or with another instrument, or a trial without named arms)
     get ``working_correlation`` times their standard errors, if it is stated. Rows that share one arm at different times
     get the product: the covariance of the shared arm times ``working_correlation``; the matrix of a trial is then the
     Kronecker product of a correlation between times and one between comparisons, which is positive definite.
+
+    Rows whose control group is stated to be divided (``control``) share no patients: the covariance of two such rows is
+    zero, and they stand in one block, because their true effects depend on each other as if the control were one.
     """
     sharing, same, apart = _pairs(frame, arms)
-    linked: list[tuple[int, int, float]] = []
+    linked: list[_Link] = []
+    if sharing and arms is not None:
+        _ask_for_division(sharing, frame, arms, control, findings)
+    split = split_rows(control, frame["study"].tolist())
+    if split is not None:
+        divided = [pair.role_1 == pair.role_2 == "c" and bool(split[pair.first]) for pair in sharing]
+        linked += [_Link(pair.first, pair.second, 0.0) for pair in compress(sharing, divided)]
+        sharing = list(compress(sharing, np.logical_not(divided)))
+        apart = [pair for pair in apart if not (pair.role_1 == pair.role_2 == "c" and split[pair.first])]
     if sharing and arms is not None:
         covariances = _covariances(sharing, frame, measure, y, arms, options, findings)
         for pair, covariance in zip(sharing, covariances, strict=True):
             if np.isfinite(covariance):
-                linked.append((pair.first, pair.second, float(covariance)))
+                linked.append(_Link(pair.first, pair.second, float(covariance)))
             elif working_correlation is not None:
                 same.append(pair)
             else:
@@ -188,32 +342,38 @@ def shared_blocks(
                     )
                 )
     if working_correlation is not None:
-        linked += [(a, b, working_correlation * float(se[a] * se[b])) for a, b, *_ in same]
+        linked += [_Link(a, b, slope=float(se[a] * se[b])) for a, b, *_ in same]
     if working_correlation is not None and apart and arms is not None:
         covariances = _covariances(apart, frame, measure, y, arms, options, None)
         for pair, covariance in zip(apart, covariances, strict=True):
             a, b = pair.first, pair.second
             if not np.isfinite(covariance):
                 covariance = working_correlation * se[a] * se[b]
-            linked.append((a, b, working_correlation * float(covariance)))
-    return _blocks(linked, frame, se, faults)
+            linked.append(_Link(a, b, slope=float(covariance)))
+    blocks, slopes = _blocks(linked, working_correlation or 0.0, frame, se, faults)
+    return blocks, None if working_correlation is None else (working_correlation, slopes)
 
 
 def _blocks(
-    linked: list[tuple[int, int, float]], frame: pd.DataFrame, se: FloatArray, faults: FrameFaults
-) -> tuple[Block, ...]:
-    by_study: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
+    linked: list[_Link], working: float, frame: pd.DataFrame, se: FloatArray, faults: FrameFaults
+) -> tuple[tuple[Block, ...], tuple[FloatArray, ...]]:
+    by_study: dict[str, list[_Link]] = defaultdict(list)
     studies = frame["study"].tolist()
     for link in linked:
-        by_study[studies[link[0]]].append(link)
+        by_study[studies[link.first]].append(link)
     blocks: list[Block] = []
+    slopes: list[FloatArray] = []
     for study, links in by_study.items():
-        rows = np.array(sorted({row for first, second, _ in links for row in (first, second)}), np.intp)
+        rows = np.array(sorted({row for link in links for row in link[:2]}), np.intp)
         at = {int(row): i for i, row in enumerate(rows)}
-        covariance = np.diag(se[rows] ** 2)
-        for first, second, value in links:
-            covariance[at[first], at[second]] = covariance[at[second], at[first]] = value
-        labels = component_labels(covariance != 0)
+        covariance, together = np.diag(se[rows] ** 2), np.eye(rows.size, dtype=bool)
+        growth = np.zeros(covariance.shape)
+        for link in links:
+            i, j = at[link.first], at[link.second]
+            covariance[i, j] = covariance[j, i] = link.known + working * link.slope
+            growth[i, j] = growth[j, i] = link.slope
+            together[i, j] = together[j, i] = True
+        labels = component_labels(together)
         for label in np.unique(labels):
             inside = np.flatnonzero(labels == label)
             if inside.size < 2:
@@ -228,4 +388,5 @@ def _blocks(
                 )
                 continue
             blocks.append((members, block))
-    return tuple(blocks)
+            slopes.append(growth[np.ix_(inside, inside)])
+    return tuple(blocks), tuple(slopes)
