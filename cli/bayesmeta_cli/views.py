@@ -118,7 +118,12 @@ def heading(analysis: bm.Analysis) -> list[str]:
     lines += [wrapped(f"{name}: {part}.") for name, part in _further_parts(fit) if part is not None]
     lines += [wrapped(text) for text in engine_lines(fit)]
     lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
-    return [*lines, ""]
+    return [*lines, *notice_lines(analysis.notices), ""]
+
+
+def notice_lines(found: Sequence[bm.errors.Finding]) -> list[str]:
+    """Findings as text, a paragraph each."""
+    return [wrapped(f"{item.severity}: {item.rule}: {item.evidence}. {item.remedy}") for item in found]
 
 
 def _further_parts(fit: bm.Fit) -> list[tuple[str, Any]]:
@@ -156,14 +161,20 @@ def _quantity_table(fit: bm.Fit) -> str:
         if line["note"]:
             remarks.append(_not_defined(line.to_frame().T))
             continue
-        rows.append((method, line["estimate"], line["lower"], line["upper"]))
+        star = " *" if line["mark"] else ""
+        rows.append((method + star, line["estimate"], line["lower"], line["upper"]))
         relation = p_words(line["p_value"])
         remarks.append(f"{method}: 95 % confidence interval, {relation}.")
         if method == "REML + HKSJ":
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
             remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
-            remarks += _hksj_remarks(fit, classical)
+            if remark := bm.hksj_remark(fit):
+                adhoc = classical[classical["method"] == "REML + HKSJ ad hoc"].iloc[0]
+                rows.append((adhoc["method"], adhoc["estimate"], adhoc["lower"], adhoc["upper"]))
+                remarks.append(f"{star.strip() or 'HKSJ:'} {remark}.")
+            if line["tau"] == 0:
+                remarks.append("With tau estimated as 0 the prediction interval is the confidence interval.")
             if fit.model.cluster_tau is not None:
                 remarks.append(
                     "It has one SD between rows, with correlation rho inside a trial, and none within trials."
@@ -174,23 +185,6 @@ def _quantity_table(fit: bm.Fit) -> str:
         for row, texts in zip(rows, written, strict=True)
     ]
     return table(["", "estimate", "lower", "upper"], cells) + "\n" + wrapped(" ".join(remarks))
-
-
-def _hksj_remarks(fit: bm.Fit, classical: pd.DataFrame) -> list[str]:
-    """Warn where the Hartung-Knapp interval is narrower than that of a common effect, as it can be with few trials."""
-    lines = classical.set_index("method")
-    analysis = bm.compare_table(fit).set_index("method")
-    width = analysis["upper"] - analysis["lower"]
-    remarks = []
-    if width["REML + HKSJ"] < width["common effect"]:
-        adhoc = lines.loc["REML + HKSJ ad hoc"]
-        (lower, upper) = _written(fit, [[adhoc["lower"], adhoc["upper"]]])[0]
-        remarks.append(
-            f"HKSJ is narrower here than the interval of a common effect; its ad hoc form gives {lower} to {upper}."
-        )
-    if lines.loc["REML + HKSJ", "tau"] == 0:
-        remarks.append("With tau estimated as 0 the prediction interval is the confidence interval.")
-    return remarks
 
 
 def _not_defined(lost: pd.DataFrame) -> str:
@@ -347,6 +341,9 @@ def compare_block(fit: bm.Fit) -> str:
     )
     lost = found[found["estimate"].isna()]
     note += f" {_not_defined(lost)}" if len(lost) else ""
+    if remark := bm.hksj_remark(fit):
+        note += f" * REML + HKSJ: {remark}."
+    found["method"] += found["mark"].map(lambda mark: " *" if mark else "")
     # a common effect has no prediction interval, which is not a number that failed
     shown = readable(found[found["estimate"].notna()], columns, fit.effects.measure, missing="-")
     return laid_out(shown, note)
@@ -434,8 +431,7 @@ def check_view(key: str, label: str, reading: Reading, moderated: str, rows: int
         (reading.turned, "sign reversed"),
     ):
         lines += _reasons(items, what)
-    lines += [wrapped(f"{item.severity}: {item.rule}: {item.evidence}. {item.remedy}") for item in reading.findings]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *notice_lines(reading.findings), ""])
 
 
 def _reasons(items: Sequence[Any], what: str) -> list[str]:

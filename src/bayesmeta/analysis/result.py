@@ -21,6 +21,7 @@ from bayesmeta.questions import (
     CAVEAT,
     benefit_table,
     compare_table,
+    hksj_remark,
     resolve_thresholds,
     summarize,
 )
@@ -38,6 +39,8 @@ __all__ = ["Analysis", "BorrowedReview", "headline_table", "with_threshold"]
 
 #: Rows of one kind that a note names.
 SHOWN = 5
+# findings in the rows that stand beside the numbers, where they are amber
+_BESIDE = ("large effect", "SE given as SD", "reference SD")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -158,6 +161,19 @@ class Analysis:
         from bayesmeta.forensics import examine_reading
 
         return () if self.reading is None else (*self.reading.findings, *examine_reading(self.reading))
+
+    @cached_property
+    def notices(self) -> tuple[Finding, ...]:
+        """What must be read beside the numbers: priors against the data, and effects too large to be true."""
+        from bayesmeta.checking import prior_conflicts
+
+        rows = (item for item in self.findings if item.rule in _BESIDE and item.severity != "info")
+        return (*prior_conflicts(self.pooled), *rows)
+
+    @cached_property
+    def hksj_remark(self) -> str:
+        """What must be said beside REML + HKSJ (`bayesmeta.hksj_remark`); empty where it may stand alone."""
+        return hksj_remark(self.pooled)
 
     @cached_property
     def summary_table(self) -> pd.DataFrame:
@@ -294,6 +310,8 @@ def _lines(item: Analysis) -> list[str]:
         for a, b, c in zip(*(ratios if kind.log else together)(list(zip(*back, strict=True))), strict=True)
     ]
     shown = dict(zip([*names.values(), *([check] if check else [])], written, strict=True))
+    if check == "REML + HKSJ" and item.hksj_remark:
+        shown[check] += f"; {item.hksj_remark}"
     if "tau" in table.index:
         low, middle, high = (number(float(table.loc["tau", c]), 2) for c in ("lower", "median", "upper"))
         shown["tau"] = f"{middle} ({low} to {high})"
@@ -306,7 +324,8 @@ def _lines(item: Analysis) -> list[str]:
     counted = f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}"
     head = f"{name}: {counted}, {effects.measure}{better}"
     moderated = [] if item.moderated is None else [f"moderated: {item.reason}"]
-    return [head, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *moderated]
+    noticed = [f"{found.severity}: {found.rule}: {found.evidence}. {found.remedy}" for found in item.notices]
+    return [head, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *noticed, *moderated]
 
 
 def with_threshold(item: Analysis, value: float | Threshold) -> Analysis:
@@ -387,7 +406,9 @@ def headline_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
             for column in ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm"):
                 row[column], row[f"{column}_new"] = benefit[column].tolist()
         classical = item.methods.set_index("method")
-        for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau"):
+        for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau", "mark"):
             row[f"hksj_{column}"] = classical.loc["REML + HKSJ", column]
+        for column in ("lower", "upper"):
+            row[f"hksj_adhoc_{column}"] = classical.loc["REML + HKSJ ad hoc", column]
         rows.append({**row, "moderated": item.reason, "level": 0.95, "interval": "central"})
     return pd.DataFrame(rows)

@@ -68,7 +68,7 @@ def prior_conflict_table(fit: Fit) -> pd.DataFrame:
     Examples
     --------
     >>> prior_conflict_table(fit)[["quantity", "p", "verdict"]].round(2).values.tolist()
-    [['mu', 0.79, 'agrees'], ['tau', 0.69, 'agrees']]
+    [['mu', 0.89, 'agrees'], ['tau', 0.51, 'agrees']]
     """
     if fit not in _found:
         _found[fit] = pd.DataFrame(_rows(fit)).reindex(columns=_COLUMNS)
@@ -114,7 +114,7 @@ def prior_conflicts(fit: Fit) -> tuple[Finding, ...]:
 
 def _conflict(fit: Fit, row: dict[str, object]) -> Finding:
     p = float(row["p"])  # type: ignore[arg-type]
-    observed, prior = number(float(row["observed"]), 3), row["prior"]  # type: ignore[arg-type]
+    observed, prior = number(row["observed"]), row["prior"]  # type: ignore[arg-type]
     severity = "error" if row["verdict"] == "strong conflict" else "warning"
     if row["note"]:
         evidence = f"tau: Q = {observed} of {fit.effects.k} estimates, p = {p:.2g} under {prior}; {row['note']}"

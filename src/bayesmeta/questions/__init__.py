@@ -7,6 +7,7 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.questions.benefit import *
     from bayesmeta.questions.borrowing import *
+    from bayesmeta.questions.hksj import *
     from bayesmeta.questions.information import *
     from bayesmeta.questions.next_trial import *
     from bayesmeta.questions.profiles import *
@@ -25,6 +26,7 @@ else:
                 "Borrowing WEIGHTS borrowing_probabilities borrowing_table conflict_table effective_size mix "
                 "predictive_of robust_map update"
             ),
+            "hksj": "hksj_remark",
             "information": "information_size information_table",
             "next_trial": "next_trial_table planned_se updated_probability with_trial",
             "profiles": "NEW_TYPE compare_types_table curve_table imputed_table outlier_table profile_table",

@@ -380,8 +380,10 @@ def compare_table(
     -------
     pandas.DataFrame
         Columns ``method kind estimate lower upper tau pi_lower pi_upper pi_formula p_value p_below_null
-        difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
-        classical standard errors. A line that is not defined says why under ``note``.
+        difference_se mark level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one,
+        in classical standard errors. ``mark`` says what is wrong with the width of a Hartung-Knapp interval
+        (``narrower than Wald`` of the same tau2, ``no width``), else it is empty. A line that is not defined says why
+        under ``note``.
 
     Raises
     ------
@@ -418,6 +420,7 @@ def compare_table(
                 "p_below_null": probability(fit, "mu", below=0.0),
                 "difference_se": np.nan,
                 "note": "",
+                "mark": "",
             }
         )
     rho = next(iter(named.values())).model.rho
@@ -425,7 +428,7 @@ def compare_table(
         try:
             (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)
         except (ModelError, InferenceError) as error:
-            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error)})
+            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error), "mark": ""})
             continue
         rows.append(_classical_row(result, reference))
     frame = pd.DataFrame(rows)
@@ -457,6 +460,7 @@ def _classical_row(result: ClassicalFit, reference: float | None) -> dict[str, A
         "p_below_null": np.nan,
         "difference_se": np.nan if reference is None or result.se == 0 else (result.estimate - reference) / result.se,
         "note": "",
+        "mark": result.mark or "",
     }
 
 

@@ -26,10 +26,10 @@ else:
             "form": "SCHEMA_VERSION envelope head json_text output_schema plain scale_name small_k_note table_records",
             "levels": "level_table",
             "outputs": (
-                "benefit_record check_record compare_record finding_rows fit_record forensics_record joint_record "
+                "benefit_record check_record compare_record fit_record forensics_record joint_record "
                 "pool_record ppc_record profiles_record run_record"
             ),
-            "parts": "classical_record unreportable",
+            "parts": "classical_record failed_checks finding_rows unreportable",
             "published": "audit_record reanalyse_record",
         },
     )

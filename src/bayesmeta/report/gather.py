@@ -120,7 +120,12 @@ def outcome_record(
     grade, why = part.grade
     checked = None if part.reading is None else check_record(part.reading, part.key)
     record = fit_record(
-        part.pooled, part.moderated, part.key, reason=part.reason, warnings=(*part.warnings, *part.notes)
+        part.pooled,
+        part.moderated,
+        part.key,
+        reason=part.reason,
+        notices=part.notices,
+        warnings=(*part.warnings, *part.notes),
     )
     return {
         **record,

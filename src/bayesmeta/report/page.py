@@ -15,7 +15,7 @@ from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
 from bayesmeta.digits import percent, plural, ratios, together
 from bayesmeta.measures import measure
 from bayesmeta.questions import CAVEAT, benefit_probabilities, benefit_sentence, share_of_true_effects
-from bayesmeta.records import finding_rows, small_k_note, unreportable
+from bayesmeta.records import failed_checks, finding_rows, small_k_note
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.gather import natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
@@ -57,7 +57,7 @@ def _written(part: Analysis, values: Sequence[float]) -> list[str]:
 
 
 def _failed(part: Analysis) -> list[str]:
-    return unreportable(part.fits)
+    return failed_checks(part.fits)
 
 
 def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
@@ -151,6 +151,28 @@ def _ledger(part: Analysis) -> tuple[Readable, list[str], str]:
     return readable(table, _LEDGER), list(dict.fromkeys(notes)), "the fit" if reading is None else reading.source
 
 
+def _marked(methods: pd.DataFrame) -> pd.DataFrame:
+    """Methods that are defined; a Hartung-Knapp interval that must not stand alone says so beside its name."""
+    defined = methods[methods["estimate"].notna()]
+    return defined.assign(method=defined["method"] + defined["mark"].map(lambda mark: f" ({mark})" if mark else ""))
+
+
+def _to_judge(part: Analysis) -> list[dict[str, str]]:
+    """What no check of the computation can decide: notices, and findings in the rows that are more than remarks."""
+    found = dict.fromkeys((*part.notices, *(item for item in part.findings if item.severity != "info")))
+    rows = finding_rows(tuple(found))
+    if part.hksj_remark:
+        rows.append(
+            {
+                "rule": "REML + HKSJ",
+                "severity": "warning",
+                "evidence": part.hksj_remark,
+                "remedy": "Read the ad hoc interval.",
+            }
+        )
+    return rows
+
+
 def _counts(part: Analysis) -> str:
     effects = part.pooled.effects
     people = "" if effects.participants is None else f", {plural(effects.participants, 'participant')}"
@@ -199,6 +221,8 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "row_notes": notes,
         "source": source,
         "findings": finding_rows(part.findings),
+        "notices": finding_rows(part.notices),
+        "to_judge": [] if reasons else _to_judge(part),
         "follows": followed(part) if live else frozenset(),
         "grade": [] if grade is None else grade.to_dict("records"),
         "grade_not_done": why,
@@ -220,6 +244,7 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
         "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",
+        "classical_remark": part.hksj_remark,
         "threshold": "" if threshold is None else f"{threshold:g}",
         "threshold_text": (f"{threshold:g}" if threshold is not None else "a range" if item is not None else "none"),
         "unit_words": effects.unit or kind.label,
@@ -227,7 +252,7 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "refused": f"A threshold of benefit lies {allowed}.",
         "chances": _chances(part, threshold),
         "groups": [{"label": label, "entries": entries} for label, entries in groups.items()],
-        "estimates": readable(part.methods[part.methods["estimate"].notna()], _ESTIMATES, effects.measure),
+        "estimates": readable(_marked(part.methods), _ESTIMATES, effects.measure),
         "analyses": _declared(part) if part.declared else [],
         "not_declared": dict(part.not_done),
         "pictures": pictures,
@@ -338,13 +363,15 @@ def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
     people = f" ({view['participants']})" if view["participants"] else ""
     failed = view["failed"]
     chances = {} if failed else view["chances"]
+    noticed = "".join(f". {item['severity'].capitalize()}: {item['rule']}: {item['evidence']}" for item in view["notices"])
+    remark = "" if failed or not view["classical_remark"] else f"; {view['classical_remark']}"
     better = f"; {view['better']} is better" if view["better"] else ""
     return {
         "Outcome": f"{view['label']} ({view['measure_words']}{better})",
         "Trials (participants)": f"{view['trials']}{people}",
         "Certainty (panel)": "",
-        "Effect (95 % credible interval)": "a check failed" if failed else view["effect"],
-        "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"],
+        "Effect (95 % credible interval)": "a check failed" if failed else view["effect"] + noticed,
+        "REML + HKSJ (95 % confidence interval)": "" if failed else view["classical_effect"] + remark,
         "Threshold": "" if failed else view["threshold_text"],
         "P(important benefit), mean": chances.get("mu.important", ""),
         "P(important benefit), new study": chances.get("theta_new.important", ""),
