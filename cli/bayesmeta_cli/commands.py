@@ -115,7 +115,7 @@ def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> int:
             item.key,
             sources=item.sources,
             thresholds=item.thresholds,
-            sentence=views.sentence(item),
+            sentence=item.sentence,
             notices=item.notices,
             warnings=item.warned,
         ),
@@ -152,9 +152,7 @@ def with_threshold(analyses: Sequence[bm.Analysis], text: str | None) -> list[bm
     return [judged(item, value) for item in analyses] if value is not None else list(analyses)
 
 
-def benefit(
-    path: Path, threshold: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool
-) -> int:
+def benefit(path: Path, threshold: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool) -> int:
     """Print probabilities of benefit and harm; return the exit code."""
     from bayesmeta.records import benefit_record
 
@@ -166,9 +164,7 @@ def benefit(
         found,
         json,
         csv,
-        lambda item: benefit_record(
-            item.pooled, item.key, item.thresholds, notices=item.notices, warnings=item.warned
-        ),
+        lambda item: benefit_record(item.pooled, item.key, item.thresholds, notices=item.notices, warnings=item.warned),
         lambda item: bm.benefit_table(item.pooled, item.thresholds),
         views.benefit_view,
     )

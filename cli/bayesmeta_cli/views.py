@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from bayesmeta.digits import plural
 from bayesmeta.questions import comparable
 from bayesmeta_cli.render import (
     NEW_STUDY,
-    amount,
-    is_number,
     laid_out,
     p_words,
     ratios,
@@ -33,12 +30,6 @@ STUDY_ROWS = 20
 #: Below this many trials a moderated analysis says how much of it is its prior.
 FEW_TRIALS = 10
 _QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new study (theta_new)"), ("tau", "heterogeneity SD (tau)"))
-_PROBABILITIES = (
-    ("p_any_benefit", "any benefit"),
-    ("p_important_benefit", "important benefit"),
-    ("p_trivial", "trivial effect"),
-    ("p_important_harm", "important harm"),
-)
 
 
 def counts(effects: bm.Effects) -> str:
@@ -93,6 +84,10 @@ _POOLED = (
     *columns_of("sd", tau="tau"),
     *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
 )
+_CHANCES = (
+    *columns_of("text", chance="probability of"),
+    *columns_of("probability", p_mean="mean effect", p_new="new study"),
+)
 _LEVELS = (
     *columns_of("text", name="effect at"),
     *columns_of("count", k="k"),
@@ -118,7 +113,8 @@ def heading(analysis: bm.Analysis) -> list[str]:
     lines += [wrapped(f"{name}: {part}.") for name, part in _further_parts(fit) if part is not None]
     lines += [wrapped(text) for text in engine_lines(fit)]
     lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
-    return [*lines, *notice_lines(analysis.notices), ""]
+    own = [wrapped(analysis.own_result)] if analysis.own_result else []
+    return [*lines, *notice_lines(analysis.notices), *own, ""]
 
 
 def notice_lines(found: Sequence[bm.errors.Finding]) -> list[str]:
@@ -162,9 +158,11 @@ def _quantity_table(fit: bm.Fit) -> str:
             remarks.append(_not_defined(line.to_frame().T))
             continue
         star = " *" if line["mark"] else ""
-        rows.append((method + star, line["estimate"], line["lower"], line["upper"]))
+        place = len(rows) if fit.effects.n_trials > 1 else 0
+        name = method + star if place else "the trial alone"
+        rows.insert(place, (name, line["estimate"], line["lower"], line["upper"]))
         relation = p_words(line["p_value"])
-        remarks.append(f"{method}: 95 % confidence interval, {relation}.")
+        remarks.append(f"{name.rstrip(' *')}: 95 % confidence interval, {relation}.")
         if method == "REML + HKSJ":
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
@@ -196,34 +194,18 @@ def _not_defined(lost: pd.DataFrame) -> str:
     return " ".join(f"Not defined: {', '.join(methods)}: {reason}" for reason, methods in reasons.items())
 
 
-def _amount(distance: float, fit: bm.Fit, side: int) -> str:
-    """Write a threshold as people state it: a distance, or for ratio measures the ratio."""
-    kind = bm.measures.measure(fit.effects.measure)
-    if not kind.log:
-        return amount(float(kind.back(distance)))
-    sign = 1 if fit.effects.better == "higher" else -1
-    return amount(math.exp(sign * side * distance))
+def probability_tables(
+    fit: bm.Fit, thresholds: Sequence[bm.Threshold], stated: Sequence[bm.Threshold], *, share: bool
+) -> list[str]:
+    """Probabilities of benefit and harm against some of the stated thresholds, for the mean effect and a new study."""
+    from bayesmeta.questions import chance_notes
 
-
-def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share: bool) -> list[str]:
-    """Probabilities of benefit and harm against each threshold, for the mean effect and a new study."""
-    found = bm.benefit_table(fit, thresholds)
-    blocks: list[str] = []
-    for name, group in found.groupby("threshold", sort=False):
-        mean, new = (row for _, row in group.iterrows())
-        rows = [[label, bm.percent(mean[column]), bm.percent(new[column])] for column, label in _PROBABILITIES]
-        benefit, worse = _amount(mean["benefit"], fit, 1), _amount(mean["worse"], fit, -1)
-        beyond = "beyond a distribution of mean" if str(name).endswith("(averaged)") else "at least"
-        text = f'Threshold "{name}": benefit {beyond} {benefit}, harm {beyond} {worse}. Source: {mean["source"]}.'
-        if share and is_number(new["share_median"]):
-            ends = [bm.percent(new[column]) for column in ("share_median", "share_lower", "share_upper")]
-            text += (
-                f" Share of true effects with an important benefit: median {ends[0]}, 95 % central credible interval "
-                f"{ends[1]} to {ends[2]}; probability that it is a majority {bm.percent(mean['p_important_benefit'])}."
-            )
-        text += f" {NEW_STUDY}" if share and not blocks else ""
-        blocks.append(_of_both(rows) + "\n" + wrapped(text))
-    return blocks
+    chances, notes = bm.chance_table(fit, stated, asked=thresholds), chance_notes(fit, stated, thresholds, share=share)
+    first = f" {NEW_STUDY}" if share else ""
+    return [
+        laid_out(readable(chances[chances["threshold"] == name], _CHANCES), text + first * (i == 0))
+        for i, (name, text) in enumerate(notes.items())
+    ]
 
 
 def _of_both(rows: Sequence[Sequence[str]]) -> str:
@@ -235,34 +217,19 @@ def _one_side(fit: bm.Fit, side: str) -> list[str]:
     return [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
 
 
-def sentence(analysis: bm.Analysis) -> str:
-    """One plain sentence from the numbers of an analysis."""
-    fit = analysis.pooled
-    if analysis.primary is not None and fit.effects.better is not None:
-        return bm.benefit_sentence(fit, analysis.primary)
-    kind = bm.measures.measure(fit.effects.measure)
-    mu = bm.summarize(fit, scale="natural").loc["mu"]
-    better = "" if fit.effects.better is None else f"; {fit.effects.better} is better"
-    start = f"{analysis.label}: the mean effect ({kind.axis}) is {bm.estimate_words(fit, mu)}{better}"
-    side = "above" if fit.effects.better == "higher" else "below"
-    p = _one_side(fit, side)
-    what = "of any benefit" if fit.effects.better else f"that it is below {kind.natural_null:g}"
-    return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new study."
-
-
 def _probabilities(analysis: bm.Analysis) -> list[str]:
     fit = analysis.pooled
     if fit.effects.better is None or not analysis.thresholds:
         null = f"{bm.measures.measure(fit.effects.measure).natural_null:g}"
         return [_of_both([[f"{side} {null}", *_one_side(fit, side)] for side in ("below", "above")])]
     only = list(analysis.thresholds) if analysis.primary is None else [analysis.primary]
-    return probability_tables(fit, only, share=False)
+    return probability_tables(fit, only, analysis.thresholds, share=False)
 
 
 def fit_view(analysis: bm.Analysis) -> str:
     """One outcome of `fit`: pooled, classical, probabilities, moderated."""
     lines = [*_answer(analysis), *trial_lines(analysis.pooled), *_moderated_view(analysis)]
-    return "\n".join([*lines, wrapped(sentence(analysis)), ""])
+    return "\n".join([*lines, wrapped(analysis.sentence), ""])
 
 
 def _answer(analysis: bm.Analysis) -> list[str]:
@@ -309,7 +276,7 @@ def _moderated_view(analysis: bm.Analysis) -> list[str]:
 
 def pool_view(analysis: bm.Analysis) -> str:
     """One analysis of `pool`: Bayesian, classical, trials, and a sentence."""
-    blocks = (compare_block(analysis.pooled), _study_block(analysis.pooled), wrapped(sentence(analysis)))
+    blocks = (compare_block(analysis.pooled), _study_block(analysis.pooled), wrapped(analysis.sentence))
     return "\n".join([*_answer(analysis), *(line for block in blocks for line in (block, ""))])
 
 
@@ -386,9 +353,9 @@ def _coefficient_block(fit: bm.Fit) -> str:
 def benefit_view(analysis: bm.Analysis) -> str:
     """One outcome of `benefit`."""
     lines = heading(analysis)
-    for block in probability_tables(analysis.pooled, analysis.thresholds, share=True):
+    for block in probability_tables(analysis.pooled, analysis.thresholds, analysis.thresholds, share=True):
         lines += [block, ""]
-    return "\n".join([*lines, wrapped(sentence(analysis)), ""])
+    return "\n".join([*lines, wrapped(analysis.sentence), ""])
 
 
 def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) -> list[str]:

@@ -19,9 +19,13 @@ from bayesmeta.measures import measure
 from bayesmeta.plan import ModelPlan, Outcome, Selection
 from bayesmeta.questions import (
     CAVEAT,
+    benefit_sentence,
     benefit_table,
     compare_table,
+    estimate_words,
     hksj_remark,
+    predict,
+    probability,
     resolve_thresholds,
     summarize,
 )
@@ -169,6 +173,38 @@ class Analysis:
 
         rows = (item for item in self.findings if item.rule in _BESIDE and item.severity != "info")
         return (*prior_conflicts(self.pooled), *rows)
+
+    @cached_property
+    def own_result(self) -> str:
+        """The result of a single trial as it stands, before any prior; empty with more trials."""
+        if self.effects.n_trials > 1:
+            return ""
+        kind, alone = measure(self.effects.measure), self.classical
+        ends = [[float(kind.back(value))] for value in (alone.estimate, alone.lower, alone.upper)]
+        estimate, lower, upper = (text for (text,) in (ratios if kind.log else together)(ends))
+        on = " on the analysis scale" if kind.transformed else ""
+        return (
+            f"The trial's own result is {estimate} (95 % confidence interval {lower} to {upper}; SE "
+            f"{number(alone.se)}{on}); what follows rests on the priors too."
+        )
+
+    @cached_property
+    def sentence(self) -> str:
+        """One plain sentence from its numbers, after the own result of a single trial."""
+        fit, better = self.pooled, self.effects.better
+        own = f"{self.own_result} " if self.own_result else ""
+        if self.primary is not None and better is not None:
+            return own + benefit_sentence(fit, self.primary)
+        kind = measure(self.effects.measure)
+        effect = estimate_words(fit, predict(fit, scale="natural").loc["mu"])
+        start = f"{self.label}: the mean effect ({kind.axis}) is {effect}"
+        side = "above" if better == "higher" else "below"
+        mean, new = (percent(probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new"))  # type: ignore[arg-type]
+        what = "of any benefit" if better else f"that it is below {kind.natural_null:g}"
+        return (
+            f"{own}{start}{f'; {better} is better' if better else ''}; the probability {what} is {mean} for the mean "
+            f"effect and {new} in a new study."
+        )
 
     @cached_property
     def hksj_remark(self) -> str:
@@ -324,8 +360,9 @@ def _lines(item: Analysis) -> list[str]:
     counted = f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}"
     head = f"{name}: {counted}, {effects.measure}{better}"
     moderated = [] if item.moderated is None else [f"moderated: {item.reason}"]
+    own = [item.own_result] if item.own_result else []
     noticed = [f"{found.severity}: {found.rule}: {found.evidence}. {found.remedy}" for found in item.notices]
-    return [head, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *noticed, *moderated]
+    return [head, *own, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *noticed, *moderated]
 
 
 def with_threshold(item: Analysis, value: float | Threshold) -> Analysis:

@@ -1,8 +1,9 @@
-"""Prior against data: would the priors have produced estimates like these?"""
+"""Priors against the data: whether they would have predicted estimates like these."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -31,7 +32,9 @@ _ONE_SD = float(special.erf(0.5**0.5))
 _REACH = 8.2
 # the first step of the rule in the probit, how often it is halved, and what it then changes by
 _STEP, _HALVINGS, _SETTLED = 0.4, 6, 1e-7
-_COLUMNS = "quantity prior statistic observed p_lower p_upper p verdict scale limit note".split()
+_COLUMNS = [
+    *("quantity", "prior", "statistic", "observed", "p_lower", "p_upper", "p", "verdict", "scale", "limit", "note"),
+]
 _RULE = "prior against data"
 _found: WeakKeyDictionary[Fit, pd.DataFrame] = WeakKeyDictionary()
 
@@ -99,7 +102,10 @@ def prior_conflicts(fit: Fit) -> tuple[Finding, ...]:
             what, than = (
                 (f"SD {number(row['scale'], 2)}", f"half the standard error of their mean ({number(row['limit'], 2)})")
                 if name == "mu"
-                else (f"scale {number(row['scale'], 2)}", f"a tenth of their median standard error ({row['limit']:.2g})")
+                else (
+                    f"scale {number(row['scale'], 2)}",
+                    f"a tenth of their median standard error ({row['limit']:.2g})",
+                )
             )
             found.append(
                 Finding(
@@ -109,11 +115,21 @@ def prior_conflicts(fit: Fit) -> tuple[Finding, ...]:
                     "It decides the answer. Is it meant for another scale than that of the estimates?",
                 )
             )
+    if fit.effects.n_trials == 1 and fit.model.tau is not None and not resolve(fit.model.mu).proper:
+        found.append(
+            Finding(
+                "one trial",
+                "warning",
+                f"with one trial and {fit.model.mu!r} for mu the data say nothing of tau: its posterior is its prior "
+                f"{fit.model.tau!r}, and the interval of the mean is as wide as that prior makes it",
+                "Read the trial's own result, or give mu a proper prior.",
+            )
+        )
     return tuple(found)
 
 
-def _conflict(fit: Fit, row: dict[str, object]) -> Finding:
-    p = float(row["p"])  # type: ignore[arg-type]
+def _conflict(fit: Fit, row: dict[Any, Any]) -> Finding:
+    p = float(row["p"])
     observed, prior = number(row["observed"]), row["prior"]  # type: ignore[arg-type]
     severity = "error" if row["verdict"] == "strong conflict" else "warning"
     if row["note"]:
@@ -125,7 +141,7 @@ def _conflict(fit: Fit, row: dict[str, object]) -> Finding:
             f"priors {prior} of mu and {fit.model.tau!r} of tau: prior predictive p = {p:.2g}"
         )
     else:
-        more = "more" if float(row["p_upper"]) < float(row["p_lower"]) else "less"  # type: ignore[arg-type]
+        more = "more" if row["p_upper"] < row["p_lower"] else "less"
         evidence = (
             f"tau: the estimates differ {more} (Q = {observed}) than the prior {prior} of tau holds probable: prior "
             f"predictive p = {p:.2g}"
@@ -137,13 +153,13 @@ def _conflict(fit: Fit, row: dict[str, object]) -> Finding:
     return Finding(_RULE, severity, evidence, remedy)  # type: ignore[arg-type]
 
 
-def _rows(fit: Fit) -> list[dict[str, object]]:
+def _rows(fit: Fit) -> list[dict[str, Any]]:
     """One row per prior that is checked."""
     model, effects = fit.model, fit.effects
     weights = effects.se**-2.0
     share = weights / weights.sum()
     mean = float(share @ effects.y)
-    rows: list[dict[str, object]] = [{"quantity": "mu", "prior": repr(model.mu), "statistic": "T", "observed": mean}]
+    rows: list[dict[str, Any]] = [{"quantity": "mu", "prior": repr(model.mu), "statistic": "T", "observed": mean}]
     rows += [
         {"quantity": name, "prior": repr(prior), "statistic": "Q"}
         for name, prior in (("tau", model.tau), ("tau_within", model.cluster_tau))
@@ -175,7 +191,7 @@ def _rows(fit: Fit) -> list[dict[str, object]]:
             _judge(row, _q_tails, fit, q, spread)
             # the upper tail at tau = 0 is the largest chance of so small a Q that any prior of tau could give it
             largest = float(special.gammainc(0.5 * (effects.k - 1), 0.5 * q))
-            if row.get("p", 1.0) < CONFLICT and row["p_lower"] < row["p_upper"] and 2 * largest < CONFLICT:  # type: ignore[operator]
+            if row.get("p", 1.0) < CONFLICT and row["p_lower"] < row["p_upper"] and 2 * largest < CONFLICT:
                 row["note"] = "the estimates agree better than their standard errors allow, whatever tau is"
                 row["verdict"] = "conflict"
     return rows
@@ -195,7 +211,7 @@ def _why_not(fit: Fit) -> str:
     return ""
 
 
-def _judge(row: dict[str, object], tails: Callable[..., tuple[float, float]], fit: Fit, *numbers: object) -> None:
+def _judge(row: dict[str, Any], tails: Callable[..., tuple[float, float]], fit: Fit, *numbers: object) -> None:
     """Put probabilities and verdict into a row, or the reason why there are none."""
     model = fit.model
     asked = [model.tau, model.cluster_tau] if row["quantity"] == "tau" else [model.mu, model.tau, model.cluster_tau]

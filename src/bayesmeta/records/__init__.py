@@ -29,7 +29,7 @@ else:
                 "benefit_record check_record compare_record fit_record forensics_record joint_record "
                 "pool_record ppc_record profiles_record run_record"
             ),
-            "parts": "classical_record failed_checks finding_rows unreportable",
+            "parts": "classical_record failed_checks finding_rows size_rows unreportable",
             "published": "audit_record reanalyse_record",
         },
     )

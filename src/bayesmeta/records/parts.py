@@ -11,7 +11,7 @@ from bayesmeta.checking import prior_conflict_table, prior_conflicts
 from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, pool_table
 from bayesmeta.fits import LEVEL
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Threshold
-from bayesmeta.questions import benefit_table, probability, summarize
+from bayesmeta.questions import benefit_table, probability, size_table, summarize
 from bayesmeta.records.form import plain, table_records
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "other_records",
     "prior_records",
     "sampler_record",
+    "size_rows",
     "told",
     "unreportable",
 ]
@@ -162,6 +163,16 @@ def benefit_rows(fit: Fit, thresholds: Sequence[Threshold], level: float) -> lis
     if fit.effects.better is None or not thresholds:
         return None
     return table_records(benefit_table(fit, thresholds, level=level))
+
+
+def size_rows(fit: Fit, thresholds: Sequence[Threshold]) -> list[dict[str, Any]] | None:
+    """Lines of `size_table`; None where no direction, or no threshold that is a number, is stated."""
+    numbers = [
+        item
+        for item in thresholds
+        if all(isinstance(x, (int, float)) for x in (item.benefit_distance, item.worse_distance))
+    ]
+    return None if fit.effects.better is None or not numbers else table_records(size_table(fit, numbers))
 
 
 def headline(thresholds: Sequence[Threshold]) -> Threshold | None:

@@ -14,8 +14,14 @@ import pandas as pd
 from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
 from bayesmeta.digits import percent, plural, ratios, together
 from bayesmeta.measures import measure
-from bayesmeta.questions import CAVEAT, benefit_probabilities, benefit_sentence, share_of_true_effects
-from bayesmeta.records import failed_checks, finding_rows, small_k_note
+from bayesmeta.questions import (
+    CAVEAT,
+    benefit_probabilities,
+    benefit_sentence,
+    between_words,
+    share_of_true_effects,
+)
+from bayesmeta.records import failed_checks, finding_rows, size_rows, small_k_note
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.gather import natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
@@ -151,6 +157,18 @@ def _ledger(part: Analysis) -> tuple[Readable, list[str], str]:
     return readable(table, _LEDGER), list(dict.fromkeys(notes)), "the fit" if reading is None else reading.source
 
 
+_SIZES = (
+    *columns_of("text", size="Size"),
+    *columns_of("probability", p_mean="mean effect", p_new="new study"),
+)
+
+
+def _sizes(part: Analysis) -> Readable | None:
+    """Bands between the thresholds, where there are several; one is in the table above."""
+    rows = size_rows(part.pooled, part.thresholds)
+    return readable(pd.DataFrame(rows), _SIZES) if rows is not None and len(rows) > 3 else None
+
+
 def _marked(methods: pd.DataFrame) -> pd.DataFrame:
     """Methods that are defined; a Hartung-Knapp interval that must not stand alone says so beside its name."""
     defined = methods[methods["estimate"].notna()]
@@ -241,6 +259,7 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
     ratio = kind.log and effects.better is not None
     allowed = "below 1" if ratio and effects.better == "lower" else "above 1" if ratio else "above 0"
     return view | {
+        "own_result": part.own_result,
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
         "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",
@@ -248,6 +267,8 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "threshold": "" if threshold is None else f"{threshold:g}",
         "threshold_text": (f"{threshold:g}" if threshold is not None else "a range" if item is not None else "none"),
         "unit_words": effects.unit or kind.label,
+        "between": between_words(item, part.thresholds).capitalize() if item is not None else "",
+        "sizes": _sizes(part),
         "slider": slider or (0, 1, 0.01),
         "refused": f"A threshold of benefit lies {allowed}.",
         "chances": _chances(part, threshold),
@@ -363,9 +384,12 @@ def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
     people = f" ({view['participants']})" if view["participants"] else ""
     failed = view["failed"]
     chances = {} if failed else view["chances"]
-    noticed = "".join(f". {item['severity'].capitalize()}: {item['rule']}: {item['evidence']}" for item in view["notices"])
+    noticed = "".join(
+        f". {item['severity'].capitalize()}: {item['rule']}: {item['evidence']}" for item in view["notices"]
+    )
     remark = "" if failed or not view["classical_remark"] else f"; {view['classical_remark']}"
     better = f"; {view['better']} is better" if view["better"] else ""
+    sizes = [] if failed or view["sizes"] is None else [f"{size} {mean}" for size, mean, _ in view["sizes"].cells]
     return {
         "Outcome": f"{view['label']} ({view['measure_words']}{better})",
         "Trials (participants)": f"{view['trials']}{people}",
@@ -376,5 +400,7 @@ def summary_row(view: Mapping[str, Any]) -> dict[str, str]:
         "P(important benefit), mean": chances.get("mu.important", ""),
         "P(important benefit), new study": chances.get("theta_new.important", ""),
         "P(important harm), mean": chances.get("mu.harm", ""),
-        "Plain statement": "" if failed else view["sentence"],
+        "Size of the mean effect": "; ".join(sizes)
+        or f"{view.get('between', '').lower()} {chances.get('mu.trivial', '')}".strip(),
+        "Plain statement": "" if failed else f"{view['own_result']} {view['sentence']}".strip(),
     }
