@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayesmeta.analysis.reading import recompute
+from bayesmeta.analysis.unstated import reference_sd_finding
 from bayesmeta.classical import pool
 from bayesmeta.digits import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
@@ -44,7 +45,7 @@ __all__ = ["Analysis", "BorrowedReview", "headline_table", "with_threshold"]
 #: Rows of one kind that a note names.
 SHOWN = 5
 # findings in the rows that stand beside the numbers, where they are amber
-_BESIDE = ("large effect", "SE given as SD", "reference SD")
+_BESIDE = ("large effect", "SE given as SD")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -171,8 +172,10 @@ class Analysis:
         """What must be read beside the numbers: priors against the data, and effects too large to be true."""
         from bayesmeta.checking import prior_conflicts
 
-        rows = (item for item in self.findings if item.rule in _BESIDE and item.severity != "info")
-        return (*prior_conflicts(self.pooled), *rows)
+        rows = [item for item in self.findings if item.rule in _BESIDE and item.severity != "info"]
+        stated = None if self.protocol is None else self.protocol.reference_sd
+        scale = None if stated is None or self.reading is None else reference_sd_finding(self.reading, stated)
+        return (*prior_conflicts(self.pooled), *([] if scale is None else [scale]), *rows)
 
     @cached_property
     def own_result(self) -> str:

@@ -130,7 +130,7 @@ def prior_conflicts(fit: Fit) -> tuple[Finding, ...]:
 
 def _conflict(fit: Fit, row: dict[Any, Any]) -> Finding:
     p = float(row["p"])
-    observed, prior = number(row["observed"]), row["prior"]  # type: ignore[arg-type]
+    observed, prior = number(row["observed"]), row["prior"]
     severity = "error" if row["verdict"] == "strong conflict" else "warning"
     if row["note"]:
         evidence = f"tau: Q = {observed} of {fit.effects.k} estimates, p = {p:.2g} under {prior}; {row['note']}"

@@ -12,10 +12,11 @@ import pandas as pd
 from bayesmeta.classical.asymmetry import dependence_note, egger_test, harbord_test, pet_peese, peters_test
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.failsafe import FAIL_SAFE_FORMS, fail_safe_n
+from bayesmeta.classical.intervals import interval
 from bayesmeta.classical.limit import limit_meta_analysis
 from bayesmeta.classical.pooling import pool
 from bayesmeta.classical.ranks import begg_test
-from bayesmeta.classical.selection import SelectionModel, selection_model
+from bayesmeta.classical.selection import MARK_BEGINS, SelectionModel, selection_model
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.classical.trimfill import trim_and_fill
 from bayesmeta.effects import Effects
@@ -129,6 +130,12 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     add("Harbord", "weighted", "test", lambda: taken(harbord_test(effects, level=level), *test))
     add("Begg", "exact", "test", lambda: taken(begg_test(effects), *test))
     add("selection model", "one step at .025, likelihood ratio", "test", lambda: _lrt(selection()))
+    add(
+        "selection model",
+        "one step at .025, weights at most 1, likelihood ratio",
+        "test",
+        lambda: _bounded_lrt(selection()),
+    )
     for name in ("L0", "R0"):
         add("trim and fill", name, "adjusted estimate", lambda name=name: _filled(effects, name, method, level))  # type: ignore[misc]
     for name in ("PET", "PEESE"):
@@ -140,6 +147,7 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
         "adjusted estimate",
         lambda: taken(selection(), "k", "estimate", "lower", "upper", "se", "stat", "p"),
     )
+    add("selection model", "one step at .025, weights at most 1", "adjusted estimate", lambda: _bounded(selection()))
     add(
         "limit meta-analysis",
         "beta0",
@@ -172,6 +180,27 @@ def _lrt(fit: SelectionModel) -> dict[str, Any]:
         "p": fit.lrt_p,
         "notes": notes,
     }
+
+
+def _bounded_lrt(fit: SelectionModel) -> dict[str, Any]:
+    notes = (
+        *_unmarked(fit),
+        "estimate: relative probability, at most 1, that a trial with one-sided p above .025 is seen",
+    )
+    found = {"k": fit.k, "estimate": fit.bounded_delta[1], "stat": fit.bounded_lrt, "df": 1, "p": fit.bounded_lrt_p}
+    return {**found, "notes": notes}
+
+
+def _bounded(fit: SelectionModel) -> dict[str, Any]:
+    names = ("estimate", "lower", "upper", "se")
+    found = {name: getattr(fit, f"bounded_{name}") for name in names}
+    test = interval(fit.bounded_estimate, fit.bounded_se, fit.level, None)
+    return {"k": fit.k, **found, "stat": test.stat, "p": test.p, "notes": _unmarked(fit)}
+
+
+def _unmarked(fit: SelectionModel) -> tuple[str, ...]:
+    """Notes of the bounded result, which a weight above 1 does not concern."""
+    return tuple(note for note in fit.notes if not note.startswith(MARK_BEGINS))
 
 
 def _filled(effects: Effects, estimator: Any, method: Tau2Method, level: float) -> dict[str, Any]:

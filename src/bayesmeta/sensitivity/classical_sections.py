@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import (
+    MARK_BEGINS,
     alternatives_table,
     bootstrap_prediction,
     dependence_table,
@@ -121,6 +122,17 @@ def _guards(table: pd.DataFrame) -> list[str]:
     return found
 
 
+def _star(note: object) -> str:
+    """The mark of a selection model with a weight above 1."""
+    return " *" if any(part.startswith(MARK_BEGINS) for part in _SENTENCES.split(str(note))) else ""
+
+
+def _stars(table: pd.DataFrame) -> list[str]:
+    """What a mark means, once."""
+    parts = dict.fromkeys(part for note in table["note"] for part in _SENTENCES.split(str(note)) if _star(part))
+    return [f"* {part.rstrip('.')}." for part in parts]
+
+
 def _small_study(fit: Fit, options: SectionOptions) -> Computed:
     return Computed(small_study_table(fit.effects, level=options.level))
 
@@ -139,10 +151,10 @@ SMALL_STUDY = Section(
     ),
     "Tests: estimate is a slope or a correlation. Adjusted estimates are on the analysis scale; shift: from the "
     "unadjusted REML estimate, in its standard errors.",
-    printed=lambda table: table.assign(name=joined(table["method"], table["form"]))[
+    printed=lambda table: table.assign(name=joined(table["method"], table["form"]) + table["note"].map(_star))[
         table["estimate"].notna() | table["k0"].notna()
     ],
-    notes=_guards,
+    notes=lambda table: [*(text for text in _guards(table) if not _star(text)), *_stars(table)],
     references=("sterne2011",),
 )
 
