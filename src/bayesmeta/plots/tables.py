@@ -208,7 +208,7 @@ def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[st
     rows.append(
         {
             "kind": "classical mean",
-            "label": "Classical mean (REML, HKSJ)",
+            "label": f"Classical mean (REML, HKSJ){' *' if classical.mark else ''}",
             "estimate": classical.estimate,
             "lower": classical.lower,
             "upper": classical.upper,
