@@ -231,7 +231,7 @@ def test_estimates_that_agree_too_well_are_not_the_fault_of_the_prior():
     effects = bm.Effects(list("ABC"), [0.5, 0.5, 0.5], [0.2, 0.2, 0.2], measure="SMD")
     fit = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
     assert row(fit, "tau")["p"] == pytest.approx(0, abs=1e-12)
-    assert [item.severity for item in prior_conflicts(fit)] == ["warning"]
+    assert [(item.rule, item.severity) for item in prior_conflicts(fit)] == [("estimates alike", "warning")]
     assert unreportable([fit]) == []
 
 

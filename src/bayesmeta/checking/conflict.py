@@ -129,22 +129,23 @@ def prior_conflicts(fit: Fit) -> tuple[Finding, ...]:
 
 
 def _conflict(fit: Fit, row: dict[Any, Any]) -> Finding:
-    p = float(row["p"])
+    # what is left of a difference of probabilities holds no digits below this
+    p = f"= {row['p']:.2g}" if row["p"] > 1e-12 else "< 1e-12"
     observed, prior = number(row["observed"]), row["prior"]
     severity = "error" if row["verdict"] == "strong conflict" else "warning"
     if row["note"]:
-        evidence = f"tau: Q = {observed} of {fit.effects.k} estimates, p = {p:.2g} under {prior}; {row['note']}"
-        return Finding(_RULE, "warning", evidence, "Check the standard errors, and whether rows repeat each other.")
+        evidence = f"tau: Q = {observed} of {fit.effects.k} estimates, p {p} under {prior}; {row['note']}"
+        return Finding("estimates alike", "warning", evidence, "Check them, and whether rows repeat each other.")
     if row["quantity"] == "mu":
         evidence = (
             f"mu: the weighted mean of the estimates, {observed} on the analysis scale, is improbable under the "
-            f"priors {prior} of mu and {fit.model.tau!r} of tau: prior predictive p = {p:.2g}"
+            f"priors {prior} of mu and {fit.model.tau!r} of tau: prior predictive p {p}"
         )
     else:
         more = "more" if row["p_upper"] < row["p_lower"] else "less"
         evidence = (
             f"tau: the estimates differ {more} (Q = {observed}) than the prior {prior} of tau holds probable: prior "
-            f"predictive p = {p:.2g}"
+            f"predictive p {p}"
         )
     remedy = (
         "Is the prior on the scale of the estimates, and in their direction? State one for this scale, from outside "
@@ -264,7 +265,9 @@ def _q_and_weights(h: HierarchicalRows) -> tuple[float, FloatArray]:
     # an orthonormal basis of what is left beside x: the other columns of a full QR decomposition
     beside = np.linalg.qr(x[:, None], mode="complete")[0][:, 1:]
     spread = np.linalg.eigvalsh((beside.T * (h.b / h.a)) @ beside)
-    return float(rest @ rest), np.maximum(spread, 0.0)
+    q = float(rest @ rest)
+    # equal estimates leave rounding
+    return q if q > 1e-28 * float(u @ u) else 0.0, np.maximum(spread, 0.0)
 
 
 def _q_tails(fit: Fit, q: float, spread: FloatArray) -> tuple[float, float]:
