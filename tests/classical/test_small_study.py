@@ -542,9 +542,9 @@ def test_table_repeats_the_functions():
     effects = effects_of("hackshaw_logor")
     table = small_study_table(effects)
     assert tuple(table.columns) == SMALL_STUDY_COLUMNS
-    assert len(table) == 18
+    assert len(table) == 16
     rows = {(row.method, row.form): row for row in table.itertuples()}
-    assert len(rows) == 18
+    assert len(rows) == 16
     plain = pool(effects)
     for key, value in {
         ("trim and fill", "L0"): trim_and_fill(effects).fit.estimate,
@@ -571,7 +571,7 @@ def test_table_repeats_the_functions():
 def test_table_never_raises_and_says_why(k):
     data = effects_of("hackshaw_logor").subset(range(k))
     table = small_study_table(data)
-    assert len(table) == 18
+    assert len(table) == 16
     assert table["note"].str.startswith("k < 10: ").all()
     assert not table["interpretable"].any()
     tests = table[table["kind"] != "count"]

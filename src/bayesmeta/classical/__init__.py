@@ -67,7 +67,7 @@ else:
             "regression": "MetaRegression metaregression",
             "robust": "ROBUST_KINDS cluster_robust coefficient_table",
             "rows": "moments rows_of",
-            "selection": "MARK_BEGINS selection_model",
+            "selection": "selection_model",
             "smallstudy": "SMALL_STUDY_COLUMNS small_study_table",
             "subgroups": "subgroup_test",
             "subsets": "Subsets gosh gosh_summary gosh_table",

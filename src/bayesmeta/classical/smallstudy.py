@@ -42,6 +42,11 @@ SMALL_STUDY_COLUMNS = (
     "shift",
     "interpretable",
     "note",
+    "mark",
+    "bounded_estimate",
+    "bounded_lower",
+    "bounded_upper",
+    "bounded_p",
 )
 _GUARD = {
     "test": (
@@ -72,10 +77,12 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     -------
     DataFrame
         One row per method and form: ``method form kind k estimate lower upper se stat df p k0 shift interpretable
-        note``. `kind` is "test" (`estimate` is a slope or Kendall's tau, `p` that of no small-study effects), "adjusted
-        estimate" (`stat` and `p` are of a zero effect) or "count" (`k0` is the number of missing trials). `shift` is
-        the adjusted less the unadjusted estimate in units of the unadjusted SE. `interpretable` is False with fewer
-        than ten trials. A method that is not defined for these data has nan throughout and the reason in `note`;
+        note mark bounded_estimate bounded_lower bounded_upper bounded_p``. `kind` is "test" (`estimate` is a slope or
+        Kendall's tau, `p` that of no small-study effects), "adjusted estimate" (`stat` and `p` are of a zero effect) or
+        "count" (`k0` is the number of missing trials). `shift` is the adjusted less the unadjusted estimate in units of
+        the unadjusted SE. `interpretable` is False with fewer than ten trials. `mark` says that a weight of the
+        selection model is above 1, and the `bounded_` columns hold its result with weights of at most 1. A method that
+        is not defined for these data has nan throughout and the reason in `note`;
         numbers that a method does not have by its kind are nan too.
 
     References
@@ -98,7 +105,7 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
 
     def add(name: str, form: str, kind: str, compute: Callable[[], dict[str, Any]]) -> None:
         row: dict[str, Any] = dict.fromkeys(SMALL_STUDY_COLUMNS, math.nan)
-        row.update(method=name, form=form, kind=kind, k=effects.k, interpretable=effects.n_trials >= ENOUGH)
+        row.update(method=name, form=form, kind=kind, k=effects.k, mark="", interpretable=effects.n_trials >= ENOUGH)
         notes: Sequence[str] = ()
         try:
             numbers = compute()
@@ -130,12 +137,6 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     add("Harbord", "weighted", "test", lambda: taken(harbord_test(effects, level=level), *test))
     add("Begg", "exact", "test", lambda: taken(begg_test(effects), *test))
     add("selection model", "one step at .025, likelihood ratio", "test", lambda: _lrt(selection()))
-    add(
-        "selection model",
-        "one step at .025, weights at most 1, likelihood ratio",
-        "test",
-        lambda: _bounded_lrt(selection()),
-    )
     for name in ("L0", "R0"):
         add("trim and fill", name, "adjusted estimate", lambda name=name: _filled(effects, name, method, level))  # type: ignore[misc]
     for name in ("PET", "PEESE"):
@@ -145,9 +146,12 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
         "selection model",
         "one step at .025",
         "adjusted estimate",
-        lambda: taken(selection(), "k", "estimate", "lower", "upper", "se", "stat", "p"),
+        lambda: {
+            **taken(selection(), "k", "estimate", "lower", "upper", "se", "stat", "p"),
+            **_bounded(selection()),
+            "notes": _unmarked(selection()),
+        },
     )
-    add("selection model", "one step at .025, weights at most 1", "adjusted estimate", lambda: _bounded(selection()))
     add(
         "limit meta-analysis",
         "beta0",
@@ -175,31 +179,29 @@ def _independent(effects: Effects) -> Effects:
 
 
 def _lrt(fit: SelectionModel) -> dict[str, Any]:
-    notes = (*fit.notes, "estimate: relative probability that a trial with one-sided p above .025 is seen")
+    notes = (*_unmarked(fit), "estimate: relative probability that a trial with one-sided p above .025 is seen")
     return {"k": fit.k, "estimate": fit.delta[1], "se": fit.se_delta[1], "stat": fit.lrt, "df": fit.lrt_df} | {
         "p": fit.lrt_p,
         "notes": notes,
+        "mark": fit.mark or "",
+        "bounded_estimate": fit.bounded_delta[1],
+        "bounded_p": fit.bounded_lrt_p,
     }
 
 
-def _bounded_lrt(fit: SelectionModel) -> dict[str, Any]:
-    notes = (
-        *_unmarked(fit),
-        "estimate: relative probability, at most 1, that a trial with one-sided p above .025 is seen",
-    )
-    found = {"k": fit.k, "estimate": fit.bounded_delta[1], "stat": fit.bounded_lrt, "df": 1, "p": fit.bounded_lrt_p}
-    return {**found, "notes": notes}
-
-
 def _bounded(fit: SelectionModel) -> dict[str, Any]:
-    names = ("estimate", "lower", "upper", "se")
-    found = {name: getattr(fit, f"bounded_{name}") for name in names}
+    """The result with weights of at most 1, and whether one was above."""
+    names = ("estimate", "lower", "upper")
     test = interval(fit.bounded_estimate, fit.bounded_se, fit.level, None)
-    return {"k": fit.k, **found, "stat": test.stat, "p": test.p, "notes": _unmarked(fit)}
+    return {
+        "mark": fit.mark or "",
+        **{f"bounded_{n}": getattr(fit, f"bounded_{n}") for n in names},
+        "bounded_p": test.p,
+    }
 
 
 def _unmarked(fit: SelectionModel) -> tuple[str, ...]:
-    """Notes of the bounded result, which a weight above 1 does not concern."""
+    """Notes but that of a weight above 1, which has a column of its own."""
     return tuple(note for note in fit.notes if not note.startswith(MARK_BEGINS))
 
 
