@@ -193,11 +193,10 @@ class Analysis:
 
     @cached_property
     def sentence(self) -> str:
-        """One plain sentence from its numbers, after the own result of a single trial."""
+        """One plain sentence from its numbers; that of a single trial belongs behind `own_result`."""
         fit, better = self.pooled, self.effects.better
-        own = f"{self.own_result} " if self.own_result else ""
         if self.primary is not None and better is not None:
-            return own + benefit_sentence(fit, self.primary)
+            return benefit_sentence(fit, self.primary)
         kind = measure(self.effects.measure)
         effect = estimate_words(fit, predict(fit, scale="natural").loc["mu"])
         start = f"{self.label}: the mean effect ({kind.axis}) is {effect}"
@@ -205,7 +204,7 @@ class Analysis:
         mean, new = (percent(probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new"))  # type: ignore[arg-type]
         what = "of any benefit" if better else f"that it is below {kind.natural_null:g}"
         return (
-            f"{own}{start}{f'; {better} is better' if better else ''}; the probability {what} is {mean} for the mean "
+            f"{start}{f'; {better} is better' if better else ''}; the probability {what} is {mean} for the mean "
             f"effect and {new} in a new study."
         )
 

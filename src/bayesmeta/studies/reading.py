@@ -272,7 +272,7 @@ def _look_for_extremes(
         listed = ", ".join(f"row {numbers[i]} ({part['study'].iloc[i]}, {y[i]:.2f})" for i in rows[:10])
         asked = ""
         if np.abs(y[rows]).max() > IMPLAUSIBLE_SMD:
-            asked = f" Was a standard error given as a standard deviation where it is beyond {IMPLAUSIBLE_SMD:g}?"
+            asked = " Was a standard error given as a standard deviation?"
         warn(f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if len(rows) > 10 else ''}.{asked}")
 
 
