@@ -92,8 +92,18 @@ def stacked(frames: Iterable[tuple[str, bm.Effects, pd.DataFrame]]) -> pd.DataFr
     return pd.concat(parts, ignore_index=True)
 
 
-def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
-    """Print what pooling a table gave."""
+def reportable(analyses: Sequence[bm.Analysis]) -> int:
+    """Say why results may not be reported, and return the exit code."""
+    from bayesmeta.records import unreportable
+
+    failed = unreportable(found for item in analyses for found in item.fits)
+    for reason in failed:
+        say(f"not reportable: {reason}")
+    return UNREPORTABLE if failed else 0
+
+
+def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> int:
+    """Print what pooling a table gave; return the exit code."""
     from bayesmeta.records import pool_record
 
     show_each(
@@ -105,12 +115,14 @@ def pool(analyses: Sequence[bm.Analysis], json: bool, csv: bool) -> None:
             item.key,
             sources=item.sources,
             thresholds=item.thresholds,
-            sentence=views.sentence(item),
+            sentence=item.sentence,
+            notices=item.notices,
             warnings=item.warned,
         ),
         lambda item: bm.compare_table(item.pooled),
         views.pool_view,
     )
+    return reportable(analyses)
 
 
 def compare(path: Path, preset: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool) -> None:
@@ -140,10 +152,8 @@ def with_threshold(analyses: Sequence[bm.Analysis], text: str | None) -> list[bm
     return [judged(item, value) for item in analyses] if value is not None else list(analyses)
 
 
-def benefit(
-    path: Path, threshold: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool
-) -> None:
-    """Print probabilities of benefit and harm."""
+def benefit(path: Path, threshold: str | None, outcome: Sequence[str], fits: Path | None, json: bool, csv: bool) -> int:
+    """Print probabilities of benefit and harm; return the exit code."""
     from bayesmeta.records import benefit_record
 
     found = with_threshold(from_file(path, outcome, fits, moderated=False), threshold)
@@ -154,10 +164,11 @@ def benefit(
         found,
         json,
         csv,
-        lambda item: benefit_record(item.pooled, item.key, item.thresholds, warnings=item.warned),
+        lambda item: benefit_record(item.pooled, item.key, item.thresholds, notices=item.notices, warnings=item.warned),
         lambda item: bm.benefit_table(item.pooled, item.thresholds),
         views.benefit_view,
     )
+    return reportable(found)
 
 
 # -- fit ---------------------------------------------------------------------------------------------------------------
@@ -165,7 +176,7 @@ def benefit(
 
 def fit(path: Path, output: Path | None, outcome: Sequence[str], engine: str | None, json: bool, csv: bool) -> int:
     """Fit the outcomes of a protocol, write the fits, print the results; return the exit code."""
-    from bayesmeta.records import fit_record, unreportable
+    from bayesmeta.records import fit_record
 
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
@@ -188,6 +199,7 @@ def fit(path: Path, output: Path | None, outcome: Sequence[str], engine: str | N
                 moderators=item.moderators,
                 reason=item.reason,
                 left_out=item.left_out,
+                notices=item.notices,
                 warnings=item.warned,
             )
             for item in analyses
@@ -195,10 +207,7 @@ def fit(path: Path, output: Path | None, outcome: Sequence[str], engine: str | N
         lambda: bm.headline_table(analyses),
         lambda: "\n".join([wrapped(protocol.title), "", *(views.fit_view(item) for item in analyses)]),
     )
-    failed = unreportable(found for item in analyses for found in item.fits)
-    for reason in failed:
-        say(f"not reportable: {reason}")
-    return UNREPORTABLE if failed else 0
+    return reportable(analyses)
 
 
 # -- check -------------------------------------------------------------------------------------------------------------

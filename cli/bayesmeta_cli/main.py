@@ -121,7 +121,7 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
     for text in protocol.assumptions:
         if "generic" in text:
             say(f"note: {text}.")
-    commands.pool(analyses.from_protocol(protocol), json, csv)
+    raise typer.Exit(commands.pool(analyses.from_protocol(protocol), json, csv))
 
 
 @app.command()

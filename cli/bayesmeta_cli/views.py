@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from bayesmeta.digits import plural
 from bayesmeta.model import prior_text
 from bayesmeta_cli.render import (
     NEW_STUDY,
-    amount,
-    is_number,
     laid_out,
     p_words,
     ratios,
@@ -33,12 +30,6 @@ STUDY_ROWS = 20
 #: Below this many trials a moderated analysis says how much of it is its prior.
 FEW_TRIALS = 10
 _QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new study (theta_new)"), ("tau", "heterogeneity SD (tau)"))
-_PROBABILITIES = (
-    ("p_any_benefit", "any benefit"),
-    ("p_important_benefit", "important benefit"),
-    ("p_trivial", "trivial effect"),
-    ("p_important_harm", "important harm"),
-)
 
 
 def counts(effects: bm.Effects) -> str:
@@ -80,6 +71,10 @@ _POOLED = (
     *columns_of("sd", tau="tau", tau_within="tau within"),
     *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
 )
+_CHANCES = (
+    *columns_of("text", chance="probability of"),
+    *columns_of("probability", p_mean="mean effect", p_new="new study"),
+)
 
 
 def heading(analysis: bm.Analysis) -> list[str]:
@@ -99,7 +94,13 @@ def heading(analysis: bm.Analysis) -> list[str]:
     lines += [wrapped(f"{name}: {part}.") for name, part in _further_parts(fit) if part is not None]
     lines += [wrapped(text) for text in engine_lines(fit)]
     lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
-    return [*lines, ""]
+    own = [wrapped(analysis.own_result)] if analysis.own_result else []
+    return [*lines, *notice_lines(analysis.notices), *own, ""]
+
+
+def notice_lines(found: Sequence[bm.errors.Finding]) -> list[str]:
+    """Findings as text, a paragraph each."""
+    return [wrapped(f"{item.severity}: {item.rule}: {item.evidence}. {item.remedy}") for item in found]
 
 
 def _further_parts(fit: bm.Fit) -> list[tuple[str, Any]]:
@@ -137,9 +138,12 @@ def _quantity_table(fit: bm.Fit) -> str:
         if line["note"]:
             remarks.append(_not_defined(line.to_frame().T))
             continue
-        rows.append((method, line["estimate"], line["lower"], line["upper"]))
+        star = " *" if line["mark"] else ""
+        place = len(rows) if fit.effects.n_trials > 1 else 0
+        name = method + star if place else "the trial alone"
+        rows.insert(place, (name, line["estimate"], line["lower"], line["upper"]))
         relation = p_words(line["p_value"])
-        remarks.append(f"{method}: 95 % confidence interval, {relation}.")
+        remarks.append(f"{name.rstrip(' *')}: 95 % confidence interval, {relation}.")
         if method == check:
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
@@ -150,30 +154,18 @@ def _quantity_table(fit: bm.Fit) -> str:
                 remarks.append(f"Its cluster-robust interval (CR2, Satterthwaite) is {ends[0]} to {ends[1]}.")
                 continue
             remarks.append("Its 95 % prediction interval is by t(k - 1) with the SE of HKSJ (t_km1).")
-            remarks += _hksj_remarks(fit, classical)
+            if remark := bm.hksj_remark(fit):
+                adhoc = classical[classical["method"] == "REML + HKSJ ad hoc"].iloc[0]
+                rows.append((adhoc["method"], adhoc["estimate"], adhoc["lower"], adhoc["upper"]))
+                remarks.append(f"{star.strip() or 'HKSJ:'} {remark}.")
+            if line["tau"] == 0:
+                remarks.append("With tau estimated as 0 the prediction interval is the confidence interval.")
     written = _written(fit, [[None if value == "" else value for value in row[1:]] for row in rows])
     cells = [
         [row[0], *("" if value == "" else text for value, text in zip(row[1:], texts, strict=True))]
         for row, texts in zip(rows, written, strict=True)
     ]
     return table(["", "estimate", "lower", "upper"], cells) + "\n" + wrapped(" ".join(remarks))
-
-
-def _hksj_remarks(fit: bm.Fit, classical: pd.DataFrame) -> list[str]:
-    """Warn where the Hartung-Knapp interval is narrower than that of a common effect, as it can be with few trials."""
-    lines = classical.set_index("method")
-    analysis = bm.compare_table(fit).set_index("method")
-    width = analysis["upper"] - analysis["lower"]
-    remarks = []
-    if width["REML + HKSJ"] < width["common effect"]:
-        adhoc = lines.loc["REML + HKSJ ad hoc"]
-        (lower, upper) = _written(fit, [[adhoc["lower"], adhoc["upper"]]])[0]
-        remarks.append(
-            f"HKSJ is narrower here than the interval of a common effect; its ad hoc form gives {lower} to {upper}."
-        )
-    if lines.loc["REML + HKSJ", "tau"] == 0:
-        remarks.append("With tau estimated as 0 the prediction interval is the confidence interval.")
-    return remarks
 
 
 def _not_defined(lost: pd.DataFrame) -> str:
@@ -185,34 +177,18 @@ def _not_defined(lost: pd.DataFrame) -> str:
     return " ".join(f"Not defined: {', '.join(methods)}: {reason}" for reason, methods in reasons.items())
 
 
-def _amount(distance: float, fit: bm.Fit, side: int) -> str:
-    """Write a threshold as people state it: a distance, or for ratio measures the ratio."""
-    kind = bm.measures.measure(fit.effects.measure)
-    if not kind.log:
-        return amount(float(kind.back(distance)))
-    sign = 1 if fit.effects.better == "higher" else -1
-    return amount(math.exp(sign * side * distance))
+def probability_tables(
+    fit: bm.Fit, thresholds: Sequence[bm.Threshold], stated: Sequence[bm.Threshold], *, share: bool
+) -> list[str]:
+    """Probabilities of benefit and harm against some of the stated thresholds, for the mean effect and a new study."""
+    from bayesmeta.questions import chance_notes
 
-
-def probability_tables(fit: bm.Fit, thresholds: Sequence[bm.Threshold], *, share: bool) -> list[str]:
-    """Probabilities of benefit and harm against each threshold, for the mean effect and a new study."""
-    found = bm.benefit_table(fit, thresholds)
-    blocks: list[str] = []
-    for name, group in found.groupby("threshold", sort=False):
-        mean, new = (row for _, row in group.iterrows())
-        rows = [[label, bm.percent(mean[column]), bm.percent(new[column])] for column, label in _PROBABILITIES]
-        benefit, worse = _amount(mean["benefit"], fit, 1), _amount(mean["worse"], fit, -1)
-        beyond = "beyond a distribution of mean" if str(name).endswith("(averaged)") else "at least"
-        text = f'Threshold "{name}": benefit {beyond} {benefit}, harm {beyond} {worse}. Source: {mean["source"]}.'
-        if share and is_number(new["share_median"]):
-            ends = [bm.percent(new[column]) for column in ("share_median", "share_lower", "share_upper")]
-            text += (
-                f" Share of true effects with an important benefit: median {ends[0]}, 95 % central credible interval "
-                f"{ends[1]} to {ends[2]}; probability that it is a majority {bm.percent(mean['p_important_benefit'])}."
-            )
-        text += f" {NEW_STUDY}" if share and not blocks else ""
-        blocks.append(_of_both(rows) + "\n" + wrapped(text))
-    return blocks
+    chances, notes = bm.chance_table(fit, stated, asked=thresholds), chance_notes(fit, stated, thresholds, share=share)
+    first = f" {NEW_STUDY}" if share else ""
+    return [
+        laid_out(readable(chances[chances["threshold"] == name], _CHANCES), text + first * (i == 0))
+        for i, (name, text) in enumerate(notes.items())
+    ]
 
 
 def _of_both(rows: Sequence[Sequence[str]]) -> str:
@@ -224,34 +200,19 @@ def _one_side(fit: bm.Fit, side: str) -> list[str]:
     return [bm.percent(bm.probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new")]  # type: ignore[arg-type]
 
 
-def sentence(analysis: bm.Analysis) -> str:
-    """One plain sentence from the numbers of an analysis."""
-    fit = analysis.pooled
-    if analysis.primary is not None and fit.effects.better is not None:
-        return bm.benefit_sentence(fit, analysis.primary)
-    kind = bm.measures.measure(fit.effects.measure)
-    mu = bm.summarize(fit, scale="natural").loc["mu"]
-    better = "" if fit.effects.better is None else f"; {fit.effects.better} is better"
-    start = f"{analysis.label}: the mean effect ({kind.axis}) is {bm.estimate_words(fit, mu)}{better}"
-    side = "above" if fit.effects.better == "higher" else "below"
-    p = _one_side(fit, side)
-    what = "of any benefit" if fit.effects.better else f"that it is below {kind.natural_null:g}"
-    return f"{start}; the probability {what} is {p[0]} for the mean effect and {p[1]} in a new study."
-
-
 def _probabilities(analysis: bm.Analysis) -> list[str]:
     fit = analysis.pooled
     if fit.effects.better is None or not analysis.thresholds:
         null = f"{bm.measures.measure(fit.effects.measure).natural_null:g}"
         return [_of_both([[f"{side} {null}", *_one_side(fit, side)] for side in ("below", "above")])]
     only = list(analysis.thresholds) if analysis.primary is None else [analysis.primary]
-    return probability_tables(fit, only, share=False)
+    return probability_tables(fit, only, analysis.thresholds, share=False)
 
 
 def fit_view(analysis: bm.Analysis) -> str:
     """One outcome of `fit`: pooled, classical, probabilities, moderated."""
     lines = [*_answer(analysis), *trial_lines(analysis.pooled), *_moderated_view(analysis)]
-    return "\n".join([*lines, wrapped(sentence(analysis)), ""])
+    return "\n".join([*lines, wrapped(analysis.sentence), ""])
 
 
 def _answer(analysis: bm.Analysis) -> list[str]:
@@ -290,7 +251,7 @@ def _moderator_lines(analysis: bm.Analysis, *, compare: bool = False) -> list[st
 
 def pool_view(analysis: bm.Analysis) -> str:
     """One analysis of `pool`: Bayesian, classical, trials, and a sentence."""
-    blocks = (compare_block(analysis.pooled), _study_block(analysis.pooled), wrapped(sentence(analysis)))
+    blocks = (compare_block(analysis.pooled), _study_block(analysis.pooled), wrapped(analysis.sentence))
     return "\n".join([*_answer(analysis), *(line for block in blocks for line in (block, ""))])
 
 
@@ -322,6 +283,9 @@ def compare_block(fit: bm.Fit) -> str:
     )
     lost = found[found["estimate"].isna()]
     note += f" {_not_defined(lost)}" if len(lost) else ""
+    if remark := bm.hksj_remark(fit):
+        note += f" * REML + HKSJ: {remark}."
+    found["method"] += found["mark"].map(lambda mark: " *" if mark else "")
     # a common effect has no prediction interval, which is not a number that failed
     shown = readable(found[found["estimate"].notna()], columns, fit.effects.measure, missing="-")
     return laid_out(shown, note)
@@ -341,9 +305,9 @@ def compare_view(analysis: bm.Analysis) -> str:
 def benefit_view(analysis: bm.Analysis) -> str:
     """One outcome of `benefit`."""
     lines = heading(analysis)
-    for block in probability_tables(analysis.pooled, analysis.thresholds, share=True):
+    for block in probability_tables(analysis.pooled, analysis.thresholds, analysis.thresholds, share=True):
         lines += [block, ""]
-    return "\n".join([*lines, wrapped(sentence(analysis)), ""])
+    return "\n".join([*lines, wrapped(analysis.sentence), ""])
 
 
 def preset_lines(frame: pd.DataFrame, fit: bm.Fit, item: bm.classical.Preset) -> list[str]:
@@ -386,8 +350,7 @@ def check_view(key: str, label: str, reading: Reading, moderated: str, rows: int
         (reading.turned, "sign reversed"),
     ):
         lines += _reasons(items, what)
-    lines += [wrapped(f"{item.severity}: {item.rule}: {item.evidence}. {item.remedy}") for item in reading.findings]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *notice_lines(reading.findings), ""])
 
 
 def _reasons(items: Sequence[Any], what: str) -> list[str]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ppc_table,
         predictive_table,
         prior_check_table,
+        prior_conflict_table,
     )
     from bayesmeta.columns import as_text
     from bayesmeta.digits import percent
@@ -125,11 +126,13 @@ if TYPE_CHECKING:
         benefit_curve,
         benefit_sentence,
         benefit_table,
+        chance_table,
         compare_table,
         compare_types_table,
         curve_table,
         estimate_words,
         heterogeneity_table,
+        hksj_remark,
         imputed_table,
         information_table,
         natural_table,
@@ -142,6 +145,7 @@ if TYPE_CHECKING:
         risk_table,
         robust_map,
         share_of_true_effects,
+        size_table,
         study_table,
         summarize,
         threshold,
@@ -154,7 +158,8 @@ _find, _names = exports(
     __name__,
     {
         "analysis": "Analysis analyse analyse_all analysis_of headline_table table_protocol",
-        "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table",
+        "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table "
+        "prior_conflict_table",
         "columns": "as_text",
         "digits": "percent",
         "effects": "ConditionalEstimates Effects RawDifferences",
@@ -177,11 +182,11 @@ _find, _names = exports(
         "protocol": "read_protocol",
         "published": "PublishedResult published_results reanalyse reanalyse_all reanalysis_table",
         "questions": (
-            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table "
+            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table chance_table "
             "compare_table compare_types_table curve_table estimate_words "
-            "heterogeneity_table imputed_table information_table natural_table next_trial_table outlier_table predict "
-            "probability profile_table responder_table risk_table robust_map share_of_true_effects study_table "
-            "summarize threshold"
+            "heterogeneity_table hksj_remark imputed_table information_table natural_table next_trial_table "
+            "outlier_table predict probability profile_table responder_table risk_table robust_map "
+            "share_of_true_effects size_table study_table summarize threshold"
         ),
         "report": "write_report",
         "sensitivity": "grade_table loo_table",

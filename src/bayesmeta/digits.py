@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 UNDEFINED = "not defined"
+# digits before the point from which nobody counts them
+_LARGE = 1e9
 
 
 def _decimals(values: Iterable[float]) -> int:
@@ -42,11 +44,13 @@ def number(value: Any, decimals: int | None = None) -> str:
 
     Examples
     --------
-    >>> number(-0.27704), number(12.345), number(float("nan")), number(-0.0001, 2)
-    ('-0.277', '12.35', 'not defined', '0.00')
+    >>> number(-0.27704), number(12.345), number(float("nan")), number(-0.0001, 2), number(1e64)
+    ('-0.277', '12.35', 'not defined', '0.00', '1.00e+64')
     """
     if value is None or not is_number(float(value)):
         return UNDEFINED
+    if abs(value) >= _LARGE:
+        return f"{float(value):.2e}"
     text = f"{float(value):.{_decimals([float(value)]) if decimals is None else decimals}f}"
     return text.lstrip("-") if float(text) == 0 else text
 
@@ -91,7 +95,7 @@ def _ratio(value: Any) -> str:
         return UNDEFINED
     value = float(value)
     if abs(value) >= 100:
-        return f"{value:.0f}"
+        return f"{value:.0f}" if abs(value) < _LARGE else f"{value:.2e}"
     if abs(value) >= 0.1 or value <= 0:
         return f"{value:.2f}"
     return "<0.0001" if value < 1e-4 else f"{value:.2g}"

@@ -164,7 +164,14 @@ def test_standard_error_entered_as_sd():
         frame.loc[5, ["sd_t", "sd_c"]] = [round(10.4 / math.sqrt(40), 2), round(10.6 / math.sqrt(41), 2)]
 
     fires("SE given as SD", change, "read as standard errors")
-    fires("large effect", change, "SMD -2.")
+    # beyond 2 it is a remark, beyond 3 the question is asked
+    assert {item.severity for item in examine_table(planted(change)) if item.rule == "large effect"} == {"info"}
+
+    def extreme(frame: pd.DataFrame) -> None:
+        change(frame)
+        frame.loc[5, ["sd_t", "sd_c"]] = [1.2, 1.2]
+
+    fires("large effect", extreme, "SMD -3.")
 
 
 def test_standard_error_entered_as_sd_is_seen_in_the_instrument_even_without_an_effect():

@@ -379,7 +379,8 @@ def test_numbers_of_a_line_share_their_digits():
     lines = {row[0]: row[1] for row in view["estimates"].cells}
     assert lines["Bayesian"] == expected
     assert view["effect"] == expected
-    assert view["classical_effect"] == lines["REML + HKSJ"]
+    assert view["classical_effect"] == lines["REML + HKSJ (narrower than Wald)"]
+    assert view["classical_remark"] == bm.hksj_remark(part.pooled)
     twice = part_of("fatigue_medium", declared={"again": part.pooled})
     rows = view_of(twice, (), ())["analyses"]
     assert [(row["label"], row["mu"]) for row in rows] == [(name, expected) for name in ("as stated", "again")]

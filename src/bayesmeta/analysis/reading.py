@@ -74,7 +74,8 @@ def examined(reading: Reading) -> Reading:
     """Add what the rules of forensics find wrong or improbable in one outcome's rows."""
     from bayesmeta.forensics import examine_reading
 
-    more = [item for item in examine_reading(reading) if item.severity != "info" and item not in reading.findings]
+    found = (item for item in examine_reading(reading) if item.severity != "info" or item.rule == "large effect")
+    more = [item for item in found if item not in reading.findings]
     return dataclasses.replace(reading, findings=(*reading.findings, *more))
 
 

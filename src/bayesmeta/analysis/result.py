@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayesmeta.analysis.fitting import NOT_ESTIMABLE, one_at_a_time
 from bayesmeta.analysis.reading import recompute
+from bayesmeta.analysis.unstated import reference_sd_finding
 from bayesmeta.classical import check_name, pool, pool_check
 from bayesmeta.digits import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
@@ -21,8 +22,13 @@ from bayesmeta.model import effect_correlations
 from bayesmeta.plan import ModelPlan, Outcome, Selection
 from bayesmeta.questions import (
     CAVEAT,
+    benefit_sentence,
     benefit_table,
     compare_table,
+    estimate_words,
+    hksj_remark,
+    predict,
+    probability,
     resolve_thresholds,
     summarize,
 )
@@ -40,6 +46,8 @@ __all__ = ["Analysis", "BorrowedReview", "headline_table", "with_threshold"]
 
 #: Rows of one kind that a note names.
 SHOWN = 5
+# findings in the rows that stand beside the numbers, where they are amber
+_BESIDE = ("large effect", "SE given as SD")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -160,6 +168,52 @@ class Analysis:
         from bayesmeta.forensics import examine_reading
 
         return () if self.reading is None else (*self.reading.findings, *examine_reading(self.reading))
+
+    @cached_property
+    def notices(self) -> tuple[Finding, ...]:
+        """What must be read beside the numbers: priors against the data, and effects too large to be true."""
+        from bayesmeta.checking import prior_conflicts
+
+        rows = [item for item in self.findings if item.rule in _BESIDE and item.severity != "info"]
+        stated = None if self.protocol is None else self.protocol.reference_sd
+        scale = None if stated is None or self.reading is None else reference_sd_finding(self.reading, stated)
+        return (*prior_conflicts(self.pooled), *([] if scale is None else [scale]), *rows)
+
+    @cached_property
+    def own_result(self) -> str:
+        """The result of a single trial as it stands, before any prior; empty with more trials."""
+        if self.effects.n_trials > 1:
+            return ""
+        kind, alone = measure(self.effects.measure), self.classical
+        ends = [[float(kind.back(value))] for value in (alone.estimate, alone.lower, alone.upper)]
+        estimate, lower, upper = (text for (text,) in (ratios if kind.log else together)(ends))
+        on = " on the analysis scale" if kind.transformed else ""
+        return (
+            f"The trial's own result is {estimate} (95 % confidence interval {lower} to {upper}; SE "
+            f"{number(alone.se)}{on}); what follows rests on the priors too."
+        )
+
+    @cached_property
+    def sentence(self) -> str:
+        """One plain sentence from its numbers; that of a single trial belongs behind `own_result`."""
+        fit, better = self.pooled, self.effects.better
+        if self.primary is not None and better is not None:
+            return benefit_sentence(fit, self.primary)
+        kind = measure(self.effects.measure)
+        effect = estimate_words(fit, predict(fit, scale="natural").loc["mu"])
+        start = f"{self.label}: the mean effect ({kind.axis}) is {effect}"
+        side = "above" if better == "higher" else "below"
+        mean, new = (percent(probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new"))  # type: ignore[arg-type]
+        what = "of any benefit" if better else f"that it is below {kind.natural_null:g}"
+        return (
+            f"{start}{f'; {better} is better' if better else ''}; the probability {what} is {mean} for the mean "
+            f"effect and {new} in a new study."
+        )
+
+    @cached_property
+    def hksj_remark(self) -> str:
+        """What must be said beside REML + HKSJ (`bayesmeta.hksj_remark`); empty where it may stand alone."""
+        return hksj_remark(self.pooled)
 
     @cached_property
     def summary_table(self) -> pd.DataFrame:
@@ -335,6 +389,8 @@ def _lines(item: Analysis) -> list[str]:
         for a, b, c in zip(*(ratios if kind.log else together)(list(zip(*back, strict=True))), strict=True)
     ]
     shown = dict(zip([*names.values(), *([check] if check else [])], written, strict=True))
+    if check == "REML + HKSJ" and item.hksj_remark:
+        shown[check] += f"; {item.hksj_remark}"
     if "tau" in table.index:
         low, middle, high = (number(float(table.loc["tau", c]), 2) for c in ("lower", "median", "upper"))
         shown["tau"] = f"{middle} ({low} to {high})"
@@ -347,7 +403,9 @@ def _lines(item: Analysis) -> list[str]:
     counted = f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}"
     head = f"{name}: {counted}, {effects.measure}{better}"
     moderated = [] if item.moderated is None else [f"moderated: {item.reason}"]
-    return [head, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *moderated]
+    own = [item.own_result] if item.own_result else []
+    noticed = [f"{found.severity}: {found.rule}: {found.evidence}. {found.remedy}" for found in item.notices]
+    return [head, *own, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *noticed, *moderated]
 
 
 def with_threshold(item: Analysis, value: float | Threshold) -> Analysis:
@@ -429,7 +487,10 @@ def headline_table(analyses: Sequence[Analysis]) -> pd.DataFrame:
             for column in ("p_any_benefit", "p_important_benefit", "p_trivial", "p_important_harm"):
                 row[column], row[f"{column}_new"] = benefit[column].tolist()
         row["classical"], methods = check_name(effects), item.methods.set_index("method")
-        for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau"):
+        for column in ("estimate", "lower", "upper", "p_value", "pi_lower", "pi_upper", "pi_formula", "tau", "mark"):
             row[f"classical_{column}"] = methods.loc[row["classical"], column]
+        adhoc = methods.reindex(["REML + HKSJ ad hoc"]).iloc[0]
+        for column in ("lower", "upper"):
+            row[f"hksj_adhoc_{column}"] = adhoc[column]
         rows.append({**row, "moderated": item.reason, "level": 0.95, "interval": "central"})
     return pd.DataFrame(rows)

@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from bayesmeta.errors import DataError, ModelError, find_name
+from bayesmeta.digits import number
+from bayesmeta.errors import DataError, Finding, ModelError, find_name
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.plan import DataSource, Decision, ModelPlan, Moderator, Outcome, Protocol, Selection
 from bayesmeta.priors import Prior, parse, suggested
 from bayesmeta.questions import threshold as make_threshold
-from bayesmeta.studies import possible_measures, read_table
+from bayesmeta.studies import Reading, possible_measures, read_table
 
-__all__ = ["table_protocol"]
+__all__ = ["reference_sd_finding", "table_protocol"]
 
 # values of a column that a message lists
 _LISTED = 10
+#: Factor by which a reference SD may differ from the SDs of the table; populations differ by less.
+OFF = 2.0
 _OUTSIDE = "a standard deviation of the outcome from outside these data"
 
 
@@ -124,7 +128,37 @@ def table_protocol(
         for name, chosen in _choices(frame, path.name, by, rows).items()
     }
     data = DataSource(path.resolve(), columns=dict(columns or {}), where=rows)
-    return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed))
+    return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed), reference_sd=ref_sd)
+
+
+def reference_sd_finding(reading: Reading, reference: float) -> Finding | None:
+    """Compare a reference SD from outside with the SDs of a table's own arms, pooled in each row.
+
+    Returns
+    -------
+    Finding or None
+        Where their median differs from it by more than a factor of `OFF`; None where no row has both SDs.
+    """
+    frame, names = reading.table, ("n_t", "sd_t", "n_c", "sd_c")
+    if not set(names) <= set(frame.columns):
+        return None
+    arms = (pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan) for name in names)
+    n_t, sd_t, n_c, sd_c = arms
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pooled = np.sqrt(((n_t - 1) * sd_t**2 + (n_c - 1) * sd_c**2) / (n_t + n_c - 2))
+    pooled = pooled[np.isfinite(pooled)]
+    if not pooled.size:
+        return None
+    own = float(np.median(pooled))
+    if 1 / OFF <= reference / own <= OFF:
+        return None
+    return Finding(
+        "reference SD",
+        "warning",
+        f"the priors are scaled by a reference SD of {reference:g}, and the median SD of the arms is {number(own)}: "
+        f"they differ by more than a factor of {OFF:g}",
+        "State the SD of this instrument, in the points of the table.",
+    )
 
 
 def _plan(

@@ -56,7 +56,7 @@ else:
             "failsafe": "FAIL_SAFE_FORMS fail_safe_n",
             "heterogeneity": "HeterogeneityInterval q_profile tau2_interval",
             "influence": "influence_table",
-            "intervals": "CI_METHODS CiMethod PI_FORMULAS",
+            "intervals": "CI_METHODS CiMethod NARROW NO_WIDTH PI_FORMULAS adhoc_beside hksj_mark",
             "limit": "limit_meta_analysis",
             "multilevel": "cluster_numbers pool_multilevel",
             "nested": "nested_rows nested_sums",

@@ -13,13 +13,17 @@ from bayesmeta.errors import ModelError
 
 __all__ = [
     "CI_METHODS",
+    "NARROW",
+    "NO_WIDTH",
     "PI_FORMULAS",
     "CiMethod",
     "Interval",
     "Pi",
+    "adhoc_beside",
     "check_ci",
     "check_level",
     "critical",
+    "hksj_mark",
     "interval",
     "interval_arrays",
     "prediction",
@@ -29,6 +33,10 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 CiMethod = Literal["wald", "t", "hksj", "hksj_adhoc"]
 CI_METHODS: tuple[CiMethod, ...] = get_args(CiMethod)
+#: Marks of a Hartung-Knapp interval that must not stand alone.
+NARROW, NO_WIDTH = "narrower than Wald", "no width"
+# trials up to which tau estimated as 0 says little of tau
+_FEW = 4
 PI_FORMULAS = ("normal", "t_km1", "hts_t_km2", "hkpr_t_km2")
 Pi = dict[str, tuple[float, float] | None]
 
@@ -125,6 +133,52 @@ def scale_factor(ci: CiMethod, rss: float, df: int) -> float:
     if ci in ("wald", "t"):
         return 1.0
     return rss / df if ci == "hksj" else max(1.0, rss / df)
+
+
+def hksj_mark(ci: CiMethod, factor: float, df: float | None, level: float) -> str | None:
+    """Say what is wrong with the width of a Hartung-Knapp interval, the only place where that is decided.
+
+    With few trials that agree the factor q = y'Py / (k - p) can be so small that the interval is narrower than Wald's
+    of the same tau2: ``q t^2 < z^2``. The ad hoc form, ``max(1, q)``, is then the one to read (Jackson 2017,
+    doi:10.1002/sim.7411; Roever 2015, doi:10.1186/s12874-015-0091-1).
+
+    Parameters
+    ----------
+    ci : {"wald", "t", "hksj", "hksj_adhoc"}
+    factor : float
+        q.
+    df : float or None
+        Of t.
+    level : float
+
+    Returns
+    -------
+    str or None
+        ``"no width"`` where q is 0, ``"narrower than Wald"``, or None; None for other intervals than "hksj".
+
+    Examples
+    --------
+    >>> hksj_mark("hksj", 0.1, 9, 0.95), hksj_mark("hksj", 0.0, 2, 0.95), hksj_mark("hksj", 0.8, 9, 0.95)
+    ('narrower than Wald', 'no width', None)
+    """
+    if ci != "hksj" or df is None:
+        return None
+    if factor == 0.0:
+        return NO_WIDTH
+    return NARROW if factor * critical(level, df) ** 2 < critical(level) ** 2 else None
+
+
+def adhoc_beside(mark: str | None, tau2: float, units: int) -> bool:
+    """Whether the ad hoc interval must stand beside a Hartung-Knapp interval.
+
+    It must where that one is marked, and where up to four trials are estimated not to differ (tau2 = 0).
+
+    Examples
+    --------
+    >>> adhoc_beside("no width", 0.1, 9), adhoc_beside(None, 0.0, 4), adhoc_beside(None, 0.0, 5)
+    (True, True, False)
+    """
+    return mark is not None or (tau2 == 0.0 and units <= _FEW)
 
 
 def check_ci(ci: CiMethod, units: int, p: int, *, dependent: bool) -> int | None:

@@ -12,7 +12,9 @@ from bayesmeta.classical.intervals import (
     PI_FORMULAS,
     CiMethod,
     Pi,
+    adhoc_beside,
     check_ci,
+    hksj_mark,
     interval,
     prediction,
     scale_factor,
@@ -53,6 +55,8 @@ class ClassicalFit(MeanResult):
         Log likelihood at the estimates: restricted for REML.
     pi : dict
         Every named prediction interval: normal, t_km1, hts_t_km2, hkpr_t_km2.
+    mark : str or None
+        What is wrong with the width of a Hartung-Knapp interval: "narrower than Wald" of the same tau2, or "no width".
     """
 
     method: Tau2Method
@@ -70,6 +74,12 @@ class ClassicalFit(MeanResult):
     se_tau2: float | None
     loglik: float
     pi: Pi = field(hash=False)
+    mark: str | None = None
+
+    @property
+    def adhoc_beside(self) -> bool:
+        """Whether the ad hoc form must stand beside this Hartung-Knapp interval."""
+        return self.ci == "hksj" and self.df is not None and adhoc_beside(self.mark, self.tau2, round(self.df) + 1)
 
 
 @on_effects()
@@ -200,7 +210,9 @@ def pool_rows(rows: Rows, spread: Heterogeneity, tau2: Tau2, ci: CiMethod, level
     estimate = float(rows.start[0]) + float(at.gamma[0, 0]) * scale
     se_classic = float(at.cov[0, 0, 0]) ** 0.5 * abs(scale)
     rss = float(at.rss[0])
-    se = se_classic * scale_factor(ci, rss, rows.k - 1) ** 0.5
+    factor = scale_factor(ci, rss, rows.k - 1)
+    se = se_classic * factor**0.5
+    mark = hksj_mark(ci, factor, df, level)
     found = interval(estimate, se, level, df)
     i2_q, i2_tau2, h2 = i2_h2(spread, tau2)
     notes = tau2.notes
@@ -240,5 +252,6 @@ def pool_rows(rows: Rows, spread: Heterogeneity, tau2: Tau2, ci: CiMethod, level
         se_tau2=tau2.se,
         loglik=float(log_likelihood(rows, at, restricted=tau2.method == "REML")[0]),
         pi=pi,
+        mark=mark,
         notes=notes,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.numerics import ascend
 
-__all__ = ["ALTERNATIVES", "SelectionModel", "selection_model"]
+__all__ = ["ALTERNATIVES", "MARK_BEGINS", "SelectionModel", "selection_model"]
 
 Alternative = Literal["auto", "greater", "less", "two-sided"]
 ALTERNATIVES: tuple[Alternative, ...] = get_args(Alternative)
@@ -34,6 +35,8 @@ STARTS = 6
 TRUSTED = 1e-8
 # A relative probability beyond e^12 or below e^-12 is on its way to infinity or zero.
 RUNAWAY = 12.0
+#: How the note of a weight above 1 begins.
+MARK_BEGINS = "a weight of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -62,6 +65,17 @@ class SelectionModel(MeanResult):
         Of tau2 = 0, by chi2(1); as tau2 is at its bound, half this p value is nearer the truth.
     unselected, tau2_unselected : float
         Mean and tau2 with every delta 1.
+    mark : str or None
+        ``"a weight above 1"`` where a later interval is estimated to be seen more often than the first, which is not
+        what selection for small p values does.
+    bounded_estimate, bounded_se, bounded_lower, bounded_upper : float
+        The mean where every delta is at most 1; the unbounded one where that is so anyway. With one step and the delta
+        at its bound it is the mean without selection.
+    bounded_delta : tuple of float
+    bounded_lrt : float
+    bounded_lrt_p : float or None
+        Likelihood-ratio test of no selection against deltas of at most 1: an even mixture of 0 and chi2(1) (Self &
+        Liang 1987, doi:10.1080/01621459.1987.10478472). None with several steps, where the mixture depends on the data.
     """
 
     steps: tuple[float, ...]
@@ -80,6 +94,14 @@ class SelectionModel(MeanResult):
     lrt_tau2_p: float
     unselected: float
     tau2_unselected: float
+    mark: str | None = None
+    bounded_estimate: float
+    bounded_se: float
+    bounded_lower: float
+    bounded_upper: float
+    bounded_delta: tuple[float, ...]
+    bounded_lrt: float
+    bounded_lrt_p: float | None
 
 
 @on_effects(alternative=ALTERNATIVES)
@@ -93,7 +115,9 @@ def selection_model(
     """Fit a step-function selection model by maximum likelihood; one step makes the three-parameter model.
 
     Effects are ``y ~ N(mu, se^2 + tau2)``, and a trial is seen with a probability that is constant between steps of its
-    p value (``selmodel(type="stepfun")`` of R metafor, by Newton's method with exact derivatives).
+    p value (``selmodel(type="stepfun")`` of R metafor, by Newton's method with exact derivatives). As there, a
+    probability may exceed that of the first interval; `mark` says so, and the result with every probability at most
+    that of the first stands beside it.
 
     Parameters
     ----------
@@ -151,7 +175,7 @@ def selection_model(
     problem = _problem(flip * effects.y / scale, effects.se / scale, steps, two=alternative == "two-sided")
     if (problem.trials == 0).any():
         raise ModelError(_empty(steps, problem.trials, alternative))
-    best, without = _maximum(problem, flip * unselected / scale, tau2_plain.value / scale**2)
+    best, without, bounded = _maximum(problem, flip * unselected / scale, tau2_plain.value / scale**2)
     at_zero = best.tau2 == 0.0
     covariance = _inverse(-best.hessian[np.ix_(best.free, best.free)])
     if covariance is None:
@@ -161,6 +185,12 @@ def selection_model(
         )
     errors = np.full(best.hessian.shape[0], np.nan)
     errors[best.free] = np.sqrt(np.diagonal(covariance))
+    inside = _inverse(-bounded.hessian[np.ix_(bounded.free, bounded.free)])
+    # the mean is the first coordinate, and always free
+    bounded_se = math.nan if inside is None else math.sqrt(inside[0, 0]) * scale
+    bounded_mean = flip * bounded.mu * scale
+    bounded_ends = interval(bounded_mean, bounded_se, level, None)
+    bounded_lrt = max(0.0, 2.0 * (bounded.loglik - k * math.log(scale) - loglik_plain))
     delta = np.exp(best.eta)
     loglik = best.loglik - k * math.log(scale)
     lrt = max(0.0, 2.0 * (loglik - loglik_plain))
@@ -168,6 +198,14 @@ def selection_model(
     found = interval(flip * best.mu * scale, float(errors[0]) * scale, level, None)
     if at_zero:
         notes += ("tau2 is at its bound 0: it has no standard error, and the others take it as known",)
+    mark = None
+    if delta.max() > 1.0:
+        mark = "a weight above 1"
+        notes += (
+            f"{MARK_BEGINS} {delta.max():.3g} says that trials with larger p values are seen more often, which is not "
+            f"selection for small ones: with weights of at most 1 the mean is {bounded_mean:.3f} "
+            f"({bounded_ends.lower:.3f} to {bounded_ends.upper:.3f})",
+        )
     notes += dependence_note(effects)
     if min(problem.trials) < 4:
         shown = ", ".join(map(str, problem.trials))
@@ -194,8 +232,21 @@ def selection_model(
         lrt_tau2_p=chi2_sf(lrt_tau2, 1),
         unselected=unselected,
         tau2_unselected=tau2_plain.value,
+        mark=mark,
+        bounded_estimate=bounded_mean,
+        bounded_se=bounded_se,
+        bounded_lower=bounded_ends.lower,
+        bounded_upper=bounded_ends.upper,
+        bounded_delta=(1.0, *map(float, np.exp(bounded.eta))),
+        bounded_lrt=bounded_lrt,
+        bounded_lrt_p=_half_mixture(bounded_lrt) if len(steps) == 1 else None,
         notes=notes,
     )
+
+
+def _half_mixture(lrt: float) -> float:
+    """P of a likelihood ratio at least as large under an even mixture of 0 and chi2(1)."""
+    return 1.0 if lrt == 0.0 else 0.5 * chi2_sf(lrt, 1)
 
 
 def _checked_steps(steps: Sequence[float]) -> tuple[float, ...]:
@@ -364,19 +415,29 @@ def _inverse(matrix: FloatArray) -> FloatArray | None:
     return np.asarray(np.linalg.inv(scaled) / np.outer(size, size), float)
 
 
-def _climb(problem: _Problem, theta: FloatArray, *, fixed: bool = False) -> _Point | None:
-    """The maximum uphill from a point, with tau2 >= 0; None where it runs away or does not arrive."""
+def _climb(problem: _Problem, theta: FloatArray, *, fixed: bool = False, bounded: bool = False) -> _Point | None:
+    """The maximum uphill from a point, with tau2 >= 0; None where it runs away or does not arrive.
+
+    ``bounded`` keeps every log delta at or below 0, by climbing in their negatives.
+    """
+    turn = np.where((np.arange(len(theta)) > 1) & bounded, -1.0, 1.0)
 
     def at(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        found = _at(problem, x[0], fixed=fixed)
+        found = _at(problem, turn * x[0], fixed=fixed)
         inside = np.abs(found.eta).max() <= RUNAWAY
-        return np.array([found.loglik if inside else -math.inf]), found.gradient[None], -found.hessian[None]
+        value = np.array([found.loglik if inside else -math.inf])
+        return value, (turn * found.gradient)[None], -(np.outer(turn, turn) * found.hessian)[None]
 
     low, free = np.full(len(theta), -np.inf), np.ones(len(theta), bool)
     low[1], free[1] = 0.0, not fixed
+    low[turn < 0] = 0.0
     most = np.where(np.arange(len(theta)) < 2, np.inf, 3.0)
     with np.errstate(all="ignore"):
-        point = _at(problem, ascend(at, theta[None], low=low, most=most, free=free)[0][0], fixed=fixed)
+        start = np.maximum(turn * theta, low)
+        point = _at(problem, turn * ascend(at, start[None], low=low, most=most, free=free)[0][0], fixed=fixed)
+    if bounded:
+        held = np.concatenate([[False, False], (point.eta == 0.0) & (point.gradient[2:] >= 0.0)])
+        point = dataclasses.replace(point, free=point.free & ~held)
     covariance = _inverse(-point.hessian[np.ix_(point.free, point.free)])
     if not math.isfinite(point.loglik) or covariance is None or np.abs(point.eta).max() > RUNAWAY:
         return None
@@ -384,8 +445,8 @@ def _climb(problem: _Problem, theta: FloatArray, *, fixed: bool = False) -> _Poi
     return point if gradient @ covariance @ gradient < TRUSTED else None
 
 
-def _maximum(problem: _Problem, mu: float, tau2: float) -> tuple[_Point, _Point]:
-    """The highest maximum, and the highest with tau2 = 0, in units of the median se."""
+def _maximum(problem: _Problem, mu: float, tau2: float) -> tuple[_Point, _Point, _Point]:
+    """The highest maximum, that with tau2 = 0, and that with every delta at most 1; in units of the median se."""
     low, high = min(0.0, float(problem.y.min())), max(0.0, float(problem.y.max()))
     span = high - low
     means = np.linspace(low - span, high + span, MEANS)
@@ -416,4 +477,14 @@ def _maximum(problem: _Problem, mu: float, tau2: float) -> tuple[_Point, _Point]
             "to zero or infinity. These trials cannot tell selection from a small effect. Use fewer steps."
         )
     best = max(found, key=lambda point: point.loglik)
-    return best, max(without, key=lambda point: point.loglik)
+    bounded = best
+    if best.eta.max() > 0.0:
+        inside = [
+            point for start in (*starts, zeros[-1]) if (point := _climb(problem, start, bounded=True)) is not None
+        ]
+        if not inside:
+            raise InferenceError(
+                "selection model: no maximum with weights of at most 1 was found. Use fewer steps, or other ones."
+            )
+        bounded = max(inside, key=lambda point: point.loglik)
+    return best, max(without, key=lambda point: point.loglik), bounded

@@ -12,10 +12,11 @@ import pandas as pd
 from bayesmeta.classical.asymmetry import dependence_note, egger_test, harbord_test, pet_peese, peters_test
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.failsafe import FAIL_SAFE_FORMS, fail_safe_n
+from bayesmeta.classical.intervals import interval
 from bayesmeta.classical.limit import limit_meta_analysis
 from bayesmeta.classical.pooling import pool
 from bayesmeta.classical.ranks import begg_test
-from bayesmeta.classical.selection import SelectionModel, selection_model
+from bayesmeta.classical.selection import MARK_BEGINS, SelectionModel, selection_model
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.classical.trimfill import trim_and_fill
 from bayesmeta.effects import Effects
@@ -41,6 +42,11 @@ SMALL_STUDY_COLUMNS = (
     "shift",
     "interpretable",
     "note",
+    "mark",
+    "bounded_estimate",
+    "bounded_lower",
+    "bounded_upper",
+    "bounded_p",
 )
 _GUARD = {
     "test": (
@@ -71,10 +77,12 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     -------
     DataFrame
         One row per method and form: ``method form kind k estimate lower upper se stat df p k0 shift interpretable
-        note``. `kind` is "test" (`estimate` is a slope or Kendall's tau, `p` that of no small-study effects), "adjusted
-        estimate" (`stat` and `p` are of a zero effect) or "count" (`k0` is the number of missing trials). `shift` is
-        the adjusted less the unadjusted estimate in units of the unadjusted SE. `interpretable` is False with fewer
-        than ten trials. A method that is not defined for these data has nan throughout and the reason in `note`;
+        note mark bounded_estimate bounded_lower bounded_upper bounded_p``. `kind` is "test" (`estimate` is a slope or
+        Kendall's tau, `p` that of no small-study effects), "adjusted estimate" (`stat` and `p` are of a zero effect) or
+        "count" (`k0` is the number of missing trials). `shift` is the adjusted less the unadjusted estimate in units of
+        the unadjusted SE. `interpretable` is False with fewer than ten trials. `mark` says that a weight of the
+        selection model is above 1, and the `bounded_` columns hold its result with weights of at most 1. A method that
+        is not defined for these data has nan throughout and the reason in `note`;
         numbers that a method does not have by its kind are nan too.
 
     References
@@ -97,7 +105,7 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
 
     def add(name: str, form: str, kind: str, compute: Callable[[], dict[str, Any]]) -> None:
         row: dict[str, Any] = dict.fromkeys(SMALL_STUDY_COLUMNS, math.nan)
-        row.update(method=name, form=form, kind=kind, k=effects.k, interpretable=effects.n_trials >= ENOUGH)
+        row.update(method=name, form=form, kind=kind, k=effects.k, mark="", interpretable=effects.n_trials >= ENOUGH)
         notes: Sequence[str] = ()
         try:
             numbers = compute()
@@ -138,7 +146,11 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
         "selection model",
         "one step at .025",
         "adjusted estimate",
-        lambda: taken(selection(), "k", "estimate", "lower", "upper", "se", "stat", "p"),
+        lambda: {
+            **taken(selection(), "k", "estimate", "lower", "upper", "se", "stat", "p"),
+            **_bounded(selection()),
+            "notes": _unmarked(selection()),
+        },
     )
     add(
         "limit meta-analysis",
@@ -167,11 +179,30 @@ def _independent(effects: Effects) -> Effects:
 
 
 def _lrt(fit: SelectionModel) -> dict[str, Any]:
-    notes = (*fit.notes, "estimate: relative probability that a trial with one-sided p above .025 is seen")
+    notes = (*_unmarked(fit), "estimate: relative probability that a trial with one-sided p above .025 is seen")
     return {"k": fit.k, "estimate": fit.delta[1], "se": fit.se_delta[1], "stat": fit.lrt, "df": fit.lrt_df} | {
         "p": fit.lrt_p,
         "notes": notes,
+        "mark": fit.mark or "",
+        "bounded_estimate": fit.bounded_delta[1],
+        "bounded_p": fit.bounded_lrt_p,
     }
+
+
+def _bounded(fit: SelectionModel) -> dict[str, Any]:
+    """The result with weights of at most 1, and whether one was above."""
+    names = ("estimate", "lower", "upper")
+    test = interval(fit.bounded_estimate, fit.bounded_se, fit.level, None)
+    return {
+        "mark": fit.mark or "",
+        **{f"bounded_{n}": getattr(fit, f"bounded_{n}") for n in names},
+        "bounded_p": test.p,
+    }
+
+
+def _unmarked(fit: SelectionModel) -> tuple[str, ...]:
+    """Notes but that of a weight above 1, which has a column of its own."""
+    return tuple(note for note in fit.notes if not note.startswith(MARK_BEGINS))
 
 
 def _filled(effects: Effects, estimator: Any, method: Tau2Method, level: float) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from bayesmeta.forensics.rules import FloatArray, Hit, Rule, numbers_of, shown, 
 
 __all__ = ["EFFECT_RULES", "ExaminedRows", "left_out"]
 
-#: |SMD| beyond which a standard error was probably given as an SD.
-EXTREME = 2.0
+#: |SMD| that is noticed, and beyond which a standard error was probably given as an SD.
+EXTREME, IMPLAUSIBLE = 2.0, 3.0
 # two-sided p of a row by the leave-one-out predictive of the others below which it conflicts, and above which it fits
 CONFLICT, FITS = 0.001, 0.15
 # the fewest other rows that say what to expect, and the share of them that must agree about the sign
@@ -107,7 +107,12 @@ def _tail(distance: FloatArray, variance: FloatArray, k: int) -> FloatArray:
 def _extreme(rows: ExaminedRows) -> Iterator[Hit]:
     if rows.measure in _SMD:
         for i in np.flatnonzero(np.abs(rows.y) > EXTREME).tolist():
-            yield Hit(f"{rows.place[i]}: {rows.measure} {rows.y[i]:.3g}")
+            evidence = f"{rows.place[i]}: {rows.measure} {rows.y[i]:.3g}"
+            if abs(rows.y[i]) > IMPLAUSIBLE:
+                asked = "Was a standard error given as an SD? Or does a total score stand beside an item's SD?"
+                yield Hit(evidence, "warning", asked)
+            else:
+                yield Hit(evidence)
 
 
 def _sd_is_se(rows: ExaminedRows) -> Iterator[Hit]:
@@ -202,7 +207,7 @@ def _variance(rows: ExaminedRows) -> Iterator[Hit]:
 EFFECT_RULES = (
     Rule(
         "large effect",
-        "warning",
+        "info",
         "Is the standardised difference below 2?",
         "Check whether a standard error was given as an SD, or a total score stands beside an item's SD.",
         _extreme,

@@ -180,6 +180,7 @@ class Protocol:
     schema: int = 1
     borrow: Mapping[str, Borrow] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    reference_sd: float | None = None
 
     def outcome(self, key: str) -> Outcome:
         """Return one outcome by its key.

@@ -52,6 +52,7 @@ from bayesmeta.plots.wording import (
     size_line,
     stated_thresholds,
 )
+from bayesmeta.questions import hksj_remark
 
 __all__ = ["forest_plot"]
 
@@ -504,6 +505,8 @@ def _notes(fit: Fit, table: pd.DataFrame, cut: bool, level: float) -> list[str]:
     notes = [heterogeneity_sentence(fit, level), *new_study(fit)]
     if cut:
         notes.append("An arrowhead marks an interval that goes on beyond the axis.")
+    if remark := hksj_remark(fit, level=level):
+        notes.append(f"* REML, HKSJ: {remark}.")
     for item in table[table["text"].str.startswith("not defined")].to_dict("records"):
         notes.append(f"{item['label']}: {item['text']}")
     return notes

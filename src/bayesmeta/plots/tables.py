@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import (
+from bayesmeta.classical import (, ClassicalFit
     ClassicalFit,
     FillEstimator,
     HeterogeneityInterval,
@@ -218,10 +218,11 @@ def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[st
         classical = pool_check(effects, level=level, rho=fit.model.rho)
     except ModelError as error:
         return [*rows, {"kind": "classical mean", "label": "Classical mean (REML)", "text": f"not defined: {error}"}]
+    star = " *" if isinstance(classical, ClassicalFit) and classical.mark else ""
     rows.append(
         {
             "kind": "classical mean",
-            "label": f"Classical mean ({words.model}, {words.interval})",
+            "label": f"Classical mean ({words.model}, {words.interval}){star}",
             "estimate": classical.estimate,
             "lower": classical.lower,
             "upper": classical.upper,

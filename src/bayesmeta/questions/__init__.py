@@ -7,9 +7,11 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.questions.benefit import *
     from bayesmeta.questions.borrowing import *
+    from bayesmeta.questions.hksj import *
     from bayesmeta.questions.information import *
     from bayesmeta.questions.next_trial import *
     from bayesmeta.questions.profiles import *
+    from bayesmeta.questions.sizes import *
     from bayesmeta.questions.summary import *
     from bayesmeta.questions.thresholds import *
     from bayesmeta.questions.units import *
@@ -25,9 +27,11 @@ else:
                 "Borrowing WEIGHTS borrowing_probabilities borrowing_table conflict_table effective_size mix "
                 "predictive_of robust_map update"
             ),
+            "hksj": "hksj_remark",
             "information": "information_size information_table",
             "next_trial": "next_trial_table planned_se updated_probability with_trial",
             "profiles": "NEW_TYPE compare_types_table curve_table imputed_table outlier_table profile_table",
+            "sizes": "LITTLE between_words chance_notes chance_table size_table",
             "summary": (
                 "bayes_factor compare_table heterogeneity_table "
                 "predict probability study_table study_weights summarize typical_variance"

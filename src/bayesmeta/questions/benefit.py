@@ -7,7 +7,7 @@ important harm (positive distances on the analysis scale):
 any benefit               ``P(s effect > 0)``
 important benefit         ``P(s effect >= M_b)``
 important harm            ``P(s effect <= -M_h)``
-trivial                   ``P(-M_h < s effect < M_b)``
+between                   ``P(-M_h < s effect < M_b)``: little to no effect for the smallest threshold alone
 share of true effects     ``q = Phi((s mu - M_b) / tau)``, a random quantity with a posterior of its own
 ========================  ==========================================================================
 
@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta import numerics
-from bayesmeta.digits import percent
+from bayesmeta.digits import number, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, distributions, tail_mcse
 from bayesmeta.measures import measure
@@ -133,8 +133,9 @@ def benefit_table(
         One row per threshold and target (``mean effect``, ``new study``); a range has a row for each end, a
         distribution over thresholds also one for the average over it, in which no share is given. Columns ``threshold
         benefit worse target p_any_benefit p_important_benefit p_trivial p_important_harm share_median
-        share_lower share_upper p_share_80 mcse level source``. Important benefit, trivial and important
-        harm sum to one. The share of true effects beyond the threshold stands in the rows of the new study.
+        share_lower share_upper p_share_80 mcse level source``. Important benefit, what lies between (``p_trivial``) and
+        important harm sum to one; `bayesmeta.size_table` divides what lies between by smaller thresholds. The share of
+        true effects beyond the threshold stands in the rows of the new study.
         ``benefit`` and ``worse`` are distances on the analysis scale.
 
     Raises
@@ -328,7 +329,8 @@ def band_table(
     table = pd.DataFrame({"band": labels, "lower": ends[:-1], "upper": ends[1:]})
     for column, name in (("p_mean", "mu"), ("p_new", "theta_new")):
         above = distribution(fit, name, sign * edges, at=at, upper=sign > 0)
-        table[column] = -np.diff(np.concatenate([[1.0], above, [0.0]]))
+        # differences of probabilities that round to each other may fall below zero
+        table[column] = np.maximum(-np.diff(np.concatenate([[1.0], above, [0.0]])), 0.0)
     return table
 
 
@@ -460,6 +462,8 @@ def estimate_words(fit: Fit, row: Any) -> str:
     decimals = max(decimals, 2) if upper - lower < 10 else decimals
 
     def text(value: float) -> str:
+        if abs(value) >= 1e9:
+            return number(value)
         written = f"{value:.{decimals}f}"
         return written.lstrip("-") if float(written) == 0 else written
 

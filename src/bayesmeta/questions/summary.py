@@ -344,10 +344,12 @@ def compare_table(
     -------
     pandas.DataFrame
         Columns ``method kind estimate lower upper tau pi_lower pi_upper pi_formula p_value p_below_null
-        difference_se level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one, in
-        classical standard errors. A line that is not defined says why under ``note``. Where rows lie in clusters the
-        classical check is ``multilevel REML + t`` (`bayesmeta.classical.pool_clustered`), with ``multilevel REML +
-        CR2`` beside it; ``tau`` is then the SD between clusters and a last column ``tau_within`` that within them.
+        difference_se mark level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one,
+        in classical standard errors. ``mark`` says what is wrong with the width of a Hartung-Knapp interval
+        (``narrower than Wald`` of the same tau2, ``no width``), else it is empty. A line that is not defined says why
+        under ``note``. Where rows lie in clusters the classical check is ``multilevel REML + t``
+        (`bayesmeta.classical.pool_clustered`), with ``multilevel REML + CR2`` beside it; ``tau`` is then the SD between
+        clusters and a last column ``tau_within`` that within them.
 
     Raises
     ------
@@ -385,6 +387,7 @@ def compare_table(
                 "p_below_null": probability(fit, "mu", below=0.0),
                 "difference_se": np.nan,
                 "note": "",
+                "mark": "",
             }
         )
     rho = next(iter(named.values())).model.rho
@@ -392,7 +395,7 @@ def compare_table(
         try:
             (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)
         except (ModelError, InferenceError) as error:
-            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error)})
+            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error), "mark": ""})
             continue
         rows.append(_classical_row(result, reference))
     if is_clustered(effects):
@@ -415,7 +418,7 @@ def _clustered_rows(effects: Effects, level: float, reference: float | None) -> 
         try:
             found = pool_clustered(effects, level=level, robust=robust)
         except ModelError as error:
-            rows.append({"method": name, "kind": "classical", "note": str(error), "tau_within": np.nan})
+            rows.append({"method": name, "kind": "classical", "note": str(error), "mark": "", "tau_within": np.nan})
         else:
             within = math.sqrt(found.cluster_tau2)
             rows.append({**_classical_row(found, reference), "method": name, "tau_within": within})
@@ -442,6 +445,7 @@ def _classical_row(result: ClassicalFit | MultilevelMean, reference: float | Non
         "p_below_null": np.nan,
         "difference_se": np.nan if reference is None or result.se == 0 else (result.estimate - reference) / result.se,
         "note": "",
+        "mark": (result.mark or "") if isinstance(result, ClassicalFit) else "",
     }
 
 

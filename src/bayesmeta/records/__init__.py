@@ -24,10 +24,10 @@ else:
             "borrow": "borrow_record",
             "form": "SCHEMA_VERSION envelope head json_text output_schema plain scale_name small_k_note table_records",
             "outputs": (
-                "benefit_record check_record compare_record finding_rows fit_record forensics_record joint_record "
+                "benefit_record check_record compare_record fit_record forensics_record joint_record "
                 "pool_record ppc_record profiles_record run_record"
             ),
-            "parts": "classical_record unreportable",
+            "parts": "classical_record failed_checks finding_rows size_rows unreportable",
             "published": "audit_record reanalyse_record",
         },
     )

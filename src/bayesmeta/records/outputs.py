@@ -26,11 +26,14 @@ from bayesmeta.records.parts import (
     benefit_rows,
     check_rows,
     classical_record,
+    finding_rows,
     headline,
     moderator_record,
     other_records,
     prior_records,
     sampler_record,
+    size_rows,
+    told,
     unreportable,
 )
 
@@ -43,7 +46,6 @@ __all__ = [
     "benefit_record",
     "check_record",
     "compare_record",
-    "finding_rows",
     "fit_record",
     "forensics_record",
     "joint_record",
@@ -61,6 +63,7 @@ def pool_record(
     sources: Mapping[str, str] | None = None,
     thresholds: Sequence[Threshold] | None = None,
     sentence: str | None = None,
+    notices: Sequence[Finding] | None = None,
     warnings: Sequence[str] = (),
     level: float = LEVEL,
 ) -> dict[str, Any]:
@@ -76,6 +79,8 @@ def pool_record(
     thresholds : sequence of Threshold, optional
     sentence : str, optional
         The plain sentence, where the caller has one.
+    notices : sequence of Finding, optional
+        What must be read beside the numbers (`Analysis.notices`); default what the fit alone can say.
     """
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
@@ -84,9 +89,11 @@ def pool_record(
         "priors": prior_records(fit, sources or {}),
         "bayes": bayes_record(fit, level),
         "benefit": benefit_rows(fit, resolve_thresholds(fit, thresholds), level),
+        "sizes": size_rows(fit, resolve_thresholds(fit, thresholds)),
         "classical": classical_record(fit.effects, level=level, rho=fit.model.rho),
         "studies": table_records(study_table(fit, level=level)),
         "checks": check_rows(fit),
+        **told([fit], notices),
         "sentence": sentence,
         "caveat": CAVEAT,
     }
@@ -123,6 +130,7 @@ def fit_record(
     moderators: pd.DataFrame | None = None,
     reason: str = "",
     left_out: Sequence[str] = (),
+    notices: Sequence[Finding] | None = None,
     warnings: Sequence[str] = (),
     level: float = LEVEL,
 ) -> dict[str, Any]:
@@ -141,11 +149,12 @@ def fit_record(
         Trials, coefficients and rank of the moderated analysis, or why there is none.
     left_out : sequence of str
         Moderators with one level in this outcome.
+    notices : sequence of Finding, optional
+        As in `pool_record`.
     """
     thresholds = resolve_thresholds(pooled)
     primary = headline(thresholds)
     fits = [pooled] if moderated is None else [pooled, moderated]
-    reasons = unreportable(fits)
     directed = primary is not None and pooled.effects.better is not None
     return {
         **head(pooled.effects.measure, level=level, warnings=warnings),
@@ -154,12 +163,12 @@ def fit_record(
         "priors": prior_records(pooled, pooled.outcome.model.sources if pooled.outcome is not None else {}),
         "bayes": bayes_record(pooled, level),
         "benefit": benefit_rows(pooled, thresholds, level),
+        "sizes": size_rows(pooled, thresholds),
         "classical": classical_record(pooled.effects, level=level, rho=pooled.model.rho, every=False),
         "moderated": _moderated(moderated, moderators, reason, left_out, level),
         "agreement": _agreement(fits),
         "checks": check_rows(pooled) + ([] if moderated is None else check_rows(moderated)),
-        "reportable": not reasons,
-        "reasons": reasons,
+        **told(fits, notices),
         "sentence": benefit_sentence(pooled, primary) if directed and primary is not None else None,
         "caveat": CAVEAT,
     }
@@ -245,6 +254,7 @@ def benefit_record(
     name: str,
     thresholds: Sequence[Threshold] | None = None,
     *,
+    notices: Sequence[Finding] | None = None,
     warnings: Sequence[str] = (),
     level: float = LEVEL,
 ) -> dict[str, Any]:
@@ -257,6 +267,8 @@ def benefit_record(
         **about(fit, name),
         "note": small_k_note(fit.effects.n_trials),
         "benefit": table_records(table),
+        "sizes": size_rows(fit, stated),
+        **told([fit], notices),
         "sentence": None if primary is None else benefit_sentence(fit, primary),
         "caveat": CAVEAT,
     }
@@ -341,14 +353,6 @@ def profiles_record(
         "profiles": rows,
         "caveat": CAVEAT,
     }
-
-
-def finding_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Findings of rules as plain rows."""
-    return [
-        {"rule": item.rule, "severity": item.severity, "evidence": item.evidence, "remedy": item.remedy}
-        for item in findings
-    ]
 
 
 def forensics_record(

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesmeta.checking import prior_conflict_table, prior_conflicts
 from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, is_clustered, pool_clustered, pool_table
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Threshold
-from bayesmeta.questions import benefit_table, probability, summarize
+from bayesmeta.questions import benefit_table, probability, size_table, summarize
 from bayesmeta.records.form import plain, table_records
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bayesmeta.effects import Effects
+    from bayesmeta.errors import Finding
     from bayesmeta.fits import Fit
 
 __all__ = [
@@ -26,11 +28,15 @@ __all__ = [
     "benefit_rows",
     "check_rows",
     "classical_record",
+    "failed_checks",
+    "finding_rows",
     "headline",
     "moderator_record",
     "other_records",
     "prior_records",
     "sampler_record",
+    "size_rows",
+    "told",
     "unreportable",
 ]
 
@@ -41,7 +47,7 @@ _WITH_EVERY_INTERVAL = ("DL", "REML", "PM")
 
 def _classical(fit: ClassicalFit) -> dict[str, Any]:
     record = {name: getattr(fit, name) for name in ("estimate", "se", "lower", "upper", "p", "df", "tau2")}
-    record |= {name: getattr(fit, name) for name in ("i2_q", "i2_tau2", "h2", "q", "q_df", "q_p")}
+    record |= {name: getattr(fit, name) for name in ("i2_q", "i2_tau2", "h2", "q", "q_df", "q_p", "mark")}
     return plain({**record, "pi": fit.pi, "notes": fit.notes})
 
 
@@ -183,20 +189,74 @@ def benefit_rows(fit: Fit, thresholds: Sequence[Threshold], level: float) -> lis
     return table_records(benefit_table(fit, thresholds, level=level))
 
 
+def size_rows(fit: Fit, thresholds: Sequence[Threshold]) -> list[dict[str, Any]] | None:
+    """Lines of `size_table`; None where no direction, or no threshold that is a number, is stated."""
+    numbers = [
+        item
+        for item in thresholds
+        if all(isinstance(x, (int, float)) for x in (item.benefit_distance, item.worse_distance))
+    ]
+    return None if fit.effects.better is None or not numbers else table_records(size_table(fit, numbers))
+
+
 def headline(thresholds: Sequence[Threshold]) -> Threshold | None:
     """Return the primary threshold, else the first."""
     return next((item for item in thresholds if item.primary), next(iter(thresholds), None))
 
 
 def unreportable(fits: Iterable[Fit]) -> list[str]:
-    """Reasons why results should not be reported: the checks that failed, with their limits."""
+    """Reasons why results should not be reported: checks that failed, and headline priors that the data contradict."""
+    several = list(fits)
+    conflicts = [
+        f"{_called(fit)}: {item.evidence}. {item.remedy}"
+        for fit in several
+        if fit.analysis == "pooled"
+        for item in prior_conflicts(fit)
+        if item.severity == "error"
+    ]
+    return [*failed_checks(several), *conflicts]
+
+
+def _called(fit: Fit) -> str:
+    return fit.outcome.key if fit.outcome is not None else fit.effects.name or "analysis"
+
+
+def failed_checks(fits: Iterable[Fit]) -> list[str]:
+    """The checks of the computation that failed, with their limits: such numbers are not shown."""
     return [
-        f"{fit.outcome.key if fit.outcome is not None else fit.effects.name or 'analysis'} ({fit.analysis}): check "
+        f"{_called(fit)} ({fit.analysis}): check "
         f"{check.name!r} failed, {check.value:.3g} against a limit of {check.limit:.3g}. {check.advice}"
         for fit in fits
         for check in fit.checks
         if not check.ok
     ]
+
+
+def finding_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Findings of rules as plain rows."""
+    return [
+        {"rule": item.rule, "severity": item.severity, "evidence": item.evidence, "remedy": item.remedy}
+        for item in findings
+    ]
+
+
+def told(fits: Sequence[Fit], notices: Sequence[Finding] | None) -> dict[str, Any]:
+    """What must be read beside the numbers of the first fit, and whether all of them may be reported.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        The pooled one, and the moderated where there is one.
+    notices : sequence of Finding or None
+        Of the analysis; None takes what the fit alone can say (`bayesmeta.checking.prior_conflicts`).
+    """
+    reasons = unreportable(fits)
+    return {
+        "prior_predictive": table_records(prior_conflict_table(fits[0])),
+        "notices": finding_rows(prior_conflicts(fits[0]) if notices is None else notices),
+        "reportable": not reasons,
+        "reasons": reasons,
+    }
 
 
 def check_rows(fit: Fit) -> list[dict[str, Any]]:

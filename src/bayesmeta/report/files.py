@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayesmeta.errors import ModelError
 from bayesmeta.questions import CAVEAT
+from bayesmeta.records import size_rows
 
 if TYPE_CHECKING:
     from bayesmeta.analysis import Analysis
@@ -111,6 +112,9 @@ def tables_of(part: Analysis) -> dict[str, pd.DataFrame]:
     }
     if part.moderators is not None:
         tables["moderators"] = part.moderators
+    sizes = size_rows(part.pooled, part.thresholds)
+    if sizes is not None:
+        tables["sizes"] = pd.DataFrame(sizes)
     grade, _ = part.grade
     if grade is not None:
         tables["grade"] = grade

@@ -126,6 +126,7 @@ def outcome_record(
         moderators=part.moderators,
         reason=part.reason,
         left_out=part.left_out,
+        notices=part.notices,
         warnings=(*part.warnings, *part.notes),
     )
     return {

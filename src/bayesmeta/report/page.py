@@ -18,8 +18,14 @@ from bayesmeta.digits import percent, plural, ratios, together
 from bayesmeta.measures import measure
 from bayesmeta.model import prior_text
 from bayesmeta.moderators import moderator_blocks
-from bayesmeta.questions import CAVEAT, benefit_probabilities, benefit_sentence, share_of_true_effects
-from bayesmeta.records import finding_rows, small_k_note, unreportable
+from bayesmeta.questions import (
+    CAVEAT,
+    benefit_probabilities,
+    benefit_sentence,
+    between_words,
+    share_of_true_effects,
+)
+from bayesmeta.records import failed_checks, finding_rows, size_rows, small_k_note
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.gather import natural_range, others, posteriors, stated_threshold
 from bayesmeta.report.live import followed, live_outcome
@@ -61,7 +67,7 @@ def _written(part: Analysis, values: Sequence[float]) -> list[str]:
 
 
 def _failed(part: Analysis) -> list[str]:
-    return unreportable(part.fits)
+    return failed_checks(part.fits)
 
 
 def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
@@ -172,6 +178,40 @@ def moderator_view(part: Analysis) -> dict[str, Any] | None:
     }
 
 
+_SIZES = (
+    *columns_of("text", size="Size"),
+    *columns_of("probability", p_mean="mean effect", p_new="new study"),
+)
+
+
+def _sizes(part: Analysis) -> Readable | None:
+    """Bands between the thresholds, where there are several; one is in the table above."""
+    rows = size_rows(part.pooled, part.thresholds)
+    return readable(pd.DataFrame(rows), _SIZES) if rows is not None and len(rows) > 3 else None
+
+
+def _marked(methods: pd.DataFrame) -> pd.DataFrame:
+    """Methods that are defined; a Hartung-Knapp interval that must not stand alone says so beside its name."""
+    defined = methods[methods["estimate"].notna()]
+    return defined.assign(method=defined["method"] + defined["mark"].map(lambda mark: f" ({mark})" if mark else ""))
+
+
+def _to_judge(part: Analysis) -> list[dict[str, str]]:
+    """What no check of the computation can decide: notices, and findings in the rows that are more than remarks."""
+    found = dict.fromkeys((*part.notices, *(item for item in part.findings if item.severity != "info")))
+    rows = finding_rows(tuple(found))
+    if part.hksj_remark:
+        rows.append(
+            {
+                "rule": "REML + HKSJ",
+                "severity": "warning",
+                "evidence": part.hksj_remark,
+                "remedy": "Read the ad hoc interval.",
+            }
+        )
+    return rows
+
+
 def _counts(part: Analysis) -> str:
     effects = part.pooled.effects
     people = "" if effects.participants is None else f", {plural(effects.participants, 'participant')}"
@@ -221,6 +261,8 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "source": source,
         "findings": finding_rows(part.findings),
         "moderated": moderator_view(part),
+        "notices": finding_rows(part.notices),
+        "to_judge": [] if reasons else _to_judge(part),
         "follows": followed(part) if live else frozenset(),
         "grade": [] if grade is None else grade.to_dict("records"),
         "grade_not_done": why,
@@ -240,17 +282,21 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
     ratio = kind.log and effects.better is not None
     allowed = "below 1" if ratio and effects.better == "lower" else "above 1" if ratio else "above 0"
     return view | {
+        "own_result": part.own_result,
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
         "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",
+        "classical_remark": part.hksj_remark,
         "threshold": "" if threshold is None else f"{threshold:g}",
         "threshold_text": (f"{threshold:g}" if threshold is not None else "a range" if item is not None else "none"),
         "unit_words": effects.unit or kind.label,
+        "between": between_words(item, part.thresholds).capitalize() if item is not None else "",
+        "sizes": _sizes(part),
         "slider": slider or (0, 1, 0.01),
         "refused": f"A threshold of benefit lies {allowed}.",
         "chances": _chances(part, threshold),
         "groups": [{"label": label, "entries": entries} for label, entries in groups.items()],
-        "estimates": readable(part.methods[part.methods["estimate"].notna()], _ESTIMATES, effects.measure),
+        "estimates": readable(_marked(part.methods), _ESTIMATES, effects.measure),
         "analyses": _declared(part) if part.declared else [],
         "not_declared": dict(part.not_done),
         "pictures": pictures,
@@ -379,16 +425,23 @@ def summary_row(view: Mapping[str, Any], check: str | None = None) -> dict[str, 
     people = f" ({view['participants']})" if view["participants"] else ""
     failed = view["failed"]
     chances = {} if failed else view["chances"]
+    noticed = "".join(
+        f". {item['severity'].capitalize()}: {item['rule']}: {item['evidence']}" for item in view["notices"]
+    )
+    remark = "" if failed or not view["classical_remark"] else f"; {view['classical_remark']}"
     better = f"; {view['better']} is better" if view["better"] else ""
+    sizes = [] if failed or view["sizes"] is None else [f"{size} {mean}" for size, mean, _ in view["sizes"].cells]
     return {
         "Outcome": f"{view['label']} ({view['measure_words']}{better})",
         "Trials (participants)": f"{view['trials']}{people}",
         "Certainty (panel)": "",
-        "Effect (95 % credible interval)": "a check failed" if failed else view["effect"],
-        f"{check} (95 % confidence interval)": "" if failed else view["classical_effect"] + own,
+        "Effect (95 % credible interval)": "a check failed" if failed else view["effect"] + noticed,
+        f"{check} (95 % confidence interval)": "" if failed else view["classical_effect"] + own + remark,
         "Threshold": "" if failed else view["threshold_text"],
         "P(important benefit), mean": chances.get("mu.important", ""),
         "P(important benefit), new study": chances.get("theta_new.important", ""),
         "P(important harm), mean": chances.get("mu.harm", ""),
-        "Plain statement": "" if failed else view["sentence"],
+        "Size of the mean effect": "; ".join(sizes)
+        or f"{view.get('between', '').lower()} {chances.get('mu.trivial', '')}".strip(),
+        "Plain statement": "" if failed else f"{view['own_result']} {view['sentence']}".strip(),
     }

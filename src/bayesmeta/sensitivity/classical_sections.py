@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -121,6 +122,26 @@ def _guards(table: pd.DataFrame) -> list[str]:
     return found
 
 
+def _with_bounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Lines that have numbers; below a selection model with a weight above 1 its result with weights of at most 1."""
+    stars = table["mark"].map(lambda mark: " *" if mark else "")
+    shown = table.assign(name=joined(table["method"], table["form"]) + stars)
+    below = shown[shown["mark"] != ""]
+    columns = ("estimate", "lower", "upper", "p")
+    below = below.assign(name="  weights at most 1", shift=math.nan, **{c: below[f"bounded_{c}"] for c in columns})
+    lines = pd.concat([shown, below]).sort_index(kind="stable")
+    return lines[lines["estimate"].notna() | lines["k0"].notna()]
+
+
+def _marked(table: pd.DataFrame) -> list[str]:
+    """What the mark means, where it stands."""
+    if not (table["mark"] != "").any():
+        return []
+    return [
+        "* a weight above 1: trials with larger p values are seen more often, which no selection for small ones does."
+    ]
+
+
 def _small_study(fit: Fit, options: SectionOptions) -> Computed:
     return Computed(small_study_table(fit.effects, level=options.level))
 
@@ -135,14 +156,13 @@ SMALL_STUDY = Section(
         *_P,
         *columns_of("count", k0="missing"),
         *columns_of("number", shift="shift in SE"),
-        *unprinted(text="method form kind note", count="k", number="se stat df", flag="interpretable"),
+        *unprinted(text="method form kind note mark", count="k", number="se stat df", flag="interpretable"),
+        *unprinted(number="bounded_estimate bounded_lower bounded_upper bounded_p"),
     ),
     "Tests: estimate is a slope or a correlation. Adjusted estimates are on the analysis scale; shift: from the "
     "unadjusted REML estimate, in its standard errors.",
-    printed=lambda table: table.assign(name=joined(table["method"], table["form"]))[
-        table["estimate"].notna() | table["k0"].notna()
-    ],
-    notes=_guards,
+    printed=_with_bounded,
+    notes=lambda table: [*_guards(table), *_marked(table)],
     references=("sterne2011",),
 )
 

@@ -47,7 +47,8 @@ __all__ = [
 
 _COUNTED = ("OR", "RR", "RD")
 #: |SMD| beyond which a standard error was probably given as a standard deviation.
-EXTREME_SMD = 2.0
+# |SMD| that is noticed, and beyond which a standard error given as an SD is the likelier cause
+EXTREME_SMD, IMPLAUSIBLE_SMD = 2.0, 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -266,17 +267,19 @@ def _look_for_extremes(
         findings.append(
             Finding(
                 "large SMD",
-                "warning",
+                "warning" if abs(y[i]) > IMPLAUSIBLE_SMD else "info",
                 f"{faults.source} row {numbers[i]} ({part['study'].iloc[i]}): SMD {y[i]:.2f}",
-                "Was a standard error given as a standard deviation?",
+                "Was a standard error given as a standard deviation?"
+                if abs(y[i]) > IMPLAUSIBLE_SMD
+                else "Check the row against the report.",
             )
         )
     if rows:
         listed = ", ".join(f"row {numbers[i]} ({part['study'].iloc[i]}, {y[i]:.2f})" for i in rows[:10])
-        warn(
-            f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if len(rows) > 10 else ''}. Was a standard "
-            "error given as a standard deviation?"
-        )
+        asked = ""
+        if np.abs(y[rows]).max() > IMPLAUSIBLE_SMD:
+            asked = " Was a standard error given as a standard deviation?"
+        warn(f"{faults.source}: |SMD| > {EXTREME_SMD:g} in {listed}{' ...' if len(rows) > 10 else ''}.{asked}")
 
 
 # -- what callers ask --------------------------------------------------------------------------------------------------

@@ -176,13 +176,14 @@ window.bayesmeta = (function () {
   function together(outcome, values) {
     if (outcome.scale === "log") {
       return values.map(function (x) {
+        if (x >= 1e9) { return x.toExponential(2); }
         if (x >= 100) { return fixed(x, 0); }
         if (x >= 0.1) { return fixed(x, 2); }
         return x < 1e-4 ? "<0.0001" : String(Number(x.toPrecision(2)));
       });
     }
     var digits = decimals(values);
-    return values.map(function (x) { return fixed(x, digits); });
+    return values.map(function (x) { return Math.abs(x) >= 1e9 ? x.toExponential(2) : fixed(x, digits); });
   }
 
   // An estimate with its interval, to the digits that the width of the interval supports.
