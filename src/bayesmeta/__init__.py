@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         OutlierEffects,
         Spline,
         StudentEffects,
+        TauBy,
         estimable,
     )
     from bayesmeta.nuts import Settings
@@ -160,7 +161,7 @@ _find, _names = exports(
         "joint": "JointModel fit_joint",
         "model": (
             "Coefficient Exchangeable MissingLevels MissingNumeric MissingSD Model Monotone OutlierEffects Spline "
-            "StudentEffects estimable"
+            "StudentEffects TauBy estimable"
         ),
         "nuts": "Settings",
         "plan": "Outcome Protocol Threshold",

@@ -82,6 +82,8 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
     locations = [location(prior) for prior in stated]
     if sum(cut is not None for *_, cut, _ in locations) > 1:
         return "only one coefficient can have a truncated or uniform prior; use normal priors for the others"
+    if model.tau_by is not None and any(cut is not None for *_, cut, _ in locations):
+        return "tau differs between levels, and a coefficient has a truncated or uniform prior"
     mixtures = sum(math.isfinite(scale) and math.isfinite(df) for _, scale, df, _, _ in locations)
     if mixtures > MAX_SCALES:
         return (
@@ -89,10 +91,18 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
             "use normal priors for the others"
         )
     hierarchical = sum(isinstance(term, (Exchangeable, Spline)) for term in model.beta.values())
-    axes = (model.tau is not None) + (model.cluster_tau is not None) + hierarchical + mixtures
+    axes = _taus(effects, model) + (model.cluster_tau is not None) + hierarchical + mixtures
     if axes > MAX_AXES:
         return f"{axes} standard deviations and scales of Student-t priors, and at most {MAX_AXES} are integrated over"
     return None
+
+
+def _taus(effects: Effects, model: Model) -> int:
+    """How many taus there are: one per level that tau differs by."""
+    if model.tau_by is None:
+        return int(model.tau is not None)
+    values = effects.moderators.get(model.tau_by.moderator, np.empty(0))
+    return 1 if values.dtype.kind == "f" else len({str(value) for value in values.tolist()})
 
 
 def require_supported(effects: Effects, model: Model) -> None:

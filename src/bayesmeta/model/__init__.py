@@ -7,6 +7,7 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.model.curves import *
     from bayesmeta.model.design import *
+    from bayesmeta.model.levels import *
     from bayesmeta.model.specification import *
 else:
     __getattr__, __dir__ = exports(
@@ -14,9 +15,10 @@ else:
         {
             "curves": "Line",
             "design": "Columns Design build_design estimable",
+            "levels": "level_shares levels_of",
             "specification": (
                 "Coefficient Exchangeable Likelihood MissingLevels MissingNumeric MissingSD Model Monotone "
-                "OutlierEffects Spline StudentEffects Term"
+                "OutlierEffects Spline StudentEffects TauBy Term"
             ),
         },
     )
