@@ -29,9 +29,13 @@ def effects(mixed: bool = False) -> bm.Effects:
     if mixed:
         for i, j in ((1, 3), (4, 5)):
             study[j] = study[i]
-            blocks.append((np.array([i, j]), np.array([[SE[i] ** 2, 0.4 * SE[i] * SE[j]], [0.4 * SE[i] * SE[j], SE[j] ** 2]])))
+            blocks.append(
+                (np.array([i, j]), np.array([[SE[i] ** 2, 0.4 * SE[i] * SE[j]], [0.4 * SE[i] * SE[j], SE[j] ** 2]]))
+            )
     labels = [f"row {i}" for i in range(10)]
-    return bm.Effects(study, Y, SE, measure="SMD", label=labels, blocks=tuple(blocks), moderators={"setting": LEVELS}, better="lower")
+    return bm.Effects(
+        study, Y, SE, measure="SMD", label=labels, blocks=tuple(blocks), moderators={"setting": LEVELS}, better="lower"
+    )
 
 
 def model(**changes: object) -> bm.Model:
@@ -64,7 +68,11 @@ class Brute:
             self.tau1 = np.append(self.tau1, np.outer(np.sin(phi), rho))
             self.weight = np.append(self.weight, np.outer(dphi, rho * drho))
         density = np.exp(stats.halfcauchy(scale=0.3).logpdf(self.tau0) + stats.halfnorm(scale=0.5).logpdf(self.tau1))
-        self.joint = self.weight * density * np.exp([self.log_likelihood(a, b) for a, b in zip(self.tau0, self.tau1, strict=True)])
+        self.joint = (
+            self.weight
+            * density
+            * np.exp([self.log_likelihood(a, b) for a, b in zip(self.tau0, self.tau1, strict=True)])
+        )
 
     def covariance(self, tau0: float, tau1: float) -> FloatArray:
         tau = np.where(self.upper > 0, tau1, tau0)
@@ -73,7 +81,9 @@ class Brute:
     def log_likelihood(self, tau0: float, tau1: float) -> float:
         V = self.covariance(tau0, tau1) + self.X @ self.prior @ self.X.T
         _, logdet = np.linalg.slogdet(V)
-        return -0.5 * float(self.data.k * math.log(2 * math.pi) + logdet + self.data.y @ np.linalg.solve(V, self.data.y))
+        return -0.5 * float(
+            self.data.k * math.log(2 * math.pi) + logdet + self.data.y @ np.linalg.solve(V, self.data.y)
+        )
 
     def expect(self, values: FloatArray) -> float:
         return float((self.joint * values).sum() / self.joint.sum())

@@ -42,7 +42,7 @@ def tags(value: Any) -> set[str]:
 
 
 #: Nouns that were first written after 0.1.0.
-LATER = {"Decision", "ModelPlan", "Outcome in parts", "Selection"}
+LATER = {"Decision", "ModelPlan", "Outcome in parts", "Selection", "TauBy"}
 
 
 def test_every_tag_is_in_a_file_of_0_1_0_or_later() -> None:
@@ -50,11 +50,23 @@ def test_every_tag_is_in_a_file_of_0_1_0_or_later() -> None:
     assert found == set(_NOUNS) - LATER
 
 
+def as_then(value: Any) -> Any:
+    """Without the fields that came later."""
+    if isinstance(value, list):
+        return [as_then(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "fields" not in value:
+        return {name: as_then(item) for name, item in value.items()}
+    first = {item.name for item in dataclasses.fields(_NOUNS[value["@"]]) if "later" not in item.metadata}
+    return {**value, "fields": {name: as_then(item) for name, item in value["fields"].items() if name in first}}
+
+
 @pytest.mark.parametrize("path", FITS, ids=lambda path: path.stem)
 def test_nouns_of_0_1_0_are_written_again_letter_for_letter(path: Path) -> None:
     for name, text in specification(path).items():
         if name != "outcome" or text == "null":
-            assert dumps(loads(text)) == text
+            assert json.dumps(as_then(json.loads(dumps(loads(text)))), ensure_ascii=False) == text
 
 
 def test_an_outcome_of_0_1_0_is_read_as_its_parts_and_loses_no_field() -> None:

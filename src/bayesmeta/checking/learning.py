@@ -44,6 +44,9 @@ def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
     model, design = fit.model, fit.design
     stated: dict[str, Prior | None] = {"mu": model.mu, "tau": model.tau, "tau_within": model.cluster_tau}
     stated |= {f"sd[{term.name}]": term.sd for term in design.terms}
+    h = build_rows(fit.effects, model)
+    if h.spread is not None:
+        stated = {**stated, "tau": None, **h.spread.priors}
     if isinstance(model.random, StudentEffects):
         stated["df"] = model.random.df
     if isinstance(model.random, OutlierEffects):
@@ -61,7 +64,6 @@ def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
     found = {name: resolve(form) if isinstance(form, Prior) else form for name, form in found.items()}
     improper = {name for name, form in found.items() if isinstance(form, Prior) and not form.proper}
     open_ones = [name for name in names if name not in found]
-    h = build_rows(fit.effects, model)
     if open_ones and is_proper(h):
         rng = np.random.default_rng([fit.seed, 6])
         drawn = sample_prior_predictive(h, _PRIOR_DRAWS, rng).parameters

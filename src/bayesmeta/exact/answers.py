@@ -25,7 +25,6 @@ from bayesmeta.exact.posterior import (
 )
 from bayesmeta.exact.quadrature import refined
 from bayesmeta.exact.ratios import ratio_marginal
-from bayesmeta.exact.tensor import alone
 from bayesmeta.exact.truncated import TruncatedMarginals, truncated_below
 from bayesmeta.marginals import SETTLED, Gridded, Marginals, NormalMixtures
 from bayesmeta.model import Design, Model
@@ -132,7 +131,7 @@ class ExactPosterior:
     @cached_property
     def of_ratio(self) -> Gridded:
         """The ratio of two taus; computed when it is first asked for."""
-        return ratio_marginal(alone(self.nodes.problem), self.nodes.nodes)
+        return ratio_marginal(self.nodes)
 
     def weights(self, effects: Effects) -> FloatArray:
         """Coefficients of the estimates in the posterior mean of mu, up to a factor, shape (k,)."""

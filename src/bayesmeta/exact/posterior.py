@@ -259,6 +259,10 @@ def conditional_draws(quadrature: NodePosterior, size: int, rng: np.random.Gener
     if problem.cut is not None:
         beta = _truncate(beta, mean, cov, problem.cut.column, problem.cut.low, problem.cut.high, rng)
     draws = {"coefficients": beta, "tau": np.zeros(size)}
+    if problem.spread is not None:
+        # averaged over the observed mix
+        shares = np.bincount(problem.spread.number) / problem.y.size
+        draws["tau"] = np.sqrt(shares @ np.square(sds[: shares.size]))
     names = {f"sd[{term.name}]": f"sd{number}" for number, term in enumerate(problem.design.terms)}
     return draws | {names.get(name, name): values for name, values in zip(problem.sds, sds, strict=True)}
 

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 import bayesmeta.numerics as numerics
 from bayesmeta.errors import InferenceError
 from bayesmeta.exact.axes import TOLERANCE
-from bayesmeta.exact.tensor import WithSeveralAxes
+from bayesmeta.exact.posterior import NodePosterior
+from bayesmeta.exact.tensor import alone
 from bayesmeta.marginals import Gridded, Variable
 
 __all__ = ["ratio_marginal"]
 
 FloatArray = NDArray[np.float64]
-# below its largest value by so many nats a tau with a density at zero changes no digit
+# a tau with a finite density at zero changes no digit below its largest value by so many nats
 _LOWEST = 40.0
 # where the peak of v is looked for, by its share of the stretched distance from the upper end
 _SCAN = np.linspace(0.0, 1.0, 81)
@@ -33,15 +34,13 @@ _FIRST, _MOST = 65, 1025
 _ROOM = 200_000
 
 
-def ratio_marginal(batch: WithSeveralAxes, nodes: Sequence[int]) -> Gridded:
+def ratio_marginal(nodes: NodePosterior) -> Gridded:
     """Posterior of the tau on the second axis over that on the first.
 
     Parameters
     ----------
-    batch : WithSeveralAxes
-        One problem, of which the taus are the first two axes.
-    nodes : sequence of int
-        Per axis; used for those beyond the taus.
+    nodes : NodePosterior
+        Of a problem whose taus are the first two axes.
 
     Raises
     ------
@@ -49,7 +48,7 @@ def ratio_marginal(batch: WithSeveralAxes, nodes: Sequence[int]) -> Gridded:
         If it does not settle to 1e-8.
     """
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        joint = _Joint(batch, nodes)
+        joint = _Joint(nodes)
         n, before = _FIRST, None
         while n <= _MOST:
             found = joint.table(n)
@@ -65,16 +64,25 @@ def ratio_marginal(batch: WithSeveralAxes, nodes: Sequence[int]) -> Gridded:
 class _Joint:
     """The joint density of the logarithms of two taus."""
 
-    def __init__(self, batch: WithSeveralAxes, nodes: Sequence[int]) -> None:
-        self.batch = batch
+    def __init__(self, nodes: NodePosterior) -> None:
+        self.batch = batch = alone(nodes.problem)
         (axes,) = batch.axes
+        # where u and v lie and how widely they spread, of which a floor is enough: a tau at zero counts little
+        log_a, log_b = np.log(np.maximum(nodes.sds[:2], 1e-3 * nodes.problem.typical_se))
+        self.centre, self.spread = [], []
+        for item in (log_b - log_a, 0.5 * (log_a + log_b)):
+            mean = float(nodes.weights @ item)
+            self.centre.append(mean)
+            self.spread.append(math.sqrt(float(nodes.weights @ np.square(item - mean))))
         self.variables = [axis.variable for axis in axes[:2]]
         low, high, _ = batch.windows()
-        ends = [variable.x(np.array(pair)) for variable, pair in zip(self.variables, zip(low[0], high[0]), strict=False)]
-        # the rectangle of the logarithms of the taus: (a, b), lower and upper ends
-        self.upper = np.log([pair[1] for pair in ends])
-        self.lower = np.maximum(np.log([pair[0] for pair in ends]), self.upper - _LOWEST)
-        self.points, self.log_weights = _others(low[0], high[0], nodes)
+        # the rectangle that holds the logarithms of the taus
+        lower, self.upper = (
+            np.log([float(variable.x(z)) for variable, z in zip(self.variables, ends[0], strict=False)])
+            for ends in (low, high)
+        )
+        self.lower = np.where(np.isfinite(lower), lower, self.upper - _LOWEST)
+        self.points, self.log_weights = _others(low[0], high[0], nodes.nodes)
 
     def log_density(self, u: FloatArray, v: FloatArray) -> FloatArray:
         """Log density at points (n,) of u and v, up to a constant."""
@@ -98,22 +106,23 @@ class _Joint:
     def table(self, n: int) -> Gridded:
         """The density of the ratio on n nodes per panel, by n nodes of v."""
         (a0, a1), (b0, b1) = self.lower, self.upper
-        variable = Variable("logsinh", float(b1 - b0), 1.0)
+        variable = Variable("logsinh", self.centre[0], self.spread[0])
         edges = np.unique(variable.z(np.exp([a1 - b0, *sorted([a1 - a0, b1 - b0]), b1 - a0])))
         edges = edges[np.concatenate([[True], np.diff(edges) > 1e-9])]
         nodes, weights = numerics.rule(n)
         half = 0.5 * np.diff(edges)[:, None]
         z = (0.5 * (edges[1:] + edges[:-1])[:, None] + half * nodes).ravel()
-        u = variable.loc + np.sinh(z)
+        u = variable.loc + variable.scale * np.sinh(z)
         first = np.maximum(a0 + 0.5 * u, a1 - 0.5 * u)
         last = np.maximum(np.minimum(b0 + 0.5 * u, b1 - 0.5 * u), first)
         scan = last[:, None] - np.sinh(np.arcsinh(last - first)[:, None] * _SCAN)
         seen = self.log_density(np.repeat(u, _SCAN.size), scan.ravel()).reshape(scan.shape)
         centre = scan[np.arange(u.size), seen.argmax(axis=1)]
-        w_first, w_last = np.arcsinh(first - centre), np.arcsinh(last - centre)
+        width = self.spread[1]
+        w_first, w_last = np.arcsinh((first - centre) / width), np.arcsinh((last - centre) / width)
         w_half = 0.5 * (w_last - w_first)
         w = 0.5 * (w_last + w_first)[:, None] + w_half[:, None] * nodes
-        v = np.clip(centre[:, None] + np.sinh(w), first[:, None], last[:, None])
+        v = np.clip(centre[:, None] + width * np.sinh(w), first[:, None], last[:, None])
         log = self.log_density(np.repeat(u, n), v.ravel()).reshape(v.shape) + np.log(np.cosh(w))
         peak = log.max()
         density = (np.exp(log - peak) @ weights) * w_half * np.cosh(z)

@@ -84,6 +84,8 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
         return "only one coefficient can have a truncated or uniform prior; use normal priors for the others"
     if model.tau_by is not None and any(cut is not None for *_, cut, _ in locations):
         return "tau differs between levels, and a coefficient has a truncated or uniform prior"
+    if model.tau_by is not None and model.tau_by.slope is not None:
+        return f"tau changes along {model.tau_by.moderator}, whose slope is not integrated over"
     mixtures = sum(math.isfinite(scale) and math.isfinite(df) for _, scale, df, _, _ in locations)
     if mixtures > MAX_SCALES:
         return (
@@ -101,8 +103,7 @@ def _taus(effects: Effects, model: Model) -> int:
     """How many taus there are: one per level that tau differs by."""
     if model.tau_by is None:
         return int(model.tau is not None)
-    values = effects.moderators.get(model.tau_by.moderator, np.empty(0))
-    return 1 if values.dtype.kind == "f" else len({str(value) for value in values.tolist()})
+    return len({str(value) for value in effects.moderators.get(model.tau_by.moderator, ())})
 
 
 def require_supported(effects: Effects, model: Model) -> None:

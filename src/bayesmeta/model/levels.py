@@ -22,7 +22,7 @@ def levels_of(design: Design, model: Model, effects: Effects) -> tuple[dict[str,
     Raises
     ------
     ModelError
-        For a numeric moderator, and a level with a prior that is not in the data.
+        For a numeric moderator, a slope, and a level with a prior that is not in the data.
 
     Examples
     --------
@@ -35,7 +35,11 @@ def levels_of(design: Design, model: Model, effects: Effects) -> tuple[dict[str,
     name = model.tau_by.moderator
     levels = design.factors[name].levels
     if not levels:
-        raise ModelError(f"tau_by: {name} is numeric, and tau differs between levels. Make it a categorical moderator.")
+        raise ModelError(
+            f"tau_by: {name} is numeric. Give the prior of its slope: TauBy({name!r}, slope=Normal(0, 1))."
+        )
+    if model.tau_by.slope is not None:
+        raise ModelError(f"tau_by: {name} is categorical and has no slope; every level has its own tau.")
     priors = dict.fromkeys(levels, model.tau)
     for level, prior in model.tau_by.priors.items():
         priors[find_name(f"level of {name}", level, levels, place="in the data")] = prior

@@ -341,7 +341,10 @@ class OutlierEffects:
 
 @dataclass(frozen=True, slots=True)
 class TauBy:
-    """A categorical moderator by whose levels the between-study SD differs, as the mean effect does.
+    """A moderator that the between-study SD depends on, as the mean effect does.
+
+    Of a categorical one every level has its own SD. Along a numeric one ``log(tau)`` is a line, of which `Model.tau` is
+    the SD at the mean of the moderator.
 
     Parameters
     ----------
@@ -349,7 +352,9 @@ class TauBy:
         Enters the mean effect too (`Model.beta`): a difference of means that is left out would be taken for
         heterogeneity.
     priors : mapping of str to Prior
-        Of the SD at a level; a level that is not named has `Model.tau`.
+        Categorical: of the SD at a level; a level that is not named has `Model.tau`.
+    slope : Prior, optional
+        Numeric: of the change of ``log(tau)`` per unit of the moderator's coefficient; proper.
 
     References
     ----------
@@ -363,16 +368,23 @@ class TauBy:
 
     moderator: str
     priors: Mapping[str, Prior] = field(default_factory=dict)
+    slope: Prior | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.moderator, str) or not self.moderator:
             raise ModelError(f"tau_by: {self.moderator!r} is not the name of a moderator.")
         for level, prior in self.priors.items():
             _check_positive(prior, f"tau_by[{level}]")
+        if self.slope is not None:
+            _check_location(self.slope, "tau_by, slope")
+            _check_proper(self.slope, "tau_by, slope")
+            if self.priors:
+                raise ModelError("tau_by: a numeric moderator has a slope and a categorical one has priors; give one.")
         object.__setattr__(self, "priors", MappingProxyType({str(k): v for k, v in self.priors.items()}))
 
     def __repr__(self) -> str:
-        return f"TauBy({self.moderator!r}{f', {dict(self.priors)!r}' if self.priors else ''})"
+        stated = f", {dict(self.priors)!r}" if self.priors else "" if self.slope is None else f", slope={self.slope!r}"
+        return f"TauBy({self.moderator!r}{stated})"
 
 
 Likelihood = Literal["normal", "binomial"]
