@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ class Brute:
         s = 7 * (t + 1)
         rho, drho = 0.05 * np.sinh(s), 0.05 * np.cosh(s) * 7 * tw
         self.tau0, self.tau1, self.weight = (np.empty(0) for _ in range(3))
-        for first, last in zip(ends[:-1], ends[1:], strict=True):
+        for first, last in pairwise(ends):
             phi, dphi = 0.5 * (first + last) + 0.5 * (last - first) * x, 0.5 * (last - first) * w
             self.tau0 = np.append(self.tau0, np.outer(np.cos(phi), rho))
             self.tau1 = np.append(self.tau1, np.outer(np.sin(phi), rho))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.baselines import *
     from bayesmeta.classical.binomial import *
     from bayesmeta.classical.bootstrap import *
+    from bayesmeta.classical.confounding import *
     from bayesmeta.classical.deletion import *
     from bayesmeta.classical.dependence import *
     from bayesmeta.classical.failsafe import *
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.influence import *
     from bayesmeta.classical.intervals import *
     from bayesmeta.classical.limit import *
+    from bayesmeta.classical.location_scale import *
     from bayesmeta.classical.multilevel import *
     from bayesmeta.classical.nested import *
     from bayesmeta.classical.permutation import *
@@ -46,6 +48,7 @@ else:
             "baselines": "baseline_likelihood",
             "binomial": "BINOMIAL_MODELS binomial_normal",
             "bootstrap": "bootstrap_prediction",
+            "confounding": "CONFOUNDED gvif",
             "deletion": "cumulative_table leave_one_out_table",
             "dependence": (
                 "CHE_COLUMNS CORRELATIONS DEPENDENCE_COLUMNS aggregate_trials correlated_hierarchical "
@@ -56,6 +59,7 @@ else:
             "influence": "influence_table",
             "intervals": "CI_METHODS CiMethod PI_FORMULAS",
             "limit": "limit_meta_analysis",
+            "location_scale": "LocationScale location_scale",
             "multilevel": "cluster_numbers pool_multilevel",
             "nested": "nested_rows nested_sums",
             "permutation": "permutation_test",

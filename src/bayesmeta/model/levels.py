@@ -26,6 +26,7 @@ def levels_of(design: Design, model: Model, effects: Effects) -> tuple[dict[str,
 
     Examples
     --------
+    >>> from bayesmeta.model import build_design
     >>> by = bm.Model(model.mu, bm.HalfNormal(0.5), {"type": bm.Normal(0, 0.5)}, tau_by=bm.TauBy("type"))
     >>> levels_of(build_design(effects, by), by, effects)[0]
     {'walk': halfnormal(0.5), 'yoga': halfnormal(0.5)}
@@ -54,6 +55,7 @@ def level_shares(design: Design, moderator: str, rows: FloatArray) -> FloatArray
 
     Examples
     --------
+    >>> from bayesmeta.model import build_design
     >>> design = build_design(effects, bm.Model(model.mu, model.tau, {"timing": bm.Normal(0, 0.5)}))
     >>> rows = np.array([design.profile(), design.profile({"timing": "after"})])
     >>> level_shares(design, "timing", rows).round(12).tolist()
