@@ -119,12 +119,14 @@ if TYPE_CHECKING:
         benefit_curve,
         benefit_sentence,
         benefit_table,
+        best_level_table,
         compare_coefficients,
         compare_table,
         compare_types_table,
         contrast_table,
         curve_table,
         estimate_words,
+        heterogeneity_by_table,
         heterogeneity_table,
         imputed_table,
         information_table,
@@ -172,11 +174,11 @@ _find, _names = exports(
         "protocol": "read_protocol",
         "published": "PublishedResult published_results reanalyse reanalyse_all reanalysis_table",
         "questions": (
-            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table "
+            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table best_level_table "
             "compare_coefficients compare_table compare_types_table contrast_table curve_table estimate_words "
-            "heterogeneity_table imputed_table information_table natural_table next_trial_table outlier_table predict "
-            "probability profile_table responder_table risk_table robust_map share_of_true_effects study_table "
-            "summarize threshold"
+            "heterogeneity_by_table heterogeneity_table imputed_table information_table natural_table "
+            "next_trial_table outlier_table predict probability profile_table responder_table risk_table robust_map "
+            "share_of_true_effects study_table summarize threshold"
         ),
         "report": "write_report",
         "sensitivity": "grade_table loo_table",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bayesmeta.classical.influence import *
     from bayesmeta.classical.intervals import *
     from bayesmeta.classical.limit import *
-    from bayesmeta.classical.location_scale import *
     from bayesmeta.classical.multilevel import *
     from bayesmeta.classical.nested import *
     from bayesmeta.classical.permutation import *
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.regression import *
     from bayesmeta.classical.robust import *
     from bayesmeta.classical.rows import *
+    from bayesmeta.classical.scales import *
     from bayesmeta.classical.selection import *
     from bayesmeta.classical.smallstudy import *
     from bayesmeta.classical.subgroups import *
@@ -59,7 +59,6 @@ else:
             "influence": "influence_table",
             "intervals": "CI_METHODS CiMethod PI_FORMULAS",
             "limit": "limit_meta_analysis",
-            "location_scale": "LocationScale location_scale",
             "multilevel": "cluster_numbers pool_multilevel",
             "nested": "nested_rows nested_sums",
             "permutation": "permutation_test",
@@ -71,6 +70,7 @@ else:
             "regression": "MetaRegression metaregression",
             "robust": "ROBUST_KINDS cluster_robust coefficient_table",
             "rows": "moments rows_of",
+            "scales": "LocationScale location_scale",
             "selection": "selection_model",
             "smallstudy": "SMALL_STUDY_COLUMNS small_study_table",
             "subgroups": "subgroup_test",

@@ -26,7 +26,7 @@ from bayesmeta.exact.posterior import (
 from bayesmeta.exact.quadrature import refined
 from bayesmeta.exact.ratios import ratio_marginal
 from bayesmeta.exact.truncated import TruncatedMarginals, truncated_below
-from bayesmeta.marginals import SETTLED, Gridded, Marginals, NormalMixtures
+from bayesmeta.marginals import SETTLED, Gridded, Marginals, NormalMixtures, largest
 from bayesmeta.model import Design, Model
 from bayesmeta.numerics import roots
 
@@ -132,6 +132,24 @@ class ExactPosterior:
     def of_ratio(self) -> Gridded:
         """The ratio of two taus; computed when it is first asked for."""
         return ratio_marginal(self.nodes)
+
+    def largest(self, rows: FloatArray, above: float | None = None) -> tuple[FloatArray, FloatArray]:
+        """Probability that each of several linear functions is the largest: see `bayesmeta.fits.Posterior`."""
+        if self.nodes.problem.cut is not None:
+            raise ModelError(
+                "which of several effects is the largest is not available when a coefficient has a truncated or "
+                "uniform prior. Use a normal prior."
+            )
+        posterior = self
+        while True:
+            nodes = posterior.nodes
+            cov = np.einsum("ip,pqn,jq->ijn", rows, nodes.cov, rows)
+            both = np.vstack([nodes.weights, nodes.coarse])
+            (p, other), (error, _) = largest(rows @ nodes.mean, cov, both, above)
+            # a numerical integral over the levels is the same by both rules, and settles like a closed form
+            if np.abs(p - other).max() <= SETTLED:
+                return p, error
+            posterior = posterior.finer
 
     def weights(self, effects: Effects) -> FloatArray:
         """Coefficients of the estimates in the posterior mean of mu, up to a factor, shape (k,)."""

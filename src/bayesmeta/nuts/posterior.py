@@ -131,6 +131,18 @@ class DrawPosterior:
         positive = name != "tau_slope" and name.startswith(("tau", "sd", "df", "share", "extra", "outlier"))
         return Draws(values, low=0.0 if positive else -math.inf)
 
+    def largest(self, rows: FloatArray, above: float | None = None) -> tuple[FloatArray, FloatArray]:
+        """Probability that each of several linear functions is the largest: see `bayesmeta.fits.Posterior`."""
+        values = np.array([self.linear(row) for row in rows])
+        found = []
+        for own in range(len(rows)):
+            # how far it is ahead of all that it has to beat
+            ahead = values[own] - np.delete(values, own, axis=0).max(axis=0)
+            form = Draws(ahead if above is None else np.minimum(ahead, values[own] - above))
+            found.append((float(form.sf(0.0)), form.cdf_mcse(0.0)))
+        p, error = np.array(found).T
+        return p, error
+
     def weights(self, effects: Effects) -> FloatArray:
         """Effect on the posterior mean of mu of moving one estimate, up to a factor, shape (k,).
 

@@ -95,7 +95,9 @@ class ModelPlan:
 
     ``beta`` holds the coefficient priors that the protocol states, and ``curve`` those of the departures of splines;
     `terms` completes them with the defaults. ``impute`` holds the populations of moderators with empty cells, used
-    where the selection's ``missing`` is "impute". ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors
+    where the selection's ``missing`` is "impute". ``heterogeneity_by`` names the moderator whose levels' SDs are
+    compared, ``tau_by`` their priors where they are not that of tau, ``tau_slope`` that of a numeric moderator's slope
+    of log(tau). ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors
     come from.
 
     Examples
@@ -120,6 +122,10 @@ class ModelPlan:
     derived: Mapping[str, Prior] = field(default_factory=dict)
     missing_sd: MissingSD | None = None
     engine: Literal["auto", "exact", "nuts", "both"] = "auto"
+    # files of earlier versions lack these
+    heterogeneity_by: str | None = field(default=None, metadata={"later": True})
+    tau_by: Mapping[str, Prior] = field(default_factory=dict, metadata={"later": True})
+    tau_slope: Prior | None = field(default=None, metadata={"later": True})
 
     def on(self, moderators: Mapping[str, NDArray[Any]] | None = None) -> Model:
         """Make the model of an analysis: ``pooled`` without moderators, ``moderated`` with them.
