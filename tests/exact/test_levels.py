@@ -97,7 +97,7 @@ def test_the_joint_posterior_is_that_of_brute_force(mixed: bool) -> None:
     assert fit.exact
     for ratio in (0.5, 1.0, 2.5):
         brute = Brute(data, (0.0, math.atan(ratio), math.pi / 2))
-        assert bm.probability(fit, "tau[supervised]/tau[home]", below=ratio) == pytest.approx(
+        assert bm.probability(fit, "tau[supervised] / tau[home]", below=ratio) == pytest.approx(
             brute.expect(brute.tau1 < ratio * brute.tau0), abs=PROMISED
         )
     assert fit.log_evidence == pytest.approx(math.log(brute.joint.sum()), abs=PROMISED)

@@ -75,9 +75,9 @@ class ExactPosterior:
 
     @property
     def ratio(self) -> str | None:
-        """Name of the ratio of two taus, ``tau[B]/tau[A]``; None where tau does not differ by two levels."""
+        """Name of the ratio of two taus, ``tau[B] / tau[A]``; None where tau does not differ by two levels."""
         spread = self.nodes.problem.spread
-        return f"{spread.names[1]}/{spread.names[0]}" if spread is not None and len(spread.names) == 2 else None
+        return f"{spread.names[1]} / {spread.names[0]}" if spread is not None and len(spread.names) == 2 else None
 
     @property
     def new_studies(self) -> tuple[str, ...]:

@@ -161,7 +161,7 @@ def _named(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> dict[str, Fl
     if h.spread is not None:
         named |= {name: draws[name] for name in h.spread.priors if name != "tau"}
         if (ratio := _ratio(h.spread)) is not None:
-            named[f"{ratio[1]}/{ratio[0]}"] = draws[ratio[1]] / draws[ratio[0]]
+            named[f"{ratio[1]} / {ratio[0]}"] = draws[ratio[1]] / draws[ratio[0]]
     for number, term in enumerate(h.design.terms):
         if f"sd{number}" in draws:
             named[f"sd[{term.name}]"] = draws[f"sd{number}"]

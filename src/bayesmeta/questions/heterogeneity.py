@@ -64,13 +64,13 @@ def heterogeneity_by_table(
     Returns
     -------
     pandas.DataFrame
-        Lines ``tau[LEVEL]``, with two levels ``tau[B]/tau[A]``, and ``tau, common``; of a numeric moderator ``tau`` at
-        its mean and ``tau ratio per unit``. Columns ``quantity prior k trials median lower upper p_above_1 classical
-        mcse level``. ``p_above_1`` is the probability that a ratio is above 1; ratios are those of the joint posterior
-        of the SDs. ``classical`` is the SD, or ratio, of the location-scale model by REML. ``attrs`` hold
-        ``moderator``, ``bayes_factor`` (of different SDs against a common one; None for a fit by draws and under
-        an improper prior), ``lrt_p`` (of the classical model against a common SD), ``left_out`` (rows that do not state
-        the moderator) and ``note``, why something is missing.
+        Lines ``tau[LEVEL]``, with two levels ``tau[B] / tau[A]``, and ``tau, common``; of a numeric moderator that at
+        its mean, and the ratio per unit. Columns ``quantity prior k trials median lower upper p_above_1 classical mcse
+        level``. ``p_above_1`` is the probability that a ratio is above 1; ratios are those of the joint posterior of
+        the SDs. ``classical`` is the SD, or ratio, of the location-scale model by REML, and the common SD of
+        meta-regression. ``attrs`` hold ``moderator``, ``bayes_factor`` (of different SDs against a common one; None for
+        a fit by draws and under an improper prior), ``lrt_p`` (of the classical model against a common SD),
+        ``left_out`` (rows that do not state the moderator) and ``note``, why something is missing.
 
     Raises
     ------
@@ -90,11 +90,11 @@ def heterogeneity_by_table(
     >>> pooled = bm.fit(trials, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
     >>> table = heterogeneity_by_table(pooled, "year", bm.Normal(0, 0.5))
     >>> table[["quantity", "trials", "median"]].round(2)
-                          quantity  trials  median
-    0             tau[before 1970]       6    0.49
-    1                   tau[later]       6    0.08
-    2  tau[later]/tau[before 1970]      12    0.15
-    3                  tau, common      12    0.33
+                            quantity  trials  median
+    0               tau[before 1970]       6    0.49
+    1                     tau[later]       6    0.08
+    2  tau[later] / tau[before 1970]      12    0.15
+    3                    tau, common      12    0.33
     """
     name = find_name("moderator", moderator, fit.effects.moderators, place="of the effects")
     if fit.model.tau is None:
@@ -193,7 +193,7 @@ def _level_lines(own: Fit, name: str, p: FloatArray) -> list[dict[str, Any]]:
         counts = {"k": int(inside.sum()), "trials": _trials(effects, inside)}
         lines.append(_line(f"tau[{level}]", prior, effects, marginal(own, f"tau[{level}]"), p, **counts))
     if len(levels) == 2:
-        ratio = f"tau[{levels[1]}]/tau[{levels[0]}]"
+        ratio = f"tau[{levels[1]}] / tau[{levels[0]}]"
         form = marginal(own, ratio)
         lines.append(_line(ratio, "", effects, form, p, p_above_1=float(form.sf(1.0)), mcse=math.nan))
     return lines
@@ -213,10 +213,12 @@ def _slope_lines(own: Fit, name: str, p: FloatArray) -> list[dict[str, Any]]:
 
 
 def _classical(effects: Effects, name: str) -> tuple[LocationScale | None, str]:
+    if effects.blocks:
+        return None, "no classical location-scale model: rows share patients"
     try:
         found = location_scale(effects, [name])
     except BayesmetaError as error:
-        return None, f"no classical counterpart: {str(error).rstrip('.')}"
+        return None, f"no classical location-scale model: {str(error).rstrip('.')}"
     return found, "; ".join(found.notes)
 
 
@@ -237,4 +239,4 @@ def _beside(own: Fit, name: str, classical: LocationScale | None) -> list[float]
 
 
 def _draws(own: Fit) -> str:
-    return "by draws, which know no Bayes factor" if own.simulated else ""
+    return "no Bayes factor: the SDs are known by draws" if own.simulated else ""
