@@ -143,9 +143,8 @@ class ExactPosterior:
         posterior = self
         while True:
             nodes = posterior.nodes
-            cov = np.einsum("ip,pqn,jq->ijn", rows, nodes.cov, rows)
             both = np.vstack([nodes.weights, nodes.coarse])
-            (p, other), (error, _) = largest(rows @ nodes.mean, cov, both, above)
+            (p, other), (error, _) = largest(rows, nodes.mean, nodes.cov, both, above)
             # a numerical integral over the levels is the same by both rules, and settles like a closed form
             if np.abs(p - other).max() <= SETTLED:
                 return p, error

@@ -80,7 +80,8 @@ def orthant(mean: FloatArray, cov: FloatArray, weights: FloatArray) -> Orthant:
     from scipy.stats import qmc
 
     correlation = np.moveaxis(cov / (sd[:, None] * sd), -1, 0)
-    L = np.moveaxis(np.linalg.cholesky(correlation), 0, -1)
+    # variables that determine each other leave a singular matrix
+    L = np.moveaxis(np.linalg.cholesky(correlation + 1e-13 * np.eye(d)), 0, -1)
     nodes = scaled.shape[1]
     points = 2 ** int(math.log2(min(max(_WORK / nodes, 64), _MOST_POINTS)))
     found = np.zeros((_REPEATS, len(weights)))
@@ -106,12 +107,16 @@ def _on_cube(mean: FloatArray, L: FloatArray, u: FloatArray) -> FloatArray:
     return product.mean(axis=1)
 
 
-def largest(mean: FloatArray, cov: FloatArray, weights: FloatArray, above: float | None = None) -> Orthant:
-    """Averages over nodes of the probability that each of L normal variables is the largest.
+def largest(
+    rows: FloatArray, mean: FloatArray, cov: FloatArray, weights: FloatArray, above: float | None = None
+) -> Orthant:
+    """Averages over nodes of the probability that each of L linear functions of normal variables is the largest.
 
     Parameters
     ----------
-    mean, cov : arrays of shape (L, N), (L, L, N)
+    rows : array of shape (L, p)
+        Their differences are formed before anything else, so that a difference of small variance loses no digit.
+    mean, cov : arrays of shape (p, N), (p, p, N)
     weights : array of shape (W, N)
     above : float, optional
         And exceeds this.
@@ -122,16 +127,14 @@ def largest(mean: FloatArray, cov: FloatArray, weights: FloatArray, above: float
 
     Examples
     --------
-    >>> p, _ = largest(np.array([[0.0], [0.0], [1.0]]), np.eye(3)[:, :, None], np.ones((1, 1)))
+    >>> p, _ = largest(np.eye(3), np.array([[0.0], [0.0], [1.0]]), np.eye(3)[:, :, None], np.ones((1, 1)))
     >>> p.round(4).tolist(), float(p.sum().round(12))
     ([[0.1831, 0.1831, 0.6337]], 1.0)
     """
-    size = len(mean)
-    p, error = np.empty((len(weights), size)), np.empty((len(weights), size))
-    for own in range(size):
-        C = np.eye(size)[own] - np.delete(np.eye(size), own, axis=0)
-        shift = np.zeros((size - 1, 1))
+    p, error = np.empty((len(weights), len(rows))), np.empty((len(weights), len(rows)))
+    for own, row in enumerate(rows):
+        C, shift = row - np.delete(rows, own, axis=0), np.zeros((len(rows) - 1, 1))
         if above is not None:
-            C, shift = np.vstack([C, np.eye(size)[own]]), np.append(shift, [[-above]], axis=0)
+            C, shift = np.vstack([C, row]), np.append(shift, [[-above]], axis=0)
         p[:, own], error[:, own] = orthant(C @ mean + shift, np.einsum("ai,ijn,bj->abn", C, cov, C), weights)
     return p, error

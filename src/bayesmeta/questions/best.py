@@ -115,6 +115,4 @@ def _before(fit: Fit, rows: FloatArray) -> FloatArray:
         mean[term.columns], variance[term.columns] = loc, spread**2 * scale
     if scaled and (len(terms) > 1 or mean.any()):
         return unknown
-    moved = np.where(used, rows, 0.0)
-    cov = (moved * variance) @ moved.T
-    return largest((moved @ mean)[:, None], cov[:, :, None], np.ones((1, 1)))[0][0]
+    return largest(rows, mean[:, None], np.diag(variance)[:, :, None], np.ones((1, 1)))[0][0]
