@@ -34,9 +34,9 @@ _TAIL = 5e-4
 
 
 def learned_names(fit: Fit) -> tuple[str, ...]:
-    """Quantities that the trials as a whole inform: all but those of single trials."""
+    """Quantities that the trials as a whole inform: all but those of single trials, and ratios of others."""
     single = ("theta[", "missing[", "missing_sd[", "outlier[")
-    return tuple(name for name in quantities(fit) if not name.startswith(single))
+    return tuple(name for name in quantities(fit) if not (name.startswith(single) or "] / tau[" in name))
 
 
 def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
