@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bayesmeta.errors import ModelError, pick
 from bayesmeta.measures import MEASURES
-from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD
+from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD, TauBy
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Moderator
 from bayesmeta.priors import Prior, Truncated, Uniform
 from bayesmeta.protocol.faults import Faults
@@ -219,6 +219,11 @@ def check_heterogeneity_by(keys: OutcomeKeys, made: Sequence[Moderator], at: At,
             "it goes with normal effects of independent trials, without cluster_tau and random and from estimates",
             "Remove it from this outcome.",
         )
+    try:
+        TauBy(name, {level: item.prior for level, item in priors.tau_by.items()})
+        TauBy(name, slope=priors.tau_slope.prior if priors.tau_slope else None)
+    except ModelError as error:
+        faults.add(at("priors"), str(error).rstrip("."), "Correct the prior.")
     if priors.tau_slope is not None and priors.tau_by:
         faults.add(f"{at('priors')}.tau_slope", "it is for a numeric moderator, and tau_by for levels", "Remove one.")
 
