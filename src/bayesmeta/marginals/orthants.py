@@ -15,11 +15,13 @@ FloatArray = NDArray[np.float64]
 Orthant = tuple[FloatArray, FloatArray]
 # independent scramblings of one point set, from whose differences the error is known
 _REPEATS = 8
-_MOST_POINTS = 4096
+_MOST_POINTS = 1024
 # points times nodes that are worked on at once
 _ROOM = 2e6
 # points times nodes of one scrambling in all
-_WORK = 4e7
+_WORK = 1e6
+# nodes that together hold less than this of every average are left out of a numerical integral
+_LIGHT = 1e-9
 
 
 def both_positive(m1: FloatArray, m2: FloatArray, rho: FloatArray) -> FloatArray:
@@ -71,8 +73,14 @@ def orthant(mean: FloatArray, cov: FloatArray, weights: FloatArray) -> Orthant:
     >>> bool(abs(p[0] - 0.25) < 5 * error[0] < 1e-3)
     True
     """
+    d = len(mean)
+    if d > 2:
+        heaviest = np.abs(weights).max(axis=0)
+        order = np.argsort(heaviest)
+        used = np.sort(order[np.cumsum(heaviest[order]) > _LIGHT * heaviest.sum()])
+        mean, cov, weights = mean[:, used], cov[:, :, used], weights[:, used]
     sd = np.sqrt(np.einsum("iin->in", cov))
-    scaled, d = mean / sd, len(mean)
+    scaled = mean / sd
     if d <= 2:
         at = special.ndtr(scaled[0]) if d == 1 else both_positive(scaled[0], scaled[1], cov[0, 1] / (sd[0] * sd[1]))
         return weights @ at, np.zeros(len(weights))
