@@ -171,6 +171,10 @@ class Average:
         mean = float(self.shares @ [item[0] for item in found])
         return mean, np.full(p.size, np.nan), self.shares @ np.array([item[2] for item in found])
 
+    def largest(self, rows: FloatArray, above: float | None = None) -> tuple[FloatArray, FloatArray]:
+        found = [part.largest(rows, above) for part in self.parts]
+        return self.shares @ np.array([p for p, _ in found]), np.zeros(len(rows))
+
     def draws(self, rng: np.random.Generator, shape: tuple[int, int]) -> Mapping[str, FloatArray]:
         raise NotImplementedError
 
@@ -208,5 +212,13 @@ def test_a_weighted_list_of_posteriors_answers_every_question(fits: list[bm.Fit]
     assert ours["mcse"].max() == 0
     assert benefit_probabilities(average, 0.2)["p_any_benefit"] == pytest.approx(ours["p_any_benefit"][0])
     assert len(bm.predict(average)) == 2
+    effects = fits[0].effects
+    by_type = [bm.fit(effects, bm.Model(fit.model.mu, fit.model.tau, {"type": bm.Normal(0, 0.5)})) for fit in fits]
+    best = [bm.best_level_table(fit, "type", 0.2) for fit in by_type]
+    mixed = averaged(by_type)
+    shares = mixed.posterior.shares  # type: ignore[attr-defined]
+    for column in ("p_best", "p_best_beyond"):
+        expected = sum(w * table[column].to_numpy() for w, table in zip(shares, best, strict=True))
+        np.testing.assert_allclose(bm.best_level_table(mixed, "type", 0.2)[column], expected, atol=SETTLED)
     with pytest.raises(bm.ModelError, match="exact refits"):
         bm.sensitivity.tipping_table(average)

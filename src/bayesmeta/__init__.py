@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         OutlierEffects,
         Spline,
         StudentEffects,
+        TauBy,
         estimable,
     )
     from bayesmeta.moderators import (
@@ -126,11 +127,13 @@ if TYPE_CHECKING:
         benefit_curve,
         benefit_sentence,
         benefit_table,
+        best_level_table,
         chance_table,
         compare_table,
         compare_types_table,
         curve_table,
         estimate_words,
+        heterogeneity_by_table,
         heterogeneity_table,
         hksj_remark,
         imputed_table,
@@ -170,7 +173,7 @@ _find, _names = exports(
         "joint": "JointModel fit_joint",
         "model": (
             "Coefficient Exchangeable MissingLevels MissingNumeric MissingSD Model Monotone OutlierEffects Spline "
-            "StudentEffects estimable"
+            "StudentEffects TauBy estimable"
         ),
         "moderators": "compare_coefficients contrast_table inclusion_table moderator_table within_between_table",
         "nuts": "Settings",
@@ -182,8 +185,8 @@ _find, _names = exports(
         "protocol": "read_protocol",
         "published": "PublishedResult published_results reanalyse reanalyse_all reanalysis_table",
         "questions": (
-            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table chance_table "
-            "compare_table compare_types_table curve_table estimate_words "
+            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table best_level_table "
+            "chance_table compare_table compare_types_table curve_table estimate_words heterogeneity_by_table "
             "heterogeneity_table hksj_remark imputed_table information_table natural_table next_trial_table "
             "outlier_table predict probability profile_table responder_table risk_table robust_map "
             "share_of_true_effects size_table study_table summarize threshold"

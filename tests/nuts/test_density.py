@@ -171,6 +171,27 @@ CASES: dict[str, Density] = {
         bm.Model(N01, HN, {"weeks": bm.Normal(0, 0.1)}, cluster_tau=bm.HalfNormal(0.25)),
         {**PLAIN, "b1": normal(0, 0.1), "tau_within_signed": normal(0, 0.25)},
     ),
+    # the rows of the block lie in levels p and p, then in levels p and q: rotated, and factored at every point
+    "tau by level": Density(
+        effects(moderators={"kind": ["p", "p", "q", "p", "q", "q", "p"]}),
+        bm.Model(N01, HN, {"kind": bm.Normal(0, 0.5)}, tau_by=bm.TauBy("kind", {"q": bm.HalfCauchy(0.3)})),
+        {
+            **MU,
+            "b1_unit": normal(0, 0.5),
+            "tau[p]_signed": normal(0, 0.5),
+            "tau[q]_signed": stats.cauchy(0, 0.3).logpdf,
+        },
+    ),
+    "tau by level across a block": Density(
+        effects(moderators={"kind": ["p", "p", "q", "q", "q", "q", "p"]}),
+        bm.Model(N01, HN, {"kind": bm.Normal(0, 0.5)}, rho=0.7, tau_by=bm.TauBy("kind")),
+        {**MU, "b1_unit": normal(0, 0.5), "tau[p]_signed": normal(0, 0.5), "tau[q]_signed": normal(0, 0.5)},
+    ),
+    "tau along a number": Density(
+        effects(moderators=MOVED),
+        bm.Model(N01, HN, {"weeks": bm.Normal(0, 0.1)}, tau_by=bm.TauBy("weeks", slope=bm.Normal(0, 0.3))),
+        {**PLAIN, "b1": normal(0, 0.1), "tau_slope": normal(0, 0.3)},
+    ),
     "Student-t effects": Density(
         effects(),
         bm.Model(N01, HN, random=bm.StudentEffects(parse("truncated(exponential(0.0345), 1, inf)"))),

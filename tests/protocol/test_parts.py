@@ -344,6 +344,31 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
         ),
         ("[defaults]\n" + IMPUTE_A + outcome(), "'a' is a moderator of no outcome"),
         (outcome('priors.derived.correlation = "halfnormal(1)"', measure="OR"), "OR is never derived from means"),
+        (outcome('heterogeneity_by = "type"'), "heterogeneity_by: 'type' is not a moderator of this outcome"),
+        (outcome('priors.tau_by = { a = "halfnormal(1)" }'), "priors.tau_by: there is no heterogeneity_by"),
+        (outcome('priors.tau_slope = "normal(0, 1)"'), "priors.tau_slope: there is no heterogeneity_by"),
+        (
+            outcome('moderators = [{ name = "type", pooling = "exchangeable" }]\nheterogeneity_by = "type"'),
+            "'type' enters the mean effect by exchangeable levels",
+        ),
+        (
+            outcome(
+                'moderators = ["type"]\nheterogeneity_by = "type"\n'
+                'cluster = "study"\npriors.cluster_tau = "halfnormal(1)"'
+            ),
+            "it goes with normal effects of independent trials",
+        ),
+        (
+            outcome(
+                'moderators = ["type"]\nheterogeneity_by = "type"\n'
+                'priors.tau_by = { a = "halfnormal(1)" }\npriors.tau_slope = "normal(0, 1)"'
+            ),
+            "it is for a numeric moderator, and tau_by for levels",
+        ),
+        (
+            outcome('moderators = ["type"]\nheterogeneity_by = "type"\npriors.tau_by = { a = "normal(0, 1)" }'),
+            "reaches below zero",
+        ),
         (outcome('priors.derived.correlation = "flat()"'), "flat() is improper"),
         (outcome('priors.derived.r = "uniform(0, 1)"'), "'r' is not a key here. Allowed: correlation"),
         (outcome('priors.missing_sd = { meanlog = "normal(0, 1)" }'), "priors.missing_sd.sdlog: the key is missing"),
@@ -381,6 +406,16 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
 def test_a_broken_rule_is_told_with_its_key(tmp_path, text, expected):
     found = faults(tmp_path, HEAD + text)
     assert any(expected in line for line in found), found
+
+
+def test_the_moderator_that_heterogeneity_may_differ_by_is_read_and_stored(tmp_path):
+    text = 'moderators = ["type"]\nheterogeneity_by = "type"\npriors.tau_by = { a = "halfnormal(0.3)" }'
+    plan = read(tmp_path, HEAD + outcome(text)).outcomes["pain"].model
+    assert (plan.heterogeneity_by, plan.tau_by, plan.tau_slope) == ("type", {"a": bm.HalfNormal(0.3)}, None)
+    assert loads(dumps(plan)) == plan
+    # the headline stays pooled, with one tau
+    assert plan.on().tau_by is None
+    assert plan.on(VALUES).tau_by is None
 
 
 def test_faults_of_several_parts_are_told_at_once(tmp_path):

@@ -292,6 +292,7 @@ class Analysis:
                 "options": self.pooled.outcome.selection.measure_options,
                 **options,
             }
+        options = {"moderated": self.moderated, **options}
         if "declared" not in (sections or ()):
             return sensitivity_analyses(self.pooled, sections, **options)
         found = sensitivity_analyses(
@@ -299,7 +300,6 @@ class Analysis:
             sections,
             declared={MAIN: self.pooled, **self.declared},
             priors_only=(MAIN, *self.priors_only),
-            moderated=self.moderated,
             **options,
         )
         return dataclasses.replace(found, not_done={**self.not_done, **found.not_done})

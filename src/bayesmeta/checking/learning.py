@@ -34,9 +34,9 @@ _TAIL = 5e-4
 
 
 def learned_names(fit: Fit) -> tuple[str, ...]:
-    """Quantities that the trials as a whole inform: all but those of single trials."""
+    """Quantities that the trials as a whole inform: all but those of single trials, and ratios of others."""
     single = ("theta[", "missing[", "missing_sd[", "outlier[")
-    return tuple(name for name in quantities(fit) if not name.startswith(single))
+    return tuple(name for name in quantities(fit) if not (name.startswith(single) or "] / tau[" in name))
 
 
 def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
@@ -44,6 +44,9 @@ def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
     model, design = fit.model, fit.design
     stated: dict[str, Prior | None] = {"mu": model.mu, "tau": model.tau, "tau_within": model.cluster_tau}
     stated |= {f"sd[{term.name}]": term.sd for term in design.terms}
+    h = build_rows(fit.effects, model)
+    if h.spread is not None:
+        stated = {**stated, "tau": None, **h.spread.priors}
     if isinstance(model.random, StudentEffects):
         stated["df"] = model.random.df
     if isinstance(model.random, OutlierEffects):
@@ -61,7 +64,6 @@ def prior_forms(fit: Fit, names: Sequence[str]) -> dict[str, Form | None]:
     found = {name: resolve(form) if isinstance(form, Prior) else form for name, form in found.items()}
     improper = {name for name, form in found.items() if isinstance(form, Prior) and not form.proper}
     open_ones = [name for name in names if name not in found]
-    h = build_rows(fit.effects, model)
     if open_ones and is_proper(h):
         rng = np.random.default_rng([fit.seed, 6])
         drawn = sample_prior_predictive(h, _PRIOR_DRAWS, rng).parameters

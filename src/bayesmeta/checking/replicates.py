@@ -200,6 +200,8 @@ def _new_deviations(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.r
     """Deviations of new trials' true effects from their means, dependent as those of the observed, shape (k, N)."""
     effects, model, tau = h.effects, h.model, draws["tau"]
     z = rng.standard_normal((effects.k, tau.size))
+    if h.spread is not None:
+        tau = h.spread.taus(draws)[[int(np.flatnonzero(h.row == row)[0]) for row in range(effects.k)]]
     if model.cluster_tau is not None:
         assert effects.cluster is not None
         names = list(dict.fromkeys(effects.cluster))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.binomial import *
     from bayesmeta.classical.bootstrap import *
     from bayesmeta.classical.check import *
+    from bayesmeta.classical.confounding import *
     from bayesmeta.classical.deletion import *
     from bayesmeta.classical.dependence import *
     from bayesmeta.classical.failsafe import *
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.regression import *
     from bayesmeta.classical.robust import *
     from bayesmeta.classical.rows import *
+    from bayesmeta.classical.scales import *
     from bayesmeta.classical.selection import *
     from bayesmeta.classical.smallstudy import *
     from bayesmeta.classical.subgroups import *
@@ -48,6 +50,7 @@ else:
             "binomial": "BINOMIAL_MODELS binomial_normal",
             "bootstrap": "bootstrap_prediction",
             "check": "CheckWords MultilevelMean check_name check_words is_clustered pool_check pool_clustered",
+            "confounding": "CONFOUNDED gvif",
             "deletion": "cumulative_table leave_one_out_table",
             "dependence": (
                 "CHE_COLUMNS CORRELATIONS DEPENDENCE_COLUMNS aggregate_trials correlated_hierarchical "
@@ -69,6 +72,7 @@ else:
             "regression": "MetaRegression coefficient_test metaregression",
             "robust": "ROBUST_KINDS cluster_robust coefficient_table",
             "rows": "moments rows_of",
+            "scales": "LocationScale location_scale",
             "selection": "selection_model",
             "smallstudy": "SMALL_STUDY_COLUMNS small_study_table",
             "subgroups": "subgroup_test",

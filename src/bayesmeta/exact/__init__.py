@@ -24,7 +24,7 @@ else:
                 "Functional NodePosterior conditional_draws left_out_covariance linear node_draws predict_rows "
                 "row_weights studies"
             ),
-            "problem": "build_problem log_interval",
+            "problem": "build_problem log_interval rotation_of",
             "quadrature": "refined solve solve_all",
             "supported": "location why_unsupported",
             "windows": "narrow",

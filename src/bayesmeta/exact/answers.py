@@ -19,12 +19,14 @@ from bayesmeta.exact.posterior import (
     NodePosterior,
     conditional_draws,
     linear,
+    new_variance,
     row_weights,
     studies,
 )
 from bayesmeta.exact.quadrature import refined
+from bayesmeta.exact.ratios import ratio_marginal
 from bayesmeta.exact.truncated import TruncatedMarginals, truncated_below
-from bayesmeta.marginals import SETTLED, Gridded, Marginals, NormalMixtures
+from bayesmeta.marginals import SETTLED, Gridded, Marginals, NormalMixtures, largest
 from bayesmeta.model import Design, Model
 from bayesmeta.numerics import roots
 
@@ -69,7 +71,13 @@ class ExactPosterior:
     @property
     def scalars(self) -> tuple[str, ...]:
         """Names of all parameters beyond the coefficients."""
-        return tuple(self.nodes.sd_marginals)
+        return (*self.nodes.sd_marginals, *([] if self.ratio is None else [self.ratio]))
+
+    @property
+    def ratio(self) -> str | None:
+        """Name of the ratio of two taus, ``tau[B] / tau[A]``; None where tau does not differ by two levels."""
+        spread = self.nodes.problem.spread
+        return f"{spread.names[1]} / {spread.names[0]}" if spread is not None and len(spread.names) == 2 else None
 
     @property
     def new_studies(self) -> tuple[str, ...]:
@@ -118,7 +126,29 @@ class ExactPosterior:
 
     def named(self, name: str) -> Gridded:
         """One of `scalars`."""
-        return self.nodes.sd_marginals[name]
+        return self.of_ratio if name == self.ratio else self.nodes.sd_marginals[name]
+
+    @cached_property
+    def of_ratio(self) -> Gridded:
+        """The ratio of two taus; computed when it is first asked for."""
+        return ratio_marginal(self.nodes)
+
+    def largest(self, rows: FloatArray, above: float | None = None) -> tuple[FloatArray, FloatArray]:
+        """Probability that each of several linear functions is the largest: see `bayesmeta.fits.Posterior`."""
+        if self.nodes.problem.cut is not None:
+            raise ModelError(
+                "which of several effects is the largest is not available when a coefficient has a truncated or "
+                "uniform prior. Use a normal prior."
+            )
+        posterior = self
+        while True:
+            nodes = posterior.nodes
+            both = np.vstack([nodes.weights, nodes.coarse])
+            (p, other), (error, _) = largest(rows, nodes.mean, nodes.cov, both, above)
+            # a numerical integral over the levels is the same by both rules, and settles like a closed form
+            if np.abs(p - other).max() <= SETTLED:
+                return p, error
+            posterior = posterior.finer
 
     def weights(self, effects: Effects) -> FloatArray:
         """Coefficients of the estimates in the posterior mean of mu, up to a factor, shape (k,)."""
@@ -144,7 +174,7 @@ class ExactPosterior:
     def _share(
         self, row: FloatArray, distance: float, sign: int, p: FloatArray, shares: FloatArray
     ) -> tuple[FloatArray, FloatArray, float]:
-        nodes, problem, cut = self.nodes, self.nodes.problem, self.nodes.problem.cut
+        nodes, cut = self.nodes, self.nodes.problem.cut
         if cut is not None and (cut.column != 0 or row[1:].any()):
             raise ModelError(
                 "the share of true effects is not available when a coefficient other than mu is truncated, or at a "
@@ -152,9 +182,7 @@ class ExactPosterior:
             )
         functional = linear(nodes, row[None, :], [None])
         mean, sd = sign * functional.mean[0], np.sqrt(functional.var[0])
-        # one estimate in a new trial varies by all of the SDs between and within trials
-        places = [problem.sds.index(name) for name in ("tau", "tau_within") if name in problem.sds]
-        spread = np.sqrt(np.square(nodes.sds[places]).sum(axis=0))
+        spread = np.sqrt(new_variance(nodes, row[None, :])[0])
 
         def cdf(z: FloatArray) -> tuple[FloatArray, FloatArray]:
             # a finite tau times an infinite z would be undefined at tau = 0

@@ -273,7 +273,7 @@ class PowerCount:
 
 def power_count(
     priors: Sequence[Prior],
-    spaces: Sequence[slice | str],
+    spaces: Sequence[slice | str | tuple[int, ...]],
     X: FloatArray,
     flat: NDArray[np.bool_],
     cluster: NDArray[np.intp] | None,
@@ -298,8 +298,9 @@ def power_count(
     ----------
     priors : sequence of Prior
         Of the SDs.
-    spaces : sequence of slice or {"rows", "clusters"}
-        What each SD scales: one effect per row, one per cluster, or the coefficients of some columns of ``X``.
+    spaces : sequence of slice, tuple of int or {"rows", "clusters"}
+        What each SD scales: one effect per row, of all or of those numbered, one per cluster, or the coefficients of
+        some columns of ``X``.
     X : array of shape (k, p)
     flat : array of bool of shape (p,)
         Coefficients with an unbounded flat prior.
@@ -323,14 +324,14 @@ def power_count(
     learned = [space for space in spaces if isinstance(space, slice)]
     none, everything = np.zeros(p, bool), np.arange(p)
 
-    def columns_of(chosen: Sequence[slice | str]) -> NDArray[np.bool_]:
+    def columns_of(chosen: Sequence[slice | str | tuple[int, ...]]) -> NDArray[np.bool_]:
         mask = none.copy()
         for space in chosen:
             if isinstance(space, slice):
                 mask[space] = True
         return mask
 
-    def rank(chosen: Sequence[slice | str], mask: NDArray[np.bool_]) -> int:
+    def rank(chosen: Sequence[slice | str | tuple[int, ...]], mask: NDArray[np.bool_]) -> int:
         """Rank of the random effects of some SDs beside some columns."""
         if "rows" in chosen:
             return k
@@ -340,10 +341,13 @@ def power_count(
             base = int(cluster.max()) + 1
             size = np.bincount(cluster)
             M = M - np.array([np.bincount(cluster, column) / size for column in M.T]).reshape(-1, base).T[cluster]
+        moved = [row for space in chosen if isinstance(space, tuple) for row in space]
+        if moved:
+            base, M = base + len(moved), np.delete(M, moved, axis=0)
         norms = np.sqrt(np.square(X[:, mask | columns_of(chosen)]).sum(axis=0))
         return base + (int(np.linalg.matrix_rank(M / norms, tol=1e-9)) if M.size else 0)
 
-    def growing(column: int, chosen: tuple[slice | str, ...]) -> bool:
+    def growing(column: int, chosen: tuple[slice | str | tuple[int, ...], ...]) -> bool:
         own = next((space for space in learned if space.start <= column < space.stop), None)
         if own is not None and own not in chosen:
             return False

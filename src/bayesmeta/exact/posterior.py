@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.effects import Effects
-from bayesmeta.exact import clusters
+from bayesmeta.exact import clusters, spreads
 from bayesmeta.exact.likelihood import MAX_ELEMENTS, ConditionalMoments, study_moments
 from bayesmeta.exact.problem import IntegrationProblem, log_interval
 from bayesmeta.marginals import Gridded
-from bayesmeta.model import effect_correlations
+from bayesmeta.model import effect_correlations, level_shares
 
 __all__ = [
     "Functional",
@@ -24,6 +24,7 @@ __all__ = [
     "conditional_draws",
     "left_out_covariance",
     "linear",
+    "new_variance",
     "node_draws",
     "predict_rows",
     "row_weights",
@@ -141,6 +142,8 @@ def linear(
     if spread is not None:
         added.append((*spread, [True] * len(new)))
     # a quantity has the moments of the worst coefficient that it holds, and a new study also those of its spread
+    if problem.spread is not None:
+        var, moments = _with_levels(quadrature, rows, np.array([name is not None for name in new]), var, moments)
     for name, factor, flags in added:
         if name in problem.sds and any(flags):
             place, inside = problem.sds.index(name), np.array(flags)
@@ -149,6 +152,37 @@ def linear(
             moments = np.where(inside, np.minimum(moments, problem.axes[place].moments), moments)
     cut_cov = None if problem.cut is None else np.einsum("mp,pn->mn", rows, quadrature.cov[:, problem.cut.column])
     return Functional(mean, var, cut_cov, moments)
+
+
+def _with_levels(
+    quadrature: NodePosterior, rows: FloatArray, inside: NDArray[np.bool_], var: FloatArray, moments: NDArray[np.intp]
+) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Add to the rows marked the variance of a new study, by their levels."""
+    var, moments = var + np.where(inside[:, None], new_variance(quadrature, rows), 0.0), moments.copy()
+    for axis, used in zip(quadrature.problem.axes, _shares(quadrature, rows).T > 0, strict=False):
+        moments = np.where(inside & used, np.minimum(moments, axis.moments), moments)
+    return var, moments
+
+
+def _shares(quadrature: NodePosterior, rows: FloatArray) -> FloatArray:
+    problem = quadrature.problem
+    assert problem.spread is not None
+    # a row that is no profile has no level, and no new study is one of it
+    return np.clip(level_shares(problem.design, problem.spread.moderator, rows), 0.0, 1.0)
+
+
+def new_variance(quadrature: NodePosterior, rows: FloatArray) -> FloatArray:
+    """Variance of a new study's effect about its mean at each node, shape (M, N).
+
+    Where tau differs by level it is that of the row's level; in a row that averages over levels it is averaged too.
+    """
+    problem = quadrature.problem
+    with np.errstate(over="ignore"):
+        if problem.spread is not None:
+            return _shares(quadrature, rows) @ np.square(quadrature.sds[: len(problem.spread.priors)])
+        # one estimate in a new trial varies by all of the SDs between and within trials
+        places = [problem.sds.index(name) for name in ("tau", "tau_within") if name in problem.sds]
+        return np.broadcast_to(np.square(quadrature.sds[places]).sum(axis=0), (len(rows), quadrature.tau.size))
 
 
 def studies(quadrature: NodePosterior) -> Functional:
@@ -172,7 +206,10 @@ def _studies(quadrature: NodePosterior, part: slice) -> tuple[FloatArray, FloatA
     conditional = ConditionalMoments(np.empty(0), quadrature.mean[:, part], quadrature.cov[:, :, part])
     given = (problem.y, problem.X, problem.rotation)
     tau = quadrature.tau[part]
-    if problem.cluster is None:
+    if problem.spread is not None:
+        taus = quadrature.sds[: len(problem.spread.priors), part]
+        mean, var, slope = spreads.study_moments(taus, *given, problem.spread, conditional)
+    elif problem.cluster is None:
         mean, var, slope = study_moments(tau, *given, conditional)
     else:
         within = problem.sd("tau_within", quadrature.sds)[part]
@@ -222,6 +259,10 @@ def conditional_draws(quadrature: NodePosterior, size: int, rng: np.random.Gener
     if problem.cut is not None:
         beta = _truncate(beta, mean, cov, problem.cut.column, problem.cut.low, problem.cut.high, rng)
     draws = {"coefficients": beta, "tau": np.zeros(size)}
+    if problem.spread is not None:
+        # averaged over the observed mix
+        shares = np.bincount(problem.spread.number) / problem.y.size
+        draws["tau"] = np.sqrt(shares @ np.square(sds[: shares.size]))
     names = {f"sd[{term.name}]": f"sd{number}" for number, term in enumerate(problem.design.terms)}
     return draws | {names.get(name, name): values for name, values in zip(problem.sds, sds, strict=True)}
 
@@ -251,7 +292,10 @@ def row_weights(quadrature: NodePosterior) -> FloatArray:
     """Coefficients of the estimates in the mean of mu, before truncation and averaged over nodes, shape ``(k,)``."""
     problem = quadrature.problem
     rows = np.einsum("pn,kp->kn", quadrature.cov[0], problem.X)
-    if problem.cluster is None:
+    if problem.spread is not None:
+        taus = quadrature.sds[: len(problem.spread.priors)]
+        rows = spreads.weigh_rows(rows, taus, problem.rotation, problem.spread)
+    elif problem.cluster is None:
         with np.errstate(over="ignore"):
             rows = rows / (problem.rotation.a[:, None] + np.square(quadrature.tau) * problem.rotation.b[:, None])
     else:
@@ -275,6 +319,9 @@ def left_out_covariance(quadrature: NodePosterior, left: Effects, rho: float) ->
             shared[np.ix_(members, members)] = R
     elif left.cluster is not None:
         shared = np.equal.outer(np.array(left.cluster, object), np.array(left.cluster, object)).astype(float)
+    if problem.spread is not None:
+        taus = quadrature.sds[: len(problem.spread.priors)]
+        return left.covariance()[:, :, None] + spreads.left_out(problem.spread, left, taus, shared)
     V = left.covariance()[:, :, None] + np.square(quadrature.tau) * shared[:, :, None]
     if problem.cluster is not None:
         V = V + np.square(problem.sd("tau_within", quadrature.sds)) * np.eye(left.k)[:, :, None]

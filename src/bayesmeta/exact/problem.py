@@ -16,7 +16,7 @@ from scipy import special
 
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import clusters
+from bayesmeta.exact import clusters, spreads
 from bayesmeta.exact.axes import moment_limit, power_count, require_proper
 from bayesmeta.exact.clusters import ClusterLayout
 from bayesmeta.exact.likelihood import (
@@ -30,6 +30,7 @@ from bayesmeta.exact.likelihood import (
     rotate,
     stack,
 )
+from bayesmeta.exact.spreads import SpreadLayout
 from bayesmeta.exact.supported import location, require_supported, why_unsupported
 from bayesmeta.model import Columns, Design, Model, build_design, effect_correlations
 from bayesmeta.priors import Prior, resolve
@@ -66,8 +67,9 @@ class Scale(NamedTuple):
 class StandardDeviation(NamedTuple):
     """One SD that is integrated over.
 
-    ``name`` is ``tau`` (of study effects; between clusters where there are any), ``tau_within`` (between rows of one
-    cluster) or ``sd[TERM]`` (of the coefficients in ``columns``). ``moments`` is its highest existing moment.
+    ``name`` is ``tau`` (of study effects; between clusters where there are any), ``tau[LEVEL]`` where it differs by
+    level, ``tau_within`` (between rows of one cluster) or ``sd[TERM]`` (of the coefficients in ``columns``).
+    ``moments`` is its highest existing moment.
     """
 
     name: str
@@ -89,8 +91,10 @@ class IntegrationProblem:
     hierarchical_scale : array of shape (p,)
         What a hierarchical SD is multiplied by to give that of the coefficient.
     axes : tuple of StandardDeviation
-        The SDs, in the order of their axes; tau first.
+        The SDs, in the order of their axes; tau, or that of every level, first.
     cluster : ClusterLayout or None
+    spread : SpreadLayout or None
+        Where tau differs by level.
     column_moments : array of int of shape (p,)
         Highest posterior moment that exists, per coefficient.
     """
@@ -111,6 +115,7 @@ class IntegrationProblem:
     hierarchical_scale: FloatArray
     axes: tuple[StandardDeviation, ...]
     cluster: ClusterLayout | None
+    spread: SpreadLayout | None = None
 
     @property
     def sds(self) -> tuple[str, ...]:
@@ -163,7 +168,8 @@ class IntegrationProblem:
     def _from_reduced(self, tau: FloatArray, sds: FloatArray, precision: FloatArray) -> ConditionalMoments:
         """Reduce the rows once per run of equal variances, then vary the priors."""
         within = self.sd("tau_within", sds)
-        changes = np.concatenate([[False], (np.diff(tau) != 0) | (np.diff(within) != 0)])
+        taus = np.vstack([tau, within]) if self.spread is None else sds[: len(self.spread.priors)]
+        changes = np.concatenate([[False], (np.diff(taus) != 0).any(axis=0)])
         index = np.cumsum(changes)
         first = np.concatenate([[0], np.flatnonzero(changes)])
         p = self.prior_mean.size
@@ -175,11 +181,12 @@ class IntegrationProblem:
         for start in range(0, first.size, step):
             used = first[start : start + step]
             given = (self.y, self.X, self.rotation)
-            reduced = (
-                reduce_rows(tau[used], *given)
-                if self.cluster is None
-                else clusters.reduce_rows(tau[used], within[used], *given, self.cluster)
-            )
+            if self.spread is not None:
+                reduced = spreads.reduce_rows(taus[:, used], *given, self.spread)
+            elif self.cluster is not None:
+                reduced = clusters.reduce_rows(tau[used], within[used], *given, self.cluster)
+            else:
+                reduced = reduce_rows(tau[used], *given)
             stop = int(first[start + step]) if start + step < first.size else tau.size
             for begin in range(int(used[0]), stop, wide):
                 part = slice(begin, min(begin + wide, stop))
@@ -257,10 +264,11 @@ class _Locations:
         self.df[columns] = math.inf if bounded else 0.0 if not math.isfinite(scale) else df
 
 
-def _deviations(design: Design, model: Model) -> list[StandardDeviation]:
+def _deviations(design: Design, model: Model, spread: SpreadLayout | None) -> list[StandardDeviation]:
     """The SDs of a model, before it is known which of their moments exist."""
     axes = []
-    for name, prior in (("tau", model.tau), ("tau_within", model.cluster_tau)):
+    taus = {"tau": model.tau} if spread is None else dict(zip(spread.names, spread.priors.values(), strict=True))
+    for name, prior in (*taus.items(), ("tau_within", model.cluster_tau)):
         if prior is not None:
             axes.append(StandardDeviation(name, resolve(prior), None, 2))
     for item in design.terms:
@@ -280,6 +288,8 @@ def _refuse_improper(axes: list[StandardDeviation], k: int, count: int, flat: in
 
 def rotation_of(effects: Effects, model: Model) -> Rotation:
     """The basis in which rows are independent."""
+    if model.tau_by is not None:
+        return spreads.rotation(effects, model)
     # rows of a cluster are independent given its effect, so that the correlation within blocks plays no part
     return rotate(
         effects.se, effects.blocks, effect_correlations(effects, model.rho) if model.cluster_tau is None else 0.0
@@ -306,6 +316,7 @@ def build_problem(effects: Effects, model: Model, rotation: Rotation | None = No
     design = build_design(effects, model)
     rotation = rotation_of(effects, model) if rotation is None else rotation
     layout = None if model.cluster_tau is None else clusters.layout(effects, rotation)
+    spread = None if model.tau_by is None else spreads.layout(effects, model, design)
     p = design.p
     given = _Locations(np.zeros(p), np.zeros(p), np.ones(p), np.full(p, math.inf), [])
     for item in design.terms:
@@ -320,13 +331,16 @@ def build_problem(effects: Effects, model: Model, rotation: Rotation | None = No
             f"the design has rank {np.linalg.matrix_rank(X)} and {p} coefficients, and flat priors cannot tell them "
             "apart. Use proper priors or fewer moderators."
         )
-    axes = _deviations(design, model)
+    axes = _deviations(design, model, spread)
     tau = None if model.tau is None else resolve(model.tau)
     if len(axes) > (tau is not None):
         unbounded = precision == 0
         if cut_flat and given.cut is not None:
             unbounded[given.cut.column] = False
+        space: dict[str, str | tuple[int, ...]]
         space = {"tau": "rows" if layout is None else "clusters", "tau_within": "rows"}
+        if spread is not None:
+            space |= dict(zip(spread.names, spread.spaces(rotation), strict=True))
         count = power_count(
             [axis.prior for axis in axes],
             [axis.columns or space[axis.name] for axis in axes],
@@ -367,4 +381,5 @@ def build_problem(effects: Effects, model: Model, rotation: Rotation | None = No
         given.hierarchical_scale,
         tuple(axes),
         layout,
+        spread,
     )

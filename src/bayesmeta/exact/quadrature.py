@@ -104,9 +104,9 @@ def solve_all(tasks: Sequence[tuple[Effects, Model]]) -> list[NodePosterior | Mo
     """
     found: list[IntegrationProblem | NodePosterior | ModelError] = []
     # refits under other priors have the same rows
-    rotations: dict[tuple[int, float, bool], Rotation] = {}
+    rotations: dict[tuple[object, ...], Rotation] = {}
     for effects, model in tasks:
-        key = (id(effects), model.rho, model.cluster_tau is None)
+        key = (id(effects), model.rho, model.cluster_tau is None, model.tau_by and model.tau_by.moderator)
         if key not in rotations:
             rotations[key] = rotation_of(effects, model)
         try:

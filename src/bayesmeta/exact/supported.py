@@ -82,6 +82,10 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
     locations = [location(prior) for prior in stated]
     if sum(cut is not None for *_, cut, _ in locations) > 1:
         return "only one coefficient can have a truncated or uniform prior; use normal priors for the others"
+    if model.tau_by is not None and any(cut is not None for *_, cut, _ in locations):
+        return "tau differs between levels, and a coefficient has a truncated or uniform prior"
+    if model.tau_by is not None and model.tau_by.slope is not None:
+        return f"tau changes along {model.tau_by.moderator}, whose slope is not integrated over"
     mixtures = sum(math.isfinite(scale) and math.isfinite(df) for _, scale, df, _, _ in locations)
     if mixtures > MAX_SCALES:
         return (
@@ -89,10 +93,17 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
             "use normal priors for the others"
         )
     hierarchical = sum(isinstance(term, (Exchangeable, Spline)) for term in model.beta.values())
-    axes = (model.tau is not None) + (model.cluster_tau is not None) + hierarchical + mixtures
+    axes = _taus(effects, model) + (model.cluster_tau is not None) + hierarchical + mixtures
     if axes > MAX_AXES:
         return f"{axes} standard deviations and scales of Student-t priors, and at most {MAX_AXES} are integrated over"
     return None
+
+
+def _taus(effects: Effects, model: Model) -> int:
+    """How many taus there are: one per level that tau differs by."""
+    if model.tau_by is None:
+        return int(model.tau is not None)
+    return len({str(value) for value in effects.moderators.get(model.tau_by.moderator, ())})
 
 
 def require_supported(effects: Effects, model: Model) -> None:

@@ -34,12 +34,16 @@ def quantities(fit: Fit) -> tuple[str, ...]:
     scalars, new = fit.posterior.scalars, fit.posterior.new_studies
     return (
         "mu",
-        *(name for name in scalars if name == "tau"),
+        *(name for name in scalars if _is_tau(name)),
         *new,
         *(f"beta[{contrast.name}]" for contrast in fit.design.contrasts),
-        *(name for name in scalars if name != "tau"),
+        *(name for name in scalars if not _is_tau(name)),
         *(f"theta[{label}]" for label in fit.effects.label),
     )
+
+
+def _is_tau(name: str) -> bool:
+    return name.partition("[")[0] in ("tau", "tau_slope")
 
 
 def _asked(fit: Fit, name: str, at: Mapping[str, Any] | None) -> Marginals:
@@ -49,6 +53,8 @@ def _asked(fit: Fit, name: str, at: Mapping[str, Any] | None) -> Marginals:
         return posterior.quantities(design.profile(at)[None, :], [None if name == "mu" else name])
     if name == "tau" and fit.model.tau is None:
         raise ModelError("tau: this is a common-effect model; it has none.")
+    if name == "tau" and name not in posterior.scalars:
+        raise ModelError(f"tau: it differs by level. Ask for {' or '.join(filter(_is_tau, posterior.scalars))}.")
     if at:
         raise ModelError(f"{name}: a profile (at) is for mu and theta_new.")
     if name in posterior.scalars:
@@ -75,7 +81,9 @@ def marginal(fit: Fit, name: str, at: Mapping[str, Any] | None = None) -> Margin
     Returns
     -------
     Marginal
-        With ``mean sd cdf sf quantile density interval rvs``, on the analysis scale.
+        With ``mean sd cdf sf quantile density interval rvs``, on the analysis scale. Where tau differs by the levels of
+        a moderator, ``tau[LEVEL]`` is that of a level, ``theta_new`` at a profile that names the level has its SD, and
+        one that does not has the variance averaged over the observed mix.
 
     Raises
     ------
@@ -138,11 +146,12 @@ def main_quantiles(fits: Sequence[Fit], *, level: float = LEVEL) -> list[dict[st
     >>> round(7 * main_quantiles(common)[0]["mu"][1], 6)
     -1.0
     """
-    columns = {name: quantiles(fits, name, interval_ends(level)).tolist() for name in ("mu", "theta_new", "tau")}
-    found: list[dict[str, tuple[float, float, float]]] = []
-    for i, fit in enumerate(fits):
-        names = [name for name in columns if name != "tau" or fit.model.tau is not None]
-        found.append({name: tuple(columns[name][i]) for name in names})
+    found: list[dict[str, tuple[float, float, float]]] = [{} for _ in fits]
+    for name in ("mu", "theta_new", "tau"):
+        # a common effect has no tau, and where it differs by level there are several
+        places = [i for i, fit in enumerate(fits) if name != "tau" or name in fit.posterior.scalars]
+        for i, row in zip(places, quantiles([fits[i] for i in places], name, interval_ends(level)), strict=True):
+            found[i][name] = tuple(row.tolist())
     return found
 
 

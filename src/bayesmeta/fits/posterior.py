@@ -98,6 +98,21 @@ class Posterior(Protocol):
         """
         ...
 
+    def largest(self, rows: FloatArray, above: float | None = None) -> tuple[FloatArray, FloatArray]:
+        """Probability that each of several linear functions of the coefficients is the largest of them.
+
+        Parameters
+        ----------
+        rows : array of shape (L, p)
+        above : float, optional
+            And exceeds this.
+
+        Returns
+        -------
+        probability, standard error : arrays of shape (L,); the error is zero where the answer is in closed form
+        """
+        ...
+
     def weights(self, effects: Effects) -> FloatArray:
         """Weights of the estimates in the posterior mean of mu, up to a factor, shape (k,)."""
         ...

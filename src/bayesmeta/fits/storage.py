@@ -29,6 +29,7 @@ from bayesmeta.model import (
     OutlierEffects,
     Spline,
     StudentEffects,
+    TauBy,
 )
 from bayesmeta.plan import (
     BaselineRisk,
@@ -79,6 +80,7 @@ _NOUNS: dict[str, type] = {
             Selection,
             Spline,
             StudentEffects,
+            TauBy,
             Threshold,
         )
     },

@@ -67,7 +67,7 @@ def _drawn(
     def back(values: FloatArray) -> FloatArray:
         return values.reshape(*values.shape[:-1], CHAINS, DRAWS)
 
-    others = {"tau_within": draws["tau_within"]} if "tau_within" in draws else {}
+    others = {name: values for name, values in draws.items() if name.startswith(("tau_within", "tau["))}
     for number, term in enumerate(h.design.terms):
         if f"sd{number}" in draws:
             others[f"sd[{term.name}]"] = draws[f"sd{number}"]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from bayesmeta.model.curves import *
     from bayesmeta.model.dependence import *
     from bayesmeta.model.design import *
+    from bayesmeta.model.levels import *
     from bayesmeta.model.specification import *
 else:
     __getattr__, __dir__ = exports(
@@ -16,9 +17,10 @@ else:
             "curves": "Line",
             "dependence": "arm_role effect_correlations refuse_opposite_roles",
             "design": "BETWEEN Columns Contrast Design build_design estimable Factor",
+            "levels": "level_shares levels_of",
             "specification": (
                 "Coefficient Exchangeable Likelihood MissingLevels MissingNumeric MissingSD Model Monotone "
-                "OutlierEffects Spline StudentEffects Term prior_text"
+                "OutlierEffects Spline StudentEffects TauBy Term prior_text"
             ),
         },
     )

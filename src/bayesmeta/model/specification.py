@@ -25,6 +25,7 @@ __all__ = [
     "OutlierEffects",
     "Spline",
     "StudentEffects",
+    "TauBy",
     "Term",
     "prior_text",
 ]
@@ -364,6 +365,54 @@ class OutlierEffects:
             raise ModelError(f"outliers, share: {self.share!r} reaches above 1. Use uniform(0, 0.5), or cut it there.")
 
 
+@dataclass(frozen=True, slots=True)
+class TauBy:
+    """A moderator that the between-study SD depends on, as the mean effect does.
+
+    Of a categorical one every level has its own SD. Along a numeric one ``log(tau)`` is a line, of which `Model.tau` is
+    the SD at the mean of the moderator.
+
+    Parameters
+    ----------
+    moderator : str
+        Enters the mean effect too (`Model.beta`): a difference of means that is left out would be taken for
+        heterogeneity.
+    priors : mapping of str to Prior
+        Categorical: of the SD at a level; a level that is not named has `Model.tau`.
+    slope : Prior, optional
+        Numeric: of the change of ``log(tau)`` per unit of the moderator's coefficient; proper.
+
+    References
+    ----------
+    Viechtbauer W, Lopez-Lopez JA. Res Synth Methods 2022;13:697-715. doi:10.1002/jrsm.1562
+
+    Examples
+    --------
+    >>> TauBy("supervised", {"home": bm.HalfNormal(0.3)})
+    TauBy('supervised', {'home': halfnormal(0.3)})
+    """
+
+    moderator: str
+    priors: Mapping[str, Prior] = field(default_factory=dict)
+    slope: Prior | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.moderator, str) or not self.moderator:
+            raise ModelError(f"tau_by: {self.moderator!r} is not the name of a moderator.")
+        for level, prior in self.priors.items():
+            _check_positive(prior, f"tau_by[{level}]")
+        if self.slope is not None:
+            _check_location(self.slope, "tau_by, slope")
+            _check_proper(self.slope, "tau_by, slope")
+            if self.priors:
+                raise ModelError("tau_by: a numeric moderator has a slope and a categorical one has priors; give one.")
+        object.__setattr__(self, "priors", MappingProxyType({str(k): v for k, v in self.priors.items()}))
+
+    def __repr__(self) -> str:
+        stated = f", {dict(self.priors)!r}" if self.priors else "" if self.slope is None else f", slope={self.slope!r}"
+        return f"TauBy({self.moderator!r}{stated})"
+
+
 Likelihood = Literal["normal", "binomial"]
 
 
@@ -375,6 +424,8 @@ class Model:
     rows of one block of dependent rows, ``-rho`` where an arm is treated in one and control in the other
     (`effect_correlations`). With ``cluster_tau``, ``theta_ij = x_ij beta + u_i + w_ij``, ``u_i ~ N(0,
     tau**2)`` for trial (cluster) i and ``w_ij ~ N(0, cluster_tau**2)`` for its rows; ``rho`` then plays no part.
+    tau**2)`` for trial (cluster) i and ``w_ij ~ N(0, cluster_tau**2)`` for its rows; ``rho`` then plays no part. With
+    ``tau_by``, ``theta ~ N(X beta, T R T)``, T diagonal with the tau of each row's level.
 
     Parameters
     ----------
@@ -401,6 +452,8 @@ class Model:
         The population of standard deviations, for trials that do not report theirs.
     baseline : Prior, optional
         Of each trial's control-arm risk on the scale of the link; with the binomial likelihood only, which needs it.
+    tau_by : TauBy, optional
+        A moderator at whose levels tau differs.
 
     Notes
     -----
@@ -424,6 +477,8 @@ class Model:
     derived: Mapping[str, Prior] = field(default_factory=dict)
     missing_sd: MissingSD | None = None
     baseline: Prior | None = None
+    # files of earlier versions lack it
+    tau_by: TauBy | None = field(default=None, metadata={"later": True})
 
     if TYPE_CHECKING:
         # a bare prior may stand for a coefficient
@@ -440,6 +495,7 @@ class Model:
             derived: Mapping[str, Prior] = ...,
             missing_sd: MissingSD | None = None,
             baseline: Prior | None = None,
+            tau_by: TauBy | None = None,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -484,6 +540,8 @@ class Model:
         if self.baseline is not None:
             _check_location(self.baseline, "baseline")
             _check_proper(self.baseline, "baseline")
+        if self.tau_by is not None:
+            self._check_tau_by(self.tau_by)
         for name in self.missing:
             if name not in self.beta:
                 raise ModelError(
@@ -493,6 +551,23 @@ class Model:
             if not isinstance(prior, Prior):
                 raise ModelError(f"derived[{name}]: {prior!r} is not a prior.")
             _check_proper(prior, f"derived[{name}]")
+
+    def _check_tau_by(self, by: TauBy) -> None:
+        if self.tau is None:
+            raise ModelError("tau_by: a common effect (tau = None) has no heterogeneity that could differ.")
+        for name, given in (("cluster_tau", self.cluster_tau), ("random", self.random), ("baseline", self.baseline)):
+            if given is not None:
+                raise ModelError(f"tau_by and {name}: choose one; normal study effects alone differ by level.")
+        if not isinstance(self.beta.get(by.moderator), Coefficient):
+            raise ModelError(
+                f"tau_by: {by.moderator} is no moderator of the mean effect, so that a difference of means would be "
+                f"taken for heterogeneity. Add it to beta with the prior of its contrast."
+            )
+        if by.moderator in self.missing:
+            raise ModelError(f"tau_by: the level of {by.moderator} must be known; its missing values are not imputed.")
+        for name, prior in (("tau", self.tau), *((f"tau_by[{key}]", item) for key, item in by.priors.items())):
+            if prior.name == "jeffreys":
+                raise ModelError(f"{name}: jeffreys() is defined for one tau. Use a proper prior.")
 
     def __repr__(self) -> str:
         parts = [f"mu={self.mu!r}", f"tau={self.tau!r}"]
@@ -507,7 +582,7 @@ class Model:
             parts.append(f"rho={self.rho:g}")
         if self.likelihood != "normal":
             parts.append(f"likelihood={self.likelihood!r}")
-        for name in ("cluster_tau", "random", "missing_sd", "baseline"):
+        for name in ("cluster_tau", "random", "missing_sd", "baseline", "tau_by"):
             if getattr(self, name) is not None:
                 parts.append(f"{name}={getattr(self, name)!r}")
         for name in ("missing", "derived"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 _LOG_2PI = math.log(2 * math.pi)
+Mixed = tuple[IntArray, FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,8 @@ class CollapsedLikelihood:
     spread : array of shape (C, E, N)
         Rotated variance of the study effects, per component (without the cluster's part).
     cluster_variance : array of shape (N,) or None
+    mixed : sequence of (rows, V, C)
+        Blocks with several taus, which are not rotated: covariances (N, m, m) of estimates and of study effects.
     """
 
     log_weight: FloatArray
@@ -57,6 +60,7 @@ class CollapsedLikelihood:
     a: FloatArray
     spread: FloatArray
     cluster_variance: FloatArray | None
+    mixed: Sequence[Mixed] = ()
 
 
 def estimates(
@@ -135,6 +139,11 @@ def condition(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> Collapsed
     for c, component in enumerate(components):
         variance = a + spread[c]
         rows = -0.5 * (_LOG_2PI + np.log(variance) + residual**2 / variance) + log_scale
+        for members, V, _ in _mixed(h, draws):
+            L = np.linalg.cholesky(V)
+            white = np.linalg.solve(L, residual[members].T[:, :, None])[:, :, 0].T
+            own = np.log(np.diagonal(L, axis1=1, axis2=2)).T
+            rows[members] = -0.5 * (_LOG_2PI + white**2) - own
         total = h.by_scenario(rows) - 0.5 * h.logdet[:, None]
         if h.cluster is not None and cluster_variance is not None:
             g = h.cluster[:, None]
@@ -149,7 +158,21 @@ def condition(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> Collapsed
     else:
         for number, values in zip(h.unit.tolist(), summed, strict=True):
             log_likelihood[number] = np.logaddexp(log_likelihood[number], values)
-    return CollapsedLikelihood(log_weight, log_likelihood, h.rotate(eta), residual, a, spread, cluster_variance)
+    mixed = _mixed(h, draws)
+    return CollapsedLikelihood(log_weight, log_likelihood, h.rotate(eta), residual, a, spread, cluster_variance, mixed)
+
+
+def _mixed(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> list[Mixed]:
+    """Covariances of the blocks with several taus."""
+    if h.spread is None or not h.spread.mixed:
+        return []
+    taus, found = h.spread.taus(draws), []
+    for members, S in h.spread.mixed:
+        R = np.full(S.shape, h.model.rho)
+        np.fill_diagonal(R, 1.0)
+        C = R * taus[members].T[:, :, None] * taus[members].T[:, None, :]
+        found.append((members, S + C, C))
+    return found
 
 
 def collapsible(h: HierarchicalRows) -> bool:
@@ -164,7 +187,7 @@ def collapsible(h: HierarchicalRows) -> bool:
         term.sd is not None or (term.prior is not None and resolve(term.prior).name in ("normal", "flat"))
         for term in h.design.terms
     )
-    return bool(h.imputed) and plain and normal
+    return bool(h.imputed) and plain and normal and (h.spread is None or not h.spread.mixed)
 
 
 def draw_coefficients(h: HierarchicalRows, draws: Mapping[str, FloatArray], rng: np.random.Generator) -> FloatArray:
@@ -176,7 +199,7 @@ def draw_coefficients(h: HierarchicalRows, draws: Mapping[str, FloatArray], rng:
         X[:, item.column] += item.place @ ((draws[f"missing[{item.name}]"] - item.centre) / item.per)
     y, a, _ = estimates(h, draws, size)
     X, y = h.rotate(X), h.rotate(np.broadcast_to(y, (h.row.size, size)))
-    weight = 1 / (a + h.b[:, None] * tau**2)
+    weight = 1 / (a + spreads(h, draws)[0])
     mean, precision = np.zeros((p, size)), np.zeros((p, size))
     for number, term in enumerate(h.design.terms):
         scale = h.design.prior_scale[term.columns][:, None]
@@ -198,6 +221,8 @@ def spreads(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> FloatArray:
     """
     random = h.model.random
     tau = draws["tau_within"] if h.cluster is not None else draws["tau"]
+    if h.spread is not None:
+        tau = h.spread.taus(draws)
     plain = h.b[:, None] * tau**2
     if isinstance(random, StudentEffects):
         scale, _ = mixing_nodes(draws["df"])
@@ -301,6 +326,12 @@ def study_draws(
             common = g * (left * t + np.sqrt(left) * cluster_noise)[h.scenario]
         rotated = conditional.mean + common + share * (conditional.residual - common)
         rotated = rotated + np.sqrt(share * conditional.a) * noise
+        for members, V, C in conditional.mixed:
+            # theta | y ~ N(mean + C V**-1 residual, C - C V**-1 C)
+            B = np.linalg.solve(V, C).transpose(0, 2, 1)
+            moved = np.einsum("nij,jn->in", B, conditional.residual[members])
+            L = np.linalg.cholesky(C - B @ C + 1e-12 * np.einsum("nii->n", C)[:, None, None] * np.eye(members.size))
+            rotated[members] = conditional.mean[members] + moved + np.einsum("nij,jn->in", L, noise[members])
         draws[c] = h.unrotate(rotated)
     chosen = scenario[h.row_unit] == h.scenario[:, None]
     picked = np.take_along_axis(draws, component[h.row_unit][None], axis=0)[0]

@@ -15,9 +15,9 @@ from bayesmeta.nuts.collapsed import CollapsedLikelihood, component_count, condi
 from bayesmeta.nuts.counts import marginal_log_likelihood
 from bayesmeta.nuts.graph import build_graph, signature
 from bayesmeta.nuts.posterior import DrawPosterior
-from bayesmeta.nuts.rows import HierarchicalRows, build_rows
+from bayesmeta.nuts.rows import HierarchicalRows, Spread, build_rows
 from bayesmeta.nuts.running import SamplerOutput, Settings, run
-from bayesmeta.nuts.simulation import new_study
+from bayesmeta.nuts.simulation import mix_tau, new_study
 
 __all__ = ["run_nuts"]
 
@@ -77,7 +77,7 @@ def complete(h: HierarchicalRows, raw: SamplerOutput, seed: int, settings: Mappi
     # a stream of its own, so that the sampler's and this one's numbers never coincide
     rng = np.random.default_rng([seed, 1])
     draws = {name: _flat(values) for name, values in raw.draws.items()}
-    draws.setdefault("tau", np.zeros(size))
+    draws["tau"] = mix_tau(h, draws) if h.spread is not None else draws.get("tau", np.zeros(size))
     if "coefficients" not in draws:
         draws["coefficients"] = draw_coefficients(h, draws, rng)
     others: dict[str, FloatArray]
@@ -150,9 +150,18 @@ def _of_trials(
     return found
 
 
+def _ratio(spread: Spread) -> list[str] | None:
+    """The two taus whose ratio is a quantity."""
+    return list(spread.priors) if spread.z is None and len(spread.priors) == 2 else None
+
+
 def _named(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Every sampled scalar under the name that users ask for."""
     named = {name: draws[name] for name in ("tau_within", "df", "share", "extra", *h.model.derived) if name in draws}
+    if h.spread is not None:
+        named |= {name: draws[name] for name in h.spread.priors if name != "tau"}
+        if (ratio := _ratio(h.spread)) is not None:
+            named[f"{ratio[1]} / {ratio[0]}"] = draws[ratio[1]] / draws[ratio[0]]
     for number, term in enumerate(h.design.terms):
         if f"sd{number}" in draws:
             named[f"sd[{term.name}]"] = draws[f"sd{number}"]

@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 from bayesmeta.model import MissingNumeric, OutlierEffects, StudentEffects
 from bayesmeta.nuts.collapsed import MIXING_PLACES, MIXING_STEP, collapsible
 from bayesmeta.nuts.compiling import Graph
-from bayesmeta.nuts.rows import HierarchicalRows, control_arms, effect_factor
+from bayesmeta.nuts.rows import HierarchicalRows, Spread, control_arms, effect_factor
 from bayesmeta.nuts.variables import Data, deviation, family, log_density, variable, vector
 from bayesmeta.priors import Normal, resolve
 
@@ -44,6 +44,9 @@ def signature(h: HierarchicalRows) -> tuple[Any, ...]:
         shape += ("student", family(random.df))
     if isinstance(random, OutlierEffects):
         shape += ("outliers", family(random.share), family(random.extra))
+    if h.spread is not None:
+        shape += tuple((name, *family(prior)) for name, prior in h.spread.priors.items())
+        shape += tuple(tuple(members.tolist()) for members, _ in h.spread.mixed)
     for item in h.imputed:
         population = item.population
         shape += (
@@ -108,7 +111,10 @@ def build_graph(h: HierarchicalRows) -> Graph:
             beta, names = _coefficients(h, data)
             keep += ["coefficients", *names]
         tau: Any = pt.as_tensor_variable(0.0)
-        if model.tau is not None:
+        if h.spread is not None:
+            tau, names = _taus(h.spread, data)
+            keep += names
+        elif model.tau is not None:
             # under heavy tails tau stays clear of zero, and its two signs would be two separate modes
             make = variable if isinstance(model.random, StudentEffects) else deviation
             tau = make("tau", model.tau, data)
@@ -123,6 +129,42 @@ def build_graph(h: HierarchicalRows) -> Graph:
         else:
             keep += _normal(h, beta, tau, data)
     return Graph(graph, data.values, tuple(keep))
+
+
+def _taus(spread: Spread, data: Data) -> tuple[Any, list[str]]:
+    """Tau of every row, shape (E,), where it depends on a moderator."""
+    if spread.z is not None:
+        tau = deviation("tau", spread.priors["tau"], data)
+        slope = variable("tau_slope", spread.priors["tau_slope"], data)
+        return tau * pt.exp(slope * data("tau_z", spread.z)), ["tau", "tau_slope"]
+    assert spread.number is not None
+    each = pt.stack([deviation(name, prior, data) for name, prior in spread.priors.items()])
+    return pt.dot(data("tau_level", _indicator(spread.number, len(spread.priors))), each), list(spread.priors)
+
+
+def _mixed_rows(h: HierarchicalRows, rows: Any, residual: Any, tau: Any, data: Data) -> Any:
+    """Log densities of rows; those of a block with several taus as one, at its first row."""
+    assert h.spread is not None
+    rho = data("rho", h.model.rho)
+    for number, (members, S) in enumerate(h.spread.mixed):
+        own = data(f"mixed_{number}", S)
+        places = members.tolist()
+        # Cholesky factor and forward substitution, written out: a block is a few rows
+        L: list[list[Any]] = []
+        solved: list[Any] = []
+        total: Any = -0.5 * _LOG_2PI * len(places)
+        for i, e in enumerate(places):
+            row: list[Any] = []
+            for j in range(i):
+                V = own[i, j] + rho * tau[e] * tau[places[j]]
+                row.append((V - sum(row[m] * L[j][m] for m in range(j))) / L[j][j])
+            row.append(pt.sqrt(own[i, i] + tau[e] ** 2 - sum(value**2 for value in row)))
+            solved.append((residual[e] - sum(row[m] * solved[m] for m in range(i))) / row[i])
+            L.append(row)
+            total = total - pt.log(row[i]) - 0.5 * solved[i] ** 2
+        rows = pt.set_subtensor(rows[places], 0.0)
+        rows = pt.set_subtensor(rows[places[0]], total)
+    return rows
 
 
 # -- normal likelihood, study effects integrated out -------------------------------------------------------------------
@@ -162,6 +204,8 @@ def _normal(h: HierarchicalRows, beta: Any, tau: Any, data: Data) -> list[str]:
         log_components = [pt.log1p(-share), pt.log(share)]
         keep += ["share", "extra"]
     rows = [-0.5 * (_LOG_2PI + pt.log(v) + residual**2 / v) + scale for v in variances]
+    if h.spread is not None:
+        rows = [_mixed_rows(h, rows[0], residual, tau, data)]
     if not (h.levels or h.cluster is not None or len(variances) > 1):
         pm.Potential("likelihood", pt.sum(rows[0]) - 0.5 * pt.sum(logdet))
         return keep

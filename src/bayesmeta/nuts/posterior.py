@@ -13,7 +13,7 @@ from scipy import special
 
 from bayesmeta.effects import Effects
 from bayesmeta.marginals import Draws, Separate
-from bayesmeta.model import Design, Model, OutlierEffects, StudentEffects
+from bayesmeta.model import Design, Model, OutlierEffects, StudentEffects, level_shares
 
 __all__ = ["DrawPosterior"]
 
@@ -79,7 +79,9 @@ class DrawPosterior:
     @property
     def scalars(self) -> tuple[str, ...]:
         """Names of all parameters beyond the coefficients."""
-        return (*(() if self.model.tau is None else ("tau",)), *self.others)
+        # a tau of every level stands for the one of a model without
+        several = self.model.tau is None or any(name.startswith("tau[") for name in self.others)
+        return (*(() if several else ("tau",)), *self.others)
 
     @property
     def new_studies(self) -> tuple[str, ...]:
@@ -89,7 +91,20 @@ class DrawPosterior:
     def linear(self, row: FloatArray, new: str | None = None) -> FloatArray:
         """Draws of a linear function of the coefficients, with a new study's deviation where one is named."""
         value = np.tensordot(row, self.coefficients, axes=1)
-        return value if new is None else value + self.deviations[new]
+        return value if new is None else value + self.deviations[new] * self._widening(row)
+
+    def _widening(self, row: FloatArray) -> FloatArray | float:
+        """How much wider than at the observed mix the spread of new studies is, where tau depends on a moderator."""
+        by = self.model.tau_by
+        if by is None:
+            return 1.0
+        if "tau_slope" in self.others:
+            column = next(item.columns.start for item in self.design.terms if item.name == by.moderator)
+            return np.exp(self.others["tau_slope"] * row[column])
+        shares = np.clip(level_shares(self.design, by.moderator, row[None])[0], 0.0, 1.0)
+        levels = self.design.factors[by.moderator].levels
+        variance = sum(w * np.square(self.others[f"tau[{level}]"]) for w, level in zip(shares, levels, strict=True))
+        return np.sqrt(variance) / self.tau
 
     def quantities(
         self,
@@ -113,8 +128,20 @@ class DrawPosterior:
     def named(self, name: str) -> Draws:
         """One of `scalars`."""
         values = self.tau if name == "tau" else self.others[name]
-        positive = name.startswith(("tau", "sd", "df", "share", "extra", "outlier"))
+        positive = name != "tau_slope" and name.startswith(("tau", "sd", "df", "share", "extra", "outlier"))
         return Draws(values, low=0.0 if positive else -math.inf)
+
+    def largest(self, rows: FloatArray, above: float | None = None) -> tuple[FloatArray, FloatArray]:
+        """Probability that each of several linear functions is the largest: see `bayesmeta.fits.Posterior`."""
+        values = np.array([self.linear(row) for row in rows])
+        found = []
+        for own in range(len(rows)):
+            # how far it is ahead of all that it has to beat
+            ahead = values[own] - np.delete(values, own, axis=0).max(axis=0)
+            form = Draws(ahead if above is None else np.minimum(ahead, values[own] - above))
+            found.append((float(form.sf(0.0)), form.cdf_mcse(0.0)))
+        p, error = np.array(found).T
+        return p, error
 
     def weights(self, effects: Effects) -> FloatArray:
         """Effect on the posterior mean of mu of moving one estimate, up to a factor, shape (k,).
@@ -141,10 +168,10 @@ class DrawPosterior:
 
         The share at every draw is that of the model's own distribution of a new study's effect.
         """
-        form = Draws(self._share(distance - sign * self.linear(row)))
+        form = Draws(self._share(distance - sign * self.linear(row), self._widening(row)))
         return form.mean, form.quantile(p), form.sf(shares)
 
-    def _share(self, x: FloatArray) -> FloatArray:
+    def _share(self, x: FloatArray, widening: FloatArray | float) -> FloatArray:
         """Share of new studies above their mean by more than x of shape (chains, draws).
 
         For normal effects ``Phi(-x / s)``, with ``s`` the SD of a new study; likewise for Student-t effects and for a
@@ -152,7 +179,7 @@ class DrawPosterior:
         """
         random = self.model.random
         within = self.others.get("tau_within")
-        spread = self.tau if within is None else np.hypot(self.tau, within)
+        spread = self.tau * widening if within is None else np.hypot(self.tau, within)
 
         def scaled(sd: FloatArray) -> FloatArray:
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -8,8 +8,10 @@ so that given the parameters every row has its own variance ``a + spread``, and 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from bayesmeta import numerics
 from bayesmeta.effects import Effects, component_labels
 from bayesmeta.errors import ModelError
-from bayesmeta.exact import location, rotate, why_unsupported
+from bayesmeta.exact import location, rotate, rotation_of, why_unsupported
 from bayesmeta.model import (
     Design,
     Line,
@@ -26,14 +28,17 @@ from bayesmeta.model import (
     Model,
     build_design,
     effect_correlations,
+    levels_of,
     refuse_opposite_roles,
 )
+from bayesmeta.priors import Prior
 
 __all__ = [
     "HierarchicalRows",
     "Imputed",
     "Levels",
     "Polynomial",
+    "Spread",
     "build_rows",
     "control_arms",
     "effect_factor",
@@ -110,6 +115,26 @@ class Polynomial:
         return (np.abs(self.y[:, 1:]).max(axis=1) + np.abs(self.se[:, 1:]).max(axis=1)) > 0
 
 
+class Spread(NamedTuple):
+    """A tau that depends on a moderator.
+
+    ``priors`` are by the names of the quantities: ``tau[LEVEL]``, or ``tau`` at the mean of a numeric moderator and
+    ``tau_slope``; ``number`` (E,) is the level of each row, ``z`` (E,) the centred values, one of them None. ``mixed``
+    are rows of one block with several taus, which are not rotated, with their sampling covariance.
+    """
+
+    priors: dict[str, Prior]
+    number: IntArray | None
+    z: FloatArray | None
+    mixed: tuple[tuple[IntArray, FloatArray], ...]
+
+    def taus(self, draws: Mapping[str, FloatArray]) -> FloatArray:
+        """Tau of every row at draws, shape (E, N)."""
+        if self.z is not None:
+            return draws["tau"] * np.exp(draws["tau_slope"] * self.z[:, None])
+        return np.stack([draws[name] for name in self.priors])[self.number]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HierarchicalRows:
     """Effects and model in the form that is sampled.
@@ -131,6 +156,8 @@ class HierarchicalRows:
         The rotated indicator of each row's cluster.
     sd_rows : array of int
         Rows (of E) whose standard deviation is missing.
+    spread : Spread or None
+        Where tau depends on a moderator.
     """
 
     effects: Effects
@@ -151,6 +178,7 @@ class HierarchicalRows:
     levels: tuple[Levels, ...]
     polynomials: tuple[Polynomial, ...]
     sd_rows: IntArray
+    spread: Spread | None = None
 
     @property
     def row_unit(self) -> IntArray:
@@ -285,6 +313,8 @@ def build_rows(effects: Effects, model: Model) -> HierarchicalRows:
     blocks = () if binomial else effects.blocks
     independent = binomial or model.cluster_tau is not None
     rotation = rotate(effects.se, blocks, 0.0 if independent else effect_correlations(effects, model.rho))
+    if model.tau_by is not None:
+        rotation = rotation_of(effects, model)
     k = effects.k
     logdet = np.zeros(len(units))
     for rows, turn, _ in rotation.blocks:
@@ -312,10 +342,7 @@ def build_rows(effects: Effects, model: Model) -> HierarchicalRows:
         levels.append(Levels(name, population, factor.levels, counts, trials, choice, shift))
     turns = []
     for rows, turn, back in rotation.blocks:
-        for number in np.unique(scenario[np.isin(row, rows)]):
-            # the same rows, in the order of the block, once in every scenario that holds them
-            members = np.flatnonzero(scenario == number)
-            turns.append((members[[int(np.flatnonzero(row[members] == r)[0]) for r in rows]], turn, back))
+        turns += [(members, turn, back) for members in _copies(rows, row, scenario)]
     missing_sd = np.isnan(effects.spreads.sd) if model.missing_sd and effects.spreads else np.zeros(k, bool)
     return HierarchicalRows(
         effects,
@@ -336,7 +363,32 @@ def build_rows(effects: Effects, model: Model) -> HierarchicalRows:
         tuple(levels),
         tuple(_polynomial(name, effects, row) for name in model.derived),
         np.flatnonzero(missing_sd[row]),
+        None if model.tau_by is None else _spread(effects, model, design, row, scenario),
     )
+
+
+def _copies(rows: IntArray, row: IntArray, scenario: IntArray) -> list[IntArray]:
+    """Rows of a block, in its order, once in every scenario that holds them."""
+    found = []
+    for number in np.unique(scenario[np.isin(row, rows)]):
+        members = np.flatnonzero(scenario == number)
+        found.append(members[[int(np.flatnonzero(row[members] == r)[0]) for r in rows]])
+    return found
+
+
+def _spread(effects: Effects, model: Model, design: Design, row: IntArray, scenario: IntArray) -> Spread:
+    """Priors and rows of a tau that depends on a moderator."""
+    assert model.tau_by is not None
+    assert model.tau is not None
+    name = model.tau_by.moderator
+    values = [str(value) for value in effects.moderators[name]]
+    mixed = [(rows, S) for rows, S in effects.blocks if len({values[i] for i in rows}) > 1]
+    copied = tuple((members, S) for rows, S in mixed for members in _copies(rows, row, scenario))
+    if model.tau_by.slope is not None and not design.factors[name].levels:
+        column = next(item.columns.start for item in design.terms if item.name == name)
+        return Spread({"tau": model.tau, "tau_slope": model.tau_by.slope}, None, design.X[row, column], copied)
+    priors, number = levels_of(design, model, effects)
+    return Spread({f"tau[{level}]": prior for level, prior in priors.items()}, number[row], None, copied)
 
 
 def _missing_numeric(design: Design) -> list[str]:

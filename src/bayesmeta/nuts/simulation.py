@@ -23,6 +23,7 @@ __all__ = [
     "crude_effect",
     "is_proper",
     "log_priors",
+    "mix_tau",
     "new_study",
     "priors_of",
     "sample_posterior_predictive",
@@ -57,6 +58,7 @@ def priors_of(h: HierarchicalRows) -> list[Prior]:
     """Every prior that the model states."""
     model = h.model
     found: list[Prior | None] = [model.tau, model.cluster_tau, model.baseline, *model.derived.values()]
+    found += [] if h.spread is None else h.spread.priors.values()
     for term in h.design.terms:
         found += [term.prior, term.sd, term.total]
     return [prior for prior in found if prior is not None]
@@ -106,6 +108,9 @@ def sample_prior_predictive(h: HierarchicalRows, size: int, rng: np.random.Gener
     beta, extra = _coefficients(h, size, rng)
     draws: dict[str, FloatArray] = {"coefficients": beta, **extra}
     draws["tau"] = np.zeros(size) if model.tau is None else _draw(model.tau, size, rng)
+    if h.spread is not None:
+        draws |= {name: _draw(prior, size, rng) for name, prior in h.spread.priors.items()}
+        draws["tau"] = mix_tau(h, draws)
     if model.cluster_tau is not None:
         draws["tau_within"] = _draw(model.cluster_tau, size, rng)
     if isinstance(model.random, StudentEffects):
@@ -128,6 +133,14 @@ def sample_prior_predictive(h: HierarchicalRows, size: int, rng: np.random.Gener
     return _binomial(h, draws, rng) if model.likelihood == "binomial" else _normal(h, draws, rng)
 
 
+def mix_tau(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> FloatArray:
+    """The tau of a new study: averaged over the levels of the rows, as a variance; along a line that at its middle."""
+    if h.spread is None or h.spread.z is not None:
+        return draws["tau"]
+    first = [int(np.flatnonzero(h.row == row)[0]) for row in range(h.effects.k)]
+    return np.sqrt(np.square(h.spread.taus(draws)[first]).mean(axis=0))
+
+
 def _normal(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Generator) -> PriorPredictive:
     size = draws["tau"].size
     eta = h.X @ draws["coefficients"]
@@ -148,8 +161,14 @@ def _normal(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Ge
         deviation = (
             deviation + h.cluster[:, None] * (draws["tau"] * rng.standard_normal((h.unit.size, size)))[h.scenario]
         )
+    if h.spread is not None:
+        taus = h.spread.taus(draws)
+        for members, _ in h.spread.mixed:
+            R = np.full((members.size, members.size), h.model.rho)
+            np.fill_diagonal(R, 1.0 + 1e-12)
+            deviation[members] = taus[members] * (np.linalg.cholesky(R) @ rng.standard_normal((members.size, size)))
     _, a, _ = estimates(h, draws, size)
-    noise = np.sqrt(np.broadcast_to(a, eta.shape)) * rng.standard_normal(eta.shape)
+    noise = _sampling_errors(h, a, rng, size)
     theta = eta + h.unrotate(deviation)
     y = theta + h.unrotate(noise)
     chosen = _chosen_scenarios(h, draws, rng)
@@ -159,6 +178,15 @@ def _normal(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Ge
     for e, row in enumerate(h.row.tolist()):
         result[0, row, taken[e]], result[1, row, taken[e]] = theta[e, taken[e]], y[e, taken[e]]
     return PriorPredictive(draws, result[0], result[1])
+
+
+def _sampling_errors(h: HierarchicalRows, a: FloatArray, rng: np.random.Generator, size: int) -> FloatArray:
+    """Errors of the rows of h, rotated, shape (E, N)."""
+    noise = rng.standard_normal((h.row.size, size))
+    errors = np.sqrt(np.broadcast_to(a, noise.shape)) * noise
+    for members, S in h.spread.mixed if h.spread is not None else ():
+        errors[members] = np.linalg.cholesky(S) @ noise[members]
+    return errors
 
 
 def _chosen_scenarios(
@@ -225,8 +253,7 @@ def sample_posterior_predictive(
         return crude_effect(effects.measure, events, effects.counts[:, 1, None], in_control, effects.counts[:, 3, None])
     _, a, _ = estimates(h, draws, size)
     first = np.array([np.flatnonzero(h.row == row)[0] for row in range(effects.k)])
-    noise = np.sqrt(np.broadcast_to(a, (h.row.size, size))) * rng.standard_normal((h.row.size, size))
-    return theta + h.unrotate(noise)[first]
+    return theta + h.unrotate(_sampling_errors(h, a, rng, size))[first]
 
 
 def crude_effect(measure: str, x_t: FloatArray, n_t: FloatArray, x_c: FloatArray, n_c: FloatArray) -> FloatArray:
@@ -283,6 +310,8 @@ def log_priors(h: HierarchicalRows, coefficients: FloatArray, sds: Mapping[str, 
         if term.sd is not None and f"sd[{term.name}]" in sds:
             found[f"sd[{term.name}]"] = np.asarray(resolve(term.sd).logpdf(sds[f"sd[{term.name}]"]))
     scalars: dict[str, Prior | None] = {"tau": model.tau, "tau_within": model.cluster_tau, **model.derived}
+    if h.spread is not None:
+        scalars = {**scalars, "tau": None, **h.spread.priors}
     if isinstance(model.random, StudentEffects):
         scalars["df"] = model.random.df
     if isinstance(model.random, OutlierEffects):

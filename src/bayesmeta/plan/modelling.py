@@ -101,9 +101,11 @@ class ModelPlan:
 
     ``beta`` holds the coefficient priors that the protocol states, and ``curve`` those of the departures of splines;
     `terms` completes them with the defaults. ``impute`` holds the populations of moderators with empty cells, used
-    where the selection's ``missing`` is "impute". ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors
-    come from. ``scalings`` holds what the default priors of slopes refer to, by numeric moderator (`scaling_of`): an
-    analysis fixes them once on all its rows (`scaled`), so that every refit on fewer of them has the same prior.
+    where the selection's ``missing`` is "impute". ``heterogeneity_by`` names the moderator whose levels' SDs are
+    compared, ``tau_by`` their priors where they are not that of tau, ``tau_slope`` that of a numeric moderator's slope
+    of log(tau). ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors come from. ``scalings`` holds what
+    the default priors of slopes refer to, by numeric moderator (`scaling_of`): an analysis fixes them once on all its
+    rows (`scaled`), so that every refit on fewer of them has the same prior.
 
     Examples
     --------
@@ -127,6 +129,9 @@ class ModelPlan:
     derived: Mapping[str, Prior] = field(default_factory=dict)
     missing_sd: MissingSD | None = None
     engine: Literal["auto", "exact", "nuts", "both"] = "auto"
+    heterogeneity_by: str | None = field(default=None, metadata={"later": True})
+    tau_by: Mapping[str, Prior] = field(default_factory=dict, metadata={"later": True})
+    tau_slope: Prior | None = field(default=None, metadata={"later": True})
     scalings: Mapping[str, float] = field(default_factory=dict, metadata={"later": True})
 
     def scaled(self, effects: Effects) -> ModelPlan:

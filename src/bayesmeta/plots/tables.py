@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import (, ClassicalFit
+from bayesmeta.classical import (
     ClassicalFit,
     FillEstimator,
     HeterogeneityInterval,

@@ -198,6 +198,8 @@ class PriorKeys(_Keys):
     cluster_tau: _PriorKey = Field(None, description="SD between the true effects of rows of one cluster")
     baseline: _PriorKey = Field(None, description="control risk on the logit scale; binomial likelihood only")
     curve: dict[str, _PriorKey] = Field({}, description="moderator = the size of its spline's departure from a line")
+    tau_by: dict[str, _PriorKey] = Field({}, description="level of heterogeneity_by = the SD there, if not as tau")
+    tau_slope: _PriorKey = Field(None, description="numeric heterogeneity_by: change of log(tau) per unit")
     derived: DerivedKeys = DerivedKeys()
     missing_sd: MissingSDKeys | None = None
 
@@ -286,6 +288,7 @@ class DefaultKeys(AnalysisKeys):
     thresholds: list[ThresholdKeys] | None = None
     natural_unit: NaturalUnitKeys | None = None
     baseline_risk: Annotated[list[RiskKeys], BeforeValidator(risks_value)] | None = None
+    heterogeneity_by: _Text | None = Field(None, description="a moderator: does the heterogeneity differ by it?")
     engine: Literal["auto", "exact", "nuts", "both"] | None = None
 
 

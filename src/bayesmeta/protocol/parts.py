@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bayesmeta.errors import ModelError, pick
 from bayesmeta.measures import MEASURES
-from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD
+from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD, TauBy
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Moderator
 from bayesmeta.priors import Prior, Truncated, Uniform
 from bayesmeta.protocol.faults import Faults
 from bayesmeta.protocol.keys import ImputeKeys, ModeratorKeys, OutcomeKeys
 
-__all__ = ["At", "check_parts", "default_source", "derived_priors", "missing_sd", "moderators", "populations"]
+__all__ = [
+    "At",
+    "check_heterogeneity_by",
+    "check_parts",
+    "default_source",
+    "derived_priors",
+    "missing_sd",
+    "moderators",
+    "populations",
+]
 
 At = Callable[[str], str]
 
@@ -185,6 +194,38 @@ def _cut(prior: Prior, low: float, high: float) -> Prior:
 
 
 # -- what goes together ------------------------------------------------------------------------------------------------
+
+
+def check_heterogeneity_by(keys: OutcomeKeys, made: Sequence[Moderator], at: At, faults: Faults) -> None:
+    """A moderator that tau may differ by enters the mean effect too, by contrasts or a line, and has its priors."""
+    name, priors = keys.heterogeneity_by, keys.priors
+    chosen = next((item for item in made if item.name == name), None)
+    if name is None:
+        for key in [key for key in ("tau_by", "tau_slope") if getattr(priors, key)]:
+            faults.add(f"{at('priors')}.{key}", "there is no heterogeneity_by", "Name the moderator, or remove it.")
+        return
+    if chosen is None:
+        names = [item.name for item in made]
+        faults.add(at("heterogeneity_by"), f"{name!r} is not a moderator of this outcome", pick(name, names))
+    elif chosen.pooling is not None or chosen.curve is not None:
+        faults.add(
+            at("heterogeneity_by"),
+            f"{name!r} enters the mean effect by {'a curve' if chosen.curve else 'exchangeable levels'}",
+            "The mean effect differs by contrasts or along a line: remove pooling or curve.",
+        )
+    if keys.priors.cluster_tau is not None or keys.likelihood == "binomial" or keys.random not in (None, "normal"):
+        faults.add(
+            at("heterogeneity_by"),
+            "it goes with normal effects of independent trials, without cluster_tau and random and from estimates",
+            "Remove it from this outcome.",
+        )
+    try:
+        TauBy(name, {level: item.prior for level, item in priors.tau_by.items()})
+        TauBy(name, slope=priors.tau_slope.prior if priors.tau_slope else None)
+    except ModelError as error:
+        faults.add(at("priors"), str(error).rstrip("."), "Correct the prior.")
+    if priors.tau_slope is not None and priors.tau_by:
+        faults.add(f"{at('priors')}.tau_slope", "it is for a numeric moderator, and tau_by for levels", "Remove one.")
 
 
 def check_parts(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults) -> None:

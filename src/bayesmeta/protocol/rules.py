@@ -29,6 +29,7 @@ from bayesmeta.protocol.faults import Faults
 from bayesmeta.protocol.keys import ExclusionKeys, NaturalUnitKeys, OutcomeKeys, ThresholdKeys
 from bayesmeta.protocol.parts import (
     At,
+    check_heterogeneity_by,
     check_parts,
     default_source,
     derived_priors,
@@ -43,7 +44,7 @@ _STANDARDISED = ("SMD", "SMDH")
 _RISK_MEASURES = ("OR", "RR", "RD", "HR")
 
 _MERGED = ("priors", "measure_options", "where", "reference", "impute")
-_NESTED = ("beta", "curve", "derived")
+_NESTED = ("beta", "curve", "derived", "tau_by")
 _STAND_IN = {True: np.array([0.0, 1.0]), False: np.array(["a", "b"], dtype=object)}
 
 
@@ -189,6 +190,8 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
                     f"the key is missing: {keys.measure} has no default prior of a curve",
                     "State the size of the departure from a line, in the outcome's own unit.",
                 )
+    if not {"moderators", "priors"} & broken:
+        check_heterogeneity_by(keys, made, at, faults)
     impute = populations(keys, made, at, faults)
     derived, spread = derived_priors(keys, at, faults), missing_sd(keys, at, faults)
     check_parts(keys, broken, at, faults)
@@ -228,6 +231,8 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         curve={name: item.prior for name, item in priors.curve.items()},
         sources={"mu": mu.source, "tau": tau.source, "beta": beta_source if made else "", **more},
         moderators=made,
+        tau_by={name: item.prior for name, item in priors.tau_by.items()},
+        tau_slope=priors.tau_slope.prior if priors.tau_slope else None,
         cluster_tau=priors.cluster_tau.prior if priors.cluster_tau else None,
         baseline=priors.baseline.prior if priors.baseline and keys.likelihood == "binomial" else None,
         random=None if keys.random == "normal" else keys.random,

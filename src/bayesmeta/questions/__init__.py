@@ -6,7 +6,9 @@ from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
     from bayesmeta.questions.benefit import *
+    from bayesmeta.questions.best import *
     from bayesmeta.questions.borrowing import *
+    from bayesmeta.questions.heterogeneity import *
     from bayesmeta.questions.hksj import *
     from bayesmeta.questions.information import *
     from bayesmeta.questions.next_trial import *
@@ -23,11 +25,13 @@ else:
                 "CAVEAT band_table benefit_curve benefit_probabilities benefit_probabilities_of benefit_sentence "
                 "benefit_table estimate_words responder_table share_of_true_effects"
             ),
+            "best": "ONE_TRIAL best_level_table",
             "borrowing": (
                 "Borrowing WEIGHTS borrowing_probabilities borrowing_table conflict_table effective_size mix "
                 "predictive_of robust_map update"
             ),
             "hksj": "hksj_remark",
+            "heterogeneity": "TRIALS_PER_LEVEL heterogeneity_by_table",
             "information": "information_size information_table",
             "next_trial": "next_trial_table planned_se updated_probability with_trial",
             "profiles": "NEW_TYPE compare_types_table curve_table imputed_table outlier_table profile_table",

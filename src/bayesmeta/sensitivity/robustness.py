@@ -16,7 +16,16 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.plan import Threshold
 from bayesmeta.sensitivity import classical_sections as classical
-from bayesmeta.sensitivity import concordance, inconsistency, multiverse, prior_bench, tipping, trials, variations
+from bayesmeta.sensitivity import (
+    concordance,
+    inconsistency,
+    levels,
+    multiverse,
+    prior_bench,
+    tipping,
+    trials,
+    variations,
+)
 from bayesmeta.sensitivity.model_checks import CHECKS
 from bayesmeta.sensitivity.section import Computed, Recompute, Section, SectionOptions
 
@@ -58,6 +67,8 @@ _SECTIONS: dict[str, Section] = {
         trials.LEAVE_ONE_OUT,
         trials.CUMULATIVE,
         inconsistency.SECTION,
+        levels.HETEROGENEITY_BY,
+        levels.BEST_LEVEL,
         classical.SMALL_STUDY,
         classical.INFLUENCE,
         classical.DEPENDENCE,
@@ -142,7 +153,7 @@ def sensitivity_analyses(
     priors_only : sequence of str
         Those of them that differ in priors alone, the main one included.
     moderated : Fit, optional
-        The main moderated analysis, beside which declared ones are set.
+        The main moderated analysis, beside which declared ones are set, and whose levels are compared.
 
     Returns
     -------
