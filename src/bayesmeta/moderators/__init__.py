@@ -7,6 +7,7 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.moderators.answer import *
     from bayesmeta.moderators.evidence import *
+    from bayesmeta.moderators.explained import *
     from bayesmeta.moderators.quantities import *
     from bayesmeta.moderators.reading import *
     from bayesmeta.moderators.within import *
@@ -16,6 +17,7 @@ else:
         {
             "answer": "MODERATOR_COLUMNS compare_coefficients contrast_table moderator_table moderators_alone",
             "evidence": "classical_regression inclusion_table moderator_test_table",
+            "explained": "explained_share",
             "quantities": "Quantity coefficients effects_at",
             "reading": "ReadableBlock moderator_blocks",
             "within": "within_between_table",

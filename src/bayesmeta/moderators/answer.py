@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.classical import MetaRegression
+from bayesmeta.classical import MetaRegression, gvif
 from bayesmeta.columns import Column, columns_of, unprinted
-from bayesmeta.digits import p_words
-from bayesmeta.errors import ModelError
+from bayesmeta.digits import p_words, percent
+from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.moderators.evidence import (
     classical_regression,
@@ -21,6 +22,7 @@ from bayesmeta.moderators.evidence import (
     subgroup_tests,
     varies_within,
 )
+from bayesmeta.moderators.explained import explained_share
 from bayesmeta.moderators.quantities import Quantity, coefficients, effects_at
 from bayesmeta.moderators.within import SPLIT, within_between_table
 from bayesmeta.numerics import interval_ends
@@ -41,7 +43,7 @@ _EFFECTS = ("level", "value", "cell")
 _NUMBERS = (
     *("median", "lower", "upper", "new_lower", "new_upper", "p_more_benefit", "p_below_null", "p_any_benefit"),
     *("p_any_benefit_new", "p_important_benefit", "p_important_benefit_new", "p_important_harm"),
-    "p_important_harm_new",
+    *("p_important_harm_new", "r2", "explained", "explained_lower", "explained_upper", "inflation"),
     *("classical", "classical_lower", "classical_upper", "p_value", "f", "df1", "df2", "bayes_factor"),
     *("p_inclusion", "inclusion_bayes_factor"),
 )
@@ -55,7 +57,8 @@ MODERATOR_COLUMNS: tuple[Column, ...] = (
     *unprinted(probability="p_important_benefit_new p_important_harm p_important_harm_new"),
     *unprinted(number="classical classical_lower classical_upper", p="p_value"),
     *unprinted(number="f df1 df2 bayes_factor", probability="p_inclusion"),
-    *unprinted(number="inclusion_bayes_factor level", text="model interval"),
+    *unprinted(number="inclusion_bayes_factor inflation level", text="model interval", note="confounded_with"),
+    *unprinted(share="r2 explained explained_lower explained_upper"),
 )
 
 
@@ -78,7 +81,10 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
 
         - ``test``: of a moderator with its interactions (of an interaction, of ``all moderators``): ``f`` on
           ``df1, df2`` and its ``p_value``, the ``bayes_factor`` against the model without it, and, averaged over the
-          models that its terms allow, ``p_inclusion`` and ``inclusion_bayes_factor``;
+          models that its terms allow, ``p_inclusion`` and ``inclusion_bayes_factor``; ``inflation``, by which its
+          standard errors are wider because of the others, and ``confounded_with`` where it is above sqrt(5)
+          (`bayesmeta.classical.gvif`); of all together the classical ``r2`` and the posterior median and interval of
+          `explained_share`;
         - ``contrast``, ``slope``, ``interaction``, ``simple effect``: differences, with ``p_more_benefit``;
         - ``level``, ``value``, ``cell``: effects, with those of a new study and probabilities of benefit;
         - ``within trials``, ``between trials``, ``between - within``: differences told apart, where trials have several
@@ -126,6 +132,8 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
     columns = ["moderator", "part", "name", "k", "trials", "mark", *_NUMBERS]
     table = table.reindex(columns=columns)
     table[list(_NUMBERS)] = table[list(_NUMBERS)].astype(float)
+    table["confounded_with"] = ""
+    _add_whole(fit, table, regression)
     table[["k", "trials"]] = table[["k", "trials"]].astype(int)
     table["model"], table["level"], table["interval"] = "together", level, "central"
     table.attrs["notes"] = _notes(fit, table, regression, reason)
@@ -162,6 +170,26 @@ def moderators_alone(fits: Mapping[str, Fit], *, level: float = LEVEL) -> pd.Dat
     whole = pd.concat(tables, ignore_index=True)
     whole.attrs["notes"] = tuple(notes)
     return whole
+
+
+def _add_whole(fit: Fit, table: pd.DataFrame, regression: MetaRegression | None) -> None:
+    """What is of all moderators together, and how far each is confounded with another."""
+    tests = table["part"] == "test"
+    last = table.index[tests][-1]
+    if regression is not None and regression.r2 is not None:
+        table.loc[last, "r2"] = regression.r2 / 100
+    if not fit.model.missing:
+        with suppress(ModelError):
+            table.loc[last, ["explained_lower", "explained", "explained_upper"]] = explained_share(fit)
+    mains = [name for name in fit.model.beta if ":" not in name]
+    if regression is None or len(mains) < 2:
+        return
+    with suppress(ModelError, InferenceError):
+        for line in gvif(fit.effects, mains, rho=fit.model.rho).to_dict("records"):
+            place = table.index[tests & (table["moderator"] == line["moderator"])]
+            table.loc[place, "inflation"] = line["inflation"]
+            if line["confounded"]:
+                table.loc[place, "confounded_with"] = line["with"]
 
 
 def _distance(fit: Fit, threshold: Threshold | float | None) -> tuple[float, float] | None:
@@ -322,6 +350,7 @@ def _notes(fit: Fit, table: pd.DataFrame, regression: MetaRegression | None, rea
                 f"Heterogeneity explained, classically: {share} of tau squared (by REML, against the same rows without "
                 "moderators; none where it does not fall)"
             )
+        notes += _confounding_notes(table)
     elif reason:
         notes.append(f"Classical: not defined, because {reason}")
     if any(":" in name for name in fit.model.beta):
@@ -334,8 +363,30 @@ def _notes(fit: Fit, table: pd.DataFrame, regression: MetaRegression | None, rea
         notes.append("One trial: what is so marked rests on a single trial on one side, and differs in all else too")
     if (table["mark"] == "no trial").any():
         notes.append("No trial: nobody studied it; the number comes from the model's form and its prior")
+    whole = table[table["explained"].notna()]
+    for row in whole.to_dict("records"):
+        low, middle, high = (percent(row[name], 0) for name in ("explained_lower", "explained", "explained_upper"))
+        notes.append(
+            f"Share of the variance of true effects that goes with the moderators, posterior: {middle} ({low} to "
+            f"{high}); it is never below 0, so that with few trials its prior shows"
+        )
     notes += _unit_notes(table)
     return tuple(notes)
+
+
+def _confounding_notes(table: pd.DataFrame) -> list[str]:
+    """Which moderators say the same."""
+    tests = table[(table["part"] == "test") & table["inflation"].notna()]
+    if not len(tests):
+        return []
+    confounded = tests[tests["confounded_with"] != ""]
+    notes = [
+        f"Confounded: {row['moderator']} with {row['confounded_with']}: its standard errors are {row['inflation']:.1f} "
+        "times as wide as without the other moderators (GVIF^(1/(2 df)), limit 2.24). Look at each alone"
+        for row in confounded.to_dict("records")
+    ]
+    listed = ", ".join(f"{row['moderator']} {row['inflation']:.2f}" for row in tests.to_dict("records"))
+    return notes or [f"Confounding: GVIF^(1/(2 df)) {listed}; none above 2.24, where standard errors widen by that"]
 
 
 def _within_notes(fit: Fit) -> list[str]:
