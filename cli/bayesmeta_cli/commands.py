@@ -216,6 +216,7 @@ def fit(path: Path, output: Path | None, outcome: Sequence[str], engine: str | N
 def check(
     path: Path | None,
     pin: bool,
+    migrate: bool,
     schema: bool,
     measure: str | None,
     column: Sequence[str],
@@ -237,12 +238,18 @@ def check(
         raise typer.BadParameter(f"--rows {rows}: not a whole number.")
     existing(path, ("protocol", "table"))
     if path.suffix.lower() != ".toml":
-        if pin:
-            raise typer.BadParameter("--pin goes with a protocol.")
+        if pin or migrate:
+            raise typer.BadParameter(f"--{'pin' if pin else 'migrate'} goes with a protocol.")
         _check_table(path, measure, column, int(rows), json, csv)
         return
     if measure or column:
         raise typer.BadParameter("--measure and --column go with a table; a protocol states its own.")
+    if migrate:
+        from bayesmeta.protocol import migrate as rewritten
+
+        for line in rewritten(path):
+            say(f"now means something else: {line}")
+        say(f"{path.name} is now of schema 2.")
     if pin:
         from bayesmeta.protocol import pin_data
 

@@ -102,6 +102,7 @@ def options(
 def check(
     path: Annotated[Path | None, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")] = None,
     pin: Annotated[bool, typer.Option("--pin", help="Write the data's SHA-256 into the protocol.")] = False,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Rewrite a protocol of schema 1 as schema 2.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of protocols and exit.")] = False,
     measure: Measure = None,
     column: Columns = None,

@@ -17,7 +17,7 @@ from bayesmeta.studies import read_csv_effects, read_effects, read_table
 MEANS = "study,n_t,mean_t,sd_t,n_c,mean_c,sd_c\n"
 GOOD = "Good,30,10,4,30,12,4\n"
 COUNTS = "study,events_t,n_t,events_c,n_c\n"
-PROTOCOL = """schema = 1
+PROTOCOL = """schema = 2
 title = "T"
 [data]
 path = "trials.csv"

@@ -221,7 +221,7 @@ def test_several_rows_are_pooled_instead(project: Path, capsys: pytest.CaptureFi
 # -- the keys of natural units and risks -------------------------------------------------------------------------------
 
 KEYS = """
-schema = 1
+schema = 2
 title = "t"
 [data]
 path = "d.csv"

@@ -245,7 +245,7 @@ def test_pinning_what_is_not_a_protocol_says_where(cli, tmp_path):
     code, out, err = cli("check", path, "--pin")
     assert (code, out) == (3, "")
     assert err.startswith("error: protocol.toml: not valid TOML")
-    path.write_text('schema = 1\ntitle = "x"\ndata.path = "t.csv"\n')
+    path.write_text('schema = 2\ntitle = "x"\ndata.path = "t.csv"\n')
     (tmp_path / "t.csv").write_text("study\n")
     code, _, err = cli("check", path, "--pin")
     assert code == 3

@@ -86,7 +86,7 @@ def test_contrasts_of_ratios_are_ratios(cli, tmp_path):  # type: ignore[no-untyp
     ]
     write(tmp_path, "study,estimate,ci_low,ci_high,kind\n" + "\n".join(rows) + "\n")
     (folder / "p.toml").write_text(
-        'schema = 1\ntitle = "t"\n[data]\npath = "../trials.csv"\n[outcome.x]\nlabel = "X"\nmeasure = "OR"\n'
+        'schema = 2\ntitle = "t"\n[data]\npath = "../trials.csv"\n[outcome.x]\nlabel = "X"\nmeasure = "OR"\n'
         'better = "lower"\nmoderators = ["kind"]\npriors.mu = "normal(0, 2)"\npriors.tau = "halfnormal(0.5)"\n',
         encoding="utf-8",
     )

@@ -28,7 +28,7 @@ E,50,69,21,50,55,21
 """
 ON_100 = ["--measure", "MD", "--better", "higher", "--threshold", "5"]
 NARROW = ["--mu", "normal(0, 1)", "--tau", "halfnormal(0.25)"]
-PROTOCOL = """schema = 1
+PROTOCOL = """schema = 2
 title = "Points of 100"
 [data]
 path = "five.csv"

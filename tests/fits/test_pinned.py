@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import json
 import re
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -179,8 +178,7 @@ def table(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", SAMPLED)
 def test_a_sampling_command_differs_by_monte_carlo_error(name: str, tmp_path: Path) -> None:
     """Each number against its mean and SD over the pinned seeds: a t distribution, at one CHANCE for all of them."""
-    shutil.copytree(PINS / "data", tmp_path / "data")
-    shutil.copytree(PINS / "models", tmp_path / "models")
+    pinned.migrated(tmp_path)
     for path in (tmp_path / "models").glob("*.toml"):
         path.write_text(re.sub(r"(?m)^seed = \d+", "seed = 1000", path.read_text("utf-8")), "utf-8")
     document = pinned.run([*SAMPLED[name], "--json"], tmp_path, models=tmp_path / "models")

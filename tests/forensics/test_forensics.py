@@ -471,7 +471,7 @@ def test_readings_of_ratios_on_either_scale(tmp_path):
     natural = pd.DataFrame({"study": list("ABC"), "estimate": 2.0, "ci_low": 1.25, "ci_high": 3.2})
     logs = natural.assign(**{name: np.log(natural[name]).round(4) for name in ("estimate", "ci_low", "ci_high")})
     protocol = """
-schema = 1
+schema = 2
 title = "ratios"
 [data]
 path = "trials.csv"

@@ -23,7 +23,7 @@ MODELS = sorted((ROOT / "models").glob("*.toml"))
 # logarithms of stated ratios are closed forms: only rounding separates them
 EXACT = 1e-15
 
-HEAD = 'schema = 1\ntitle = "T"\n[data]\npath = "t.csv"\n'
+HEAD = 'schema = 2\ntitle = "T"\n[data]\npath = "t.csv"\n'
 PRIORS = 'priors.mu = "normal(0, 1)"\npriors.tau = "halfnormal(0.5)"\n'
 OUTCOME = f'[outcome.pain]\nlabel = "Pain"\nmeasure = "SMD"\nbetter = "lower"\n{PRIORS}'
 
@@ -263,7 +263,7 @@ def test_all_faults_of_all_tables_are_told_at_once(tmp_path):
     found = faults(
         tmp_path,
         """
-schema = 1
+schema = 2
 titel = "T"
 [data]
 path = "../../etc/passwd"
@@ -324,7 +324,7 @@ ensemble = "x"
         (OUTCOME, "key schema: the key is missing"),
         ("schema = 2\n" + HEAD.split("\n", 1)[1] + OUTCOME, "2 is newer than this bayesmeta reads (1)"),
         (HEAD, "there is no outcome"),
-        ('schema = 1\ntitle = "T"\n' + OUTCOME, "key data: the table is missing"),
+        ('schema = 2\ntitle = "T"\n' + OUTCOME, "key data: the table is missing"),
         (HEAD + OUTCOME.replace(PRIORS, ""), "key outcome.pain.priors.tau: the key is missing. There is no default"),
         (HEAD + OUTCOME.replace("halfnormal(0.5)", "normal(0, 1)"), "tau: normal(0, 1) reaches below zero"),
         (HEAD + OUTCOME.replace("normal(0, 1)", "jeffreys()"), "mu: jeffreys() is not a prior of a location"),

@@ -27,7 +27,7 @@ from bayesmeta.plan import JointPlan, vary
 from bayesmeta.priors import parse
 from bayesmeta.protocol import protocol_schema, read_protocol
 
-HEAD = 'schema = 1\ntitle = "T"\n[data]\npath = "t.csv"\n'
+HEAD = 'schema = 2\ntitle = "T"\n[data]\npath = "t.csv"\n'
 PRIORS = 'priors.mu = "normal(0, 1)"\npriors.tau = "halfnormal(0.5)"\n'
 
 

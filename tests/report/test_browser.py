@@ -498,7 +498,7 @@ def test_ratios_are_computed_on_the_log_scale(browser, tmp_path, capsys):
     (tmp_path / "bcg.csv").write_text("\n".join(lines) + "\n")
     path = tmp_path / "models" / "bcg.toml"
     path.write_text(
-        'schema = 1\ntitle = "BCG"\n[data]\npath = "../bcg.csv"\n[defaults]\nmeasure = "RR"\n'
+        'schema = 2\ntitle = "BCG"\n[data]\npath = "../bcg.csv"\n[defaults]\nmeasure = "RR"\n'
         'thresholds = [{ name = "quarter", benefit = 0.75, worse = 1.25, primary = true, kind = "panel", '
         'source = "x" }]\n'
         '[defaults.priors]\nmu = { dist = "normal", mean = 0, sd = 2 }\ntau = { dist = "halfnormal", scale = 0.5 }\n'

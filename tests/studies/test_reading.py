@@ -358,7 +358,7 @@ def test_rows_without_a_moderator_stay(tmp_path, missing, levels):
     (tmp_path / "t.csv").write_text("study,estimate,se,type\nA,0.1,0.1,a\nB,0.2,0.1,b\nC,0.3,0.1,\n", encoding="utf-8")
     path = tmp_path / "p.toml"
     path.write_text(
-        f"""schema = 1
+        f"""schema = 2
 title = "T"
 [data]
 path = "t.csv"
@@ -390,7 +390,7 @@ def test_a_changed_file_is_not_read(tmp_path):
 
 def test_an_assumption_fills_empty_cells_and_is_recorded(tmp_path):
     (tmp_path / "t.csv").write_text("study,estimate,se,coded_better\nA,-0.1,0.1,lower\nB,0.2,0.1,\n", encoding="utf-8")
-    text = """schema = 1
+    text = """schema = 2
 title = "T"
 [data]
 path = "t.csv"
@@ -415,7 +415,7 @@ priors.tau = "halfnormal(0.5)"
         read_outcome(path, "x")
 
 
-REMEMBERED = """schema = 1
+REMEMBERED = """schema = 2
 title = "T"
 [data]
 path = "t.csv"

@@ -190,7 +190,7 @@ def test_three_parts_of_a_third_are_asked_about():
 
 
 PROTOCOL = """
-schema = 1
+schema = 2
 title = "Doses"
 [data]
 path = "doses.csv"

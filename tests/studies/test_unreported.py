@@ -20,7 +20,7 @@ from bayesmeta.studies import Reading, effect_sizes, read_outcome
 # two roundings of the same closed form
 CLOSED = 1e-12
 
-HEAD = """schema = 1
+HEAD = """schema = 2
 title = "T"
 [data]
 path = "t.csv"

@@ -9,6 +9,7 @@ from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
     from bayesmeta.protocol.keys import *
+    from bayesmeta.protocol.migration import *
     from bayesmeta.protocol.pinning import *
     from bayesmeta.protocol.reading import *
 else:
@@ -16,6 +17,7 @@ else:
         __name__,
         {
             "keys": "SCHEMA protocol_schema",
+            "migration": "changed_meanings migrate",
             "pinning": "pin_data",
             "reading": "read_protocol",
         },

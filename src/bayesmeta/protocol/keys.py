@@ -24,7 +24,7 @@ from bayesmeta.protocol.values import (
 )
 
 #: The version of the protocol's keys that this bayesmeta reads.
-SCHEMA = 1
+SCHEMA = 2
 
 _ANY_TABLE = {"type": "object"}
 _PRIOR_SCHEMA = {

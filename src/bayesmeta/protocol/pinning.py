@@ -13,11 +13,11 @@ from pathlib import Path
 
 from bayesmeta.errors import ProtocolError
 
-__all__ = ["pin_data"]
+__all__ = ["pin_data", "replaced"]
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``, which takes its place once all is written."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
@@ -80,6 +80,6 @@ def pin_data(path: Path) -> str:
     changed = content[: start.end()] + section + content[end:]
     if tomllib.loads(changed.removeprefix("\ufeff")).get("data", {}).get("sha256") != found:
         raise ProtocolError(f'{path.name}: sha256 could not be placed; write sha256 = "{found}" under [data] by hand.')
-    with _replaced(path) as place:
+    with replaced(path) as place:
         place.write_bytes(changed.encode("utf-8"))
     return found

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bayesmeta.digits import plural
 from bayesmeta.errors import Fault, ProtocolError, pick, warn
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import Assumption, Borrow, DataSource, JointPlan, Outcome, Protocol, Sampling, Sensitivity
@@ -28,6 +29,7 @@ from bayesmeta.protocol.keys import (
     SensitivityKeys,
     TopKeys,
 )
+from bayesmeta.protocol.migration import changed_meanings
 from bayesmeta.protocol.rules import exclusions, make_outcome, merge
 
 __all__ = ["read_protocol"]
@@ -117,6 +119,17 @@ def read_protocol(path: str | Path) -> Protocol:
     version = raw.get("schema")
     if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
         faults.add("schema", f"{version} is newer than this bayesmeta reads ({SCHEMA})", "Update bayesmeta.")
+        faults.raise_if_any()
+    if version == 1 and not isinstance(version, bool):
+        changed = changed_meanings(raw)
+        faults.add(
+            "schema",
+            "1 is that of earlier versions, and "
+            + (f"{plural(len(changed), 'key')} of this file mean something else now" if changed else "nothing changed"),
+            f"`bayesmeta check --migrate {path.name}` writes schema = {SCHEMA}.",
+        )
+        for key, what, remedy in changed:
+            faults.add(key, what, remedy)
         faults.raise_if_any()
     top = {key: value for key, value in raw.items() if key not in SECTIONS}
     named, _, broken_top = check_section(TopKeys, top, "", faults)
