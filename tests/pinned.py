@@ -13,18 +13,18 @@ import math
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 
 import bayesmeta as bm
 from bayesmeta.fits import marginal, quantities
-from bayesmeta.protocol import changed_meanings
+from bayesmeta.protocol import migrate
 from bayesmeta_cli.main import main
 
 PINS = Path(__file__).parent / "reference" / "pinned_0_1_0"
@@ -335,28 +335,9 @@ SAMPLED: dict[str, list[str]] = {
 REPORT = ["report", _CANCER, "--pdf", "--outcome", "qol_medium", "--outcome", "anxiety_long", "-o", "{place}/report"]
 
 
-def as_then(text: str) -> str:
-    """A pinned protocol in the keys of today, with the priors of slopes that were the defaults of 0.1.0 stated."""
-    raw = tomllib.loads(text)
-    slopes: dict[str, list[str]] = {}
-    for key, what, _ in changed_meanings(raw):
-        place, _, name = key.rpartition(".")
-        if name == "moderators":
-            slopes.setdefault(place, []).append(what.partition(":")[0])
-    lines, table, entries = [], "", -1
-    owners = {place: f"[{place}.priors]" in text for place in slopes}
-    for line in text.replace("schema = 1\n", "schema = 2\n").splitlines():
-        lines.append(line)
-        if line.startswith("[["):
-            entries += 1
-            table = f"sensitivity[{entries}]"
-        elif line.startswith("["):
-            table = line.strip("[] ")
-        place = table.removesuffix(".priors")
-        if line.startswith("[") and place in slopes and owners[place] == table.endswith(".priors"):
-            beta = ", ".join(f'{name} = "normal(0, 0.25)"' for name in slopes[place])
-            lines.append(f"{'' if owners[place] else 'priors.'}beta = {{ {beta} }}")
-    return "\n".join(lines) + "\n"
+def slope_prior_then(numeric: bool, share: float) -> bm.Normal:
+    """Default priors of coefficients in 0.1.0: of a slope per stated unit, whatever share of its spread that is."""
+    return bm.Normal(0, 0.25) if numeric else bm.Normal(0, 0.5)
 
 
 def migrated(folder: Path) -> Path:
@@ -364,7 +345,8 @@ def migrated(folder: Path) -> Path:
     shutil.copytree(PINS / "data", folder / "data")
     (folder / "models").mkdir()
     for path in sorted((PINS / "models").glob("*.toml")):
-        (folder / "models" / path.name).write_text(as_then(path.read_text("utf-8")), encoding="utf-8")
+        shutil.copy(path, folder / "models")
+        migrate(folder / "models" / path.name)
     return folder / "models"
 
 
@@ -378,7 +360,8 @@ def run(arguments: Sequence[str], place: Path, *, models: Path | None = None) ->
     """Run a command on the pinned protocols; what it printed, and its exit code."""
     folders = {"models": models or models_of_today(), "data": PINS / "data", "fits": PINS / "fits", "place": place}
     told, warned = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(warned):
+    then = mock.patch("bayesmeta.plan.modelling._scaled", slope_prior_then)
+    with then, contextlib.redirect_stdout(told), contextlib.redirect_stderr(warned):
         code = main([item.format(**folders) for item in arguments])
     if code not in (0, 5):
         raise AssertionError(f"{' '.join(arguments)}: exit code {code}: {warned.getvalue()}")
