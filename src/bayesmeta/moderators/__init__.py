@@ -16,7 +16,7 @@ else:
         __name__,
         {
             "answer": "MODERATOR_COLUMNS compare_coefficients contrast_table moderator_table moderators_alone",
-            "evidence": "classical_regression inclusion_table moderator_test_table",
+            "evidence": "classical_regression inclusion_table moderator_test_table varies_within",
             "explained": "explained_share",
             "quantities": "Quantity coefficients effects_at",
             "reading": "ReadableBlock moderator_blocks",

@@ -83,7 +83,13 @@ def subgroup_tests(fit: Fit) -> dict[str, tuple[float, int, float]]:
 
 
 def varies_within(effects: Effects, name: str) -> list[str]:
-    """Trials whose rows have several values of a moderator."""
+    """Trials whose rows have several values of a moderator.
+
+    Examples
+    --------
+    >>> varies_within(effects, "weeks")  # one row per trial
+    []
+    """
     values = effects.moderators[name]
     seen: dict[str, set[object]] = {}
     for study, value, stated in zip(effects.study, values.tolist(), stated_rows(values), strict=True):

@@ -16,7 +16,7 @@ from bayesmeta.classical import check_words, is_clustered
 from bayesmeta.digits import bayes_factor_text, p_value
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
-from bayesmeta.moderators import moderator_table
+from bayesmeta.moderators import classical_regression, moderator_test_table
 from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -74,6 +74,7 @@ _POINT = 72 / MM
 _ABOVE, _BELOW = 0.6, 0.75
 _COMMON = "#F7C9A9"
 _BAYESIAN = ("level mean", "mean", "new study")
+_TESTED = ("p_value", "bayes_factor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,8 +515,9 @@ def _notes(fit: Fit, table: pd.DataFrame, cut: bool, level: float) -> list[str]:
 
 def _moderator_sentences(fit: Fit, subgroup: str) -> list[str]:
     """The one model behind a picture of subgroups, and the test that they differ."""
-    found = moderator_table(fit)
-    test: Any = found[(found["moderator"] == subgroup) & (found["part"] == "test")].iloc[0]
+    regression, _ = classical_regression(fit)
+    found = moderator_test_table(fit, regression=regression).reindex(columns=["moderator", "f", "df1", "df2", *_TESTED])
+    test: Any = found[found["moderator"] == subgroup].iloc[0]
     parts = []
     if np.isfinite(test["f"]):
         p = p_value(test["p_value"])

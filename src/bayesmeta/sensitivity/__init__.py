@@ -7,6 +7,7 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.sensitivity.classical_sections import *
     from bayesmeta.sensitivity.concordance import *
+    from bayesmeta.sensitivity.credibility import *
     from bayesmeta.sensitivity.grade import *
     from bayesmeta.sensitivity.inconsistency import *
     from bayesmeta.sensitivity.model_checks import *
@@ -24,6 +25,7 @@ else:
         {
             "classical_sections": "estimators_table permutation_table",
             "concordance": "NEGLIGIBLE concordance_sentence concordance_table",
+            "credibility": "credibility_table",
             "grade": "GRADE_COLUMNS grade_table",
             "inconsistency": "across_trials_index decision_index inconsistency_table side_table",
             "model_checks": "CHECKS",

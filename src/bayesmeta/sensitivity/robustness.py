@@ -18,6 +18,7 @@ from bayesmeta.plan import Threshold
 from bayesmeta.sensitivity import classical_sections as classical
 from bayesmeta.sensitivity import (
     concordance,
+    credibility,
     inconsistency,
     levels,
     multiverse,
@@ -69,6 +70,7 @@ _SECTIONS: dict[str, Section] = {
         inconsistency.SECTION,
         levels.HETEROGENEITY_BY,
         levels.BEST_LEVEL,
+        credibility.CREDIBILITY,
         classical.SMALL_STUDY,
         classical.INFLUENCE,
         classical.DEPENDENCE,
