@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.columns import columns_of
+from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.digits import bayes_factor_text, p_value, plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
@@ -16,17 +16,15 @@ from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
 __all__ = ["CREDIBILITY", "credibility_table"]
 
-#: Trials from which a comparison between them is called large: ICEMAN's guide counts more than ten per moderator.
-MANY = 10
 _ITEMS = (
-    "Is the comparison within rather than between trials?",
-    "If within: is it similar from trial to trial?",
-    "If between: is the number of trials large?",
-    "Was the direction hypothesised beforehand, correctly?",
-    "Does a test suggest that chance is an unlikely explanation?",
-    "Were only few moderators tested?",
-    "Was a random-effects model used?",
-    "If continuous: were arbitrary cut points avoided?",
+    "compared within, not between trials?",
+    "if within: alike from trial to trial?",
+    "if between: many trials?",
+    "direction hypothesised, and right?",
+    "does a test make chance unlikely?",
+    "few moderators tested?",
+    "random effects?",
+    "if a number: no arbitrary cut points?",
 )
 
 
@@ -69,16 +67,16 @@ def credibility_table(moderated: Fit, declared: int | None = None) -> pd.DataFra
         parts = name.split(":")
         inside = set.intersection(*(set(varies_within(moderated.effects, part)) for part in parts))
         numeric = any(not moderated.design.factors[part].levels for part in parts)
-        within = f"{plural(len(inside), 'trial')} of {moderated.effects.n_trials} compare"
+        within = f"{len(inside)} of {plural(moderated.effects.n_trials, 'trial')} compare"
         known = (
-            within if inside else "between trials only",
-            "see 'within trials or between them'" if inside else "does not apply",
+            within if inside else "between only",
+            "see within and between" if inside else "does not apply",
             plural(moderated.effects.n_trials, "trial"),
-            "for the panel: the protocol states the moderator, not its direction",
+            "not in the protocol",
             _chance(tests.loc[name].to_dict()),
-            f"{tested} stated in the protocol",
+            f"{tested} in the protocol",
             "yes" if moderated.model.tau is not None else "no: a common effect",
-            "a number, without cut points" if numeric else "categories: does not apply unless made of a number",
+            "no cut points" if numeric else "categories",
         )
         rows += [
             {"moderator": name, "number": number, "item": item, "known": text, "judgement": ""}
@@ -113,8 +111,8 @@ CREDIBILITY = Section(
     _computed,
     (
         *columns_of("text", moderator="moderator"),
-        *columns_of("count", number="item"),
-        *columns_of("text", item="question", known="what is known", judgement="judgement (panel)"),
+        *unprinted(count="number"),
+        *columns_of("text", item="item", known="what is known", judgement="panel"),
     ),
     "Items of ICEMAN for meta-analyses (Schandelmaier 2020); numbers are counted from the protocol and the data, and "
     "no item is rated by the program.",
