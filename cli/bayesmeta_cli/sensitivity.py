@@ -51,7 +51,9 @@ def sensitivity(
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
     stated = DECLARED in wanted
-    analyses = from_protocol(protocol, outcome, moderated=stated or "best-level" in wanted, declared=stated)
+    analyses = from_protocol(
+        protocol, outcome, moderated=stated or any(SECTIONS[name].moderated for name in wanted), declared=stated
+    )
     found: dict[str, SensitivityAnalyses] = {}
     for item in track(analyses, "sensitivity"):
         found[item.key] = item.sensitivity(wanted, order=trial_order(item.effects, order), cut=chance)

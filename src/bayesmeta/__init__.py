@@ -89,9 +89,10 @@ if TYPE_CHECKING:
         inclusion_table,
         moderator_table,
         within_between_table,
+        within_trial_table,
     )
     from bayesmeta.nuts import Settings
-    from bayesmeta.plan import Outcome, Protocol, Threshold
+    from bayesmeta.plan import Outcome, Protocol, Threshold, TrialInteraction
     from bayesmeta.priors import (
         Cauchy,
         Cochrane,
@@ -175,9 +176,12 @@ _find, _names = exports(
             "Coefficient Exchangeable MissingLevels MissingNumeric MissingSD Model Monotone OutlierEffects Spline "
             "StudentEffects TauBy estimable"
         ),
-        "moderators": "compare_coefficients contrast_table inclusion_table moderator_table within_between_table",
+        "moderators": (
+            "compare_coefficients contrast_table inclusion_table moderator_table within_between_table "
+            "within_trial_table"
+        ),
         "nuts": "Settings",
-        "plan": "Outcome Protocol Threshold",
+        "plan": "Outcome Protocol Threshold TrialInteraction",
         "priors": (
             "Cauchy Cochrane Exponential Flat HalfCauchy HalfNormal HalfStudentT InverseGamma Jeffreys LogNormal "
             "LogStudentT Normal Rhodes2015 StudentT Truncated Turner2015 Uniform"

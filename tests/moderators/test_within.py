@@ -115,3 +115,56 @@ def test_what_cannot_be_split_says_so() -> None:
             None,
             {"a": bm.Normal(0, 1), "a:b": bm.Coefficient(bm.Normal(0, 1), between=bm.Normal(0, 1))},
         )
+
+
+# -- differences inside trials, of rows and as published ---------------------------------------------------------------
+
+
+def test_within_trial_differences_are_pooled_without_those_between() -> None:
+    """Each trial's difference and its variance by hand; the pool is that of these four and a published one."""
+    given = effects()
+    published = bm.TrialInteraction("trial X", "sup", "slope per 1", 0.1, 0.2, "table 3")
+    table = bm.within_trial_table(fit(given), [published])
+    trials = table[table["trial"] != "all trials"]
+    for number in range(4):
+        line = trials.iloc[number]
+        assert line["estimate"] == pytest.approx(given.y[2 * number + 1] - given.y[2 * number], rel=1e-12)
+        # var(y2 - y1) = 2 * 0.04 - 2 * 0.015
+        assert line["se"] == pytest.approx(np.sqrt(0.05), rel=1e-12)
+    assert trials.iloc[4][["trial", "estimate", "se", "source"]].tolist() == ["trial X", 0.1, 0.2, "table 3"]
+    alone = bm.Effects(trials["trial"], trials["estimate"], trials["se"], measure="SMD")
+    expected = bm.summarize(bm.fit(alone, bm.Model(bm.Normal(0, 0.5), bm.HalfNormal(0.5)))).loc["mu"]
+    whole = table.iloc[-1]
+    assert whole["estimate"] == pytest.approx(expected["median"], rel=1e-9)
+    assert whole["lower"] == pytest.approx(expected["lower"], rel=1e-9)
+    # trials that have one level alone change nothing
+    fewer = given.subset(np.arange(8))
+    fewer_table = bm.within_trial_table(fit(fewer), [published])
+    assert fewer_table.iloc[-1]["estimate"] == pytest.approx(whole["estimate"], rel=1e-9)
+
+
+def test_a_trial_is_not_counted_by_its_rows_and_by_its_interaction() -> None:
+    double = bm.TrialInteraction("trial 2", "sup", "slope per 1", 0.1, 0.2, "table 3")
+    with pytest.raises(bm.ModelError, match=r"trial 2: its sup .* counts once"):
+        bm.within_trial_table(fit(effects()), [double])
+
+
+def test_a_contrast_stated_the_other_way_round_is_turned() -> None:
+    given = effects()
+    words = np.array(["home", "supervised"], object)[given.moderators["sup"].astype(int)]
+    named = bm.Effects(
+        given.study, given.y, given.se, measure="SMD", better="higher", blocks=given.blocks, moderators={"sup": words}
+    )
+    turned = bm.TrialInteraction("trial X", "sup", "home - supervised", -0.1, 0.2, "table 3")
+    lines = bm.within_trial_table(fit(named), [turned]).set_index("trial")
+    assert lines.loc["trial X", ["contrast", "estimate"]].tolist() == ["supervised - home", 0.1]
+
+
+def test_one_published_interaction_gives_no_pooled_number() -> None:
+    pooled = bm.fit(effects(), bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)))
+    one = bm.TrialInteraction("trial X", "age", "slope per 10", 0.1, 0.2, "table 3")
+    table = bm.within_trial_table(None, [one], pooled=pooled)
+    assert table["mark"].tolist() == ["", "one trial"]
+    assert np.isnan(table.iloc[-1]["estimate"])
+    with pytest.raises(bm.ModelError, match="no estimate"):
+        bm.TrialInteraction("trial X", "age", "slope per 10", 0.1, 0.0)

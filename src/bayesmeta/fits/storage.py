@@ -43,6 +43,7 @@ from bayesmeta.plan import (
     PointsThreshold,
     Selection,
     Threshold,
+    TrialInteraction,
 )
 from bayesmeta.priors import Prior, parse
 
@@ -82,6 +83,7 @@ _NOUNS: dict[str, type] = {
             StudentEffects,
             TauBy,
             Threshold,
+            TrialInteraction,
         )
     },
     # of 0.1.0: a flat table of fields; the same noun since then is "Outcome in parts"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayesmeta.moderators.explained import *
     from bayesmeta.moderators.quantities import *
     from bayesmeta.moderators.reading import *
+    from bayesmeta.moderators.trial_interactions import *
     from bayesmeta.moderators.within import *
 else:
     __getattr__, __dir__ = exports(
@@ -20,6 +21,7 @@ else:
             "explained": "explained_share",
             "quantities": "Quantity coefficients effects_at",
             "reading": "ReadableBlock moderator_blocks",
+            "trial_interactions": "within_trial_table",
             "within": "within_between_table",
         },
         guard="bayesmeta.boundary",

@@ -16,7 +16,9 @@ else:
         __name__,
         {
             "formula": "parse_moderators",
-            "modelling": "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator scaling_of stated_rows stated_values",
+            "modelling": (
+                "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator TrialInteraction scaling_of stated_rows stated_values"
+            ),
             "outcome": "DIVISIONS ControlArm Decision Exclusion Outcome Selection",
             "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
             "thresholds": "Amount BaselineRisk BetaRisk Better NaturalUnit PointsThreshold Threshold",

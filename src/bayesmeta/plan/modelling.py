@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import find_name
+from bayesmeta.errors import ModelError, find_name
 from bayesmeta.model import (
     Coefficient,
     Exchangeable,
@@ -38,6 +38,7 @@ __all__ = [
     "NUMERIC_PRIOR",
     "ModelPlan",
     "Moderator",
+    "TrialInteraction",
     "scaling_of",
     "stated_rows",
     "stated_values",
@@ -96,6 +97,43 @@ class Moderator:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialInteraction:
+    """How an effect differs inside one trial, as the trial reports it.
+
+    Parameters
+    ----------
+    study, moderator, contrast : str
+        ``"after - during"``, or what a slope is per; the words are those of the tables where the moderator is theirs.
+    estimate, se : float
+        Of the difference of effects (of their logarithms for ratio measures), in the outcome's direction.
+    source : str
+
+    Raises
+    ------
+    ModelError
+        If the estimate is not a number, or its standard error not a positive one.
+
+    Examples
+    --------
+    >>> TrialInteraction("START", "age", "slope per 10", -0.05, 0.08, "table 4").estimate
+    -0.05
+    """
+
+    study: str
+    moderator: str
+    contrast: str
+    estimate: float
+    se: float
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.estimate) or not (math.isfinite(self.se) and self.se > 0):
+            raise ModelError(
+                f"{self.study}, {self.moderator}: estimate {self.estimate} with SE {self.se} is no estimate."
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """What is assumed, before the data are known: `on` makes the `bayesmeta.Model` of an analysis.
 
@@ -103,9 +141,10 @@ class ModelPlan:
     `terms` completes them with the defaults. ``impute`` holds the populations of moderators with empty cells, used
     where the selection's ``missing`` is "impute". ``heterogeneity_by`` names the moderator whose levels' SDs are
     compared, ``tau_by`` their priors where they are not that of tau, ``tau_slope`` that of a numeric moderator's slope
-    of log(tau). ``sources`` maps ``mu``, ``tau`` and ``beta`` to where these priors come from. ``scalings`` holds what
-    the default priors of slopes refer to, by numeric moderator (`scaling_of`): an analysis fixes them once on all its
-    rows (`scaled`), so that every refit on fewer of them has the same prior.
+    of log(tau). ``trial_interactions`` are what trials report of differences inside them. ``sources`` maps ``mu``,
+    ``tau`` and ``beta`` to where these priors come from. ``scalings`` holds what the default priors of slopes refer to,
+    by numeric moderator (`scaling_of`): an analysis fixes them once on all its rows (`scaled`), so that every refit on
+    fewer of them has the same prior.
 
     Examples
     --------
@@ -132,6 +171,7 @@ class ModelPlan:
     heterogeneity_by: str | None = field(default=None, metadata={"later": True})
     tau_by: Mapping[str, Prior] = field(default_factory=dict, metadata={"later": True})
     tau_slope: Prior | None = field(default=None, metadata={"later": True})
+    trial_interactions: tuple[TrialInteraction, ...] = field(default=(), metadata={"later": True})
     scalings: Mapping[str, float] = field(default_factory=dict, metadata={"later": True})
 
     def scaled(self, effects: Effects) -> ModelPlan:

@@ -246,6 +246,17 @@ class RiskKeys(_Keys):
     source: str = ""
 
 
+class TrialInteractionKeys(_Keys):
+    """How an effect differs inside one trial, as the trial reports it."""
+
+    study: _Text
+    moderator: _Text
+    contrast: _Text = Field(description='"after - during", or "slope per 10"')
+    estimate: float = Field(description="on the scale of the analysis, in the outcome's direction")
+    se: _Positive
+    source: _Text
+
+
 class AnalysisKeys(_Keys):
     """What a sensitivity analysis may change too."""
 
@@ -295,6 +306,9 @@ class DefaultKeys(AnalysisKeys):
 class OutcomeKeys(DefaultKeys):
     """One outcome at one horizon."""
 
+    trial_interactions: list[TrialInteractionKeys] | None = Field(
+        None, description="differences inside trials that they report themselves"
+    )
     label: _Text | None = None
     where: _WhereKey = Field({})
 

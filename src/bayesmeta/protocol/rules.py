@@ -23,6 +23,7 @@ from bayesmeta.plan import (
     PointsThreshold,
     Selection,
     Threshold,
+    TrialInteraction,
 )
 from bayesmeta.priors import Prior
 from bayesmeta.protocol.faults import Faults
@@ -231,6 +232,7 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
         curve={name: item.prior for name, item in priors.curve.items()},
         sources={"mu": mu.source, "tau": tau.source, "beta": beta_source if made else "", **more},
         moderators=made,
+        trial_interactions=tuple(TrialInteraction(**item.model_dump()) for item in keys.trial_interactions or ()),
         tau_by={name: item.prior for name, item in priors.tau_by.items()},
         tau_slope=priors.tau_slope.prior if priors.tau_slope else None,
         cluster_tau=priors.cluster_tau.prior if priors.cluster_tau else None,

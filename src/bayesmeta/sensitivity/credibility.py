@@ -11,10 +11,10 @@ from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.digits import bayes_factor_text, p_value, plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
-from bayesmeta.moderators import classical_regression, moderator_test_table, varies_within
+from bayesmeta.moderators import classical_regression, moderator_test_table, varies_within, within_trial_table
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
-__all__ = ["CREDIBILITY", "credibility_table"]
+__all__ = ["CREDIBILITY", "WITHIN_TRIALS", "credibility_table"]
 
 _ITEMS = (
     "compared within, not between trials?",
@@ -117,4 +117,34 @@ CREDIBILITY = Section(
     "Items of ICEMAN for meta-analyses (Schandelmaier 2020); numbers are counted from the protocol and the data, and "
     "no item is rated by the program.",
     references=("schandelmaier2020",),
+    moderated=True,
+)
+
+
+def _within(fit: Fit, options: SectionOptions) -> Computed:
+    published = () if fit.outcome is None else fit.outcome.model.trial_interactions
+    table = within_trial_table(options.moderated, published, pooled=fit, level=options.level)
+    if not len(table):
+        raise ModelError("no trial compares levels of a moderator itself, and no trial_interactions are stated.")
+    return Computed(table)
+
+
+#: Differences inside trials, of rows and as published.
+WITHIN_TRIALS = Section(
+    "within-trials",
+    "What do trials find inside themselves, between randomised patients?",
+    _within,
+    (
+        *columns_of("text", moderator="moderator", contrast="difference", trial="trial", source="source"),
+        *columns_of("difference", estimate="estimate", lower="lower", upper="upper"),
+        *columns_of("sd", tau="tau"),
+        *columns_of("probability", p_more_benefit="P(more benefit)"),
+        *columns_of("note", mark="mark"),
+        *unprinted(number="se level", probability="p_below_null", text="interval"),
+    ),
+    "Trials: the difference of their rows, or as they print it, with its normal interval. All trials: posterior median "
+    "and central interval, under the prior of the moderator's coefficient and that of tau. Differences between trials "
+    "enter none of it.",
+    references=("fisher2017",),
+    moderated=True,
 )

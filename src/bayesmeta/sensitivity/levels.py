@@ -105,4 +105,5 @@ BEST_LEVEL = Section(
     "benefit, or no effect where none is stated. A level with few trials is seldom known to be worst.",
     notes=_errors,
     at_threshold=True,
+    moderated=True,
 )

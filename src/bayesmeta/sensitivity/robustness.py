@@ -71,6 +71,7 @@ _SECTIONS: dict[str, Section] = {
         levels.HETEROGENEITY_BY,
         levels.BEST_LEVEL,
         credibility.CREDIBILITY,
+        credibility.WITHIN_TRIALS,
         classical.SMALL_STUDY,
         classical.INFLUENCE,
         classical.DEPENDENCE,

@@ -80,6 +80,8 @@ class Section:
         Keys of the report's bibliography.
     at_threshold : bool
         Whether its answer depends on the threshold of benefit.
+    moderated : bool
+        Whether it is of the moderated analysis, which has to be there.
     slow : bool
         Made only when it is named, because it refits thousands of times.
     """
@@ -96,6 +98,7 @@ class Section:
     others: Any = False
     references: tuple[str, ...] = ()
     at_threshold: bool = False
+    moderated: bool = False
     slow: bool = False
 
 
