@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.columns import columns_of, unprinted
+from bayesmeta.columns import columns_of, derived, unprinted
 from bayesmeta.digits import bayes_factor_text, p_value, plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
@@ -135,7 +135,9 @@ WITHIN_TRIALS = Section(
     "What do trials find inside themselves, between randomised patients?",
     _within,
     (
-        *columns_of("text", moderator="moderator", contrast="difference", trial="trial", source="source"),
+        *unprinted(text="moderator contrast"),
+        *derived(columns_of("text", which="difference")),
+        *columns_of("text", trial="trial", source="source"),
         *columns_of("difference", estimate="estimate", lower="lower", upper="upper"),
         *columns_of("sd", tau="tau"),
         *columns_of("probability", p_more_benefit="P(more benefit)"),
@@ -145,6 +147,7 @@ WITHIN_TRIALS = Section(
     "Trials: the difference of their rows, or as they print it, with its normal interval. All trials: posterior median "
     "and central interval, under the prior of the moderator's coefficient and that of tau. Differences between trials "
     "enter none of it.",
+    printed=lambda table: table.assign(which=table["moderator"] + ": " + table["contrast"]),
     references=("fisher2017",),
     moderated=True,
 )
