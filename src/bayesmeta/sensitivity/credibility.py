@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.columns import columns_of, derived, unprinted
+from bayesmeta.columns import Column, columns_of, derived, unprinted
 from bayesmeta.digits import bayes_factor_text, p_value, plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
@@ -129,25 +129,30 @@ def _within(fit: Fit, options: SectionOptions) -> Computed:
     return Computed(table)
 
 
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """What is compared, and who says so: a published number with its source."""
+    source = table["source"].map(lambda text: f" ({text})" if text not in ("", "rows") else "")
+    mark = table["mark"].map(lambda text: f" ({text})" if text else "")
+    return table.assign(which=table["moderator"] + ": " + table["contrast"], who=table["trial"] + source + mark)
+
+
 #: Differences inside trials, of rows and as published.
 WITHIN_TRIALS = Section(
     "within-trials",
     "What do trials find inside themselves, between randomised patients?",
     _within,
     (
-        *unprinted(text="moderator contrast"),
-        *derived(columns_of("text", which="difference")),
-        *columns_of("text", trial="trial", source="source"),
-        *columns_of("difference", estimate="estimate", lower="lower", upper="upper"),
-        *columns_of("sd", tau="tau"),
-        *columns_of("probability", p_more_benefit="P(more benefit)"),
-        *columns_of("note", mark="mark"),
-        *unprinted(number="se level", probability="p_below_null", text="interval"),
+        *unprinted(text="moderator contrast trial source"),
+        *derived(columns_of("text", which="difference", who="trial")),
+        Column("estimate", "interval", "estimate (95 %)", ends=("lower", "upper")),
+        *unprinted(number="lower upper"),
+        *columns_of("probability", p_more_benefit="P(more)"),
+        *unprinted(number="se tau level", probability="p_below_null", text="interval mark"),
     ),
     "Trials: the difference of their rows, or as they print it, with its normal interval. All trials: posterior median "
-    "and central interval, under the prior of the moderator's coefficient and that of tau. Differences between trials "
-    "enter none of it.",
-    printed=lambda table: table.assign(which=table["moderator"] + ": " + table["contrast"]),
+    "and central interval, under the prior of the moderator's coefficient and that of tau. P(more): of more benefit. "
+    "Differences between trials enter none of it.",
+    printed=_whole,
     references=("fisher2017",),
     moderated=True,
 )
