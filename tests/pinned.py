@@ -55,6 +55,15 @@ KEYS: dict[str, str | None] = {
     ".share_mean": "share_mean",
     "p_majority": None,
     "share_mean": None,
+    # moderators have one table, in `moderated.moderators.rows` (tests/moderators); contrasts are still asked of fits
+    "moderated.contrasts": None,
+    "moderated.levels": None,
+    "moderators.contrasts": None,
+    "moderators.method": None,
+    "moderators.qm": None,
+    "moderators.qm_df": None,
+    "moderators.qm_p": None,
+    "moderators.tau": None,
     # an SMD between 2 and 3 is a remark today and was a warning; severities are tested in tests/forensics
     "severity": None,
 }
@@ -64,6 +73,11 @@ WORDS: dict[str, str] = {
     "direction turned": "direction reversed",
     "Which trials pull?": "Which trials are influential?",
     "How sure is tau, classically?": "What are the classical confidence intervals of tau?",
+    # the default of a slope is another; of contrasts, which these pins have, it is the same
+    "a contrast between levels normal(0, 0.5), a slope per stated unit normal(0, 0.25)": (
+        "normal(0, 0.5) for a contrast between levels and for a slope over two SDs of the moderator, as Gelman 2008, "
+        "doi:10.1002/sim.3107, makes the two comparable"
+    ),
 }
 #: Sentences for people: only the numbers in them are compared, in order. Their words are tested elsewhere.
 PROSE = frozenset(
@@ -101,9 +115,11 @@ OF_THE_RUN = frozenset({"checks", "sampler"})
 
 #: What answers another question since, by fit. With clusters the classical check is the multilevel model: two more
 #: lines of `compare_table`, and its interval in the support of GRADE (authority: tests/classical/test_check.py).
-CHANGED: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("exact_clusters", "nuts_clusters"), ("compare_table.rows.length", "grade_table.rows.1.value")
-)
+CHANGED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("exact_clusters", "nuts_clusters"), ("compare_table.rows.length", "grade_table.rows.1.value")),
+    # interactions are among the contrasts (authority: tests/moderators/test_answer.py)
+    **dict.fromkeys(("exact_interaction", "interaction"), ("contrast_table.rows.length",)),
+}
 
 # -- how close is the same ---------------------------------------------------------------------------------------------
 
@@ -286,16 +302,6 @@ COMMANDS: dict[str, list[str]] = {
     "reanalyse_cipn": ["reanalyse", "{data}/cipn_published.csv"],
     "audit": ["audit", "{data}/cipn_published.csv", "{data}/cipn_trials.csv"],
     "forest": ["forest", _DEPRESSION, "-o", "{place}/forest.png"],
-    "forest_subgroups": [
-        "forest",
-        _CANCER,
-        "--outcome",
-        "anxiety_short",
-        "--subgroup",
-        "timing",
-        "-o",
-        "{place}/subgroups.png",
-    ],
     "heterogeneity": ["heterogeneity", _DEPRESSION, "-o", "{place}/heterogeneity.png"],
     "benefit_curve": ["benefit-curve", _DEPRESSION, "-o", "{place}/benefit.png"],
     "funnel": ["funnel", _DEPRESSION, "-o", "{place}/funnel.png"],

@@ -180,7 +180,7 @@ def test_pages_name_the_checks_of_their_outcomes():
     view = {
         "check": "multilevel REML + t", "classical_effect": "0.37 (0.16 to 0.57)", "failed": False, "chances": {},
         "better": "", "participants": None, "label": "x", "measure_words": "SMD", "trials": 17, "effect": "",
-        "threshold_text": "", "sentence": "",
+        "threshold_text": "", "sentence": "", "notices": [], "classical_remark": "", "sizes": None, "own_result": "",
     }  # fmt: skip
     row = summary_row(view, "REML + HKSJ or multilevel REML + t")
     key = "REML + HKSJ or multilevel REML + t (95 % confidence interval)"

@@ -261,7 +261,7 @@ def broken_protocol(tmp_path, old, new):
         ('path = "trials.csv"', 'path = "trials.csv"\nsha265 = "x"', ["data.sha265"]),
         ("scale = 0.25", "scale = -0.25", ["priors.tau"]),
         ('title = "Example', 'tilte = "Example', ["tilte", "title"]),
-        ("schema = 2", "schema = 2", ["Update bayesmeta"]),
+        ("schema = 2", "schema = 3", ["Update bayesmeta"]),
         ("schema = 2", "schema = ", ["not valid TOML"]),
         ('measure = "SMD"', 'measure = "OR"', ["thresholds[0].worse", "thresholds[1].worse"]),
         ('reference = { exercise = "aerobic"', 'reference = { exercise = "swimming"', ["swimming"]),

@@ -322,7 +322,7 @@ ensemble = "x"
     ("text", "expected"),
     [
         (OUTCOME, "key schema: the key is missing"),
-        ("schema = 2\n" + HEAD.split("\n", 1)[1] + OUTCOME, "2 is newer than this bayesmeta reads (1)"),
+        ("schema = 3\n" + HEAD.split("\n", 1)[1] + OUTCOME, "3 is newer than this bayesmeta reads (2)"),
         (HEAD, "there is no outcome"),
         ('schema = 2\ntitle = "T"\n' + OUTCOME, "key data: the table is missing"),
         (HEAD + OUTCOME.replace(PRIORS, ""), "key outcome.pain.priors.tau: the key is missing. There is no default"),

@@ -252,7 +252,8 @@ def test_what_cannot_follow_says_so_where_it_stands(page):
     assert {"tipping", "scaling", "next_trial"} <= set(found)
     assert set(found.values()) == {"At the stated threshold of 0.5."}
     assert not {"inconsistency", "multiverse", "leave-one-out"} & set(found)
-    assert sum("SVG" in name for name in found) == 2
+    # with the forest plots by exercise and by timing
+    assert sum("SVG" in name for name in found) == 4
     assert not marks(part, "analysis")
     press(page, part.find_element("css selector", "button.reset"))
     assert not marks(part, "threshold")

@@ -137,7 +137,8 @@ def test_every_file_is_there(folder):
 def test_pictures_of_the_page_are_the_files(page, folder, results):
     shown = re.findall(r"<svg xmlns.*?</svg>", page, flags=re.DOTALL)
     files = {path.name: path.read_text("utf-8").partition("?>\n")[2] for path in (folder / "figures").glob("*.svg")}
-    assert len(shown) == 5
+    # forest, heterogeneity and funnel, and of the moderated outcome a forest plot by each moderator
+    assert len(shown) == 5 + 2
     assert set(shown) == {text.rstrip() for name, text in files.items() if "benefit" not in name}
     for name in OUTCOMES:
         for kind, item in results["outcomes"][name]["figures"].items():

@@ -26,6 +26,8 @@ FloatArray = NDArray[np.float64]
 CONFLICT, STRONG_CONFLICT = 0.01, 0.001
 # a prior scale of tau this many times below the median SE, and an SD of mu this many times below the SE of the mean
 _NARROW_TAU, _NARROW_MU = 10.0, 2.0
+#: Estimates up to which Q has its distribution computed, which takes the cube of their number.
+_MOST = 500
 # the scale of a half-normal is its quantile at this probability, and the SD of a normal half its central width
 _ONE_SD = float(special.erf(0.5**0.5))
 # probits beyond this hold 2e-16 of a prior
@@ -186,6 +188,8 @@ def _rows(fit: Fit) -> list[dict[str, Any]]:
             row["note"] = "with clusters Q depends on two SDs; mu is checked with both"
         elif effects.k < 2:
             row["note"] = "one estimate says nothing about tau"
+        elif effects.k > _MOST:
+            row["note"] = f"more than {_MOST} estimates: no prior of tau that allows for their differences stands out"
         else:
             q, spread = _q_and_weights(h)
             row["observed"] = q
@@ -228,7 +232,10 @@ def _judge(row: dict[str, Any], tails: Callable[..., tuple[float, float]], fit: 
 
 def _variance_of_mean(h: HierarchicalRows, share: FloatArray) -> tuple[float, float, float]:
     """Var(T) at both SDs zero, and what tau^2 and the SD within clusters squared add to it."""
-    g = np.linalg.solve(h.rotation_matrix.T, share)
+    # what gives T of the rotated rows: U' g = share, block by block
+    g = share.copy()
+    for rows, _, backward in h.turns:
+        g[rows] = backward.T @ share[rows]
     apart, common = float(g**2 @ h.a), float(g**2 @ h.b)
     if h.cluster is None:
         return apart, common, 0.0

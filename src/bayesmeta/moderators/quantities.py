@@ -83,7 +83,7 @@ def _main(fit: Fit, name: str, moderator: str, end: str, at: dict[str, Any]) -> 
     if not factor.levels:
         centre = float(factor.centre[0])
         row = design.profile({**at, name: centre + factor.per}) - design.profile({**at, name: centre})
-        words = f"slope per {factor.per:g}" + (f" at {centre:.3g}" if factor.width > 1 else "")
+        words = f"slope per {factor.per:g}"
         part: Part = "simple effect" if at else "slope"
         return [Quantity(moderator, part, f"{name}: {words}{end}" if at else words, row, (here & ~factor.missing,))]
     found = []

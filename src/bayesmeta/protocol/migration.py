@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesmeta.errors import Fault, ProtocolError
-from bayesmeta.protocol.pinning import replaced
+from bayesmeta.protocol.replacing import replaced
 
 __all__ = ["changed_meanings", "migrate"]
 

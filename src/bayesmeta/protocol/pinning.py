@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bayesmeta.errors import ProtocolError
+from bayesmeta.protocol.replacing import replaced
 
-__all__ = ["pin_data", "replaced"]
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``, which takes its place once all is written."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        yield Path(name)
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+__all__ = ["pin_data"]
 
 
 def pin_data(path: Path) -> str:

@@ -79,6 +79,7 @@ def checklists(
     elsewhere = priors or shown.get("tipping", "") or at
     panel = "for the authors: software cannot fill this"
     moderated = sum(part.moderated is not None for part in parts)
+    in_whom = next((f"#{part.key}-moderators" for part in parts if part.moderators is not None), at)
     barg = [
         _item(
             "preamble",
@@ -157,7 +158,7 @@ def checklists(
             "13e",
             "causes of heterogeneity",
             f"{moderated} moderated analyses" if moderated else "no moderated analysis was estimable",
-            at,
+            in_whom,
         ),
         _item(
             "13f",
@@ -176,8 +177,8 @@ def checklists(
         _item(
             "20c",
             "investigations of heterogeneity",
-            "moderated analyses and inconsistency",
-            shown.get("inconsistency", "") or at,
+            "effects by level, differences and tests of moderators; inconsistency",
+            in_whom if in_whom != at else shown.get("inconsistency", "") or at,
         ),
         _item("20d", "sensitivity analyses: results", "tables for every outcome", elsewhere),
         _item("22", "certainty in the evidence for each outcome", "an empty field for the panel", "#answer"),

@@ -60,6 +60,7 @@ HETEROGENEITY_BY = Section(
     "moderator too; then one SD for all. Medians with central credible intervals of their joint posterior.",
     notes=_said,
     references=("viechtbauer2022",),
+    moderated=True,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -161,7 +161,8 @@ def sensitivity_analyses(
     Returns
     -------
     SensitivityAnalyses
-        A section that the data do not allow is in ``not_done`` with the reason; nothing is raised for it.
+        A section that the data do not allow is in ``not_done`` with the reason; nothing is raised for it. Sections of
+        the moderated analysis are passed over where all sections are made and there is none.
 
     Raises
     ------
@@ -182,7 +183,11 @@ def sensitivity_analyses(
     chosen = SectionOptions(
         threshold, recompute, options or {}, order, cut, ref_sd, level, declared or {}, priors_only, moderated
     )
-    return _computed([SECTIONS[name] for name in names], fit, chosen)
+    found = _computed([SECTIONS[name] for name in names], fit, chosen)
+    # what no protocol states moderators for is missed by nobody who asks for everything
+    silent = {name for name in usual if SECTIONS[name].moderated} if set(usual) <= set(names) else set()
+    left = {name: why for name, why in found.not_done.items() if name not in silent or moderated is not None}
+    return replace(found, not_done=MappingProxyType(left))
 
 
 def check_model(fit: Fit, checks: Sequence[str] | None = None) -> SensitivityAnalyses:
