@@ -90,3 +90,53 @@ def test_analyses_of_several_protocols_have_a_report_each(tmp_path: Path) -> Non
     stated = bm.analyse(ROOT / "models" / "exercise_depression.toml", "depression", declared=False)
     with pytest.raises(bm.ModelError, match="of several protocols"):
         bm.write_report([*bm.analyse_all(table), stated], tmp_path)
+
+
+# -- moderators that some trials do not state --------------------------------------------------------------------------
+
+
+def partly_stated(folder: Path, keys: str) -> Path:
+    """Eight rows of seven trials; two trials, three rows, do not state the weeks, and one has no site."""
+    weeks = [4, 8, None, 12, 16, None, None, 10]
+    sites = ["home", "home", "home", "gym", "gym", "", "gym", "gym"]
+    study = ["A", "B", "C", "D", "E", "F", "F", "G"]
+    lines = ["study,estimate,se,weeks,site,arm_t,arm_c"]
+    for i, (name, value, site) in enumerate(zip(study, weeks, sites, strict=True)):
+        lines.append(f"{name},{0.1 * i},0.2,{'' if value is None else value},{site},arm {i},control {i}")
+    (folder / "t.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = folder / "p.toml"
+    path.write_text(
+        'schema = 2\ntitle = "T"\n[data]\npath = "t.csv"\n'
+        '[outcome.x]\nlabel = "X"\nmeasure = "SMD"\nbetter = "higher"\n'
+        f'priors.mu = "normal(0, 1)"\npriors.tau = "halfnormal(0.5)"\n{keys}\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::bayesmeta.BayesmetaWarning")
+def test_exclude_touches_the_moderated_analysis_alone(tmp_path: Path) -> None:
+    stated = bm.analyse(partly_stated(tmp_path, 'moderators = ["weeks"]\nmissing = "exclude"'), "x")
+    without = bm.analyse(partly_stated(tmp_path, ""), "x")
+    assert stated.pooled.effects.k == without.pooled.effects.k == 8
+    assert bm.summarize(stated.pooled).equals(bm.summarize(without.pooled))
+    assert stated.moderated is not None
+    assert (stated.moderated.effects.k, stated.moderated.effects.n_trials) == (5, 5)
+    assert "3 rows of 2 trials (C, F) not used here, because weeks is not reported" in stated.reason
+    # the Bayes factor has both models of the five rows
+    null = bm.fit(stated.moderated.effects, dataclasses.replace(stated.moderated.model, beta={}))
+    tests = stated.moderators[stated.moderators["part"] == "test"]
+    assert tests["bayes_factor"].iloc[0] == pytest.approx(bm.bayes_factor(stated.moderated, null), rel=1e-9)
+    # and the scale of the slope is that of all trials that state it
+    weeks = np.array([4, 8, 12, 16, 10.0])
+    assert stated.moderated.model.beta["weeks"].prior.sd == pytest.approx(0.5 / (2 * weeks.std(ddof=1)))
+
+
+@pytest.mark.filterwarnings("ignore::bayesmeta.BayesmetaWarning")
+def test_subgroups_of_a_column_with_empty_cells_are_of_the_rows_that_state_it(tmp_path: Path) -> None:
+    keys = 'subgroups = ["site"]\nmoderators = ["weeks"]\nmissing = "impute"\n[outcome.x.impute.weeks]\n'
+    path = partly_stated(tmp_path, keys + 'mean = "normal(10, 5)"\nsd = "halfnormal(5)"')
+    found = bm.analyse(path, "x", moderated=False)
+    alone = {name: fit.effects.k for name, fit in found.declared.items()}
+    assert alone == {"subgroup: site = home": 3, "subgroup: site = gym": 4}
+    assert found.not_done == {"subgroup: site not reported": "1 row in no subgroup of site"}
