@@ -64,9 +64,9 @@ KEYS: dict[str, str | None] = {
     "moderators.qm_df": None,
     "moderators.qm_p": None,
     "moderators.tau": None,
-    # an SMD between 2 and 3 is a remark today and was a warning; severities are tested in tests/forensics
-    "severity": None,
 }
+#: Severities of findings, by rule: what was one may be another. An SMD between 2 and 3 is a remark today.
+SEVERITIES: dict[str, tuple[str, ...]] = dict.fromkeys(("large SMD", "large effect"), ("warning", "info"))
 #: Words inside values that name things (targets, quantities, methods): old to new.
 WORDS: dict[str, str] = {
     "new setting": "new study",
@@ -484,6 +484,8 @@ def differences(
             told.append(f"{name}: is gone, was {value!r}")
             continue
         now = today[way]
+        if path[-1] == "severity" and {value, now} <= set(SEVERITIES.get(str(today.get((*way[:-1], "rule"))), ())):
+            continue
         near = max([tolerance, *(FOLLOWED.get(str(part), 0.0) for part in path)])
         if isinstance(value, str) and isinstance(now, str):
             same = (limit > 0 and is_prose(path)) or alike(
