@@ -173,8 +173,10 @@ class Analysis:
     def notices(self) -> tuple[Finding, ...]:
         """What must be read beside the numbers: priors against the data, and effects too large to be true."""
         from bayesmeta.checking import prior_conflicts
+        from bayesmeta.forensics import examine_reading
 
-        rows = [item for item in self.findings if item.rule in _BESIDE and item.severity != "info"]
+        known = () if self.reading is None else (*self.reading.findings, *examine_reading(self.reading, _BESIDE))
+        rows = [item for item in known if item.rule in _BESIDE and item.severity != "info"]
         stated = None if self.protocol is None else self.protocol.reference_sd
         scale = None if stated is None or self.reading is None else reference_sd_finding(self.reading, stated)
         return (*prior_conflicts(self.pooled), *([] if scale is None else [scale]), *rows)

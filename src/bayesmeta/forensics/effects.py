@@ -70,6 +70,9 @@ class ExaminedRows:
         return np.broadcast_to(np.asarray(self.given, bool), self.y.shape)
 
 
+_AT_ONCE = 1000
+
+
 def left_out(y: FloatArray, se: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Predict every row from the others (random effects, DerSimonian and Laird).
 
@@ -93,10 +96,15 @@ def left_out(y: FloatArray, se: FloatArray) -> tuple[FloatArray, FloatArray, Flo
     w1, w2, wy, wyy = ((term.sum() - term) for term in (w, w**2, w * y, w * y**2))
     q = np.maximum(wyy - wy**2 / w1, 0)
     tau2 = np.maximum(q - (y.size - 2), 0) / (w1 - w2 / w1)
-    weights = 1 / (se[None, :] ** 2 + tau2[:, None])
-    np.fill_diagonal(weights, 0)
-    total = weights.sum(1)
-    return (weights @ y) / total, tau2, 1 / total
+    mean, total = np.empty(y.size), np.empty(y.size)
+    # a few rows at a time: all at once are the square of their number
+    for start in range(0, y.size, _AT_ONCE):
+        rows = np.arange(start, min(start + _AT_ONCE, y.size))
+        weights = 1 / (se[None, :] ** 2 + tau2[rows, None])
+        weights[np.arange(rows.size), rows] = 0
+        total[rows] = weights.sum(1)
+        mean[rows] = (weights @ y) / total[rows]
+    return mean, tau2, 1 / total
 
 
 def _tail(distance: FloatArray, variance: FloatArray, k: int) -> FloatArray:
@@ -121,7 +129,7 @@ def _sd_is_se(rows: ExaminedRows) -> Iterator[Hit]:
     n_t, mean_t, sd_t, n_c, mean_c, sd_c = columns
     whole = np.isfinite(np.array(columns)).all(0) & (sd_t > 0) & (sd_c > 0) & (n_t > 1) & (n_c > 1)
     found = set()
-    if rows.measure in _SMD and k > FEWEST:
+    if rows.measure in _SMD and k > FEWEST and whole.any():
         mu, tau2, var = left_out(rows.y, rows.se)
         with np.errstate(invalid="ignore", divide="ignore"):
             pooled = np.sqrt(((n_t - 1) * n_t * sd_t**2 + (n_c - 1) * n_c * sd_c**2) / (n_t + n_c - 2))

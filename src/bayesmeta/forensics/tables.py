@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,13 +119,15 @@ def examine_table(
     return tuple(found)
 
 
-def examine_reading(reading: Reading) -> tuple[Finding, ...]:
+def examine_reading(reading: Reading, rules: Sequence[str] | None = None) -> tuple[Finding, ...]:
     """Ask every rule of the rows of one outcome as they were read, and of its effects.
 
     Parameters
     ----------
     reading : Reading
         From `bayesmeta.studies.read_outcome`; its own findings are not repeated, except large effects.
+    rules : sequence of str, optional
+        Names of the rules that are asked; default all. Some compare every two rows.
 
     Returns
     -------
@@ -147,9 +149,13 @@ def examine_reading(reading: Reading) -> tuple[Finding, ...]:
     as_it_is = np.isclose(np.abs(numbers_of(frame, "estimate")), np.abs(effects.y))
     frame = frame.assign(measure=np.where(as_it_is, "analysis scale", effects.measure))
     table = StudyTable(frame, reading.source)
-    found = [*run_rules((*ARM_RULES, *ESTIMATE_RULES), table)]
+
+    def asked(known: Sequence[Rule]) -> list[Rule]:
+        return [rule for rule in known if rules is None or rule.name in rules]
+
+    found = [*run_rules(asked((*ARM_RULES, *ESTIMATE_RULES)), table)]
     given = np.isfinite(table.number("estimate"))
     places = [table.place(i) for i in range(len(table))]
     rows = ExaminedRows(effects.y, effects.se, effects.measure, places, frame, given)
-    found += run_rules(EFFECT_RULES, rows)
+    found += run_rules(asked(EFFECT_RULES), rows)
     return tuple(found)

@@ -17,14 +17,14 @@ from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 __all__ = ["CREDIBILITY", "WITHIN_TRIALS", "credibility_table"]
 
 _ITEMS = (
-    "compared within, not between trials?",
-    "if within: alike from trial to trial?",
+    "compared within trials?",
+    "if within: alike in each trial?",
     "if between: many trials?",
-    "direction hypothesised, and right?",
-    "does a test make chance unlikely?",
+    "direction hypothesised?",
+    "chance unlikely by a test?",
     "few moderators tested?",
     "random effects?",
-    "if a number: no arbitrary cut points?",
+    "no arbitrary cut points?",
 )
 
 
