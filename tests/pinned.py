@@ -327,14 +327,6 @@ REFITS = {"outliers": frozenset({"others_share", "bayes_factor", "alt"})}
 SAMPLED: dict[str, list[str]] = {
     "joint": ["joint", _CANCER],
     "fit_imputed": ["fit", "{models}/cipn.toml", "--outcome", "symptoms_by_duration"],
-    "sensitivity_imputed": [
-        "sensitivity",
-        "{models}/cipn.toml",
-        "--outcome",
-        "symptoms_by_duration",
-        "--section",
-        "declared",
-    ],
 }
 
 # 0.1.0 drew PDFs without being asked
