@@ -476,7 +476,7 @@ def differences(
             told.append(f"{name}: is gone, was {value!r}")
             continue
         now = today[way]
-        if path[-1] == "severity" and {value, now} <= set(SEVERITIES.get(str(today.get((*way[:-1], "rule"))), ())):
+        if path[-1:] == ("severity",) and {value, now} <= set(SEVERITIES.get(str(today.get((*way[:-1], "rule"))), ())):
             continue
         near = max([tolerance, *(FOLLOWED.get(str(part), 0.0) for part in path)])
         if isinstance(value, str) and isinstance(now, str):
