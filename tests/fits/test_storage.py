@@ -42,7 +42,7 @@ def tags(value: Any) -> set[str]:
 
 
 #: Nouns that were first written after 0.1.0.
-LATER = {"Decision", "ModelPlan", "Outcome in parts", "Selection", "TauBy"}
+LATER = {"Decision", "ModelPlan", "Outcome in parts", "Selection", "TauBy", "TrialInteraction"}
 
 
 def test_every_tag_is_in_a_file_of_0_1_0_or_later() -> None:
@@ -181,3 +181,12 @@ def test_a_tree_of_schema_1_is_saved_as_one_of_today(path: Path, tmp_path: Path)
     priors = {str(name): values.attrs["prior"] for name, values in new["log_prior"].data_vars.items()}
     assert list(priors) == list(priors.values()) == [str(name) for name in old["log_prior"].data_vars]
     assert bm.load(tmp_path / "fit.nc").tree.identical(loaded.tree)
+
+
+def test_what_trials_report_of_differences_inside_them_is_kept() -> None:
+    from bayesmeta.plan import ModelPlan, TrialInteraction
+    from bayesmeta.priors import HalfNormal, Normal
+
+    stated = TrialInteraction("A", "age", "slope per 10", -0.05, 0.08, "table 4")
+    plan = ModelPlan(Normal(0, 1), HalfNormal(0.5), trial_interactions=(stated,), scalings={"age": 20.0})
+    assert loads(dumps(plan)) == plan
