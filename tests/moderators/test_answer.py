@@ -340,6 +340,21 @@ def test_where_all_together_are_not_estimable_each_stands_alone() -> None:
         moderators_alone({})
 
 
+def test_many_moderators_are_tested_without_averaging_over_their_models() -> None:
+    """Nine moderators make 512 models, which are not averaged; each is still tested."""
+    given, rng = raudenbush(), np.random.default_rng(2)
+    names = [f"m{i}" for i in range(9)]
+    effects = dataclasses.replace(given, moderators={name: rng.normal(size=given.k) for name in names})
+    fit = bm.fit(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), dict.fromkeys(names, bm.Normal(0, 0.5))))
+    table = bm.moderator_table(fit)
+    tests = table[table["part"] == "test"]
+    assert len(tests) == 10
+    assert tests["p_inclusion"].isna().all()
+    assert tests["bayes_factor"].notna().all()
+    with pytest.raises(bm.ModelError, match="at most 8 terms"):
+        bm.inclusion_table(fit)
+
+
 def test_a_fit_without_moderators_has_no_answer() -> None:
     effects = raudenbush()
     with pytest.raises(bm.ModelError, match="no moderators"):

@@ -59,7 +59,7 @@ class Coefficient:
         The level that contrasts are printed against; it changes no number of the fit. Default: the first in
         alphabetical order.
     between : Prior, optional
-        The coefficient within trials and that between them are told apart: ``x_ij b + mean_i(x) d``, with ``prior`` of
+        The coefficients within trials and between them are separate: ``x_ij b + mean_i(x) d``, with ``prior`` of
         b, the difference within a trial, and this of d, by how much the difference between trials is another. Default:
         one coefficient for both.
 

@@ -87,7 +87,7 @@ def moderator_table(fit: Fit, threshold: Threshold | float | None = None, *, lev
           `explained_share`;
         - ``contrast``, ``slope``, ``interaction``, ``simple effect``: differences, with ``p_more_benefit``;
         - ``level``, ``value``, ``cell``: effects, with those of a new study and probabilities of benefit;
-        - ``within trials``, ``between trials``, ``between - within``: differences told apart, where trials have several
+        - ``within trials``, ``between trials``, ``between - within``: one by one, where trials have several
           values of a moderator (`within_between_table`; not from draws).
 
         ``k`` and ``trials`` are behind a line, on both sides of a difference; ``mark`` is "one trial" where a side has

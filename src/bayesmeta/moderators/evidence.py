@@ -126,12 +126,14 @@ def moderator_test_table(fit: Fit, *, regression: MetaRegression | None = None) 
     pandas.DataFrame
         Columns ``moderator part name k trials mark f df1 df2 p_value bayes_factor p_inclusion
         inclusion_bayes_factor``. A moderator is tested with its interactions. Both models of a Bayes factor are of the
-        same rows and priors; it is missing where evidence is not known (draws) or means nothing (improper priors).
+        same rows and priors; it is missing where evidence is not known (draws) or means nothing (improper priors), and
+        inclusion also where there are more than 8 terms.
     """
     names = list(fit.model.beta)
     lines = [*names, *([ALL] if len(names) > 1 else [])]
     evidence = _evidences(fit, [_with(fit, name) for name in lines])
-    inclusion = inclusion_table(fit).set_index("term") if fit.log_evidence is not None else None
+    averaged = fit.log_evidence is not None and len(names) <= MOST_TERMS
+    inclusion = inclusion_table(fit).set_index("term") if averaged else None
     columns = {term.name: term.columns for term in fit.design.terms}
     rows = []
     for name, other in zip(lines, evidence, strict=True):

@@ -74,7 +74,7 @@ def within_trial_table(
     groups: dict[tuple[str, str], list[tuple[str, str, float, float]]] = {}
     for item in coefficients(moderated) if moderated is not None else ():
         if item.part in ("contrast", "slope"):
-            found = _of_rows(main.effects, item)
+            found = _of_rows(main, item)
             if found:
                 groups[item.moderator, item.name] = [(trial, "rows", y, se) for trial, y, se in found]
     for given in published:
@@ -90,8 +90,9 @@ def within_trial_table(
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _of_rows(effects: Effects, item: Quantity) -> list[tuple[str, float, float]]:
+def _of_rows(main: Fit, item: Quantity) -> list[tuple[str, float, float]]:
     """Difference, or slope, inside every trial that has both sides of it: estimate and standard error."""
+    effects = main.effects
     S, found = effects.covariance(), []
     study = np.array(effects.study, dtype=object)
     for trial in effects.trials:
@@ -102,7 +103,7 @@ def _of_rows(effects: Effects, item: Quantity) -> list[tuple[str, float, float]]
         else:
             rows = np.flatnonzero(here & item.sides[0])
             x = np.asarray(effects.moderators[item.moderator], float)[rows]
-            x = x / float(item.name.split("per ")[1].split()[0])
+            x = x / main.design.factors[item.moderator].per
         if rows.size < 2 or np.ptp(x) == 0:
             continue
         X = np.column_stack([np.ones(rows.size), x])

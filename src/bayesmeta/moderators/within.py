@@ -1,4 +1,4 @@
-"""Differences within trials and between them, told apart."""
+"""Differences within trials and between them, estimated separately."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def chance_notes(
     asked : sequence of Threshold
         Those that have lines.
     share : bool
-        Whether the share of true effects beyond each is told.
+        Whether the share of true effects beyond each is given.
 
     Returns
     -------
