@@ -54,16 +54,12 @@ class Brute:
         R = np.eye(effects.k)
         for members, _ in effects.blocks:
             R[np.ix_(members, members)] = 0.5 + 0.5 * np.eye(len(members))
-        logs, means, covs = [], [], []
-        for tau in GRID:
-            V = S + tau**2 * R
-            total = V + X @ prior @ X.T
-            K = prior @ X.T @ np.linalg.inv(total)
-            prior_of_tau = stats.halfnorm.logpdf(tau, 0, 0.5)
-            logs.append(stats.multivariate_normal.logpdf(y, np.zeros(len(y)), total) + prior_of_tau)
-            means.append(K @ y)
-            covs.append(prior - K @ X @ prior)
-        logs, self.means, self.covs = np.array(logs), np.array(means), np.array(covs)
+        total = S + GRID[:, None, None] ** 2 * R + X @ prior @ X.T
+        inverse = np.linalg.inv(total)
+        gain = prior @ X.T @ inverse
+        form = np.einsum("i,tij,j->t", y, inverse, y) + np.linalg.slogdet(total)[1] + len(y) * np.log(2 * np.pi)
+        logs = stats.halfnorm.logpdf(GRID, 0, 0.5) - 0.5 * form
+        self.means, self.covs = gain @ y, prior - gain @ X @ prior
         step = np.full(GRID.size, GRID[1])
         step[[0, -1]] /= 2
         weights = np.exp(logs - logs.max()) * step
