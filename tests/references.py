@@ -51,7 +51,9 @@ def exact_effects(name: str) -> Effects:
 
 def tool(name: str) -> ModuleType:
     """A script of `tools/`, as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    # `site` is a module of Python too
+    name, file = f"tools_{name}", ROOT / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.boundary import _tests, guarded
+from bayesmeta.boundary import guarded
+from bayesmeta.boundary.guard import _tests
 
 #: In place of every argument: texts, empty lists, wrong types, nothing, numbers that mean nothing.
 WRONG: tuple[Any, ...] = (
@@ -83,6 +84,9 @@ def test_wrong_arguments_raise_errors_of_this_project(
         for value in WRONG:
             if time.monotonic() > end:
                 break
+            if item.name == "progress" and callable(value):
+                # what a function of the caller's own raises is the caller's
+                continue
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

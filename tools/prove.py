@@ -82,6 +82,19 @@ PROOFS = {
     "pinned draws": Proof(
         "commands that sample, against what 0.1.0 drew with sixteen seeds", ("tests/fits/test_pinned.py",), SAMPLED
     ),
+    "fuzzing": Proof(
+        "damaged tables, protocols, fits and options: one line and a known exit code, 1,500 rounds",
+        ("tests/cli/test_hostile.py",),
+        (
+            "boundary",
+            "protocol",
+            "studies/files.py",
+            "studies/cells.py",
+            "fits/storage.py",
+            "fits/digest.py",
+            "errors.py",
+        ),
+    ),
     "page of models": Proof(
         "the code of docs/models.md prints what the page shows",
         ("tests/plots/test_model_plots.py",),

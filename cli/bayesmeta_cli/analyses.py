@@ -12,7 +12,7 @@ import bayesmeta as bm
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.messages import steps
 
-__all__ = ["from_file", "from_protocol", "number", "pairs", "protocol_of"]
+__all__ = ["choice", "from_file", "from_protocol", "number", "pairs", "protocol_of"]
 
 
 def from_protocol(protocol: bm.Protocol, names: Sequence[str] = (), **options: Any) -> list[bm.Analysis]:
@@ -54,6 +54,14 @@ def pairs(items: Sequence[str], option: str) -> dict[str, str]:
     return made
 
 
+def choice(text: str, option: str, allowed: Sequence[str]) -> str:
+    """Read one of a few words."""
+    try:
+        return bm.errors.find_name("choice", text, allowed)
+    except bm.ModelError:
+        raise typer.BadParameter(f"{option} {text}: {bm.errors.pick(text, allowed)}") from None
+
+
 def number(text: str | None, option: str, *, chance: bool = False) -> float | None:
     """Read a number; a probability strictly between 0 and 1 if ``chance``."""
     if text is None:
@@ -76,22 +84,25 @@ def protocol_of(
     ref_sd: str | None,
     column: Sequence[str] | None,
     where: Sequence[str] | None,
+    scale: str | None,
     **options: Any,
 ) -> bm.Protocol:
     """Make the protocol of a table, as far as the options state one."""
     existing(path, ("table",))
-    if better not in (None, "higher", "lower"):
-        raise typer.BadParameter(f"--better {better}: write higher or lower.")
+    if better is not None:
+        better = choice(better, "--better", ("higher", "lower"))
+    if scale is not None:
+        scale = choice(scale, "--scale", ("natural", "log", "analysis"))
     stated = number(threshold, "--threshold")
     if stated is not None and better is None:
         raise typer.BadParameter("--threshold needs --better higher or --better lower.")
-    made = bm.table_protocol(
+    return bm.table_protocol(
         path,
         better=better,  # type: ignore[arg-type]
         threshold=stated,
         ref_sd=number(ref_sd, "--ref-sd"),
         columns=pairs(column or [], "--column"),
+        scale=scale,
         where=pairs(where or [], "--where"),
         **options,
     )
-    return made

@@ -11,7 +11,7 @@ from bayesmeta.columns import columns_of, readable
 from bayesmeta_cli import views
 from bayesmeta_cli.analyses import from_file
 from bayesmeta_cli.commands import show, stacked
-from bayesmeta_cli.messages import say
+from bayesmeta_cli.messages import parts, say, steps
 from bayesmeta_cli.render import NEW_STUDY, laid_out, title
 from bayesmeta_cli.sensitivity import section_lines, section_names, stacked_sections, write_each
 
@@ -49,7 +49,9 @@ def ppc(
     from bayesmeta.sensitivity import CHECKS, check_model
 
     wanted = section_names(section, list(CHECKS), list(CHECKS))
-    found = [(item, fit, check_model(fit, wanted)) for item, fit in _chosen(analyses, moderated)]
+    chosen = _chosen(analyses, moderated)
+    with steps(len(chosen)) as step:
+        found = [(item, fit, check_model(fit, wanted, parts(step, item.key))) for item, fit in chosen]
     write_each(figure, "ppc", {item.key: fit for item, fit, _ in found}, lambda fit: bm.plots.ppc_plot(fit))
     show(
         json,

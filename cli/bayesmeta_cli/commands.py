@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,10 +10,11 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta.analysis import collected
+from bayesmeta.columns import csv_text
 from bayesmeta_cli import views
 from bayesmeta_cli.analyses import from_file, from_protocol, number, pairs
 from bayesmeta_cli.files import existing
-from bayesmeta_cli.messages import say
+from bayesmeta_cli.messages import say, tell
 from bayesmeta_cli.render import table, title, wrapped
 
 if TYPE_CHECKING:
@@ -22,15 +22,13 @@ if TYPE_CHECKING:
 
     from bayesmeta.studies import Reading
 
-UNREPORTABLE = 5
+INPUT, UNREPORTABLE = 3, 5
 Record = dict[str, Any]
 
 
 def write_csv(frame: pd.DataFrame) -> None:
     """Print a table as CSV: shortest form that reads back to the same bits, at most 17 significant digits."""
-    buffer = io.StringIO()
-    frame.to_csv(buffer, index=False, lineterminator="\n")
-    print(buffer.getvalue(), end="")
+    print(csv_text(frame), end="")
 
 
 def show(
@@ -220,30 +218,49 @@ def check(
     schema: bool,
     measure: str | None,
     column: Sequence[str],
+    sheet: str | None,
     rows: str,
     json: bool,
     csv: bool,
-) -> None:
-    """Check a protocol with its data, or a table."""
+) -> int:
+    """Check a protocol with its data, or a table; say what to do next."""
     from bayesmeta.records import json_text
 
     if schema:
         from bayesmeta.protocol import protocol_schema
 
         print(json_text(protocol_schema()))
-        return
+        return 0
     if path is None:
         raise typer.BadParameter("give a PROTOCOL or a CSV.")
     if not rows.isdigit():
         raise typer.BadParameter(f"--rows {rows}: not a whole number.")
     existing(path, ("protocol", "table"))
-    if path.suffix.lower() != ".toml":
-        if pin or migrate:
-            raise typer.BadParameter(f"--{'pin' if pin else 'migrate'} goes with a protocol.")
-        _check_table(path, measure, column, int(rows), json, csv)
-        return
-    if measure or column:
-        raise typer.BadParameter("--measure and --column go with a table; a protocol states its own.")
+    table_only = path.suffix.lower() != ".toml"
+    if table_only and (pin or migrate):
+        raise typer.BadParameter(f"--{'pin' if pin else 'migrate'} goes with a protocol.")
+    if not table_only and (measure or column or sheet):
+        raise typer.BadParameter("--measure, --column and --sheet go with a table; a protocol states its own.")
+    from bayesmeta.setup import next_after
+
+    error, found = None, []
+    try:
+        if not table_only:
+            found = _check_protocol(path, pin, migrate, int(rows), json, csv)
+        elif (review := _review(path, measure, sheet)) is not None:
+            found = _check_outcomes(review, int(rows), json, csv)
+        else:
+            found = _check_table(path, measure, column, sheet, int(rows), json, csv)
+    except (bm.ProtocolError, bm.DataError) as fault:
+        error = fault
+        tell(str(fault), named=True)
+    warnings = sum(item.severity == "warning" for checked in found for item in checked.reading.findings)
+    if not (json or csv):
+        say("\n".join(f"next: {line}" for line in next_after(path, error, warnings=warnings)))
+    return 0 if error is None else INPUT
+
+
+def _check_protocol(path: Path, pin: bool, migrate: bool, rows: int, json: bool, csv: bool) -> list[Checked]:
     if migrate:
         from bayesmeta.protocol import migrate as rewritten
 
@@ -254,31 +271,49 @@ def check(
         from bayesmeta.protocol import pin_data
 
         say(f"pinned: sha256 = {pin_data(path)}")
-    protocol = bm.read_protocol(path)
-    from bayesmeta.analysis import examined, moderated_model, read_outcomes
+    return _check_outcomes(bm.read_protocol(path), rows, json, csv)
 
+
+def _review(path: Path, measure: str | None, sheet: str | None) -> bm.Protocol | None:
+    """The protocol of a file that holds the analyses of a review; None for a table."""
+    from bayesmeta.studies import read_table
+
+    if not read_table(path, sheet=sheet).attrs.get("analyses"):
+        return None
+    return bm.table_protocol(path, measure=measure, sheet=sheet)
+
+
+def _check_outcomes(protocol: bm.Protocol, rows: int, json: bool, csv: bool) -> list[Checked]:
+    from bayesmeta.analysis import examined, moderated_model, read_outcomes
+    from bayesmeta.studies import with_unread
+
+    read = read_outcomes(protocol, declared=True)
+    readings = with_unread({key: reading for key, (reading, _) in read.items()})
     found = [
         Checked(
             key,
             protocol.outcomes[key].label,
             examined(reading),
             moderated_model(protocol.outcomes[key], reading.effects).reason,
-            warned,
+            read[key][1],
         )
-        for key, (reading, warned) in read_outcomes(protocol, declared=True).items()
+        for key, reading in readings.items()
     ]
     outcomes, declared = views.plural(len(found), "outcome"), len(protocol.sensitivities)
     heading = f"{protocol.title}. {outcomes}, {declared} declared sensitivity analyses."
-    _show_checks(found, int(rows), [wrapped(heading), ""], json, csv)
+    _show_checks(found, rows, [wrapped(heading), ""], json, csv)
+    return found
 
 
-def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: int, json: bool, csv: bool) -> None:
+def _check_table(
+    path: Path, measure: str | None, columns: Sequence[str], sheet: str | None, rows: int, json: bool, csv: bool
+) -> list[Checked]:
     from bayesmeta.records import head
     from bayesmeta.studies import possible_measures, read_csv_effects, read_table
 
     warned: list[str] = []
     with collected(warned):
-        frame = read_table(path, columns=pairs(columns, "--column"))
+        frame = read_table(path, columns=pairs(columns, "--column"), sheet=sheet)
         possible = possible_measures(frame)
         if measure is None:
             record = {
@@ -298,14 +333,17 @@ def _check_table(path: Path, measure: str | None, columns: Sequence[str], rows: 
             text = [title(path.name), f"{len(frame)} rows, {len(frame.columns)} columns.", ""]
             text += [table(["column", "filled", "holds"], listed), "", wrapped(advice)]
             show(json, csv, lambda: [record], lambda: frame, lambda: "\n".join(text), caveat=False)
-            return
-        effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), name=path.stem)
+            return []
+        effects = read_csv_effects(path, measure, columns=pairs(columns, "--column"), sheet=sheet, name=path.stem)
     from bayesmeta.analysis import examined
-    from bayesmeta.studies import Reading
+    from bayesmeta.studies import Reading, unread_columns, with_unread
 
     rows_read = tuple(int(row) for row in frame.index)
-    reading = examined(Reading(effects, path.name, frame.attrs["sha256"], rows_read, frame))
-    _show_checks([Checked(path.stem, path.stem, reading, "", tuple(warned))], rows, [], json, csv)
+    made = Reading(effects, path.name, frame.attrs["sha256"], rows_read, frame, unread=unread_columns(frame))
+    reading = examined(with_unread({path.stem: made})[path.stem])
+    found = [Checked(path.stem, path.stem, reading, "", tuple(warned))]
+    _show_checks(found, rows, [], json, csv)
+    return found
 
 
 class Checked(NamedTuple):

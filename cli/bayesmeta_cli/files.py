@@ -11,21 +11,20 @@ import typer
 from bayesmeta import DataError
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
 def existing(path: Path, allowed: Sequence[str]) -> Path:
     """Return the path if there is such a file of a kind that the command takes."""
     suffix = path.suffix.lower()
-    if suffix in _WORKBOOKS:
-        raise DataError(f"{path}: a workbook is not read. Save it as CSV (UTF-8).")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
         raise typer.BadParameter(f"{path} is a folder. Give a file.")
+    if not path.is_file():
+        raise DataError(f"{path}: it is a pipe or a device, not a file. Name a file.")
     kind = {".toml": "protocol", ".nc": "fit"}.get(suffix, "table")
     if kind not in allowed:
-        takes = {"protocol": "a protocol (.toml)", "fit": "a fit (.nc)", "table": "a table (.csv)"}
+        takes = {"protocol": "a protocol (.toml)", "fit": "a fit (.nc)", "table": "a table (.csv .xlsx .ods .rm5 .zip)"}
         raise typer.BadParameter(f"{path} is not {' or '.join(takes[item] for item in allowed)}.")
     return path
 
@@ -58,7 +57,7 @@ def copy_example(folder: Path) -> list[Path]:
     taken = [str(path) for path in targets if path.exists()]
     if taken:
         raise FileExistsError(f"{', '.join(taken)}: there already. Choose another folder.")
-    from bayesmeta.report import staged
+    from bayesmeta.boundary import staged
 
     with staged(folder) as place:
         for item in sources:

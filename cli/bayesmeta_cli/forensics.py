@@ -49,7 +49,14 @@ def _ends(text: str | None) -> tuple[float, float] | None:
 
 
 def forensics(
-    path: Path | None, column: Sequence[str], grain: str | None, bounds: str | None, rules: bool, json: bool, csv: bool
+    path: Path | None,
+    column: Sequence[str],
+    sheet: str | None,
+    grain: str | None,
+    bounds: str | None,
+    rules: bool,
+    json: bool,
+    csv: bool,
 ) -> None:
     """Examine a table, or the table of a protocol with its outcomes."""
     from bayesmeta.analysis import read_outcomes
@@ -66,14 +73,17 @@ def forensics(
     warned: list[str] = []
     with collected(warned):
         if path.suffix.lower() == ".toml":
-            if column:
-                raise typer.BadParameter("--column goes with a table; a protocol states its own.")
+            if column or sheet:
+                raise typer.BadParameter("--column and --sheet go with a table; a protocol states its own.")
             protocol = bm.read_protocol(path)
-            source, mapped = protocol.data.path, dict(protocol.data.columns)
+            data = protocol.data
+            source = data.path
+            how: dict[str, Any] = {"sheet": data.sheet, "format": data.format, "shape": data.shape}
+            mapped = dict(data.columns)
             read = [reading for reading, _ in read_outcomes(protocol).values()]
         else:
-            source, mapped, read = path, pairs(column, "--column"), []
-        frame = read_table(source, columns=mapped)
+            source, mapped, how, read = path, pairs(column, "--column"), {"sheet": sheet}, []
+        frame = read_table(source, columns=mapped, **how)
     found = list(examine_table(frame, source=source.name, grain=step, bounds=ends))
     # a row that the whole table showed already is not reported again in the direction of its outcome
     seen = {(item.rule, item.evidence.partition(":")[0]) for item in found}

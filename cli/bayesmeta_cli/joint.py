@@ -11,7 +11,7 @@ from bayesmeta.analysis import collected
 from bayesmeta.columns import Column, columns_of, readable
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
-from bayesmeta_cli.messages import say
+from bayesmeta_cli.messages import say, steps
 from bayesmeta_cli.render import NEW_STUDY, laid_out, title, wrapped
 
 if TYPE_CHECKING:
@@ -24,43 +24,20 @@ Tables = dict[str, "pd.DataFrame"]
 
 def joint(path: Path, output: Path | None, sensitivity: bool, json: bool, csv: bool) -> None:
     """Fit the outcomes that a protocol joins, and print what only a joint model answers."""
-    from bayesmeta.analysis import read_outcomes, sampling_of
-    from bayesmeta.joint import fit_joint
+    from bayesmeta.analysis import analyse_joint, sampling_of
     from bayesmeta.records import joint_record
 
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
-    if protocol.joint is None:
-        raise bm.ModelError(
-            f'{path.name}: no outcomes are joined. Add [joint] with outcomes = ["...", "..."] and a correlation.'
-        )
-    found = read_outcomes(protocol, protocol.joint.outcomes)
-    effects = {key: found[key][0].effects for key in protocol.joint.outcomes}
-    warned = [text for _, warned in found.values() for text in warned]
-    settings, seed = sampling_of(protocol, progress=True)
-    with collected(warned):
-        fit = fit_joint(
-            effects,
-            bm.JointModel(
-                {
-                    key: bm.Model(
-                        protocol.outcomes[key].model.mu,
-                        protocol.outcomes[key].model.tau,
-                        rho=protocol.outcomes[key].model.rho,
-                    )
-                    for key in effects
-                },
-                correlation=protocol.joint.correlation,
-                eta=protocol.joint.eta,
-            ),
-            seed=seed,
-            settings=settings,
-            outcomes={key: protocol.outcomes[key] for key in effects},
-        )
+    with steps() as step:
+        step("sampling the outcomes together")
+        fit, warned = analyse_joint(protocol)
+    with collected(warned), steps() as step:
         _require_sound(fit)
-        tables = _tables(
-            fit, effects, {key: protocol.outcomes[key].decision.primary for key in effects}, sensitivity, settings
-        )
+        effects = fit.effects.effects
+        primary = {key: protocol.outcomes[key].decision.primary for key in effects}
+        step("tables of the joint model")
+        tables = _tables(fit, effects, primary, sensitivity, sampling_of(protocol)[0])
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         fit.save(output / "joint.nc")

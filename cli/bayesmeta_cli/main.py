@@ -1,7 +1,7 @@
 """The command line: parse, call, print.
 
 stdout carries results, stderr messages. Exit codes: 0 fine, 1 a bug, 2 usage or no such file, 3 protocol or data,
-4 inference, 5 computed but not reportable.
+4 inference, 5 computed but not reportable, 130 stopped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from bayesmeta import BayesmetaError, InferenceError
-from bayesmeta_cli.messages import one_line_warnings, say
+from bayesmeta.boundary import escaped_output, streams_ready
+from bayesmeta_cli import helping
+from bayesmeta_cli.helping import Grouped
+from bayesmeta_cli.messages import one_line_warnings, say, tell
 from bayesmeta_cli.options import (
     FITTED,
     OF_A_TABLE,
@@ -35,25 +38,31 @@ from bayesmeta_cli.options import (
     OutcomeNames,
     ProtocolFile,
     Sections,
+    Sheet,
     Source,
     Table,
     Thresholds,
     taking,
 )
 from bayesmeta_cli.pictures import PICTURES, command_of
+from bayesmeta_cli.terminal import colours
 
 __all__ = ["app", "main", "run"]
 
 OK, BUG, USAGE, INPUT, INFERENCE, UNREPORTABLE = range(6)
+STOPPED = 130
 
 app = typer.Typer(
     help="Exact Bayesian meta-analysis with the classical check beside it.",
-    epilog="Start with `bayesmeta example DIR`. Exit codes: 0 fine, 2 usage or no such file, 3 protocol or data, "
-    "4 inference, 5 computed but not reportable.",
+    epilog="Start with `bayesmeta init TABLE`, or `bayesmeta example DIR`. Exit codes: 0 fine, 2 usage or no such "
+    "file, 3 protocol or data, 4 inference, 5 computed but not reportable, 130 stopped.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    # completion has options of its own, which take the name of a shell (`helping`)
     add_completion=False,
-    no_args_is_help=True,
+    cls=Grouped,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -90,11 +99,29 @@ def _version(requested: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SHELL]",
+            callback=helping.show_completion,
+            is_eager=True,
+            help=f"Print a completion script: {' '.join(helping.SHELLS)}; this shell's if none is named.",
+        ),
+    ] = None,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[SHELL]", callback=helping.install_completion, is_eager=True, help="Write it where shells look."
+        ),
+    ] = None,
 ) -> None:
     """Exact Bayesian meta-analysis with the classical check beside it."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -106,6 +133,7 @@ def check(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of protocols and exit.")] = False,
     measure: Measure = None,
     column: Columns = None,
+    sheet: Sheet = None,
     rows: Annotated[str, typer.Option("--rows", metavar="N", help="Derived rows to show.")] = "5",
     **shared: Any,
 ) -> None:
@@ -120,7 +148,10 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
 
     protocol = analyses.protocol_of(path, **options)
     for text in protocol.assumptions:
-        if "generic" in text:
+        # priors stand above each answer
+        if "generic" in text or (
+            text.startswith(("analysis ", "not answered")) and ": mu " not in text and ": tau " not in text
+        ):
             say(f"note: {text}.")
     raise typer.Exit(commands.pool(analyses.from_protocol(protocol), json, csv))
 
@@ -130,7 +161,10 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
 def fit(
     path: ProtocolFile,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Folder for the fits and run.json.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="OUT", help="Folder for the fits and run.json; without it none is written."
+        ),
     ] = None,
     engine: Engine = None,
     **shared: Any,
@@ -231,13 +265,17 @@ def sensitivity(
     order: Annotated[
         str | None, typer.Option("--order", metavar="rows|precision", help="In which order trials are added.")
     ] = None,
+    alternative: Annotated[
+        str | None, typer.Option(metavar="auto|greater|less|two-sided", help="Of one-sided small-study methods.")
+    ] = None,
     output: Folder = None,
     **shared: Any,
 ) -> None:
     """Sensitivity analyses: declared analyses, priors, trials, methods, and all choices at once.
 
     Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
-    dependence counts heterogeneity estimators multiverse; permutation and gosh only when named.
+    dependence counts heterogeneity heterogeneity-by best-level within-trials risk-of-bias credibility estimators
+    multiverse; permutation and gosh only when named.
     """
 
 
@@ -263,6 +301,7 @@ def multiverse(path: ProtocolFile, figure: Figure = None, **shared: Any) -> None
 def forensics(
     path: Annotated[Path | None, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")] = None,
     column: Columns = None,
+    sheet: Sheet = None,
     grain: Annotated[
         str | None, typer.Option("--grain", metavar="X", help="Smallest step of one participant's score, for GRIM.")
     ] = None,
@@ -315,10 +354,19 @@ for _picture in PICTURES:
 @taking(OF_A_TABLE)
 def report(
     path: Annotated[Path, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the page and its files.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="DIR", help="Folder for page and files."),
+    ] = Path("report"),
     outcome: OutcomeNames = None,
     engine: Engine = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Draw every picture as PDF too.")] = False,
+    judgements: Annotated[
+        Path | None, typer.Option("--judgements", metavar="FILE", help="What the panel judged, as the page saves it.")
+    ] = None,
+    joint: Annotated[bool, typer.Option("--joint/--no-joint", help="Joined outcomes together, sampled.")] = True,
+    patients: Annotated[bool, typer.Option("--patients", help="A page for patients too.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     **options: Any,
 ) -> None:
     """Write the report: one page with all results, Word tables, and the files behind them.
@@ -330,7 +378,8 @@ def report(
     begin(path, outcome or [])
     from bayesmeta_cli import report as commands
 
-    raise typer.Exit(commands.report(path, outcome or [], output, engine, pdf, options))
+    ask = {"engine": engine, "pdf": pdf, "judgements": judgements, "joint": joint, "patients": patients}
+    raise typer.Exit(commands.report(path, outcome or [], output, ask, show, options))
 
 
 @app.command()
@@ -345,7 +394,23 @@ def cite(
 
 
 @app.command()
-def example(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy the example into.")]) -> None:
+@_of("report")
+def export(
+    path: Source,
+    to: Annotated[str, typer.Option("--to", metavar="r|pymc|stan", help="Language of the scripts.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder in it per outcome.")] = Path(
+        "export"
+    ),
+    outcome: OutcomeNames = None,
+    fits: Fits = None,
+) -> None:
+    """Write scripts that reach the answer again in R, PyMC or Stan, with the data and our answer beside them."""
+
+
+@app.command()
+def example(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to copy the example into.")] = Path("example"),
+) -> None:
     """Copy a small protocol with its table and provenance, to start from."""
     from bayesmeta_cli.files import copy_example
 
@@ -357,19 +422,92 @@ def example(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder t
     )
 
 
-def _tell(text: str) -> None:
-    for line in text.splitlines() or ["unknown"]:
-        say(f"error: {line}")
+@app.command()
+@_of("setting_up")
+def explain(
+    rule: Annotated[list[str] | None, typer.Argument(metavar="[RULE]", help="Its name, as faults show it.")] = None,
+) -> None:
+    """What a rule of tables and protocols is, why, with a wrong and a right example; without a name, all rules."""
+
+
+@app.command()
+@_of("setting_up")
+def doctor(
+    engines: Annotated[bool, typer.Option("--engines/--no-engines", help="A small fit by each engine.")] = True,
+) -> None:
+    """Is the installation sound? Versions, engines (a small fit by each), fonts, browser and caches."""
+
+
+@app.command()
+@_of("setting_up")
+def template(
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="Workbook to write (.xlsx).")] = Path("exercise.xlsx"),
+    kind: Annotated[str, typer.Option("--kind", metavar="NAME", help="Which template: exercise.")] = "exercise",
+) -> None:
+    """Write a workbook to extract trials into: lists to choose from, and an example of every column."""
+
+
+@app.command()
+@_of("setting_up")
+def init(
+    path: Table,
+    map: Annotated[
+        list[str] | None, typer.Option("--map", metavar="OURS=THEIRS", help="Which column is what; repeatable.")
+    ] = None,
+    outcome: Annotated[
+        list[str] | None,
+        typer.Option("--outcome", metavar="NAME", help="Its name, or which of several."),
+    ] = None,
+    comparator: Annotated[str | None, typer.Option(metavar="LEVEL", help="Compared with what, or all.")] = None,
+    measure: Measure = None,
+    better: Annotated[
+        list[str] | None,
+        typer.Option("--better", metavar="WHAT=higher|lower", help="Of a scale or an outcome; repeatable."),
+    ] = None,
+    ref_sd: Annotated[str | None, typer.Option("--ref-sd", metavar='"SD; SOURCE"', help="Scales priors of MD.")] = None,
+    moderator: Annotated[
+        list[str] | None, typer.Option("--moderator", metavar="COLUMN", help="Or none; repeatable.")
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option("--threshold", metavar='"X; SOURCE"', help="Or mid (the registry's), 0.5, none.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="proposed|exclude", help="Rows with a gap: as proposed, or left out.")
+    ] = None,
+    mu: Annotated[str | None, typer.Option(metavar="PRIOR", help="Of the mean effect; else the published one.")] = None,
+    tau: Annotated[str | None, typer.Option(metavar="PRIOR", help="Of tau; default the published one.")] = None,
+    sheet: Sheet = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PROTOCOL", help="Default: beside the table.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing that has a safe answer.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write a protocol for a table of trials: asks on a terminal what no option states."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    with colours():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        with one_line_warnings():
-            code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        helping.prepare_completion()
+        if "" in (sys.argv[1:] if arguments is None else arguments):
+            raise typer.BadParameter("an argument is empty. Give a value, or leave the option out.")
+        with one_line_warnings(), escaped_output():
+            code = app(
+                args=None if arguments is None else list(arguments), prog_name=helping.PROGRAM, standalone_mode=False
+            )
+            sys.stdout.flush()
     except BayesmetaError as error:
-        _tell(str(error))
+        tell(str(error), named=True)
         return INFERENCE if isinstance(error, InferenceError) else INPUT
+    except (RecursionError, MemoryError) as error:
+        tell(f"the input is too large or nested too deep ({type(error).__name__}).")
+        return INPUT
     except SystemExit as error:
         # the toolkit answers a closed pipe by leaving with 1 and a wrapper around stdout
         if type(sys.stdout).__name__ != "PacifyFlushWrapper":
@@ -382,31 +520,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     except OSError as error:
         named = error.filename is not None and error.strerror is not None
-        _tell(f"{error.filename}: {str(error.strerror).lower()}" if named else str(error))
+        tell(f"{error.filename}: {str(error.strerror).lower()}" if named else str(error))
         return USAGE
     except (typer.Abort, KeyboardInterrupt):
-        _tell("stopped")
-        return USAGE
+        tell("stopped")
+        return STOPPED
     except typer.Exit as error:
         return error.exit_code
     except Exception as error:
         # usage errors have no public base class in common; they are told apart by how they present themselves
         if hasattr(error, "format_message"):
-            _tell(" ".join(str(error.format_message()).split()) + " See `bayesmeta COMMAND --help`.")
+            tell(" ".join(str(error.format_message()).split()) + " See `bayesmeta COMMAND --help`.")
             return USAGE
         if os.environ.get("BAYESMETA_DEBUG"):
             raise
-        _tell(f"this is a bug: {type(error).__name__}: {' '.join(str(error).split())} (BAYESMETA_DEBUG=1 shows where)")
+        tell(f"this is a bug: {type(error).__name__}: {' '.join(str(error).split())} (BAYESMETA_DEBUG=1 shows where)")
         return BUG
+    if code == STOPPED:
+        # the toolkit turns Ctrl-C into this code
+        tell("stopped")
     return code if isinstance(code, int) else OK
 
 
 def run() -> None:
     """Entry point of the `bayesmeta` command."""
-    for stream in (sys.stdout, sys.stderr):
-        # a pipe on Windows would otherwise be in the code page of the day
-        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.exit(main())
+    sys.exit(main() if streams_ready() else USAGE)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import typer
 
 ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL", help="Analysis protocol (.toml).")]
 Source = Annotated[Path, typer.Argument(metavar="PROTOCOL|FIT", help="Protocol (.toml) or fit (.nc).")]
-Table = Annotated[Path, typer.Argument(metavar="CSV", help="Table of trials, one row per estimate.")]
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table (.csv .xlsx .ods) or review (.rm5 .zip).")]
 OutcomeNames = Annotated[
     list[str] | None, typer.Option("--outcome", metavar="NAME", help="Only this outcome; repeatable.")
 ]
@@ -19,10 +19,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, at full precisio
 Csv = Annotated[bool, typer.Option("--csv", help="Print the table as CSV, at full precision.")]
 Fits = Annotated[
     Path | None, typer.Option("--fits", metavar="OUT", help="Read the fits that `bayesmeta fit -o OUT` wrote.")
-]
-Output = Annotated[
-    Path,
-    typer.Option("-o", "--output", metavar="FILE", help="Picture (.png .svg .pdf); a folder or {outcome} for several."),
 ]
 Figure = Annotated[
     Path | None,
@@ -43,6 +39,7 @@ Sections = Annotated[list[str] | None, typer.Option("--section", metavar="NAME",
 Folder = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="DIR", help="Also draw: a folder for the pictures.")
 ]
+Sheet = Annotated[str | None, typer.Option("--sheet", metavar="NAME", help="Of a workbook with several sheets.")]
 Columns = Annotated[
     list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="A column under another name; repeatable.")
 ]
@@ -64,7 +61,10 @@ OF_A_TABLE: dict[str, Any] = {
     "where": Annotated[
         list[str] | None, typer.Option("--where", metavar="COL=VALUE", help="Only these rows; repeatable.")
     ],
+    "exclude": Annotated[list[str] | None, typer.Option(metavar="STUDY", help="Leave a trial out; repeatable.")],
+    "reason": Annotated[str | None, typer.Option(metavar="TEXT", help="Why trials are left out; needed with it.")],
     "column": Columns,
+    "sheet": Sheet,
     "scale": Annotated[
         str | None, typer.Option("--scale", metavar="natural|log|analysis", help="Of a column `estimate`.")
     ],

@@ -25,7 +25,7 @@ from bayesmeta.published import (
     reanalyse_all,
     reanalysis_table,
 )
-from bayesmeta_cli.analyses import number, pairs
+from bayesmeta_cli.analyses import choice, number, pairs
 from bayesmeta_cli.commands import show
 from bayesmeta_cli.files import existing
 from bayesmeta_cli.forensics import findings_view, show_rules
@@ -44,8 +44,7 @@ def _chosen(results: Sequence[PublishedResult], names: Sequence[str], measure: s
     for name in names:
         if name.casefold() not in known:
             outcomes = list(dict.fromkeys(item.outcome for item in results))
-            listed = ", ".join(outcomes[:SHOWN]) + (" ..." if len(outcomes) > SHOWN else "")
-            raise bm.DataError(f"there is no outcome {name!r}. Outcomes: {listed}.")
+            raise bm.DataError(f"there is no outcome {name!r}. {bm.errors.pick(name, outcomes[:SHOWN])}")
     wanted = {name.casefold() for name in names}
     kept = [item for item in results if not wanted or wanted & {item.outcome.casefold(), item.label.casefold()}]
     if measure is not None:
@@ -61,9 +60,9 @@ def _turned(results: Sequence[PublishedResult], stated: Sequence[str]) -> tuple[
     found = tuple(results)
     for text in sorted(stated, key=lambda item: "=" in item):
         name, sign, value = text.rpartition("=")
-        if value not in ("higher", "lower") or (sign and not name.strip()):
+        if sign and not name.strip():
             raise typer.BadParameter(f"--better {text}: write higher or lower, or OUTCOME=higher.")
-        way = cast(Any, value)
+        way = cast(Any, choice(value, "--better", ("higher", "lower")))
         found = directed(found, {name.strip(): way} if sign else way)
     return found
 
@@ -88,8 +87,7 @@ def reanalyse(
     from bayesmeta.studies import read_table
 
     existing(path, ("table",))
-    if model not in ("fixed", "random"):
-        raise typer.BadParameter(f"--model {model}: write fixed or random.")
+    model = choice(model, "--model", ("fixed", "random"))
     warned: list[str] = []
     with collected(warned):
         frame = read_table(path, columns=pairs(column, "--column"))

@@ -10,10 +10,10 @@ import typer
 
 import bayesmeta as bm
 from bayesmeta_cli import views
-from bayesmeta_cli.analyses import from_file, from_protocol, number
+from bayesmeta_cli.analyses import choice, from_file, from_protocol, number
 from bayesmeta_cli.commands import show, stacked
 from bayesmeta_cli.files import existing, plot_paths
-from bayesmeta_cli.messages import say, track
+from bayesmeta_cli.messages import parts, say, steps, track
 from bayesmeta_cli.render import laid_out, title, wrapped
 
 if TYPE_CHECKING:
@@ -27,10 +27,8 @@ DECLARED = "declared"
 
 def section_names(requested: Sequence[str], allowed: Sequence[str], default: Sequence[str]) -> list[str]:
     """Names of sections in their own order; default where none is requested."""
-    unknown = [name for name in requested if name not in allowed]
-    if unknown:
-        raise typer.BadParameter(f"--section {unknown[0]}: allowed are {', '.join(allowed)}.")
-    return [name for name in allowed if name in (requested or default)]
+    wanted = [choice(name, "--section", allowed) for name in requested]
+    return [name for name in allowed if name in (wanted or default)]
 
 
 def sensitivity(
@@ -39,12 +37,13 @@ def sensitivity(
     outcome: Sequence[str],
     cut: str,
     order: str | None,
+    alternative: str | None,
     output: Path | None,
     json: bool,
     csv: bool,
 ) -> None:
     """Run the sensitivity analyses of every outcome: the declared ones, then every section."""
-    from bayesmeta.sensitivity import SECTIONS, SLOW
+    from bayesmeta.sensitivity import SECTIONS, SLOW, trial_order
 
     wanted = section_names(section, list(SECTIONS), [name for name in SECTIONS if name not in SLOW])
     chance = number(cut, "--cut", chance=True)
@@ -55,25 +54,16 @@ def sensitivity(
         protocol, outcome, moderated=stated or any(SECTIONS[name].moderated for name in wanted), declared=stated
     )
     found: dict[str, SensitivityAnalyses] = {}
-    for item in track(analyses, "sensitivity"):
-        found[item.key] = item.sensitivity(wanted, order=trial_order(item.effects, order), cut=chance)
+    with steps(len(analyses)) as step:
+        for item in analyses:
+            trials = trial_order(item.effects, order or "rows")
+            found[item.key] = item.sensitivity(
+                wanted, order=trials, cut=chance, alternative=alternative, progress=parts(step, item.key)
+            )
     if output is not None:
         for item in track(analyses, "drawing"):
             _draw_sections(item, found[item.key], output)
     _show_sections(analyses, found, json, csv)
-
-
-def trial_order(effects: bm.Effects, by: str | None) -> list[str] | None:
-    """Order of trials for the cumulative analysis: that of the rows, or by precision, the most precise first."""
-    if by is None or by == "rows":
-        return None
-    if by != "precision":
-        raise typer.BadParameter(f"--order {by}: allowed are rows, precision.")
-    from bayesmeta.nuts import units_of
-
-    names, unit = units_of(effects)
-    weight = [float((1 / effects.se[unit == number] ** 2).sum()) for number in range(len(names))]
-    return [names[i] for i in sorted(range(len(names)), key=lambda i: -weight[i])]
 
 
 def _draw_sections(item: bm.Analysis, found: SensitivityAnalyses, output: Path) -> None:
@@ -123,7 +113,10 @@ def influence(
 
     wanted = ["influence", "leave-one-out", *(["gosh"] if gosh else [])]
     analyses = from_file(path, outcome, fits, moderated=False)
-    found = {item.key: sensitivity_analyses(item.pooled, wanted) for item in track(analyses, "influence")}
+    with steps(len(analyses)) as step:
+        found = {
+            item.key: sensitivity_analyses(item.pooled, wanted, progress=parts(step, item.key)) for item in analyses
+        }
     pooled = {item.key: item.pooled for item in analyses}
     write_each(figure, "influence", pooled, lambda fit: (bm.plots.gosh_plot if gosh else bm.plots.baujat_plot)(fit))
     _show_sections(analyses, found, json, csv)
@@ -175,8 +168,10 @@ def section_lines(fit: bm.Fit, found: SensitivityAnalyses, sections: Any = None)
 
     lines: list[str] = []
     for name, table in found.tables.items():
-        read = read_section(name, table, fit, found.parts.get(name, {}), sections=sections or SECTIONS)
-        lines += [wrapped(f"{name}: {read.question}"), *([laid_out(read.table)] if read.table.cells else [])]
+        parts, which = found.parts.get(name, {}), sections or SECTIONS
+        read = read_section(name, table, fit, parts, sections=which, threshold=found.threshold)
+        lines += [wrapped(text) for text in (f"{name}: {read.question}", read.verdict) if text]
+        lines += [laid_out(read.table)] if read.table.cells else []
         lines += [*([wrapped(read.note)] if read.note else []), ""]
         for part in read.parts:
             lines += [laid_out(part), ""]

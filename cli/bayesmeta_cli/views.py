@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
@@ -48,13 +49,22 @@ def scale_words(measure: str) -> str:
     kind = bm.measures.measure(measure)
     if not kind.transformed:
         return ""
-    inner = f"the log {kind.label}" if kind.log else "Fisher's z"
+    inner = f"the log {kind.label}" if kind.log else kind.scale_name
     return f"Effects are printed as {kind.label}; tau is the SD of {inner}."
 
 
 def _written(fit: bm.Fit, columns: Sequence[Sequence[Any]]) -> list[list[str]]:
     """Write columns of effects: on one scale with shared decimals, ratios each with the digits they need."""
     return ratios(columns) if bm.measures.measure(fit.effects.measure).log else together(columns)
+
+
+def _one_arm(fit: bm.Fit) -> bool:
+    return bm.measures.measure(fit.effects.measure).single_arm
+
+
+def _of_one_arm(text: str) -> str:
+    """Words without an effect: one arm has a mean and true values."""
+    return text.replace("mean effect", "mean").replace("true effect", "true value")
 
 
 def name_of(analysis: bm.Analysis) -> str:
@@ -106,10 +116,11 @@ def notice_lines(found: Sequence[bm.errors.Finding]) -> list[str]:
 def _further_parts(fit: bm.Fit) -> list[tuple[str, Any]]:
     """Parts of the model beyond mean, heterogeneity and coefficients, in words."""
     model = fit.model
+    baseline = f", baseline {model.baseline!r}" if model.baseline else ""
     return [
         ("Prior of tau_within", model.cluster_tau),
         ("True effects", model.random),
-        ("Likelihood", None if model.likelihood == "normal" else f"{model.likelihood}, baseline {model.baseline!r}"),
+        ("Likelihood", None if model.likelihood == "normal" else model.likelihood + baseline),
         ("Standard deviations not reported", model.missing_sd),
         *((f"Not reported: {name}", prior) for name, prior in model.derived.items()),
     ]
@@ -123,14 +134,15 @@ def _coefficient_priors(fit: bm.Fit, analysis: bm.Analysis) -> str:
 
 def _quantity_table(fit: bm.Fit) -> str:
     natural = bm.summarize(fit, scale="natural")
-    labels = {name: label for name, label in _QUANTITIES if name in natural.index}
+    said = _of_one_arm if _one_arm(fit) else str
+    labels = {name: said(label) for name, label in _QUANTITIES if name in natural.index}
     labels |= {name: label_of(name) for name in further(fit)}
     rows: list[tuple[Any, ...]] = [
         (label, *natural.loc[name, ["median", "lower", "upper"]]) for name, label in labels.items()
     ]
     classical = bm.compare_table(fit, scale="natural")
     remarks = ["Medians with 95 % central credible intervals."]
-    remarks += [NEW_STUDY] if "theta_new" in natural.index else []
+    remarks += [said(NEW_STUDY)] if "theta_new" in natural.index else []
     for method in (check := bm.classical.check_name(fit.effects), "common effect"):
         line = classical[classical["method"] == method].iloc[0]
         if method == "common effect" and fit.effects.n_trials > 1:
@@ -142,8 +154,8 @@ def _quantity_table(fit: bm.Fit) -> str:
         place = len(rows) if fit.effects.n_trials > 1 else 0
         name = method + star if place else "the trial alone"
         rows.insert(place, (name, line["estimate"], line["lower"], line["upper"]))
-        relation = p_words(line["p_value"])
-        remarks.append(f"{name.rstrip(' *')}: 95 % confidence interval, {relation}.")
+        relation = f", {p_words(line['p_value'])}" if line["p_value"] == line["p_value"] else ""
+        remarks.append(f"{name.rstrip(' *')}: 95 % confidence interval{relation}.")
         if method == check:
             rows.append(("  its prediction interval", "", line["pi_lower"], line["pi_upper"]))
             rows.append(("  its tau", line["tau"], "", ""))
@@ -184,9 +196,11 @@ def probability_tables(
     from bayesmeta.questions import chance_notes
 
     chances, notes = bm.chance_table(fit, stated, asked=thresholds), chance_notes(fit, stated, thresholds, share=share)
-    first = f" {NEW_STUDY}" if share else ""
+    said = _of_one_arm if _one_arm(fit) else str
+    first = said(f" {NEW_STUDY}") if share else ""
+    columns = [replace(column, header=said(str(column.header))) for column in _CHANCES]
     return [
-        laid_out(readable(chances[chances["threshold"] == name], _CHANCES), text + first * (i == 0))
+        laid_out(readable(chances[chances["threshold"] == name], columns), text + first * (i == 0))
         for i, (name, text) in enumerate(notes.items())
     ]
 
@@ -202,6 +216,8 @@ def _one_side(fit: bm.Fit, side: str) -> list[str]:
 
 def _probabilities(analysis: bm.Analysis) -> list[str]:
     fit = analysis.pooled
+    if bm.measures.measure(fit.effects.measure).single_arm and not (fit.effects.better and analysis.thresholds):
+        return []
     if fit.effects.better is None or not analysis.thresholds:
         null = f"{bm.measures.measure(fit.effects.measure).natural_null:g}"
         return [_of_both([[f"{side} {null}", *_one_side(fit, side)] for side in ("below", "above")])]
@@ -267,6 +283,7 @@ def _study_block(fit: bm.Fit) -> str:
         "Reported: 95 % confidence intervals. Shrinkage: posterior of the trial's effect, medians with 95 % central "
         "credible intervals. Weight: share in the posterior mean effect."
     )
+    note = _of_one_arm(note).replace("the trial's effect", "the trial's true value") if _one_arm(fit) else note
     if len(rows) > STUDY_ROWS:
         note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
     return laid_out(readable(rows.head(STUDY_ROWS), columns, fit.effects.measure), note)
@@ -275,7 +292,8 @@ def _study_block(fit: bm.Fit) -> str:
 def compare_block(fit: bm.Fit) -> str:
     """Bayesian beside classical pooling."""
     found = bm.compare_table(fit)
-    columns = (*columns_of("text", method="method"), *_POOLED, *columns_of("p", p_value="p"))
+    columns = (*columns_of("text", method="method"), *_POOLED)
+    columns += columns_of("p", p_value="p") if found["p_value"].notna().any() else ()
     note = (
         "Bayesian: posterior median, 95 % central credible interval, 95 % central predictive interval (PI). Classical: "
         "95 % confidence interval, 95 % prediction interval by t(k - 1) with the SE of that interval (t_km1), "
@@ -341,7 +359,7 @@ def check_view(key: str, label: str, reading: Reading, moderated: str, rows: int
     columns = (*columns_of("text", trial="trial", row="row"), *columns_of("sd", y="y", se="se"))
     lines += ["", laid_out(readable(first, columns))]
     scale = bm.measures.measure(effects.measure)
-    words = "log scale" if scale.log else "Fisher's z" if scale.transformed else "scale of the measure"
+    words = "log scale" if scale.log else scale.scale_name or "scale of the measure"
     shown = min(rows, effects.k)
     lines.append(wrapped(f"First {shown} of {effects.k} derived rows, on the {words}; rows as in {reading.source}."))
     for items, what in (

@@ -13,7 +13,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 HERE = Path(__file__).parent
-WIDTH, HEIGHT = 1280, 1500
+WIDTH, HEIGHT = 1280, 1180
 
 
 def main() -> None:

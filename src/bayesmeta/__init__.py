@@ -15,7 +15,7 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from bayesmeta.lazy import exports
+from bayesmeta.lazy import exports, shown_as_html
 
 __version__ = "0.1.0"
 
@@ -92,7 +92,15 @@ if TYPE_CHECKING:
         within_trial_table,
     )
     from bayesmeta.nuts import Settings
-    from bayesmeta.plan import Outcome, Protocol, Threshold, TrialInteraction
+    from bayesmeta.plan import (
+        MinimalDifference,
+        Outcome,
+        Protocol,
+        Threshold,
+        TrialInteraction,
+        mid_registry,
+        minimal_difference,
+    )
     from bayesmeta.priors import (
         Cauchy,
         Cochrane,
@@ -123,6 +131,7 @@ if TYPE_CHECKING:
     from bayesmeta.questions import (
         CAVEAT,
         Borrowing,
+        NaturalAnswer,
         band_table,
         bayes_factor,
         benefit_curve,
@@ -139,12 +148,16 @@ if TYPE_CHECKING:
         hksj_remark,
         imputed_table,
         information_table,
+        natural_answer,
+        natural_answers,
         natural_table,
+        natural_threshold,
         next_trial_table,
         outlier_table,
         predict,
         probability,
         profile_table,
+        reference_sd,
         responder_table,
         risk_table,
         robust_map,
@@ -154,8 +167,9 @@ if TYPE_CHECKING:
         summarize,
         threshold,
     )
-    from bayesmeta.report import write_report
+    from bayesmeta.report import as_html, glance, tidy, write_report
     from bayesmeta.sensitivity import grade_table, loo_table
+    from bayesmeta.setup import initialise, to_pymc
     from bayesmeta.studies import effect_sizes, read_effects
 
 _find, _names = exports(
@@ -181,7 +195,7 @@ _find, _names = exports(
             "within_trial_table"
         ),
         "nuts": "Settings",
-        "plan": "Outcome Protocol Threshold TrialInteraction",
+        "plan": "MinimalDifference Outcome Protocol Threshold TrialInteraction mid_registry minimal_difference",
         "priors": (
             "Cauchy Cochrane Exponential Flat HalfCauchy HalfNormal HalfStudentT InverseGamma Jeffreys LogNormal "
             "LogStudentT Normal Rhodes2015 StudentT Truncated Turner2015 Uniform"
@@ -189,18 +203,23 @@ _find, _names = exports(
         "protocol": "read_protocol",
         "published": "PublishedResult published_results reanalyse reanalyse_all reanalysis_table",
         "questions": (
-            "Borrowing CAVEAT band_table bayes_factor benefit_curve benefit_sentence benefit_table best_level_table "
-            "chance_table compare_table compare_types_table curve_table estimate_words heterogeneity_by_table "
-            "heterogeneity_table hksj_remark imputed_table information_table natural_table next_trial_table "
-            "outlier_table predict probability profile_table responder_table risk_table robust_map "
-            "share_of_true_effects size_table study_table summarize threshold"
+            "Borrowing CAVEAT NaturalAnswer band_table bayes_factor benefit_curve benefit_sentence benefit_table "
+            "best_level_table chance_table compare_table compare_types_table curve_table estimate_words "
+            "heterogeneity_by_table heterogeneity_table hksj_remark imputed_table information_table natural_answer "
+            "natural_answers natural_table natural_threshold next_trial_table outlier_table predict probability "
+            "profile_table reference_sd responder_table risk_table robust_map share_of_true_effects size_table "
+            "study_table summarize threshold"
         ),
-        "report": "write_report",
+        "report": "as_html glance tidy write_report",
         "sensitivity": "grade_table loo_table",
+        "setup": "initialise to_pymc",
         "studies": "effect_sizes read_effects",
     },
     guard="bayesmeta.boundary",
 )
+
+# what a notebook shows of a fit is made by a room above the fit's
+shown_as_html("bayesmeta.report", "as_html")
 
 __all__ = [*_names(), *ROOMS, "__version__"]
 

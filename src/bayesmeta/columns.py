@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "LEAST_SHARE",
     "Column",
     "Kind",
     "Readable",
     "as_text",
     "columns_of",
+    "csv_text",
     "derived",
     "joined",
     "names_of",
     "optional",
     "readable",
+    "rounded",
     "rows_schema",
     "unprinted",
 ]
@@ -255,14 +259,26 @@ def as_text(table: pd.DataFrame, decimals: int = 2) -> str:
      median p_any_benefit
       -0.28       >99.9 %
     """
+    shown = rounded(table, decimals)
+    return str(shown.to_string(index=not len(table) or isinstance(table.index[0], str)))
+
+
+def rounded(table: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
+    """Round the numbers of any table, and write its probabilities and p-values, as `as_text` does.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rounded(pd.DataFrame({"median": [-0.276], "p_any_benefit": [0.99998]})).values.tolist()
+    [[-0.28, '>99.9 %']]
+    """
     written = {}
     for name in map(str, table.columns):
         if name == "p" or name.endswith("p_value"):
             written[name] = table[name].map(p_value)
         elif name.startswith(("p_", "probability", "if_", "others_")):
             written[name] = table[name].map(percent)
-    shown = table.assign(**written).round(decimals)
-    return str(shown.to_string(index=not len(table) or isinstance(table.index[0], str)))
+    return table.assign(**written).round(decimals)
 
 
 def _cell(item: Column, value: Any, missing: str) -> str:
@@ -290,11 +306,15 @@ def _number(value: float, decimals: int | None) -> str:
     return number(value, decimals if decimals is not None else 0 if size >= 100 else 1 if size >= 10 else 2)
 
 
+#: The smallest share of things counted that is written as a number.
+LEAST_SHARE = 0.01
+
+
 def _share(value: float) -> str:
     """Write a share of things counted, which may be none or all of them."""
     if value in (0, 1):
         return "all" if value else "none"
-    return "<1 %" if value < 0.01 else ">99 %" if value > 0.99 else f"{100 * value:.0f} %"
+    return "<1 %" if value < LEAST_SHARE else ">99 %" if value > 1 - LEAST_SHARE else f"{100 * value:.0f} %"
 
 
 def _interval(texts: Sequence[str], missing: str) -> str:
@@ -305,3 +325,49 @@ def _interval(texts: Sequence[str], missing: str) -> str:
         return " to ".join(texts)
     m, a, b = texts
     return m if a == m == b else f"{m} ({a} to {b})"
+
+
+# cells that spreadsheets compute: a formula, however it begins
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Write a table as CSV that a spreadsheet opens without computing anything.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Its index is not written.
+
+    Returns
+    -------
+    str
+        Numbers in the shortest form that reads back to the same bits. A text, or the name of a column, that begins like
+        a formula (``= + - @``, tab, carriage return) and is no number has an apostrophe before it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> print(csv_text(pd.DataFrame({"study": ["=1+1", "A"], "y": [-0.5, 1.0], "text": ["-0.5", "-a"]})), end="")
+    study,y,text
+    '=1+1,-0.5,-0.5
+    A,1.0,'-a
+    """
+    same = frame.rename(columns=_guarded_cell)
+    texts = [i for i, kind in enumerate(same.dtypes) if kind.kind == "O" or not hasattr(kind, "itemsize")]
+    columns = [same.iloc[:, i].map(_guarded_cell) if i in texts else same.iloc[:, i] for i in range(same.shape[1])]
+    made = dict(enumerate(columns))
+    text = io.StringIO()
+    type(frame)(made, index=frame.index).to_csv(text, index=False, header=list(same.columns), lineterminator="\n")
+    return text.getvalue()
+
+
+def _guarded_cell(cell: Any) -> Any:
+    # one character computes nothing: "-" stands where there is nothing
+    if not isinstance(cell, str) or len(cell) < 2 or not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

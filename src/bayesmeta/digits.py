@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 __all__ = [
+    "DIGITS",
     "UNDEFINED",
     "amount",
     "bayes_factor_text",
@@ -19,18 +22,30 @@ __all__ = [
     "plural",
     "ratios",
     "together",
+    "with_minus",
 ]
 
 UNDEFINED = "not defined"
-# digits before the point from which nobody counts them
-_LARGE = 1e9
+#: Where the digits of numbers change. The page's scripts read them from here.
+DIGITS = MappingProxyType(
+    {
+        # digits before the point from which nobody counts them
+        "large": 1e9,
+        # of a column: significant digits below this, three decimals below one, two below `wide`, one beyond
+        "small": 0.1,
+        "wide": 100.0,
+        # the smallest ratio, and the smallest chance in percent, that are written as numbers
+        "least_ratio": 1e-4,
+        "least_percent": 0.1,
+    }
+)
 
 
 def _decimals(values: Iterable[float]) -> int:
     """Decimals of a column: three below one, two below a hundred, one beyond."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    if largest == 0 or largest >= 0.1:
-        return 3 if largest < 1 else 2 if largest < 100 else 1
+    if largest == 0 or largest >= DIGITS["small"]:
+        return 3 if largest < 1 else 2 if largest < DIGITS["wide"] else 1
     return min(2 - math.floor(math.log10(largest)), 8)
 
 
@@ -49,7 +64,7 @@ def number(value: Any, decimals: int | None = None) -> str:
     """
     if value is None or not is_number(float(value)):
         return UNDEFINED
-    if abs(value) >= _LARGE:
+    if abs(value) >= DIGITS["large"]:
         return f"{float(value):.2e}"
     text = f"{float(value):.{_decimals([float(value)]) if decimals is None else decimals}f}"
     return text.lstrip("-") if float(text) == 0 else text
@@ -94,11 +109,11 @@ def _ratio(value: Any) -> str:
     if value is None or not is_number(float(value)):
         return UNDEFINED
     value = float(value)
-    if abs(value) >= 100:
-        return f"{value:.0f}" if abs(value) < _LARGE else f"{value:.2e}"
-    if abs(value) >= 0.1 or value <= 0:
+    if abs(value) >= DIGITS["wide"]:
+        return f"{value:.0f}" if abs(value) < DIGITS["large"] else f"{value:.2e}"
+    if abs(value) >= DIGITS["small"] or value <= 0:
         return f"{value:.2f}"
-    return "<0.0001" if value < 1e-4 else f"{value:.2g}"
+    return f"<{DIGITS['least_ratio']:.4f}" if value < DIGITS["least_ratio"] else f"{value:.2g}"
 
 
 def amount(value: float) -> str:
@@ -177,3 +192,17 @@ def plural(count: int, noun: str) -> str:
     ('1 trial', '3 trials')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+_MINUS = re.compile(r"(?<![\w.])-(?=[\d.])")
+
+
+def with_minus(text: str) -> str:
+    """Write the minus of negative numbers as one.
+
+    Examples
+    --------
+    >>> with_minus("-0.3 (-0.4 to 2e-7), 3-4")
+    '\u22120.3 (\u22120.4 to 2e-7), 3-4'
+    """
+    return _MINUS.sub("\u2212", text)

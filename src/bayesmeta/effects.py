@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayesmeta.boundary import as_levels, as_names, as_numbers, require_one_index
 from bayesmeta.errors import BayesmetaWarning, DataError, Fault, ModelError, warn
 from bayesmeta.measures import MEASURES
 
@@ -78,10 +79,10 @@ class ConditionalEstimates:
     log_scale: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        scale = np.zeros_like(np.asarray(self.y, float)) if self.log_scale is None else self.log_scale
+        scale = np.zeros_like(as_numbers("y", self.y)) if self.log_scale is None else self.log_scale
         object.__setattr__(self, "log_scale", scale)
         for name in ("y", "se", "log_scale"):
-            object.__setattr__(self, name, _frozen(np.array(getattr(self, name), float, ndmin=2)))
+            object.__setattr__(self, name, _frozen(np.array(as_numbers(name, getattr(self, name)), ndmin=2)))
         if not self.low < self.high or not self.y.shape == self.se.shape == self.scale.shape:
             raise DataError(f"tabulated on {self.low} to {self.high}: the range ascends, and arrays have one shape.")
         if not (np.isfinite(self.y).all() and np.isfinite(self.se).all() and (self.se > 0).all()):
@@ -116,7 +117,7 @@ class RawDifferences:
 
     def __post_init__(self) -> None:
         for name in ("difference", "sd"):
-            object.__setattr__(self, name, _frozen(np.array(getattr(self, name), float, ndmin=1)))
+            object.__setattr__(self, name, _frozen(np.array(as_numbers(name, getattr(self, name)), ndmin=1)))
         known = self.sd[~np.isnan(self.sd)]
         if self.difference.shape != self.sd.shape or not np.isfinite(self.difference).all() or not (known > 0).all():
             raise DataError("spreads: differences are finite, and standard deviations positive or missing, per row.")
@@ -140,6 +141,8 @@ class Effects:
         Rows that share patients, with their dense sampling covariance; all other rows are independent.
     working : (float, sequence of arrays), optional
         A sampling correlation that was assumed, and per block how its covariance grows with it: zero where it is known.
+    links : sequence of arrays, optional
+        Per block, what ``rho`` is multiplied by between true effects of its rows (`effect_links`); default by arms.
     moderators : mapping of str to sequences of length k
         Numbers, or text for categories.
     cluster : sequence of str, optional
@@ -148,9 +151,9 @@ class Effects:
         Treated and control arm of each row; they say which participants are counted once, and which rows of a block
         have an arm in opposite roles (`bayesmeta.model.effect_correlations`).
     n : array of shape (k, 2), optional
-        Participants of the treated and the control arm, ``nan`` where unknown.
+        Participants of the treated and the control arm, ``nan`` where unknown; (k, 1) for measures of one arm.
     counts : array of shape (k, 4), optional
-        Events and participants of the treated arm, then of the control arm.
+        Events and participants of the treated arm, then of the control arm; (k, 2) for a proportion of one arm.
     split : array of bool of shape (k,), optional
         Rows whose control arm is the part of a divided control group that was given to this comparison alone.
     tabulated : mapping of str to ConditionalEstimates
@@ -182,6 +185,7 @@ class Effects:
     blocks: tuple[Block, ...] = field(default=(), kw_only=True)
     # "later": files did not hold it from the first
     working: tuple[float, tuple[FloatArray, ...]] | None = field(default=None, kw_only=True, metadata={"later": True})
+    links: tuple[FloatArray, ...] | None = field(default=None, kw_only=True, metadata={"later": True})
     moderators: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
     cluster: tuple[str, ...] | None = field(default=None, kw_only=True)
     arms: tuple[tuple[str, str], ...] | None = field(default=None, kw_only=True)
@@ -207,6 +211,7 @@ class Effects:
             label: Sequence[str] = (),
             blocks: Sequence[tuple[ArrayLike, ArrayLike]] = (),
             working: tuple[float, Sequence[ArrayLike]] | None = None,
+            links: Sequence[ArrayLike] | None = None,
             moderators: Mapping[str, ArrayLike | Sequence[object]] = ...,
             cluster: Sequence[str] | None = None,
             arms: Sequence[tuple[str, str]] | None = None,
@@ -223,31 +228,27 @@ class Effects:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "study", tuple(str(s) for s in self.study))
-        put(self, "y", _frozen(np.asarray(self.y, float).ravel()))
-        put(self, "se", _frozen(np.asarray(self.se, float).ravel()))
-        for name in ("cluster", "arms", "ledger"):
-            value = getattr(self, name)
-            if name != "ledger" and value is not None:
-                put(self, name, tuple(tuple(v) if name == "arms" else str(v) for v in value))
+        rows = {name: getattr(self, name) for name in ("study", "y", "se", "label", "cluster", "n", "counts", "split")}
+        require_one_index(rows | {f"moderator {name}": values for name, values in self.moderators.items()})
+        put(self, "study", as_names("study", self.study))
+        for name in ("y", "se"):
+            put(self, name, _frozen(as_numbers(name, getattr(self, name)).ravel()))
+        if self.cluster is not None:
+            put(self, "cluster", as_names("cluster", self.cluster))
+        if self.arms is not None:
+            put(self, "arms", tuple(as_names("arms", pair) for pair in self.arms))
         for name in ("n", "counts"):
             if getattr(self, name) is not None:
-                put(self, name, _frozen(np.asarray(getattr(self, name), float)))
+                put(self, name, _frozen(as_numbers(name, getattr(self, name))))
         if self.split is not None:
             put(self, "split", _frozen(np.asarray(self.split, bool)))
         put(self, "tabulated", MappingProxyType(dict(self.tabulated)))
         self._check_shapes()
         moderators = {}
         for name, values in self.moderators.items():
-            array = np.asarray(values)
-            if array.dtype.kind in "iufb":
-                moderators[name] = _frozen(array.astype(float))
-                continue
-            # levels are text, whatever they were; a missing one stays missing
-            texts = [None if v is None or v != v else str(v) for v in array.tolist()]
-            moderators[name] = _frozen(np.array(texts, object))
+            moderators[name] = _frozen(as_levels(f"moderator {name}", values))
         put(self, "moderators", MappingProxyType(moderators))
-        put(self, "label", tuple(str(s) for s in self.label) or _labels(self.study, self.arms))
+        put(self, "label", as_names("label", self.label) or _labels(self.study, self.arms))
         self._check_rows()
         put(
             self,
@@ -261,6 +262,12 @@ class Effects:
             if [slope.shape for slope in self.working[1]] != [covariance.shape for _, covariance in self.blocks]:
                 raise DataError(
                     "working: give one matrix per block, of its shape; where blocks are replaced, replace it too."
+                )
+        if self.links is not None:
+            put(self, "links", tuple(_frozen(np.asarray(item, float)) for item in self.links))
+            if [item.shape for item in self.links] != [covariance.shape for _, covariance in self.blocks]:
+                raise DataError(
+                    "links: give one matrix per block, of its shape; where blocks are replaced, replace it."
                 )
         self._warn_of_unmarked_dependence()
 
@@ -334,7 +341,7 @@ class Effects:
         """
         index = np.arange(self.k)[np.asarray(rows)]
         where = {int(old): new for new, old in enumerate(index)}
-        blocks, slopes = [], []
+        blocks, slopes, links = [], [], []
         for number, (members, covariance) in enumerate(self.blocks):
             kept = [i for i, row in enumerate(members) if int(row) in where]
             if len(kept) > 1:
@@ -343,6 +350,8 @@ class Effects:
                 )
                 if self.working is not None:
                     slopes.append(self.working[1][number][np.ix_(kept, kept)])
+                if self.links is not None:
+                    links.append(self.links[number][np.ix_(kept, kept)])
 
         def pick(values: Any) -> Any:
             return None if values is None else tuple(values[int(i)] for i in index)
@@ -358,6 +367,7 @@ class Effects:
                 label=pick(self.label),
                 blocks=tuple(blocks),
                 working=None if self.working is None else (self.working[0], slopes),
+                links=None if self.links is None else tuple(links),
                 moderators={name: values[index] for name, values in self.moderators.items()},
                 cluster=pick(self.cluster),
                 arms=pick(self.arms),
@@ -396,8 +406,8 @@ class Effects:
         >>> effects.blocks[0][0].tolist(), effects.study
         ([0, 1], ('trial 1', 'trial 1', 'trial 2'))
         """
-        S = np.asarray(S, float)
-        y = np.asarray(y, float)
+        S = as_numbers("S", S)
+        y = as_numbers("y", y)
         if S.shape != (y.size, y.size) or not np.allclose(S, S.T, rtol=1e-10, atol=0):
             raise DataError(f"S has shape {S.shape}; it must be a symmetric matrix of shape ({y.size}, {y.size}).")
         labels = component_labels(S != 0)
@@ -466,9 +476,10 @@ class Effects:
 
     def _count_faults(self) -> list[Fault]:
         assert self.counts is not None
-        if self.counts.ndim != 2 or self.counts.shape[1] != 4:
-            return [Fault("counts", f"shape {self.counts.shape}", "Give events_t, n_t, events_c, n_c per row.")]
-        events, sizes = self.counts[:, [0, 2]], self.counts[:, [1, 3]]
+        columns = ("events", "n") if self.measure == "PLO" else ("events_t", "n_t", "events_c", "n_c")
+        if self.counts.ndim != 2 or self.counts.shape[1] != len(columns):
+            return [Fault("counts", f"shape {self.counts.shape}", f"Give {', '.join(columns)} per row.")]
+        events, sizes = self.counts[:, ::2], self.counts[:, 1::2]
         whole = (self.counts == np.round(self.counts)).all(axis=1)
         bad = ~(whole & (events >= 0).all(axis=1) & (events <= sizes).all(axis=1) & (sizes > 0).all(axis=1))
         return [

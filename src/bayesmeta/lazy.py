@@ -1,4 +1,4 @@
-"""Names of a room that are imported when they are first used, so that a command pays only for what it needs."""
+"""Names that are imported when they are first used: of a room, and of what a room above does for one below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["exports"]
+__all__ = ["exports", "show_as_html", "shown_as_html"]
+
+#: Module and function that make HTML of fits and analyses: stated by the package, which knows all rooms.
+_html: list[tuple[str, str]] = []
 
 
 def exports(
@@ -47,3 +50,25 @@ def exports(
         return sorted(homes)
 
     return get, names
+
+
+def shown_as_html(module: str, name: str) -> None:
+    """State which function shows fits and analyses in a notebook; it is imported when one is shown.
+
+    Parameters
+    ----------
+    module, name : str
+        The function takes the value and gives a text of HTML.
+    """
+    _html[:] = [(module, name)]
+
+
+def show_as_html(value: Any) -> str | None:
+    """Make the HTML of a value by the function that was stated; None where there is none, for its text to be shown.
+
+    Examples
+    --------
+    >>> "mean effect" in show_as_html(fit)
+    True
+    """
+    return next((str(getattr(importlib.import_module(module), name)(value)) for module, name in _html), None)

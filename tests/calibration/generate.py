@@ -26,7 +26,7 @@ from calibration.worlds import BOTH, DESIGNS, world
 
 RESULTS = Path(__file__).with_name("results.json")
 SEED = 20260
-WORLDS = {"exact": 400, "nuts": 200}
+WORLDS = {"exact": 4000, "nuts": 200}
 #: Worlds whose numbers are written down, so that a quick test sees an engine or a simulation that has changed.
 PINNED = 3
 PACKAGES = ("numpy", "scipy", "pymc", "pytensor", "nutpie", "numba")

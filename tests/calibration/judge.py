@@ -45,6 +45,8 @@ def _inside(total: int, points: int, gamma: float) -> float:
     # ties count as outside, with room for rounding
     allowed = 2 * tails > gamma * (1 + 1e-9)
     step = stats.poisson.pmf(r, total / points)
+    # steps that are too long to move the ninth digit of any probability
+    step = np.trim_zeros(np.where(step < 1e-30, 0.0, step), "b")
     walk = np.zeros(total + 1)
     walk[0] = 1.0
     for keep in allowed:

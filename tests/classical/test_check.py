@@ -173,19 +173,10 @@ def test_the_methods_say_so():
 
 
 def test_pages_name_the_checks_of_their_outcomes():
-    from bayesmeta.report import classical_checks, summary_row
+    from bayesmeta.report import classical_checks
 
     views = [{"check": "REML + HKSJ"}, {"check": "multilevel REML + t"}]
     assert classical_checks(views) == "REML + HKSJ or multilevel REML + t"
-    view = {
-        "check": "multilevel REML + t", "classical_effect": "0.37 (0.16 to 0.57)", "failed": False, "chances": {},
-        "better": "", "participants": None, "label": "x", "measure_words": "SMD", "trials": 17, "effect": "",
-        "threshold_text": "", "sentence": "", "notices": [], "classical_remark": "", "sizes": None, "own_result": "",
-    }  # fmt: skip
-    row = summary_row(view, "REML + HKSJ or multilevel REML + t")
-    key = "REML + HKSJ or multilevel REML + t (95 % confidence interval)"
-    assert row[key] == "0.37 (0.16 to 0.57); multilevel REML + t"
-    assert summary_row(view, view["check"])["multilevel REML + t (95 % confidence interval)"] == "0.37 (0.16 to 0.57)"
 
 
 def test_no_cluster_with_two_rows_is_refused_by_the_multilevel_model():

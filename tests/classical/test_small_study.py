@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+import bayesmeta as bm
 from bayesmeta.classical import (
     FAIL_SAFE_FORMS,
     PREDICTORS,
@@ -33,6 +34,7 @@ from bayesmeta.classical import (
 from bayesmeta.classical.selection import _at, _problem
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.sensitivity import sensitivity_analyses
 from references import R_SETS, effects_of, reference
 
 # closed forms: lm(), and regressions and fills with a closed estimator of tau2
@@ -604,3 +606,22 @@ def test_rows_that_share_patients():
     assert (found.estimate, found.se) == (expected.estimate[1], expected.se[1])
     alone = egger_test(trials(effects.y, effects.se), form="mixed")
     assert abs(found.estimate - alone.estimate) > 1e-4
+
+
+def test_the_direction_of_a_one_sided_method_can_be_asked_for():
+    """Hackshaw 1998, one step at .025: metafor 3.8.1 gives 0.1944015 and delta 0.7643951.
+
+    ``selmodel(rma(yi, vi, data=dat.hackshaw1998, method="ML"), type="stepfun", alternative="greater", steps=.025)``
+    """
+    effects = effects_of("hackshaw_logor", better="lower")
+    fit = selection_model(effects, alternative="greater")
+    assert (round(fit.estimate, 4), round(fit.delta[1], 3)) == (0.1944, 0.764)
+    table = small_study_table(effects, alternative="greater").set_index(["method", "form"])
+    assert table.loc[("selection model", "one step at .025"), "estimate"] == pytest.approx(fit.estimate, rel=1e-12)
+    # by itself it follows the better direction, which here has no trial beyond the step
+    left = small_study_table(effects).set_index(["method", "form"])
+    assert left.loc[("selection model", "one step at .025"), "estimate"] != pytest.approx(0.1944, abs=5e-5)
+    stated = bm.fit(effects, bm.Model(bm.Normal(0, 2), bm.HalfNormal(0.5)))
+    asked = sensitivity_analyses(stated, ["small-study"], alternative="greater").tables["small-study"]
+    row = asked[(asked["method"] == "selection model") & (asked["kind"] == "adjusted estimate")].iloc[0]
+    assert row["estimate"] == pytest.approx(fit.estimate, rel=1e-12)

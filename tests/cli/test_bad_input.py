@@ -51,9 +51,9 @@ CASES = [
     ),
     (
         "a misspelt column",
-        MEANS.replace("sd_t", "SDt") + GOOD,
+        MEANS.replace("sd_t", "sds_t") + GOOD,
         "SMD",
-        [("trials.csv: there is no column 'sd_t'.", "Did you mean 'SDt'?")],
+        [("trials.csv: there is no column 'sd_t'.", "Did you mean 'sds_t'?")],
     ),
     (
         "no column of trials",
@@ -300,7 +300,10 @@ def test_a_file_in_another_encoding_is_read_with_a_warning(tmp_path):
         assert read_table(path)["study"].tolist() == ["A", "Müller"]
     # byte 0x81 is none of cp1252's
     path.write_bytes(b"study,estimate,se\nM\x81ller,1,1\n")
-    with pytest.warns(BayesmetaWarning, match="read as latin-1"):
+    with (
+        pytest.warns(BayesmetaWarning, match="read as latin-1"),
+        pytest.raises(DataError, match=r"line 2: .u0081 is a"),
+    ):
         read_table(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -312,7 +315,7 @@ def test_a_file_in_another_encoding_is_read_with_a_warning(tmp_path):
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"PK\x03\x04rest of a workbook", "it is a workbook, not a CSV file"),
+        (b"PK\x03\x04rest of a workbook", "it is damaged"),
         ("study,se\nA,1\n".encode("utf-16-le"), "it holds zero bytes"),
         (b"\xff\xfes\x00", "it has a header but no rows"),
         (b"\xff\xfes\x00t", "it begins as UTF-16 but is not"),
@@ -322,10 +325,12 @@ def test_what_is_not_text_is_refused(tmp_path, content, what):
     assert what in lines_of(tmp_path, content)[0]
 
 
-def test_a_workbook_is_refused_by_its_name(tmp_path):
+def test_text_that_is_named_a_workbook_is_refused(tmp_path):
     path = tmp_path / "trials.xlsx"
     path.write_bytes(b"anything")
-    with pytest.raises(DataError, match=r"trials\.xlsx: it is a workbook, not a CSV file\. Save it as CSV \(UTF-8\)\."):
+    with pytest.raises(
+        DataError, match=r"trials\.xlsx: by its name it is a packed file, and its content is not\. Save"
+    ):
         read_table(path)
 
 

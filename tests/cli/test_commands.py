@@ -20,7 +20,7 @@ import pytest
 
 import bayesmeta as bm
 from bayesmeta.analysis import fitting
-from bayesmeta_cli import files, messages, render
+from bayesmeta_cli import files, helping, messages, render
 from bayesmeta_cli.main import main
 from references import ROOT
 
@@ -54,12 +54,20 @@ COMMANDS = {
     "audit": ["PUBLISHED", "TRIALS", "--strict", "--rules", "--json", "--csv"],
     "report": ["PROTOCOL", "-o", "--outcome", "--engine"],
     "cite": ["PROTOCOL|FIT", "--bibtex", "--outcome", "--fits"],
-    "forest": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--subgroup"],
+    "forest": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--subgroup", "--style", "--order", "--limits", "--page"],
+    "mu-tau": ["PROTOCOL|FIT", "-o", "--outcome", "--fits"],
+    "new-study": ["PROTOCOL|FIT", "-o", "--outcome", "--fits"],
+    "icons": ["PROTOCOL|FIT", "-o", "--risk", "--outcome", "--fits"],
     "heterogeneity": ["PROTOCOL|FIT", "-o", "--outcome", "--fits"],
     "benefit-curve": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--threshold"],
     "funnel": ["PROTOCOL|FIT", "-o", "--fill", "--outcome", "--fits"],
     "bubble": ["PROTOCOL|FIT", "-o", "--outcome", "--fits", "--moderator"],
     "example": ["DIR"],
+    "explain": ["RULE"],
+    "doctor": ["--no-engines"],
+    "template": ["FILE"],
+    "export": ["PROTOCOL|FIT", "--to", "-o", "--outcome", "--fits"],
+    "init": ["TABLE", "--map", "--outcome", "--measure", "--better", "--moderator", "--threshold", "--yes", "--force"],
 }
 
 
@@ -114,8 +122,12 @@ def read_back(text):
 def test_help_lists_every_command(cli):
     code, out, err = cli("--help")
     assert (code, err) == (0, "")
-    listed = re.findall(r"^  ([a-z-]+)  ", out.split("Commands:")[1], re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+)  ", out.split("Start:")[1], re.MULTILINE)
     assert sorted(listed) == sorted(COMMANDS)
+    assert " ".join(helping.GROUPS.values()).split() == listed
+    assert re.findall(r"^([A-Z][a-z]+):$", out, re.MULTILINE)[1:] == list(helping.GROUPS)
+    assert max(map(len, out.splitlines())) <= 80
+    assert "..." not in out.split("Start:")[1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -125,10 +137,10 @@ def test_help_of_a_command_names_its_arguments(cli, command):
     assert [word for word in COMMANDS[command] if word not in out] == []
 
 
-def test_no_arguments_prints_help(cli):
-    code, out, err = cli()
-    assert code == 2
-    assert "Commands:" in out + err
+def test_no_arguments_prints_the_help(cli):
+    assert cli() == cli("--help") == cli("-h")
+    assert cli()[0] == 0
+    assert cli("pool", "-h") == cli("pool", "--help")
 
 
 def test_version(cli):
@@ -150,7 +162,7 @@ def modules_after(*arguments):
 def test_help_imports_nothing_heavy():
     loaded, out = modules_after("--help")
     heavy = {"numpy", "pandas", "scipy", "xarray", "matplotlib", "pydantic", "pymc", "arviz", "netCDF4", "rich"}
-    assert "Commands:" in out
+    assert "Publish:" in out
     assert loaded & heavy == set()
 
 
@@ -175,9 +187,9 @@ def test_what_is_exact_does_not_load_the_sampler(tmp_path):
 
 REFUSED = [
     (["nonsense"], 2, "nonsense"),
-    (["pool"], 2, "CSV"),
+    (["pool"], 2, "TABLE"),
     (["pool", "nowhere.csv"], 2, "nowhere.csv: no such file"),
-    (["pool", "trials.xlsx"], 3, "Save it as CSV (UTF-8)"),
+    (["pool", "nowhere.xlsx"], 2, "nowhere.xlsx: no such file"),
     (["fit", "nowhere.toml", "-o", "out"], 2, "nowhere.toml: no such file"),
     (["fit", DEPRESSION_CSV], 2, "is not a protocol"),
     (["pool", DEPRESSION], 2, "is not a table"),
@@ -186,7 +198,7 @@ REFUSED = [
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SDM"], 3, "SMD"),
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--tau", "halfnormal(-1)"], 3, "halfnormal"),
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--mu", "gaussian(0, 1)"], 3, "normal"),
-    (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--better", "up"], 2, "higher or lower"),
+    (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--better", "up"], 2, "higher, lower"),
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--threshold", "0.5"], 2, "--better"),
     (["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--ref-sd", "ten"], 2, "not a number"),
     (["pool", DEPRESSION_CSV, "--column", "estimate", "--measure", "SMD"], 2, "NAME=VALUE"),
@@ -198,6 +210,8 @@ REFUSED = [
     (["benefit", DEPRESSION, "--threshold", "-0.5"], 3, "positive distance"),
     (["compare", DEPRESSION, "--fits", "nowhere"], 2, "bayesmeta fit"),
     (["forest", DEPRESSION, "-o", "picture.gif"], 2, ".png, .svg, .pdf"),
+    (["forest", DEPRESSION, "-o", "picture.svg", "--limits", "1"], 2, "write LOW,HIGH"),
+    (["forest", DEPRESSION, "-o", "picture.svg", "--style", "nejm"], 3, "Allowed: journal, revman, jama, bmj"),
     (["forest", CANCER, "-o", "picture.png"], 2, "{outcome}"),
     (["bubble", DEPRESSION, "--moderator", "weeks", "-o", "b.png"], 3, "weeks"),
     (["check"], 2, "PROTOCOL or a CSV"),
@@ -275,7 +289,13 @@ def test_bad_protocols_tell_every_fault_and_write_nothing(cli, tmp_path, command
     assert (code, out) == (3, "")
     for words in faults:
         assert any(words in line for line in err.splitlines())
-    assert all(line.startswith("error: ") for line in err.splitlines())
+    told, last = err.splitlines(), []
+    if command == "check":
+        # check ends with what to do about the first fault
+        told, last = told[:-1], told[-1:]
+        where = told[0].removeprefix("error: ").partition(": ")[0]
+        assert last[0].startswith(f"next: correct {where} first")
+    assert all(line.startswith("error: ") for line in told)
     assert not out_folder.exists()
 
 
@@ -318,7 +338,8 @@ def test_inference_that_fails_is_exit_4(cli, monkeypatch, tmp_path):
 def test_a_broken_pipe_is_no_fault():
     command = f"{sys.executable} -m bayesmeta_cli.main check models/cancer_exercise.toml | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, cwd=ROOT)
-    assert done.stderr == ""
+    # what to do next is said beside what is printed
+    assert all(line.startswith("next: ") for line in done.stderr.splitlines())
     assert done.stdout.startswith("Exercise in cancer")
 
 
@@ -387,7 +408,8 @@ def test_pool_of_bare_estimates_says_generic_and_needs_a_scale(cli, tmp_path):
     code, out, err = cli("pool", path, "--ref-sd", "10")
     assert code == 0
     assert "measure generic" in err
-    assert "normal(0, 20)" in out
+    # normal(0, 1) and halfnormal(0.5) of a standardised difference, in units of which 10 are an SD
+    assert "normal(0, 10)" in out
     assert "halfnormal(5)" in out
 
 
@@ -548,19 +570,10 @@ def test_warnings_that_nobody_collects_are_one_line_too(cli, monkeypatch):
 
 
 def test_progress_is_for_terminals(monkeypatch):
+    """What a terminal shows is tested through one (test_expected)."""
     items = [1, 2, 3]
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert list(messages.track(items, "counting")) == items
-    assert sys.stderr.getvalue() == ""
-    monkeypatch.setattr("sys.stderr", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
-    monkeypatch.setenv("TERM", "xterm")
-    assert list(messages.track(items, "counting")) == items
-    assert "counting" in sys.stderr.getvalue()
-    with messages.steps(2) as step:
-        step("writing the page")
-        step("writing the rest")
-    assert "writing the page" in sys.stderr.getvalue()
-    monkeypatch.setattr("sys.stderr", io.StringIO())
     with messages.steps(2) as step:
         step("writing the page")
     assert sys.stderr.getvalue() == ""
@@ -660,3 +673,33 @@ def test_sensitivity_leaves_out_and_adds_every_trial(cli):
     for trial in pd.read_csv(DEPRESSION_CSV)["study"]:
         # once in each of the two tables
         assert len([line for line in out.splitlines() if line.startswith(f"{trial} ")]) == 2
+
+
+def test_a_trial_is_left_out_of_a_table_with_a_reason(cli):
+    arguments = ["pool", DEPRESSION_CSV, *MAPPED, "--measure", "SMD", "--better", "lower"]
+    code, out, err = cli(*arguments, "--exclude", "Mutrie", "--reason", "no control group", "--json")
+    assert (code, err) == (0, "")
+    record = json.loads(out)
+    assert (record["k"], record["trials"]) == (9, 9)
+    assert "no control group" in out
+    code, out, _ = cli(*arguments, "--exclude", "Mutrie", "--reason", "no control group")
+    assert code == 0
+    assert "Mutrie" in out
+    assert "no control group" in out
+    code, _, err = cli(*arguments, "--exclude", "Mutrie")
+    assert code != 0
+    assert "a trial is left out for a reason" in err
+    code, _, err = cli(*arguments, "--exclude", "Nobody", "--reason", "no control group")
+    assert code == 3
+    assert "no row has study = 'Nobody'" in err
+
+
+def test_the_direction_of_small_study_methods_is_an_option(cli):
+    told = [
+        cli("sensitivity", DEPRESSION, "--section", "small-study", "--alternative", way, "--json")[1]
+        for way in ("less", "two-sided")
+    ]
+    assert told[0] != told[1]
+    code, _, err = cli("sensitivity", DEPRESSION, "--section", "small-study", "--alternative", "smaller")
+    assert code != 0
+    assert "auto, greater, less, two-sided" in err

@@ -60,7 +60,7 @@ def test_zero_cells_are_named(cli, tmp_path):  # type: ignore[no-untyped-def]
 
 def test_small_numbers_keep_their_digits_in_the_sentence(cli, tmp_path):  # type: ignore[no-untyped-def]
     path = write(tmp_path, "study,estimate,se\nA,0.0031,0.002\nB,0.0028,0.0015\nC,0.0035,0.0025\n")
-    code, out, _ = cli("pool", path, "--measure", "RD", "--ref-sd", "0.02", "--better", "lower")
+    code, out, _ = cli("pool", path, "--measure", "RD", "--better", "lower")
     assert code == 0
     sentence = " ".join(out.split()).split("the mean effect (Risk difference) is ")[1]
     median = float(sentence.split()[0])

@@ -167,6 +167,21 @@ def test_pictures_come_with_their_table_and_alt_text(record, tmp_path, kind):
     assert len(found["rows"]) >= 10
 
 
+@pytest.mark.parametrize("kind", ["mu-tau", "new-study", "icons"])
+def test_pictures_of_the_posterior_come_with_their_table(record, tmp_path, kind):
+    found = record("plot", kind, DEPRESSION, "-o", tmp_path / "picture.svg")
+    assert found["plot"] == kind
+    assert found["rows"]
+
+
+def test_a_long_forest_plot_goes_on_on_numbered_files(record, tmp_path):
+    options = ["--page", "120", "--style", "bmj", "--order", "-effect", "--limits=-3,1", "--ridge", "--no-shrinkage"]
+    found = record("plot", "forest", DEPRESSION, "-o", tmp_path / "picture.svg", *options)
+    assert {path.name for path in tmp_path.glob("*.svg")} >= {"picture.svg", "picture-2.svg"}
+    drawn = [row["estimate"] for row in found["rows"] if row["kind"] == "estimate"]
+    assert drawn == sorted(drawn, reverse=True)
+
+
 def test_several_analyses_stand_under_one_key(record):
     found = record("pool", *POOLED, "--by", "itt")
     assert list(found) == ["schema_version", "analyses"]
@@ -376,3 +391,51 @@ def test_small_k_notes_follow_the_stated_policy():
     assert notes[2] == notes[3]
     assert len(set(notes[4:])) == 1
     assert len(set(notes)) == 4
+
+
+# -- rates, and one arm ------------------------------------------------------------------------------------------------
+
+RATES = {
+    "PLO": ("events,n", ("3,20", "0,15", "7,40", "12,50"), 0.2, "normal(0, 2)"),
+    "MN": ("mean,sd,n", ("24.1,6.2,20", "27.5,7,15", "22.3,5.9,40", "25,6.8,50"), 26, "normal(25, 10)"),
+    "IRLN": ("events,time", ("3,200", "1,150", "7,410", "12,520"), 0.03, "normal(-3, 3)"),
+    "IRR": ("events_t,time_t,events_c,time_c", ("3,200,7,190", "1,150,4,155", "7,410,9,400"), 0.8, "normal(0, 1)"),
+}
+
+
+@pytest.fixture(params=RATES)
+def rates(request, tmp_path):
+    """A table and its protocol."""
+    head, rows, at, mu = RATES[request.param]
+    lines = [f"study,{head}", *(f"T{i},{row}" for i, row in enumerate(rows))]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    worse = "worse = 1.25, " if request.param == "IRR" else ""
+    (tmp_path / "p.toml").write_text(
+        f"""schema = 2
+title = "T"
+[data]
+path = "t.csv"
+[defaults]
+measure = "{request.param}"
+better = "lower"
+priors.mu = "{mu}"
+priors.tau = "halfnormal(1)"
+[outcome.x]
+label = "X"
+thresholds = [ {{ name = "panel", benefit = {at}, {worse}source = "s", kind = "panel" }} ]
+"""
+    )
+    return request.param, tmp_path, at, mu
+
+
+def test_of_one_arm_there_is_no_probability_of_an_effect(rates, record):
+    name, folder, at, mu = rates
+    options = ["--measure", name, "--mu", mu, "--tau", "halfnormal(1)", "--better", "lower", "--threshold", at]
+    found = record("pool", "pool", folder / "t.csv", *options)
+    fit, benefit = (record(what, what, folder / "p.toml") for what in ("fit", "benefit"))
+    for bayes in (found["bayes"], fit["bayes"]):
+        assert (bayes["p_below_null"] is None) == (name != "IRR")
+        assert (bayes["p_new_below_null"] is None) == (name != "IRR")
+    for row in benefit["benefit"]:
+        assert (row["p_any_benefit"] is None) == (name != "IRR")
+        assert 0 < row["p_important_benefit"] < 1

@@ -145,7 +145,8 @@ def test_priors_are_those_stated(record):
     assert found[0]["new_study"] is None
     assert found[1]["new_study"]["sd"] > found[1]["mean_effect"]["sd"]
     scaled = record("reanalyse", "reanalyse", OTHER, "--measure", "MD", "--ref-sd", "2")["analyses"]
-    assert {item["priors"]["mu"]["prior"] for item in scaled} == {"normal(0, 4)"}
+    # normal(0, 1) of a standardised difference, in points of an instrument whose SD is 2
+    assert {item["priors"]["mu"]["prior"] for item in scaled} == {"normal(0, 2)"}
     assert len(scaled) == 10
 
 
@@ -184,9 +185,9 @@ def test_ratios_are_printed_as_ratios(cli, tmp_path):
         (["reanalyse", OTHER, "--mu", "normal(0, 1)"], 2, "--measure or --outcome"),
         (["reanalyse", CIPN, "--outcome", "sleep"], 3, "there is no outcome 'sleep'"),
         (["reanalyse", CIPN, "--measure", "RR"], 3, "no effect is a RR"),
-        (["reanalyse", CIPN, "--better", "up"], 2, "write higher or lower"),
+        (["reanalyse", CIPN, "--better", "up"], 2, "higher, lower"),
         (["reanalyse", CIPN, "--better", "sleep=lower"], 3, "there is no outcome 'sleep'"),
-        (["reanalyse", CIPN, "--model", "mixed"], 2, "write fixed or random"),
+        (["reanalyse", CIPN, "--model", "mixed"], 2, "fixed, random"),
         (["reanalyse", CIPN, "--threshold", "much"], 2, "not a number"),
         (["reanalyse", CIPN, "--tau", "halfnorm"], 3, "not a prior"),
         (["reanalyse", CIPN, "--json", "--csv"], 2, "choose one"),

@@ -60,6 +60,8 @@ DRAWN_FITS = [
 FITS = [*(f"exact_{name}" for name in EXACT_FITS), *(f"nuts_{name}" for name in DRAWN_FITS)]
 #: The chance that any number of a sampling command misses by chance, if the pinned seeds are a fair sample.
 CHANCE = 1e-6
+#: Rules of findings that 0.1.0 did not have.
+YOUNGER = ("columns not read",)
 
 
 @cache
@@ -93,8 +95,9 @@ def test_every_command_is_pinned() -> None:
 
     every = {item.name or item.callback.__name__.replace("_", "-") for item in app.registered_commands}  # type: ignore[union-attr]
     run = {arguments[0] for arguments in (*COMMANDS.values(), *SAMPLED.values(), REPORT)}
-    # cite prints text and example copies files: neither has numbers
-    assert every == run | {"cite", "example"}
+    # cite prints text, others write files: none has numbers; three pictures are younger than 0.1.0
+    files = {"example", "export", "init", "template", "explain", "doctor"}
+    assert every == run | {"cite"} | files | {"mu-tau", "new-study", "icons"}
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -149,7 +152,7 @@ def test_a_command_prints_what_it_printed(name: str, tmp_path: Path) -> None:
     was, found = pinned.read(f"commands/{name}.json.gz"), pinned.run([*COMMANDS[name], "--json"], tmp_path)
     # as above, of the 200 draws of a file
     limit = 1.01 / 200 if name == "curve_drawn" else 0.0
-    differ = differences(was, found, skip=REFITS.get(name, frozenset()), limit=limit)
+    differ = differences(was, of_then(found), skip=REFITS.get(name, frozenset()), limit=limit)
     assert not differ, told(differ)
 
 
@@ -163,6 +166,15 @@ def test_a_report_holds_the_same_numbers(tmp_path: Path) -> None:
         pair = ({section: table(path)}, {section: table(now)})
         differ += [f"{path.name}: {line}" for line in differences(*pair)]
     assert not differ, told(differ)
+
+
+def of_then(found: Any) -> Any:
+    """A record without findings of rules that are younger than 0.1.0."""
+    if isinstance(found, dict):
+        return {key: of_then(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return [of_then(item) for item in found if not (isinstance(item, dict) and item.get("rule") in YOUNGER)]
+    return found
 
 
 def table(path: Path) -> list[dict[str, Any]]:

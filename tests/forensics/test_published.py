@@ -185,6 +185,37 @@ def test_trials_left_out_after_their_heterogeneity_was_seen():
     assert not honest
 
 
+@pytest.mark.parametrize(
+    ("whole", "part", "cited", "without", "found"),
+    [
+        # a fall of 50 percentage points, and one trial in three, are the least that is worth a remark
+        (60.0, 10.0, 6, 2, True),
+        (60.0, 10.5, 6, 2, False),
+        (70.0, 5.0, 6, 3, False),
+        (70.0, 5.0, 7, 3, False),
+    ],
+)
+def test_which_falls_of_heterogeneity_are_remarked(whole, part, cited, without, found):
+    results = pd.DataFrame(
+        {
+            "outcome": ["pain", "pain"],
+            "measure": "SMD",
+            "studies_cited": [" ".join(map(str, range(1, n + 1))) for n in (cited, cited - without)],
+            "k": [cited, cited - without],
+            "i2": [whole, part],
+        }
+    )
+    assert any(finding.rule == "heterogeneity removed" for finding in audit(results)) == found
+
+
+@pytest.mark.parametrize(("low", "high", "apart"), [(46.0, 76.0, False), (34.0, 97.0, True), (37.9, 80.0, True)])
+def test_which_printed_intervals_of_heterogeneity_are_another(low, high, apart):
+    """I2 = 71.3 % of 18 studies: 53.8 to 82.2 %. One end within 10 points will do, unless the lower misses by 15."""
+    row = {"outcome": ["pain"], "measure": "SMD", "k": [18], "i2": [71.3], "ci_low": [low], "ci_high": [high]}
+    (text,) = rules(pd.DataFrame(row | {"estimate": [math.nan]}))["interval of I2"]
+    assert ("nor is it the interval of that I2" in text) == apart
+
+
 def test_direction(review):
     (text,) = review["direction v scale"]
     assert "(FACT/GOG-NTX, overall): -0.68 is called better because lower, but higher is better" in text
@@ -337,7 +368,7 @@ def test_control_counted_twice_has_more_information():
     assert trial.information(control_twice=True) == pytest.approx(30.0, rel=CLOSED)
 
 
-@pytest.mark.parametrize(("q", "k"), [(43.0, 33), (0.7, 3), (59.23, 18), (9.0, 4)])
+@pytest.mark.parametrize(("q", "k"), [(43.0, 33), (0.7, 3), (59.23, 18), (9.0, 4), (32.5, 33), (17.9, 18)])
 def test_interval_of_i2_is_the_formula_of_the_paper(q, k):
     i2 = 100 * max(0.0, 1 - (k - 1) / q)
     found = i2_interval(i2, k)

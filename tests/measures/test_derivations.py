@@ -434,11 +434,28 @@ NAMES = [
     "n",
     "df",
     "correlation",
+    "d",
+    "g",
+    "f",
+    "sign",
+    "sd",
+    "adjusted_difference",
+    "r_squared",
+    "covariates",
+    "sd_residual",
+    "icc",
+    "cluster_size",
+    "design_effect",
 ]
+WORDS = {
+    "design": st.sampled_from([None, "crossover", "cluster", "NR"]),
+    "clustering": st.sampled_from([None, "adjusted", "ignored"]),
+    "estimate_measure": st.sampled_from([None, "OR", "d", "r", "MD"]),
+}
 
 
 @given(
-    st.lists(st.fixed_dictionaries(dict.fromkeys(NAMES, CELL)), min_size=1, max_size=3),
+    st.lists(st.fixed_dictionaries(dict.fromkeys(NAMES, CELL) | WORDS), min_size=1, max_size=3),
     st.sampled_from(list(bm.MEASURES)),
 )
 def test_any_table_gives_a_number_or_a_fault(table: list, measure: str) -> None:
@@ -447,3 +464,14 @@ def test_any_table_gives_a_number_or_a_fault(table: list, measure: str) -> None:
     bad = {fault.row for fault in rows.faults}
     for row in range(len(table)):
         assert (row in bad) == (not (np.isfinite(rows.y[row]) and rows.se[row] > 0))
+
+
+@pytest.mark.parametrize("name", ["se_t", "sd_t", "n_t", "mean_t", "ci_low_t"])
+def test_an_infinite_cell_is_a_fault_of_its_row(name):
+    """Whichever column holds it; the other rows are computed."""
+    good = {"n_t": 30.0, "mean_t": 10.0, "sd_t": 4.0, "n_c": 30.0, "mean_c": 12.0, "sd_c": 4.0}
+    row = {key: value for key, value in good.items() if not (key == "sd_t" and name in ("se_t", "ci_low_t"))}
+    row |= {name: np.inf} | ({"ci_high_t": 12.0} if name == "ci_low_t" else {})
+    rows = bm.effect_rows(pd.DataFrame([good, row]), "MD")
+    assert np.isfinite(rows.y).tolist() == [True, False]
+    assert any(fault.row == 1 and fault.column == name and "finite" in fault.rule for fault in rows.faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bayesmeta import measures as bm
@@ -57,8 +58,11 @@ def pinned(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 # -- registry ----------------------------------------------------------------------------------------------------------
 
 
+ONE_ARM = ["PLO", "MN", "IRLN"]
+
+
 def test_registry_names_every_measure_of_the_design() -> None:
-    assert list(bm.MEASURES) == ["MD", "SMD", "SMDH", "ROM", "OR", "RR", "RD", "HR", "ZCOR", "generic"]
+    assert list(bm.MEASURES) == ["MD", "SMD", "SMDH", "ROM", "OR", "RR", "RD", "HR", "IRR", "ZCOR", *ONE_ARM, "generic"]
 
 
 @pytest.mark.parametrize("name", list(bm.MEASURES))
@@ -66,9 +70,14 @@ def test_back_transform_inverts_transform_and_sends_null_to_null(name: str) -> N
     found = bm.measure(name)
     x = np.array([0.2, 0.5, 0.9])
     np.testing.assert_allclose(found.back(found.transform(x)), x, rtol=CLOSED)
+    assert found.single_arm == (name in ONE_ARM)
+    if found.single_arm:
+        assert found.null is None
+        assert found.natural_null is None
+        return
     assert found.null == 0.0
     assert found.back(found.null) == found.natural_null
-    assert found.natural_null == (1.0 if name in ("ROM", "OR", "RR", "HR") else 0.0)
+    assert found.natural_null == (1.0 if name in ("ROM", "OR", "RR", "HR", "IRR") else 0.0)
     assert found.log == (found.natural_null == 1.0)
 
 
@@ -525,6 +534,7 @@ def test_four_arm_matrix_is_positive_definite(arm: list, name: str) -> None:
     assert np.linalg.eigvalsh(V / np.outer(scale, scale)).min() > 0
 
 
+@example([(0, 40), (0, 49), (0, 64), (20, 40)], "RD")
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(40, 80)), min_size=4, max_size=4),
     st.sampled_from(["OR", "RR", "RD"]),
@@ -533,9 +543,10 @@ def test_four_arm_matrix_of_counts_is_positive_definite(arm: list, name: str) ->
     *treated, control = arm
     t = np.array(treated).T
     result = FORMULA[name](*t, *control)
-    pair = bm.shared_control_covariance(name, control[1], events_c=control[0])[0]
-    V = np.full((3, 3), pair)
-    np.fill_diagonal(V, result.se**2)
+    V = np.diag(result.se**2)
+    for i, j in itertools.permutations(range(3), 2):
+        others = {"events_1": t[0, i], "n_1": t[1, i], "events_2": t[0, j], "n_2": t[1, j]}
+        V[i, j] = bm.shared_control_covariance(name, control[1], events_c=control[0], **others)[0]
     scale = np.sqrt(np.diag(V))
     assert np.linalg.eigvalsh(V / np.outer(scale, scale)).min() > 0
 

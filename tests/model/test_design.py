@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 
 import bayesmeta as bm
 from bayesmeta.effects import Effects
@@ -60,6 +61,32 @@ def test_columns_of_a_curve_do_not_depend_on_the_signs_of_eigenvectors(
 
     monkeypatch.setattr(np.linalg, "eigh", elsewhere)
     np.testing.assert_array_equal(build_design(make(), curve).X, here)
+
+
+@pytest.mark.parametrize("knots", [[4.0, 8.0, 12.0], [6.0, 8.0, 11.0, 16.0, 24.0]])
+def test_departures_of_a_curve_are_weighted_by_their_smoothness(knots: list[float]) -> None:
+    """Their covariance is the generalised inverse of the roughness penalty, scaled to a mean square of one.
+
+    The penalty is written anew: integrals of products of second derivatives of scipy's natural splines, which are
+    linear between knots, so that Simpson's rule is exact.
+    """
+    at = np.array(knots)
+    curves = [CubicSpline(at, unit, bc_type="natural") for unit in np.eye(at.size)]
+    penalty = np.zeros((at.size, at.size))
+    for left, right in pairwise(knots):
+        second = np.array([[curve(x, 2) for x in (left, (left + right) / 2, right)] for curve in curves])
+        penalty += (right - left) / 6 * (second * np.array([1, 4, 1])) @ second.T
+    wanted = np.linalg.pinv(penalty, rcond=1e-10)
+    wanted *= at.size / np.trace(wanted)
+    effects = make(weeks=np.linspace(knots[0], knots[-1], 8).tolist())
+    design = build_design(effects, model(weeks=bm.Spline(SLOPE, bm.HalfNormal(0.5), knots=tuple(knots))))
+    # the design's rows are the curve at the trials' values, less its mean over them: natural splines through the knots
+    values = np.array([float(x) for x in effects.moderators["weeks"]])
+    through = np.column_stack([curve(values) for curve in curves])
+    through -= through.mean(axis=0)
+    columns = design.X[:, 2:]
+    # conditioning of the penalty times rounding
+    np.testing.assert_allclose(columns @ columns.T, through @ wanted @ through.T, atol=1e-9)
 
 
 def test_numeric_columns_are_centred_and_per_unit() -> None:
@@ -345,14 +372,27 @@ def test_quantities_by_name() -> None:
             marginal(fit, name, {"kind": "yoga"})
 
 
-def test_levels_that_are_not_text_are_the_same_as_text() -> None:
-    """A column of booleans or mixed objects must not lose its levels."""
+def test_truth_values_in_any_container_are_the_numbers_one_and_zero() -> None:
+    """An array of objects, of truth values or a list answers alike; their texts are levels with the same difference."""
     y, se = [0, 1, 0.3, 0.2, 0.9, 1.2], [0.1] * 6
     values = [True, False, True, True, False, False]
     model = bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), {"rct": bm.Normal(0, 0.5)})
-    tables = [
+    columns = (values, np.array(values), np.array(values, object), [str(value) for value in values])
+    *numbers, texts = [
         bm.contrast_table(bm.fit(Effects(list("abcdef"), y, se, measure="MD", moderators={"rct": column}), model))
-        for column in (np.array(values, object), [str(value) for value in values])
+        for column in columns
     ]
-    assert tables[0].equals(tables[1])
-    assert abs(tables[0].loc[0, "mean"]) > 0.5
+    assert numbers[0].equals(numbers[1])
+    assert numbers[0].equals(numbers[2])
+    assert numbers[0].loc[0, "contrast"] == "slope per 1"
+    assert texts.loc[0, "contrast"] == "True - False"
+    assert abs(texts.loc[0, "mean"]) > 0.5
+    # one integral, once over a slope and once over a difference: digits lost by rounding only
+    assert texts.loc[0, "mean"] == pytest.approx(numbers[0].loc[0, "mean"], rel=1e-9)
+
+
+def test_mixed_objects_keep_their_levels() -> None:
+    """One word among truth values makes every value a level."""
+    mixed = np.array([True, False, "unclear", True, False, None], object)
+    held = Effects(list("abcdef"), [0.0] * 6, [0.1] * 6, measure="MD", moderators={"rct": mixed}).moderators["rct"]
+    assert held.tolist() == ["True", "False", "unclear", "True", "False", None]

@@ -34,6 +34,9 @@ SLOW = {
     "training_prepost",
     "stay_md",
     "weeks_four_knots",
+    "bcg_allocation_shifted",
+    "stay_smd",
+    "outliers_normand",
 }
 
 # names in the library of what the oracle calls otherwise

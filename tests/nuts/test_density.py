@@ -293,6 +293,15 @@ def graph_of(effects: bm.Effects, model: bm.Model, seed: int = 1) -> Graph:
     return Graph(h, points, logp, function([rv.name for rv in made.free_RVs]), function(list(graph.keep)))
 
 
+def assert_drawn_from_their_population(graph: Graph, values: Values, kept: Values) -> None:
+    """Numbers that nobody reported are ``mean + shift + sd z``, exponentiated where the population is log-normal."""
+    for item in graph.h.imputed:
+        population, name = item.population, item.name
+        x = values[f"mean[{name}]"] + population.shift + values[f"sd[{name}]"] * values[f"missing[{name}]_unit"]
+        wanted = np.exp(x) if population.family == "lognormal" else x
+        np.testing.assert_allclose(np.asarray(kept[f"missing[{name}]"]), wanted, rtol=1e-12)
+
+
 def draws_of(kept: Values) -> dict[str, FloatArray]:
     """One point as ``condition`` takes it."""
     draws = {name: np.asarray(value, float)[..., None] for name, value in kept.items()}
@@ -318,6 +327,7 @@ def test_graph_is_prior_plus_conditional_likelihood(name: str) -> None:
     ours, theirs = [], []
     for point in graph.points:
         values, kept = graph.variables(point), graph.kept(point)
+        assert_drawn_from_their_population(graph, values, kept)
         prior = sum(float(np.sum(density(values[key]))) for key, density in made.priors.items())
         likelihood = condition(graph.h, draws_of(kept)).log_likelihood
         ours.append(float(graph.logp(point)))
@@ -386,6 +396,7 @@ def test_graph_with_coefficients_integrated_out(curve: bool) -> None:
     ours, theirs = [], []
     for point in graph.points:
         values, kept = graph.variables(point), graph.kept(point)
+        assert_drawn_from_their_population(graph, values, kept)
         prior = sum(float(np.sum(density(values[key]))) for key, density in made.priors.items())
         ours.append(float(graph.logp(point)))
         theirs.append(prior + float(dense(graph.h, kept)[0]) + made.more(graph.h, {**values, **kept}))

@@ -100,13 +100,15 @@ def test_tau_along_a_number_is_that_of_brute_force() -> None:
     tau, slope = np.meshgrid(np.linspace(0, 2.5, 251)[1:], np.linspace(-2.5, 2.5, 201), indexing="ij")
     log = stats.halfnorm(scale=0.5).logpdf(tau) + stats.norm(0, 0.5).logpdf(slope)
     row = np.array([1.0, (8 - WEEKS.mean()) / 4])
-    below = np.empty_like(log)
-    for i in np.ndindex(log.shape):
-        v = SE**2 + (tau[i] * np.exp(slope[i] * z)) ** 2
-        log[i] += stats.multivariate_normal(np.zeros(7), np.diag(v) + X @ prior @ X.T).logpdf(Y)
-        cov = np.linalg.inv(np.linalg.inv(prior) + X.T @ (X / v[:, None]))
-        mean = row @ cov @ X.T @ (Y / v)
-        below[i] = stats.norm.cdf(-0.5, mean, math.sqrt(row @ cov @ row + (tau[i] * math.exp(slope[i] * row[1])) ** 2))
+    # every point of the grid at once: seven estimates are normal given tau and slope
+    v = SE**2 + (tau[..., None] * np.exp(slope[..., None] * z)) ** 2
+    V = v[..., None] * np.eye(7) + X @ prior @ X.T
+    log += -0.5 * (
+        7 * math.log(2 * math.pi) + np.linalg.slogdet(V)[1] + (Y * np.linalg.solve(V, Y[:, None])[..., 0]).sum(-1)
+    )
+    cov = np.linalg.inv(np.linalg.inv(prior) + X.T @ (X / v[..., None]))
+    mean = (row @ cov * ((Y / v) @ X)).sum(-1)
+    below = stats.norm.cdf(-0.5, mean, np.sqrt(row @ cov @ row + (tau * np.exp(slope * row[1])) ** 2))
     weight = np.exp(log - log.max())
     weight /= weight.sum()
     truths = {

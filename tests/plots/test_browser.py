@@ -58,9 +58,20 @@ def folder(tmp_path_factory):
     return place / "out"
 
 
+# figures of the report are drawn when what holds them is opened; fonts are loaded once a text needs them
+ALL_DRAWN = """const done = arguments[0];
+document.querySelectorAll("details").forEach(node => { node.open = true; });
+const figures = [...document.querySelectorAll("figure[data-picture]")];
+(function wait() {
+  if (!figures.every(figure => figure.querySelector("svg"))) { setTimeout(wait, 50); return; }
+  document.fonts.ready.then(done);
+})();"""
+
+
 def opened(browser, page: Path):
+    browser.set_script_timeout(120)
     browser.get(page.as_uri())
-    browser.execute_async_script("document.fonts.ready.then(arguments[0])")
+    browser.execute_async_script(ALL_DRAWN)
     return browser
 
 

@@ -21,6 +21,7 @@ from scipy import integrate, stats
 
 import bayesmeta as bm
 from bayesmeta import priors
+from bayesmeta.measures import MEASURES
 from bayesmeta.priors import Prior, from_dict, parse, resolve, to_dict
 
 # scipy evaluates the same closed forms in another order
@@ -444,21 +445,58 @@ def test_every_tabled_prior_names_its_source() -> None:
 # --------------------------------------------------------------------------------------------------- suggestions
 
 
-@pytest.mark.parametrize(("measure", "sd"), [("SMD", 1), ("OR", 2), ("RR", 2), ("HR", 2)])
-def test_suggestions_have_sources(measure: str, sd: float) -> None:
-    """Half-normal(0.5) and its published quantiles (JSS p. 30): median 0.337, 95 % 0.980."""
-    suggestion = priors.suggested(measure)
-    assert suggestion.mu == bm.Normal(0, sd)
-    assert suggestion.tau == bm.HalfNormal(0.5)
-    np.testing.assert_allclose(suggestion.tau.ppf([0.5, 0.95]), [0.337, 0.980], atol=5.001e-4)
-    assert "doi" in suggestion.tau_source
+#: The table of defaults as the design states it: SDs of normal mu and scales of half-normal tau.
+PUBLISHED = {
+    **dict.fromkeys(("SMD", "SMDH"), (1, 0.5)),
+    **dict.fromkeys(("OR", "RR", "HR", "IRR", "ROM"), (2, 0.5)),
+    "ZCOR": (0.5, 0.25),
+    "RD": (0.25, 0.1),
+    "PLO": (2, 1),
+}
 
 
-def test_suggestions_on_other_scales_need_a_reference() -> None:
-    assert priors.suggested("MD", ref_sd=10).tau == bm.HalfNormal(5)
-    assert priors.suggested("MD", ref_sd=10).mu == bm.Normal(0, 20)
+@pytest.mark.parametrize("measure", list(MEASURES))
+def test_published_priors_are_the_table_with_sources(measure: str) -> None:
+    """Half-normal(0.5) has the published quantiles (JSS p. 30): median 0.337, 95 % 0.980."""
+    if measure not in PUBLISHED:
+        with pytest.raises(bm.ModelError, match="no general recommendation"):
+            priors.published_priors(measure)
+        return
+    found, (sd, scale) = priors.published_priors(measure), PUBLISHED[measure]
+    assert (found.mu, found.tau) == (bm.Normal(0, sd), bm.HalfNormal(scale))
+    np.testing.assert_allclose(
+        found.tau.ppf([0.5, 0.95]), 2 * scale * np.array([0.337, 0.980]), atol=1.1e-3 * scale / 0.5
+    )
+    assert found.mu_source
+    assert found.tau_source
+    assert "doi" in found.tau_source or found.tau_source.startswith("convention")
+
+
+@pytest.mark.parametrize("measure", ["MD", "generic", "MN"])
+def test_measures_with_a_unit_need_a_reference_sd(measure: str) -> None:
+    found = priors.published_priors(measure, ref_sd=10)
+    assert (found.mu, found.tau) == (bm.Normal(0, 10), bm.HalfNormal(5))
     with pytest.raises(bm.ModelError, match="reference SD"):
-        priors.suggested("MD")
+        priors.published_priors(measure)
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(bm.ModelError, match="not a positive number"):
-            priors.suggested("MD", ref_sd=bad)
+            priors.published_priors(measure, ref_sd=bad)
+    with pytest.raises(bm.ModelError, match="not of SMD"):
+        priors.published_priors("SMD", ref_sd=10)
+
+
+def test_the_same_trials_answer_alike_as_md_and_as_smd() -> None:
+    """Estimates and standard errors in points are S times those in SDs: the posterior is the same up to the unit.
+
+    An SMD made of raw arms has also J and a term of g in its variance; estimates stated on both scales have neither, so
+    that what is left is the change of unit, which is exact.
+    """
+    S, g, se = 8.0, np.array([-0.4, -0.1, -0.7, 0.1]), np.array([0.2, 0.3, 0.25, 0.4])
+    fits = []
+    for measure, unit, ref_sd in (("SMD", 1.0, None), ("MD", S, S)):
+        advice = priors.published_priors(measure, ref_sd=ref_sd)
+        rows = bm.Effects(list("ABCD"), unit * g, unit * se, measure=measure, better="lower")
+        fits.append(bm.benefit_table(bm.fit(rows, bm.Model(advice.mu, advice.tau)), 0.2 * unit))
+    for column in ("p_any_benefit", "p_important_benefit", "p_important_harm"):
+        # both are settled to 1e-8
+        np.testing.assert_allclose(fits[0][column], fits[1][column], atol=2e-8)

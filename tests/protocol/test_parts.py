@@ -272,7 +272,7 @@ moderators = [{ name = "type", pooling = "exchangeable" }]
     ("text", "expected"),
     [
         (outcome('likelihood = "binomial"', measure="OR"), "needs the prior of the control risks. Add priors.baseline"),
-        (outcome('likelihood = "binomial"\npriors.baseline = "normal(0, 1)"'), "is for OR, RR, RD, not SMD"),
+        (outcome('likelihood = "binomial"\npriors.baseline = "normal(0, 1)"'), "is for OR, RR, RD, PLO, not SMD"),
         (outcome('priors.baseline = "normal(0, 1)"', measure="OR"), 'State likelihood = "binomial"'),
         (
             outcome(

@@ -245,6 +245,17 @@ def test_points_are_standardised_and_back() -> None:
     assert far.better == "lower"
 
 
+@pytest.mark.parametrize("scale", [24.0, -24.0])
+def test_a_stated_vague_component_is_on_the_scale_of_the_source(scale: float) -> None:
+    fit, vague = cancer("fatigue_short"), Normal(0.1, 1.5)
+    near = robust_map(fit, -0.22, 0.1, vague=vague)
+    far = robust_map(fit, scale * -0.22, 24 * 0.1, vague=vague, scale=scale)
+    assert (far.vague.mean, far.vague.sd) == pytest.approx((scale * 0.1, 36.0), rel=CLOSED)
+    assert far.vague_weight == pytest.approx(near.vague_weight, rel=1e-10)
+    assert far.posterior.mean == pytest.approx(scale * near.posterior.mean, rel=1e-10)
+    assert far.posterior.sd == pytest.approx(24 * near.posterior.sd, rel=1e-10)
+
+
 def test_an_instrument_that_points_the_other_way() -> None:
     fit = cancer("fatigue_short")
     one, other = robust_map(fit, -5.3, 2.4, scale=24.0), robust_map(fit, 5.3, 2.4, scale=-24.0)

@@ -204,7 +204,7 @@ def test_a_spline_ends_in_lines_and_covers_the_range_by_default() -> None:
 def test_grids_are_numbers() -> None:
     with pytest.raises(bm.ModelError, match="finite numbers"):
         curve_table(real("depression_dose", "line"), "duration", [])
-    with pytest.raises(bm.ModelError, match="numeric moderators: duration"):
+    with pytest.raises(bm.ModelError, match=r"numeric moderators\. Allowed: duration"):
         curve_table(real("depression_dose", "line"), "weeks")
 
 

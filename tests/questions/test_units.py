@@ -351,8 +351,8 @@ def test_risks_that_cannot_be_told_say_why() -> None:
 
 
 def test_absolute_risk_refuses_other_measures() -> None:
-    with pytest.raises(ModelError, match="OR, RR, RD, HR"):
-        units.absolute_risk("SMD", 0.2, 0.1)
+    with pytest.raises(ModelError, match="OR, RR, RD, HR, SMD"):
+        units.absolute_risk("MD", 0.2, 0.1)
 
 
 def test_a_median_risk_is_the_risk_of_the_median() -> None:

@@ -10,6 +10,7 @@ import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -128,6 +129,16 @@ def test_small_study_effects_are_judged_from_ten_trials():
     few = common(y[:9].tolist(), se[:9].tolist(), tau=bm.HalfNormal(0.5))
     assert line(grade_table(few, half()), "publication bias", "small-study")["value"] == "9 trials"
     assert line(grade_table(fit, half()), "publication bias", "small-study")["rationale"] == "No test was run"
+
+
+@pytest.mark.parametrize(("p", "word"), [(0.0004, ONE), (0.07, ONE), (0.0999, ONE), (0.1, NONE), (0.4, NONE)])
+def test_small_study_effects_count_below_a_p_value_of_one_in_ten(p, word):
+    """Egger 1997 (doi:10.1136/bmj.315.7109.629) judges his test at 0.1."""
+    fit = common([-0.3] * 12, np.linspace(0.1, 0.4, 12).tolist())
+    table = pd.DataFrame({"method": ["Egger", "Egger"], "form": ["weighted", "mixed"], "p": [p, p], "shift": np.nan})
+    rows = grade_table(fit, half(), tables={"small-study": table})
+    told = rows.loc[rows["item"].str.contains("Egger"), "suggestion"]
+    assert told.tolist() == [word, word]
 
 
 def test_risk_of_bias_says_how_much_rests_on_it():

@@ -48,7 +48,7 @@ def test_sections_are_the_tables_of_their_questions(analysis: bm.Analysis) -> No
 def test_what_a_protocol_does_not_ask_is_said(analysis: bm.Analysis) -> None:
     plain = bm.fit(analysis.effects, analysis.pooled.model)
     found = bm.sensitivity.sensitivity_analyses(plain, NAMES)
-    assert "state heterogeneity_by" in found.not_done["heterogeneity-by"]
+    assert "names no moderator" in found.not_done["heterogeneity-by"]
     assert "no moderated analysis" in found.not_done["best-level"]
     # the headline has one tau, whatever is asked beside it
     assert analysis.pooled.model.tau_by is None

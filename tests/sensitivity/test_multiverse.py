@@ -33,7 +33,8 @@ from bayesmeta.sensitivity import (
     named_priors,
     variants_of,
 )
-from bayesmeta.sensitivity.multiverse import _eta_squared, _verdict
+from bayesmeta.sensitivity.multiverse import _eta_squared
+from bayesmeta.sensitivity.verdicts import conclusion
 from references import effects_of, reference
 
 # metafor iterated to 1e-10
@@ -226,8 +227,8 @@ def test_a_sign_flip_mirrors_every_specification() -> None:
     ],
 )
 def test_verdicts(lower: float, upper: float, distance: float | None, verdict: str) -> None:
-    assert _verdict(lower, upper, 1, distance) == verdict
-    assert _verdict(-upper, -lower, -1, distance) == verdict
+    assert conclusion(lower, upper, 1, distance) == verdict
+    assert conclusion(-upper, -lower, -1, distance) == verdict
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_verdicts(lower: float, upper: float, distance: float | None, verdict: s
     [(0.1, 0.2, "above zero"), (-0.2, -0.1, "below zero"), (-0.1, 0.1, "not clear"), (0.0, 0.1, "not clear")],
 )
 def test_verdicts_without_a_direction(lower: float, upper: float, verdict: str) -> None:
-    assert _verdict(lower, upper, 0, 0.2) == verdict
+    assert conclusion(lower, upper, 0, 0.2) == verdict
 
 
 # ------------------------------------------------------------------------------------------------- ways of the data

@@ -24,6 +24,7 @@ from bayesmeta.measures import MEASURES
 from bayesmeta.model import Model
 from bayesmeta.numerics import probit_rule
 from bayesmeta.priors import (
+    SCALED_MEASURES,
     Cauchy,
     Cochrane,
     Flat,
@@ -594,17 +595,19 @@ def test_measures_have_the_priors_of_their_tables(measure: str, expected: tuple[
 
 
 def test_scales_without_a_unit_need_one() -> None:
-    for measure in MEASURES:
-        if measure in ("SMD", "SMDH", "OR", "RR", "HR"):
-            continue
+    for measure in SCALED_MEASURES:
         with pytest.raises(bm.ModelError, match=rf"{measure}: there are no general priors.*ref_sd"):
             named_priors(measure)
         mu, tau = named_priors(measure, ref_sd=10)
         assert [item.prior for item in tau] == [HalfNormal(2.5), HalfNormal(5), HalfNormal(10), HalfCauchy(5)]
-        assert [item.prior for item in mu] == [Flat(), Normal(0, 20), Normal(0, 4)]
+        # those of an SMD times the SD; one arm has no null, and so no sceptic
+        assert [item.prior for item in mu] == [Flat(), Normal(0, 10), Normal(0, 2)][: 2 if measure == "MN" else 3]
+    for measure in set(MEASURES) - set(SCALED_MEASURES):
+        with pytest.raises(bm.ModelError, match=r"a reference SD scales the priors of MD, generic, MN"):
+            named_priors(measure, ref_sd=10)
     with pytest.raises(bm.ModelError, match="not one of"):
         named_priors("XY")
-    fit = bm.fit(make(10 * Y, 10 * SE, measure="MD"), Model(Normal(0, 20), HalfNormal(5)))
+    fit = bm.fit(make(10 * Y, 10 * SE, measure="MD"), Model(Normal(0, 10), HalfNormal(5)))
     with pytest.raises(bm.ModelError, match="ref_sd"):
         prior_bench_table(fit)
     assert len(prior_bench_table(fit, ref_sd=10)) == 12

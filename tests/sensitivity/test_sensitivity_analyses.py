@@ -127,8 +127,9 @@ NOT_DONE = {
 @pytest.mark.parametrize("name", NOT_DONE)
 def test_what_is_not_done_is_what_cannot_be(name: str) -> None:
     _, bench = done(name)
-    # rows of separate trials have no dependence to ask about
-    assert set(bench.not_done) - {"dependence"} == NOT_DONE[name]
+    # rows of separate trials have no dependence to ask about, and nobody judged these trials' risk of bias
+    assert set(bench.not_done) - {"dependence", "risk-of-bias"} == NOT_DONE[name]
+    assert "risk-of-bias" in bench.not_done
 
 
 @pytest.mark.parametrize("name", ["one", "two", "equal", "tiny"])
@@ -224,7 +225,9 @@ def test_slow_sections_are_made_when_they_are_named() -> None:
 
 def test_unknown_sections_are_answered_with_the_list() -> None:
     fit, _ = done("five")
-    with pytest.raises(bm.ModelError, match=r"'prior' is not one of declared, concordance, priors, .*gosh"):
+    with pytest.raises(
+        bm.ModelError, match=r"'prior'. Did you mean priors\? Allowed: declared, concordance, priors, .*gosh"
+    ):
         sensitivity_analyses(fit, ["prior"])
     assert sensitivity_analyses(fit, []).tables == {}
     twice = sensitivity_analyses(fit, ["influence", "influence"])

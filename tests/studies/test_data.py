@@ -23,6 +23,7 @@ RECEIVED = {
     "cipn_extracted": ("7a1b227f4355b6cf41e8aaf2676e9f380a61e02becb9165758b7454dadf2b4ff", 18, 14),
     "cipn_effects": ("17197e8ccfdbf50c69e2ef8c315ff05fcb7e3111a97f7479e5961c8e66b22797", 5, 5),
     "cancer_exercise_trials": ("1bce16f2e827e54f5eecfb4ca81cad0aac7f13b82aceb52d9ac47d5ba5f2a38c", 152, 44),
+    "cancer_exercise_instruments": ("da5c5d87b1cf584b27397eb3bfa9638d863394ac62dc061ed1fd8e6c0e332817", 25, 17),
     "exercise_depression_10_trials": ("5f8410d3a50935a2ac732469e81696745457692bf9c75dd254af4beff9343a16", 10, 10),
     "hiit_trials": ("c0cf0996c838c174176f9b01d02725e9b1e12994cb73239b66fc85a4f0a539b9", 391, 56),
     "metastatic_trials": ("c80a6fcae63131e48de9b4d721abc8ca4df42a31ad4f7edef253e3e43e6c9031", 3, 1),

@@ -173,11 +173,22 @@ def test_rows_without_a_standard_deviation_stand_at_the_geometric_mean(tmp_path,
     assert made.table["sd_t"].isna().tolist() == [False, True, False]
 
 
+def test_a_row_with_the_sd_of_one_arm_draws_its_own_or_takes_the_other(tmp_path):
+    table = SPREADS.replace("8,,28,9,,", "8,3,28,9,,")
+    with pytest.warns(BayesmetaWarning, match=r"1 of 3 rows \(B\): standard deviation not reported"):
+        drawn = reading(tmp_path, table, 'measure = "MD"\n' + MISSING_SD).effects
+    assert np.isnan(drawn.spreads.sd).tolist() == [False, True, False]
+    declared = 'measure = "MD"\nbetter = "lower"\nmeasure_options.sd_of_one_arm = "other"\n'
+    taken = reading(tmp_path, table, declared).effects
+    assert math.isclose(taken.se[1], 3 * math.sqrt(1 / 30 + 1 / 28), rel_tol=CLOSED)
+    found = faults(tmp_path, table, declared + MISSING_SD.partition("\n")[2])
+    assert any("no row lacks its standard deviation" in line for line in found), found
+
+
 @pytest.mark.parametrize(
     ("table", "expected"),
     [
         (SPREADS.replace("8,,28,9,,", "8,3,28,9,3,"), "no row lacks its standard deviation. Leave it out"),
-        (SPREADS.replace("8,,28,9,,", "8,3,28,9,,"), "row 3: with priors.missing_sd a row is given by the means"),
         (SPREADS.replace("B,30,", "B,,"), "row 3: with priors.missing_sd a row is given by the means"),
         (
             SPREADS.replace("10,4,22,12,5,", "10,,22,12,,").replace("-7,3,16,-9,,0.5", "-7,,16,-9,,"),

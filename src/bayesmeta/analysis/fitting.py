@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ from bayesmeta.analysis.reading import collected
 from bayesmeta.digits import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.exact import why_unsupported
 from bayesmeta.fits import Fit, fit
 from bayesmeta.model import Model, estimable
 from bayesmeta.plan import Outcome, Protocol, stated_rows, stated_values
@@ -49,16 +50,23 @@ def fitted(
     hashes: Mapping[str, str],
     engine: str | None = None,
     analysis: str = "pooled",
-    progress: bool = False,
+    progress: Callable[[str], None] | bool = False,
 ) -> Fit:
-    """Fit, with the outcome's key in front of what goes wrong; warnings are collected in ``warned``."""
-    settings, seed = sampling_of(protocol, progress=progress)
+    """Fit, with the outcome's key in front of what goes wrong; warnings are collected in ``warned``.
+
+    A callable in ``progress`` receives the name of the step before draws begin; True shows the sampler's own progress.
+    """
+    engine = engine or outcome.model.engine
+    settings, seed = sampling_of(protocol, progress=progress is True)
     try:
         with collected(warned):
+            sampled = engine != "exact" and (engine != "auto" or why_unsupported(effects, model) is not None)
+            if callable(progress) and sampled:
+                progress(f"{outcome.key}: sampling ({analysis})")
             return fit(
                 effects,
                 model,
-                engine=cast(Any, engine or outcome.model.engine),
+                engine=cast(Any, engine),
                 seed=seed,
                 outcome=outcome,
                 analysis=analysis,

@@ -17,11 +17,13 @@ from bayesmeta.analysis.unstated import reference_sd_finding
 from bayesmeta.classical import check_name, pool, pool_check
 from bayesmeta.digits import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
+from bayesmeta.lazy import show_as_html
 from bayesmeta.measures import measure
 from bayesmeta.model import effect_correlations
 from bayesmeta.plan import ModelPlan, Outcome, Selection
 from bayesmeta.questions import (
     CAVEAT,
+    NO_NULL,
     benefit_sentence,
     benefit_table,
     compare_table,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity import SensitivityAnalyses
     from bayesmeta.studies import Reading
 
-__all__ = ["Analysis", "BorrowedReview", "headline_table", "with_threshold"]
+__all__ = ["Analysis", "BorrowedReview", "heading_of", "headline_table", "headline_texts", "with_threshold"]
 
 #: Rows of one kind that a note names.
 SHOWN = 5
@@ -203,6 +205,9 @@ class Analysis:
             return benefit_sentence(fit, self.primary)
         kind = measure(self.effects.measure)
         effect = estimate_words(fit, predict(fit, scale="natural").loc["mu"])
+        if kind.single_arm:
+            way = f"; {better} is better" if better else ""
+            return f"{self.label}: the {kind.mean_words} is {effect}{way}. {NO_NULL}"
         start = f"{self.label}: the mean effect ({kind.axis}) is {effect}"
         side = "above" if better == "higher" else "below"
         mean, new = (percent(probability(fit, name, **{side: 0.0})) for name in ("mu", "theta_new"))  # type: ignore[arg-type]
@@ -276,6 +281,11 @@ class Analysis:
 
         return declared_table({MAIN: self.pooled, **self.declared}, self.moderated)
 
+    @property
+    def risk_of_bias(self) -> pd.DataFrame | None:
+        """Judgements by the label of each estimate, a column per domain, ``overall`` last; None without any."""
+        return None if self.reading is None else self.reading.risk_of_bias
+
     def sensitivity(self, sections: Sequence[str] | None = None, **options: Any) -> SensitivityAnalyses:
         """Run sensitivity analyses of the pooled result.
 
@@ -294,7 +304,7 @@ class Analysis:
                 "options": self.pooled.outcome.selection.measure_options,
                 **options,
             }
-        options = {"moderated": self.moderated, **options}
+        options = {"moderated": self.moderated, "risk_of_bias": self.risk_of_bias, **options}
         if "declared" not in (sections or ()):
             return sensitivity_analyses(self.pooled, sections, **options)
         found = sensitivity_analyses(
@@ -316,11 +326,8 @@ class Analysis:
         """GRADE support of the outcome, or the reason why there is none."""
         from bayesmeta.sensitivity import grade_table
 
-        judged = None
-        if self.reading is not None and "risk_of_bias" in self.reading.table.columns:
-            judged = [None if pd.isna(value) else str(value) for value in self.reading.table["risk_of_bias"]]
         try:
-            return grade_table(self.pooled, tables=self.sections.tables, risk_of_bias=judged), ""
+            return grade_table(self.pooled, tables=self.sections.tables, risk_of_bias=self.risk_of_bias), ""
         except ModelError as error:
             return None, str(error)
 
@@ -335,10 +342,8 @@ class Analysis:
     def __repr__(self) -> str:
         return "\n".join(_lines(self))
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(self.summary())}</pre>"
+    def _repr_html_(self) -> str | None:
+        return show_as_html(self)
 
 
 def _assumptions(fit: Fit) -> tuple[str, ...]:
@@ -367,16 +372,30 @@ def _assumptions(fit: Fit) -> tuple[str, ...]:
                 f"{divided} rows have a part of a control group that was divided between rows of their trial: their "
                 f"sampling errors are independent, and {effect}"
             )
+    counted = fit.model.likelihood == "binomial"
     for text, labels in found.items():
+        if counted and text.startswith("1/2 added"):
+            text = f"{text}, in what is plotted and pooled classically; the binomial model takes the counts as they are"
         which = ", ".join(labels[:SHOWN]) + (" ..." if len(labels) > SHOWN else "")
         notes.append(f"{len(labels)} of {effects.k} rows: {text} ({which})")
     return tuple(notes)
 
 
-def _lines(item: Analysis) -> list[str]:
-    """The answer, line by line; effects on the natural scale, with the digits that they share."""
+def headline_texts(item: Analysis) -> dict[str, str]:
+    """The answer in short texts by what they say; effects on the natural scale, with the digits that they share.
+
+    Returns
+    -------
+    dict
+        ``mean effect`` and ``new study``, the classical check by its name, ``tau``, and ``P(important benefit)``: those
+        that there are.
+
+    Examples
+    --------
+    >>> headline_texts(bm.analysis_of(fit))["mean effect"]
+    '-0.154 (-0.466 to 0.143)'
+    """
     effects, kind = item.effects, measure(item.effects.measure)
-    better = f", {effects.better} is better" if effects.better else ""
     table: Any = item.summary_table
     names = {"mu": "mean effect", "theta_new": "new study"}
     rows = [[float(table.loc[name, column]) for column in ("median", "lower", "upper")] for name in names]
@@ -400,14 +419,32 @@ def _lines(item: Analysis) -> list[str]:
         answers = benefit_table(item.pooled, [item.primary]).drop_duplicates("target")
         mean, new = (percent(value) for value in answers["p_important_benefit"])
         shown["P(important benefit)"] = f"{mean} on average, {new} in a new study ({item.primary.name})"
-    width = max(map(len, shown))
+    return shown
+
+
+def heading_of(item: Analysis) -> str:
+    """What an answer is of: name, rows, measure, and the better direction.
+
+    Examples
+    --------
+    >>> heading_of(bm.analysis_of(fit))
+    'analysis: 4 estimates of 4 trials, SMD, lower is better'
+    """
+    effects = item.effects
+    better = f", {effects.better} is better" if effects.better else ""
     name = item.key if item.label == item.key else f"{item.label} ({item.key})"
-    counted = f"{plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}"
-    head = f"{name}: {counted}, {effects.measure}{better}"
+    return f"{name}: {plural(effects.k, 'estimate')} of {plural(effects.n_trials, 'trial')}, {effects.measure}{better}"
+
+
+def _lines(item: Analysis) -> list[str]:
+    """The answer, line by line."""
+    shown = headline_texts(item)
+    width = max(map(len, shown))
     moderated = [] if item.moderated is None else [f"moderated: {item.reason}"]
     own = [item.own_result] if item.own_result else []
     noticed = [f"{found.severity}: {found.rule}: {found.evidence}. {found.remedy}" for found in item.notices]
-    return [head, *own, *(f"  {name:<{width}}  {text}" for name, text in shown.items()), *noticed, *moderated]
+    texts = [f"  {name:<{width}}  {text}" for name, text in shown.items()]
+    return [heading_of(item), *own, *texts, *noticed, *moderated]
 
 
 def with_threshold(item: Analysis, value: float | Threshold) -> Analysis:

@@ -12,6 +12,7 @@ from bayesmeta.analysis.declared import declared_fits
 from bayesmeta.analysis.fitting import fitted, hashes_of, moderated_model, require_sound
 from bayesmeta.analysis.reading import read_outcomes
 from bayesmeta.analysis.result import Analysis, BorrowedReview
+from bayesmeta.boundary import file_bytes
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.fits import Engine, Fit, load
 from bayesmeta.plan import Protocol
@@ -88,7 +89,7 @@ def analyse_all(
     readings : mapping, optional
         What `read_outcomes` gave of these outcomes, which are then not read again.
     progress : callable, optional
-        Is given the key of each outcome before it is fitted; draws then show their progress too.
+        Is given the key of each outcome before it is fitted, then ``KEY: what`` of parts that may take long.
 
     Returns
     -------
@@ -110,9 +111,11 @@ def analyse_all(
     for key, (reading, warned) in read.items():
         if progress is not None:
             progress(key)
-        item = _pooled_and_moderated(asked, key, reading, list(warned), engine, moderated, progress is not None)
+        item = _pooled_and_moderated(asked, key, reading, list(warned), engine, moderated, progress)
         if declared:
-            item = declared_fits(asked, item, progress=progress is not None)
+            if progress is not None:
+                progress(f"{key}: declared analyses")
+            item = declared_fits(asked, item)
             if key in asked.borrow:
                 item = dataclasses.replace(item, borrowed=borrow_review(asked, item))
         made.append(item)
@@ -133,7 +136,7 @@ def _pooled_and_moderated(
     warned: list[str],
     engine: Engine | None,
     moderated: bool,
-    progress: bool,
+    progress: Callable[[str], None] | None,
 ) -> Analysis:
     outcome = protocol.outcomes[key]
     # what default priors of slopes refer to is taken from all rows, once: no refit on fewer of them changes it
@@ -193,7 +196,7 @@ def read_analyses(
         If one was made from another protocol or other data.
     """
     folder = Path(folder)
-    hashes = hashes_of(protocol, hashlib.sha256(protocol.data.path.read_bytes()).hexdigest())
+    hashes = hashes_of(protocol, hashlib.sha256(file_bytes(protocol.data.path)).hexdigest())
     wanted = {protocol.outcome(name).key for name in outcomes}
     made = []
     for key, outcome in protocol.outcomes.items():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from bayesmeta.analysis.reviews import Asked, review_outcomes
 from bayesmeta.digits import number
-from bayesmeta.errors import DataError, Finding, ModelError, find_name
+from bayesmeta.errors import DataError, Finding, ModelError, find_name, pick
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.plan import DataSource, Decision, ModelPlan, Moderator, Outcome, Protocol, Selection
-from bayesmeta.priors import Prior, parse, suggested
+from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection
+from bayesmeta.priors import SCALED_MEASURES, Prior, parse, published_priors
 from bayesmeta.questions import threshold as make_threshold
 from bayesmeta.studies import Reading, possible_measures, read_table
 
@@ -40,19 +42,23 @@ def table_protocol(
     where: Mapping[str, Any] | None = None,
     columns: Mapping[str, str] | None = None,
     scale: str | None = None,
+    exclude: Sequence[str] | None = None,
+    reason: str | None = None,
+    sheet: str | None = None,
 ) -> Protocol:
     """Make the protocol of a table that has none: every default is stated in its ``assumptions``.
 
     Parameters
     ----------
     path : str or Path
-        A table of trials, one row per estimate.
+        A table of trials, one row per estimate; or a review of RevMan or a Cochrane data package, whose analyses become
+        one outcome each, with the measures and directions that the file states.
     measure : str, optional
         Needed unless the table has bare estimates only, which are then ``generic``.
     better : {"higher", "lower"}, optional
         Which direction is benefit.
     mu, tau : Prior or str, optional
-        Default: the published recommendation for the measure (`bayesmeta.priors.suggested`), where there is one.
+        Default: the published priors of the measure (`bayesmeta.priors.published_priors`), where there is one.
     ref_sd : float, optional
         A standard deviation of the outcome, from outside; scales both priors of a measure with a unit.
     threshold : float, optional
@@ -67,6 +73,12 @@ def table_protocol(
         Our column name to the table's.
     scale : {"natural", "log", "analysis"}, optional
         Of a column ``estimate``.
+    exclude : sequence of str, optional
+        Trials that are left out.
+    reason : str, optional
+        Why; needed with ``exclude``.
+    sheet : str, optional
+        Of a workbook.
 
     Returns
     -------
@@ -88,8 +100,17 @@ def table_protocol(
     'mu normal(0, 1): weakly informative for an SMD; the default of RoBMA'
     """
     path = Path(path)
-    frame = read_table(path, columns=columns)
-    assumed: list[str] = []
+    left_out = _excluded(exclude or (), reason)
+    frame = read_table(path, columns=columns, sheet=sheet)
+    data = DataSource(path.resolve(), columns=dict(columns or {}), exclude=left_out, sheet=sheet)
+    if frame.attrs.get("analyses") and by is None:
+        asked = Asked(
+            measure, better, threshold, ref_sd, where or {}, lambda kind: _plan(kind, mu, tau, ref_sd, moderators)
+        )
+        found, assumed, unestimable = review_outcomes(frame, path.name, asked)
+        data = dataclasses.replace(data, exclude=(*left_out, *unestimable))
+        return Protocol(path.name, path.resolve(), "", data, found, assumptions=tuple(assumed), reference_sd=ref_sd)
+    assumed = []
     if measure is None:
         possible = possible_measures(frame)
         if possible != ("generic",):
@@ -102,6 +123,10 @@ def table_protocol(
     kind = find_measure(measure).name
     plan, defaults = _plan(kind, mu, tau, ref_sd, moderators)
     assumed += defaults
+    if kind == "PLO":
+        likelihood, why = _of_proportions(frame)
+        plan = dataclasses.replace(plan, likelihood=likelihood)
+        assumed.append(why)
     if better is None and threshold is not None:
         raise ModelError("a threshold needs a direction: state better, higher or lower.")
     if better is None:
@@ -127,8 +152,16 @@ def table_protocol(
         )
         for name, chosen in _choices(frame, path.name, by, rows).items()
     }
-    data = DataSource(path.resolve(), columns=dict(columns or {}), where=rows)
+    data = dataclasses.replace(data, where=rows)
     return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed), reference_sd=ref_sd)
+
+
+def _excluded(trials: Sequence[str], reason: str | None) -> tuple[Exclusion, ...]:
+    if trials and not (reason or "").strip():
+        raise ModelError(f"{', '.join(trials)}: a trial is left out for a reason. State it (--reason).")
+    if reason is not None and not trials:
+        raise ModelError("a reason is stated, and no trial is left out. Name it (--exclude STUDY).")
+    return tuple(Exclusion({"study": trial}, str(reason)) for trial in trials)
 
 
 def reference_sd_finding(reading: Reading, reference: float) -> Finding | None:
@@ -170,21 +203,31 @@ def _plan(
     sources = dict.fromkeys(priors, "stated by the user")
     if len(priors) < 2:
         try:
-            advice = suggested(measure, ref_sd=ref_sd)
+            advice = published_priors(measure, ref_sd=ref_sd)
         except ModelError as error:
             if ref_sd is not None:
                 raise
             missing = " and ".join(f"--{name}" for name in ("mu", "tau") if name not in priors)
+            scaled = f", or --ref-sd S, {_OUTSIDE}" if measure in SCALED_MEASURES else ""
             raise ModelError(
-                f"{measure} has no default priors, because the scale of the outcome decides. Give {missing}, or "
-                f"--ref-sd S, {_OUTSIDE}."
+                f"{measure} has no default priors, because the scale of the outcome decides. Give {missing}{scaled}."
             ) from error
         for name, prior, source in (("mu", advice.mu, advice.mu_source), ("tau", advice.tau, advice.tau_source)):
             if name not in priors:
                 priors[name], sources[name] = prior, source
     defaults = [f"{name} {priors[name]!r}: {sources[name]}" for name in ("mu", "tau") if name not in given]
     columns = tuple(Moderator(name) for name in moderators)
-    return ModelPlan(priors["mu"], priors["tau"], sources=sources, moderators=columns), defaults
+    plan = ModelPlan(priors["mu"], priors["tau"], sources=sources, moderators=columns, ref_sd=ref_sd)
+    return plan, defaults
+
+
+def _of_proportions(frame: pd.DataFrame) -> tuple[Literal["normal", "binomial"], str]:
+    """How proportions are pooled: by their counts where every row has them."""
+    columns = [name for name in ("events", "n") if name in frame.columns]
+    counted = len(columns) == 2 and not frame[columns].isna().any(axis=None)
+    if counted:
+        return "binomial", "likelihood binomial: the counts as they are, without a correction for zeros"
+    return "normal", "likelihood normal, on the logit scale: not every row has events and n"
 
 
 def _cell(frame: pd.DataFrame, column: str, value: Any) -> Any:
@@ -202,8 +245,8 @@ def _choices(frame: pd.DataFrame, name: str, by: str | None, where: dict[str, An
     for column, value in where.items():
         rows = frame[column] == value
         if not rows.any():
-            values = ", ".join(map(str, frame[column].dropna().unique()[:_LISTED]))
-            raise DataError(f"{name}, column {column}: no row holds {value!r}. Values: {values}.")
+            listed = frame[column].dropna().unique()[:_LISTED]
+            raise DataError(f"{name}, column {column}: no row holds {value!r}. {pick(str(value), listed)}")
         frame = frame[rows]
     for column in ("outcome", "horizon"):
         if column in frame.columns and column != by and (count := frame[column].nunique(dropna=False)) > 1:

@@ -15,6 +15,7 @@ from scipy import special
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit, distribution, exactly, marginal
 from bayesmeta.fits import fit as fit_model
+from bayesmeta.measures import measure
 from bayesmeta.model import Coefficient, Exchangeable, Model, Spline, Term
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import (
@@ -273,7 +274,8 @@ def _chances(fit: Fit, threshold: Threshold | float | None) -> dict[str, tuple[s
         return {}
     sign = direction(fit)
     found: dict[str, tuple[str, _Chance | None]] = {
-        f"P(any benefit), {words}": (name, _Chance(0.0, sign < 0)) for name, words in _TARGETS
+        f"P(any benefit), {words}": (name, _Chance(0.0, sign < 0))
+        for name, words in (() if measure(fit.effects.measure).single_arm else _TARGETS)
     }
     chosen = resolve_threshold(fit, threshold)
     if chosen is not None:
@@ -281,7 +283,8 @@ def _chances(fit: Fit, threshold: Threshold | float | None) -> dict[str, tuple[s
         if distance is None:
             raise ModelError(f"threshold {chosen.name}: power-scaling needs one that is a number.")
         x = sign * distance
-        found |= {f"P(important benefit), {words}": (name, _Chance(x, sign < 0)) for name, words in _TARGETS}
+        what = "beyond the threshold" if measure(fit.effects.measure).single_arm else "important benefit"
+        found |= {f"P({what}), {words}": (name, _Chance(x, sign < 0)) for name, words in _TARGETS}
     return found
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.permutation import *
     from bayesmeta.classical.pooling import *
     from bayesmeta.classical.presets import *
+    from bayesmeta.classical.printing import *
     from bayesmeta.classical.quadratic_forms import *
     from bayesmeta.classical.ranks import *
     from bayesmeta.classical.refits import *
@@ -66,6 +67,7 @@ else:
             "permutation": "permutation_test",
             "pooling": "ClassicalFit defined_methods pool pool_table",
             "presets": "OURS PRESETS Preset apply_preset preset preset_choices preset_table",
+            "printing": "ClassicalResult CoefficientsResult MeanResult",
             "quadratic_forms": "WeightedQ weighted_chi2_cdf weighted_q",
             "ranks": "begg_test kendall_distribution",
             "refits": "refit",
@@ -73,7 +75,7 @@ else:
             "robust": "ROBUST_KINDS cluster_robust coefficient_table",
             "rows": "moments rows_of",
             "scales": "LocationScale location_scale",
-            "selection": "selection_model",
+            "selection": "ALTERNATIVES selection_model",
             "smallstudy": "SMALL_STUDY_COLUMNS small_study_table",
             "subgroups": "subgroup_test",
             "subsets": "Subsets gosh gosh_summary gosh_table",

@@ -21,6 +21,7 @@ from bayesmeta.classical.rows import ROUNDING, FloatArray
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.measures import require_null
 
 __all__ = [
     "EGGER_FORMS",
@@ -227,6 +228,7 @@ def egger_test(
     >>> round(test.estimate, 3), test.df, round(test.p, 3)
     (-1.0, 2, 0.67)
     """
+    require_null(effects.measure, "Egger's test")
     at_least_three(effects.k, "Egger's test")
     x = _predictor(effects, predictor)
     if form == "weighted":
@@ -389,6 +391,7 @@ def peters_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     >>> round(peters_test(trials).estimate, 1)
     53.6
     """
+    require_null(effects.measure, "Peters' test")
     counts, kept, notes = _informative_counts(effects, "Peters' test")
     events = counts[:, 0] + counts[:, 2]
     n = counts[:, 1] + counts[:, 3]
@@ -430,6 +433,7 @@ def harbord_test(effects: Effects, *, level: float = 0.95) -> AsymmetryTest:
     >>> round(harbord_test(trials).estimate, 2)
     2.26
     """
+    require_null(effects.measure, "Harbord's test")
     counts, _, notes = _informative_counts(effects, "Harbord's test")
     a, n_t, c, n_c = counts.T
     n = n_t + n_c
@@ -525,6 +529,7 @@ def pet_peese(
     >>> found.chosen, abs(round(found.estimate, 3))
     ('PET', 0.0)
     """
+    require_null(effects.measure, "PET-PEESE")
     if not 0.0 < alpha < 1.0:
         raise ModelError(f"alpha = {alpha}: give a probability between 0 and 1, such as 0.10.")
     pet = egger_test(effects, form=form, predictor="se", method=method, ci=ci, level=level)

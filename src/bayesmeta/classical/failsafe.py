@@ -13,6 +13,7 @@ from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.printing import ClassicalResult
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.measures import require_null
 
 __all__ = ["FAIL_SAFE_FORMS", "FailSafe", "fail_safe_n"]
 
@@ -104,6 +105,7 @@ def fail_safe_n(
     >>> [fail_safe_n(trials, form=form).n for form in ("rosenthal", "orwin", "rosenberg")]
     [14, 4, 4]
     """
+    require_null(effects.measure, "the fail-safe N")
     if not 0.0 < alpha < 1.0:
         raise ModelError(f"alpha = {alpha}: give a probability between 0 and 1, such as 0.05.")
     if form != "orwin" and (target is not None or weighted):

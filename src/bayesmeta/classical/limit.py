@@ -16,6 +16,7 @@ from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
 from bayesmeta.effects import Effects
+from bayesmeta.measures import require_null
 
 __all__ = ["LIMIT_FORMS", "LimitMetaAnalysis", "limit_meta_analysis"]
 
@@ -107,6 +108,7 @@ def limit_meta_analysis(
     >>> round(limit_meta_analysis(trials, method="REML").estimate, 4)
     -0.0004
     """
+    require_null(effects.measure, "the limit meta-analysis")
     at_least_three(effects.k, "limit meta-analysis")
     y, se = effects.y, effects.se
     rows = rows_of(y, se)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.heterogeneity import Heterogeneity, heterogeneity_of, i2_h2
@@ -173,8 +174,7 @@ def pool_table(
     >>> [(found.method, found.ci) for found in pool_table(effects, ["EE", "DL"], ["wald"])]
     [('EE', 'wald'), ('DL', 'wald')]
     """
-    rows = effect_rows(effects, rho=rho)
-    spread = heterogeneity_of(rows)
+    rows, spread = _intercept(effects, float(rho))
     fits = []
     cis = [find_name("interval method", ci, CI_METHODS) for ci in cis]
     for name in defined_methods(effects) if methods is None else methods:
@@ -184,9 +184,23 @@ def pool_table(
                 f"{method}: one estimate ({effects.label[0]}) says nothing about how trials differ. "
                 'Use method="EE", or a Bayesian model with a prior on tau.'
             )
-        tau2 = tau2_of(rows, method)
+        tau2 = _tau2(rows, method)
         fits += [pool_rows(rows, spread, tau2, ci, level) for ci in cis]
     return fits
+
+
+# Effects are frozen, and a page asks for the same pooled estimate many times. Few are kept, because they hold arrays.
+
+
+@lru_cache(maxsize=4)
+def _intercept(effects: Effects, rho: float) -> tuple[Rows, Heterogeneity]:
+    rows = effect_rows(effects, rho=rho)
+    return rows, heterogeneity_of(rows)
+
+
+@lru_cache(maxsize=32)
+def _tau2(rows: Rows, method: Tau2Method) -> Tau2:
+    return tau2_of(rows, method)
 
 
 def defined_methods(effects: Effects) -> tuple[Tau2Method, ...]:

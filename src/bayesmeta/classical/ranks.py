@@ -12,6 +12,7 @@ from bayesmeta.classical.boundary import on_effects
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
+from bayesmeta.measures import require_null
 
 __all__ = ["BEGG_FORMS", "begg_test", "kendall_distribution"]
 
@@ -73,6 +74,7 @@ def begg_test(effects: Effects, *, form: BeggForm = "exact") -> AsymmetryTest:
     >>> round(test.estimate, 6), round(test.p, 4)
     (1.0, 0.0833)
     """
+    require_null(effects.measure, "Begg's test")
     k = effects.k
     at_least_three(k, "Begg's test")
     notes = dependence_note(effects)

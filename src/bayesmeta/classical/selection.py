@@ -20,6 +20,7 @@ from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import log_likelihood, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.measures import require_null
 from bayesmeta.numerics import ascend
 
 __all__ = ["ALTERNATIVES", "MARK_BEGINS", "SelectionModel", "selection_model"]
@@ -155,6 +156,7 @@ def selection_model(
     >>> fit.alternative, fit.trials, round(fit.estimate, 4), round(fit.delta[1], 3)
     ('greater', (5, 5), 0.0858, 0.075)
     """
+    require_null(effects.measure, "the selection model")
     steps = _checked_steps(steps)
     k = effects.k
     if k < 3:

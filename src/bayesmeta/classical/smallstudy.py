@@ -16,11 +16,12 @@ from bayesmeta.classical.intervals import interval
 from bayesmeta.classical.limit import limit_meta_analysis
 from bayesmeta.classical.pooling import pool
 from bayesmeta.classical.ranks import begg_test
-from bayesmeta.classical.selection import MARK_BEGINS, SelectionModel, selection_model
+from bayesmeta.classical.selection import MARK_BEGINS, Alternative, SelectionModel, selection_model
 from bayesmeta.classical.tau2 import Tau2Method
 from bayesmeta.classical.trimfill import trim_and_fill
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.measures import require_null
 
 __all__ = ["SMALL_STUDY_COLUMNS", "small_study_table"]
 
@@ -62,7 +63,9 @@ _GUARD = {
 
 
 @on_effects()
-def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Method = "REML") -> pd.DataFrame:
+def small_study_table(
+    effects: Effects, *, level: float = 0.95, method: Tau2Method = "REML", alternative: Alternative = "auto"
+) -> pd.DataFrame:
     """Tests of small-study effects, estimates adjusted for them, and counts of missing trials.
 
     Parameters
@@ -72,6 +75,8 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     level : float
     method : str
         Estimator of tau2 wherever a method has a choice, and of the unadjusted estimate.
+    alternative : {"auto", "greater", "less", "two-sided"}
+        Which p decides in the selection model, as `selection_model` has it.
 
     Returns
     -------
@@ -95,6 +100,7 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
     >>> table.loc[1, ["method", "form", "kind"]].tolist(), table.loc[1, "note"].partition(":")[0]
     (['Egger', 'mixed', 'test'], 'k < 10')
     """
+    require_null(effects.measure, "small-study effects")
     try:
         # the same reading of the rows as every adjusted estimate: as independent
         plain = pool(_independent(effects), method=method, level=level)
@@ -128,7 +134,7 @@ def small_study_table(effects: Effects, *, level: float = 0.95, method: Tau2Meth
 
     @cache
     def selection() -> SelectionModel:
-        return selection_model(effects, level=level)
+        return selection_model(effects, alternative=alternative, level=level)
 
     test = ("k", "estimate", "lower", "upper", "se", "stat", "df", "p")
     add("Egger", "weighted", "test", lambda: taken(egger_test(effects, level=level), *test))

@@ -18,6 +18,7 @@ from bayesmeta.classical.rows import FloatArray, moments, rows_of
 from bayesmeta.classical.tau2 import Tau2Method, tau2_of
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.measures import require_null
 
 __all__ = ["FILL_ESTIMATORS", "SIDES", "FillEstimator", "TrimFill", "trim_and_fill"]
 
@@ -114,6 +115,7 @@ def trim_and_fill(
     >>> found.side, found.k0, round(found.fit.estimate, 4)
     ('left', 3, 0.2165)
     """
+    require_null(effects.measure, "trim and fill")
     y, se = effects.y, effects.se
     if effects.k == 1:
         raise ModelError("trim and fill: one estimate has no funnel. Report it as it is.")

@@ -15,7 +15,7 @@ from bayesmeta.classical.printing import MeanResult
 from bayesmeta.classical.rows import FloatArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError, find_name
-from bayesmeta.measures import odds_ratio, risk_difference, risk_ratio
+from bayesmeta.measures import odds_ratio, require_null, risk_difference, risk_ratio
 
 __all__ = ["CountMeasure", "MantelHaenszelFit", "PetoFit", "counts_of", "mantel_haenszel", "no_contrast", "peto"]
 
@@ -97,6 +97,7 @@ def counts_of(source: Effects | ArrayLike) -> FloatArray:
     if isinstance(source, Effects):
         if source.counts is None:
             raise ModelError("these effects carry no counts. Give events and participants of both arms.")
+        require_null(source.measure, "two-by-two tables")
         # parts of a divided control group stand in one block and share no patients
         if any(np.count_nonzero(covariance) > len(rows) for rows, covariance in source.blocks):
             raise ModelError("rows that share patients (blocks) are not independent tables. Join or leave out arms.")

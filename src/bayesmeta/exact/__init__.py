@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from bayesmeta.exact.answers import *
     from bayesmeta.exact.axes import *
     from bayesmeta.exact.likelihood import *
+    from bayesmeta.exact.one_arm import *
     from bayesmeta.exact.posterior import *
     from bayesmeta.exact.problem import *
     from bayesmeta.exact.quadrature import *
@@ -20,6 +21,7 @@ else:
             "answers": "ExactPosterior",
             "axes": "TOLERANCE moment_limit power_count tau_axis tau_log_prior",
             "likelihood": "rotate",
+            "one_arm": "OneArmPosterior arm_log_marginal arm_study_draws one_arm_problem solve_one_arm",
             "posterior": (
                 "Functional NodePosterior conditional_draws left_out_covariance linear node_draws predict_rows "
                 "row_weights studies"

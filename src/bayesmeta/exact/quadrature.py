@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ from bayesmeta.exact.windows import NOWHERE
 from bayesmeta.marginals import Gridded
 from bayesmeta.model import Model
 
-__all__ = ["refined", "solve", "solve_all"]
+__all__ = ["FIRST_NODES", "MAX_NODES", "refined", "settled", "solve", "solve_all"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
-AnyIntegrand = WithOneSd | WithSeveralAxes
+AnyIntegrand = WithOneSd | WithSeveralAxes | Any
 
 FIRST_NODES = 65
 # of one axis; of all together
@@ -144,7 +145,7 @@ def _solve(
                 others = max(33, first_nodes // 2 + 1)
                 counts = nodes or (first_nodes, *[others] * (single.ends.shape[1] - 1))
                 most = MAX_TENSOR_NODES if problem.simple else MAX_BOX_NODES
-                (found[i],) = _settled(single, counts, tolerance, most)
+                (found[i],) = settled(single, counts, tolerance, most)
             else:
                 found[i] = _without_axes(problem)
         for members in batches.values():
@@ -154,7 +155,7 @@ def _solve(
                 part = members[start : start + step]
                 batch = together([problems[i] for i in part], [axes[i] for i in part])
                 first = nodes or (first_nodes,)
-                for i, item in zip(part, _settled(batch, first, tolerance, MAX_NODES), strict=True):
+                for i, item in zip(part, settled(batch, first, tolerance, MAX_NODES), strict=True):
                     found[i] = item
     return found
 
@@ -168,7 +169,7 @@ def _without_axes(problem: IntegrationProblem) -> NodePosterior:
     )
 
 
-def _settled(
+def settled(
     batch: AnyIntegrand, first: tuple[int, ...], tolerance: float, most: int
 ) -> list[NodePosterior | InferenceError]:
     """Double the nodes of each axis of each problem, from `first` to `most` in all, until its answers have settled."""

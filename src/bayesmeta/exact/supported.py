@@ -60,6 +60,8 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
     --------
     >>> why_unsupported(effects, model)
     """
+    if model.likelihood == "binomial" and effects.measure == "PLO":
+        return _beyond_one_arm(effects, model)
     if model.likelihood != "normal":
         return f"the {model.likelihood} likelihood has no closed form given the standard deviations"
     if model.random is not None:
@@ -96,6 +98,19 @@ def why_unsupported(effects: Effects, model: Model) -> str | None:
     axes = _taus(effects, model) + (model.cluster_tau is not None) + hierarchical + mixtures
     if axes > MAX_AXES:
         return f"{axes} standard deviations and scales of Student-t priors, and at most {MAX_AXES} are integrated over"
+    return None
+
+
+def _beyond_one_arm(effects: Effects, model: Model) -> str | None:
+    """Say why proportions of one arm, by their counts, are beyond this engine, or None where they are not."""
+    if model.beta:
+        return f"the binomial likelihood with moderators ({', '.join(model.beta)}) is not integrated over"
+    if model.random is not None or model.cluster_tau is not None or effects.blocks or effects.cluster is not None:
+        return "the binomial likelihood is integrated over for normal effects of independent rows"
+    if model.tau is not None and (model.tau.name == "jeffreys" or math.isfinite(resolve(model.tau).tail[0])):
+        return f"{model.tau!r} of tau has a tail that falls as a power, in which counts are not integrated over"
+    if resolve(model.mu).name in ("uniform", "truncated"):
+        return f"{model.mu!r} of mu has ends, which the binomial likelihood is not integrated up to; use a normal prior"
     return None
 
 

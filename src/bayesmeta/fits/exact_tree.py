@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesmeta.effects import Effects
-from bayesmeta.exact import ExactPosterior, NodePosterior, build_problem
+from bayesmeta.exact import ExactPosterior, NodePosterior, OneArmPosterior, build_problem, one_arm_problem
 from bayesmeta.marginals import Gridded, Variable
 from bayesmeta.model import Model
 
@@ -49,7 +49,8 @@ def nodes_dataset(quadrature: NodePosterior) -> xr.Dataset:
 def read_nodes(tree: xr.DataTree, effects: Effects, model: Model) -> ExactPosterior:
     """Read the nodes from a tree."""
     group = tree["quadrature"].to_dataset()
-    problem = build_problem(effects, model)
+    one_arm = model.likelihood == "binomial"
+    problem = one_arm_problem(effects, model) if one_arm else build_problem(effects, model)
     marginals = {}
     for number, name in enumerate(json.loads(group.attrs["sds"])):
         kind, loc, scale, moments = json.loads(group.attrs[f"sd_form_{number}"])
@@ -72,4 +73,4 @@ def read_nodes(tree: xr.DataTree, effects: Effects, model: Model) -> ExactPoster
         group["sds"].values,
         marginals,
     )
-    return ExactPosterior(effects, model, nodes)
+    return (OneArmPosterior if one_arm else ExactPosterior)(effects, model, nodes)

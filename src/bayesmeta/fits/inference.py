@@ -15,10 +15,12 @@ from bayesmeta.exact import (
     TOLERANCE,
     ExactPosterior,
     NodePosterior,
+    OneArmPosterior,
     build_problem,
     predict_rows,
     solve,
     solve_all,
+    solve_one_arm,
     why_unsupported,
 )
 from bayesmeta.fits.result import Fit
@@ -92,11 +94,11 @@ def fit(
         )
     if engine == "nuts" and beyond is None:
         # what is improper, or has no meaning, is refused whoever would answer: draws of it may look converged
-        build_problem(effects, model)
+        _exact(effects, model) if model.likelihood == "binomial" else build_problem(effects, model)
     if engine == "nuts" or beyond is not None:
         return _sampled(effects, model, seed, settings, described)
-    nodes = solve(effects, model)
-    posterior, checks = ExactPosterior(effects, model, nodes), _checks(nodes)
+    posterior = _exact(effects, model)
+    checks = _checks(posterior.nodes)
     exact = Fit(effects, model, "exact", checks, seed, posterior, **described)  # type: ignore[arg-type]
     if engine != "both":
         return exact
@@ -139,7 +141,7 @@ def fit_many(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None 
     covered: list[tuple[Effects, Model]] = []
     for effects, model in tasks:
         try:
-            if why_unsupported(effects, model) is None:
+            if why_unsupported(effects, model) is None and model.likelihood == "normal":
                 covered.append((effects, model))
                 found.append(None)
             else:
@@ -154,6 +156,15 @@ def fit_many(tasks: Sequence[tuple[Effects, Model]], *, outcome: Outcome | None 
             item = Fit(effects, model, "exact", _checks(item), 1, ExactPosterior(effects, model, item), outcome)
         given.append(item)
     return given
+
+
+def _exact(effects: Effects, model: Model) -> ExactPosterior:
+    """The posterior on nodes, by the likelihood that the model states."""
+    if model.likelihood == "binomial":
+        if effects.counts is None:
+            raise ModelError("the binomial likelihood needs counts: events and participants (Effects.counts).")
+        return OneArmPosterior(effects, model, solve_one_arm(effects, model))
+    return ExactPosterior(effects, model, solve(effects, model))
 
 
 def exactly(fit: Fit, what: str) -> Fit:
@@ -177,6 +188,9 @@ def exactly(fit: Fit, what: str) -> Fit:
 def predict_left_out(rest: Fit, left: Effects, X: NDArray[np.float64]) -> tuple[float, float]:
     """Predict rows that were not fitted: their joint log density, and the p-value of their inverse-variance mean.
 
+    Of counts it is the log probability of the trial's events, and twice the smaller probability of so many or fewer, or
+    so many or more, at most 1.
+
     Parameters
     ----------
     rest : Fit
@@ -188,9 +202,12 @@ def predict_left_out(rest: Fit, left: Effects, X: NDArray[np.float64]) -> tuple[
     Raises
     ------
     ModelError
-        With a truncated coefficient, and for a fit by draws.
+        With a truncated coefficient, for a fit by draws, and for two rows of counts in one trial.
     """
-    nodes = exactly(rest, "leave-one-out").quadrature
+    posterior = exactly(rest, "leave-one-out").posterior
+    if isinstance(posterior, OneArmPosterior):
+        return posterior.predict_events(left)
+    nodes = rest.quadrature
     if nodes.problem.cut is not None:
         raise ModelError("leave-one-out is not available with a truncated or uniform prior; use a normal prior.")
     return predict_rows(nodes, left, X, rest.model.rho)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.errors import DataError, ModelError
+from bayesmeta.errors import BayesmetaError, DataError, warn
+from bayesmeta.fits.digest import take_seal
 from bayesmeta.fits.exact_tree import read_nodes
 from bayesmeta.fits.result import Fit
 from bayesmeta.fits.storage import AGAIN, loads, read_tree
 from bayesmeta.fits.tree import SCHEMA_VERSION
 from bayesmeta.model import Model, build_design
 from bayesmeta.nuts import DrawPosterior
+from bayesmeta.plan import Outcome
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +27,7 @@ __all__ = ["load"]
 
 FloatArray = NDArray[np.float64]
 _ENGINES = ("exact", "nuts")
+_KINDS: dict[str, Any] = {"model": Model, "effects": Effects, "outcome": (Outcome, type(None)), "checks": tuple}
 
 
 def load(path: str | Path) -> Fit:
@@ -37,17 +40,26 @@ def load(path: str | Path) -> Fit:
     Raises
     ------
     DataError
-        If the file is not a fit, was written by a newer version, or holds what no longer makes a fit.
+        If the file is not a fit, was written by a newer version, was changed since it was written (its digest covers
+        every array and attribute), or holds what no longer makes a fit.
+
+    Warns
+    -----
+    BayesmetaWarning
+        If the file has no digest, as those of earlier versions.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():
+        raise DataError(f"{path}: not a file. Write a fit with `bayesmeta fit`.")
     try:
         tree = read_tree(path)
         version = int(tree.attrs["schema_version"])
-        names = ("model", "effects", "outcome", "checks") if version <= SCHEMA_VERSION else ()
-        specification = {name: str(tree["specification"][name].item()) for name in names}
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except Exception as error:
+        # whatever the libraries of netCDF make of bytes that they did not write
         raise DataError(
             f"{path}: not a fit of bayesmeta ({type(error).__name__}). Write one with `bayesmeta fit`."
         ) from error
@@ -56,17 +68,31 @@ def load(path: str | Path) -> Fit:
             f"{path}: schema version {version}; this bayesmeta reads up to {SCHEMA_VERSION}. Upgrade bayesmeta."
         )
     try:
-        values = {name: loads(text) for name, text in specification.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        cause = str(error)
-        raise DataError(
-            f"{path}: {cause if AGAIN in cause else f'it holds what makes no fit ({cause}). {AGAIN}'}"
-        ) from error
+        known = take_seal(tree)
+        found = _fit_of(tree, version)
+    except Exception as error:
+        # a file may be damaged anywhere, and so it may fail anywhere
+        cause = str(error) if isinstance(error, BayesmetaError) else f"{type(error).__name__}: {error}"
+        if AGAIN not in cause:
+            cause = f"it holds what makes no fit ({cause.rstrip('.')}). {AGAIN}"
+        raise DataError(f"{path}: {cause}") from error
+    if not known:
+        warn(f"{path}: this fit has no digest, as those of earlier versions; nothing can tell whether it was changed.")
+    return found
+
+
+def _fit_of(tree: xr.DataTree, version: int) -> Fit:
+    """Make a fit of a tree; what it makes of a damaged one is an error of any kind."""
+    stored = {name: str(tree["specification"][name].item()) for name in ("model", "effects", "outcome", "checks")}
+    values = {name: loads(text) for name, text in stored.items()}
+    for name, kinds in _KINDS.items():
+        if not isinstance(values[name], kinds):
+            raise DataError(f"its {name} is {type(values[name]).__name__}")
     _migrate(tree, version)
     effects, model = values["effects"], values["model"]
     engine = str(tree.attrs["engine"])
     if engine not in _ENGINES:
-        raise ModelError(f"{path}: engine {engine!r} is not one of this version's ({', '.join(_ENGINES)}).")
+        raise DataError(f"engine {engine!r} is not one of this version's ({', '.join(_ENGINES)})")
     fit = Fit(
         effects,
         model,

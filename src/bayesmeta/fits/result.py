@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,10 @@ from bayesmeta.digits import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.exact import ExactPosterior, NodePosterior
+from bayesmeta.fits.digest import sealed
 from bayesmeta.fits.posterior import Posterior
 from bayesmeta.fits.storage import dumps, write_tree
+from bayesmeta.lazy import show_as_html
 from bayesmeta.measures import measure
 from bayesmeta.model import Design, Model
 from bayesmeta.nuts import DrawPosterior
@@ -90,16 +91,13 @@ class Fit:
         kind = measure(rows.measure)
         scale = "" if not kind.transformed else ", on the log scale" if kind.log else ", on Fisher's z scale"
         head = f"Fit: {name}{rows.measure}{scale}, {counted}, engine {self.engine}"
-        failed = [
-            f"failed: {check.name} {check.value:.3g}, limit {check.limit:.3g}" for check in self.checks if not check.ok
-        ]
-        return "\n".join([head, repr(self.model), as_text(self.to_frame(), 3), *failed])
+        return "\n".join([head, repr(self.model), as_text(self.to_frame(), 3), *self.failed])
 
     def __repr__(self) -> str:
         return self.summary()
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.summary())}</pre>"
+    def _repr_html_(self) -> str | None:
+        return show_as_html(self)
 
     @property
     def quadrature(self) -> NodePosterior:
@@ -152,6 +150,13 @@ class Fit:
         """Whether every check passed."""
         return all(check.ok for check in self.checks)
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Checks that failed, each in words with its limit."""
+        return tuple(
+            f"failed: {check.name} {check.value:.3g}, limit {check.limit:.3g}" for check in self.checks if not check.ok
+        )
+
     @cached_property
     def tree(self) -> xr.DataTree:
         """The fit as an `xarray.DataTree` that ArviZ reads; built on first access.
@@ -171,11 +176,11 @@ class Fit:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the fit as netCDF: under a temporary name, then renamed, so that no half-written file is left.
+        """Write the fit as netCDF, with a digest of all it holds: whole, or not at all.
 
         Parameters
         ----------
         path : str or Path
             Ends in ``.nc``.
         """
-        return write_tree(self.tree, path)
+        return write_tree(sealed(self.tree), path)

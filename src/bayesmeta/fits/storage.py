@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import os
-import tempfile
+import re
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bayesmeta.boundary import replaced
 from bayesmeta.effects import ConditionalEstimates, Effects, RawDifferences
 from bayesmeta.errors import BayesmetaWarning, Check, DataError, ModelError
 from bayesmeta.measures import Derivation
@@ -34,6 +35,8 @@ from bayesmeta.model import (
 from bayesmeta.plan import (
     BaselineRisk,
     BetaRisk,
+    BiasSize,
+    ControlMean,
     Decision,
     Exclusion,
     ModelPlan,
@@ -41,6 +44,8 @@ from bayesmeta.plan import (
     NaturalUnit,
     Outcome,
     PointsThreshold,
+    Quotient,
+    RiskOfBias,
     Selection,
     Threshold,
     TrialInteraction,
@@ -61,8 +66,10 @@ _NOUNS: dict[str, type] = {
         for noun in (
             BaselineRisk,
             BetaRisk,
+            BiasSize,
             Check,
             Coefficient,
+            ControlMean,
             Decision,
             Derivation,
             Effects,
@@ -78,6 +85,8 @@ _NOUNS: dict[str, type] = {
             NaturalUnit,
             OutlierEffects,
             PointsThreshold,
+            Quotient,
+            RiskOfBias,
             Selection,
             Spline,
             StudentEffects,
@@ -128,6 +137,7 @@ def _in_parts(fields: dict[str, Any]) -> dict[str, Any]:
 # h5netcdf spends four times as long. The library ends the process where two threads are in it
 _ENGINE: Literal["netcdf4"] = "netcdf4"
 _ONE_AT_A_TIME = threading.Lock()
+_SEAL = re.compile(rb"\nbayesmeta sha256 ([0-9a-f]{64})\n\Z")
 AGAIN = "Write it again with `bayesmeta fit PROTOCOL -o OUT`."
 _UPGRADE = "which this version does not know. Upgrade bayesmeta. " + AGAIN
 
@@ -137,7 +147,7 @@ def _encode(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return _encode(value.item())
-    if isinstance(value, Prior):
+    if isinstance(value, Prior) and not isinstance(value, Quotient):
         return {"@": "prior", "text": repr(value)}
     if isinstance(value, np.ndarray):
         return {"@": "array", "dtype": "object" if value.dtype == object else value.dtype.str, "values": value.tolist()}
@@ -203,10 +213,27 @@ def loads(text: str) -> Any:
     return _decode(json.loads(text))
 
 
+def _require_whole(path: Path) -> None:
+    """Refuse a file whose last line names another digest of its bytes, before the netCDF library sees any.
+
+    On damaged files that library may wait for ever or end the process. Where it has edited a file the line is gone.
+    """
+    content = path.read_bytes()
+    if (last := _SEAL.search(content)) and last[1].decode() != hashlib.sha256(content[: last.start()]).hexdigest():
+        raise DataError(f"it was damaged or changed after it was written: its digest does not match. {AGAIN}")
+
+
 def read_tree(path: Path) -> xr.DataTree:
-    """Read a netCDF file whole."""
+    """Read a netCDF file whole.
+
+    Raises
+    ------
+    DataError
+        If its bytes are not those that `write_tree` wrote.
+    """
     import xarray as xr
 
+    _require_whole(path)
     with _ONE_AT_A_TIME:
         return xr.load_datatree(path, engine=_ENGINE)
 
@@ -227,13 +254,11 @@ def write_tree(tree: xr.DataTree, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".nc":
         raise ModelError(f"{path}: a fit is saved as netCDF; give a name that ends in .nc.")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
+    with replaced(path) as whole:
         with _ONE_AT_A_TIME:
-            tree.to_netcdf(name, engine=_ENGINE)
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+            tree.to_netcdf(whole, engine=_ENGINE)
+        digest = hashlib.sha256(whole.read_bytes()).hexdigest()
+        with open(whole, "ab") as file:
+            # behind the end of HDF5, which readers do not look at
+            file.write(f"\nbayesmeta sha256 {digest}\n".encode())
     return path

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
-from bayesmeta.exact import ExactPosterior
+from bayesmeta.exact import ExactPosterior, arm_study_draws
 from bayesmeta.fits.exact_tree import nodes_dataset
 from bayesmeta.fits.posterior import Posterior
 from bayesmeta.model import Model
@@ -23,6 +23,7 @@ from bayesmeta.nuts import (
     condition,
     is_proper,
     log_priors,
+    marginal_log_likelihood,
     new_study,
     sample_posterior_predictive,
     sample_prior_predictive,
@@ -60,8 +61,14 @@ def _drawn(
     h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Generator
 ) -> tuple[DrawPosterior, FloatArray]:
     """Draws of all quantities of an exact fit from those of its parameters, and replicated estimates (k, N)."""
-    conditional = condition(h, draws)
-    theta, _, _ = study_draws(h, conditional, rng)
+    if h.one_arm:
+        assert h.effects.counts is not None
+        theta = arm_study_draws(h.effects.counts, draws["coefficients"][0], draws["tau"], rng)
+        log_likelihood = marginal_log_likelihood(h, draws)
+    else:
+        conditional = condition(h, draws)
+        theta, _, _ = study_draws(h, conditional, rng)
+        log_likelihood = conditional.log_likelihood
     replicated = sample_posterior_predictive(h, theta, draws, rng)
 
     def back(values: FloatArray) -> FloatArray:
@@ -80,7 +87,7 @@ def _drawn(
         {name: back(values) for name, values in new_study(h.model, draws, rng).items()},
         {name: back(values) for name, values in others.items()},
         h.units,
-        back(conditional.log_likelihood),
+        back(log_likelihood),
         {},
     )
     return sample, replicated

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import special
 
 from bayesmeta.forensics.rules import FloatArray, Hit, Rule, numbers_of, shown, significant_digits, texts_of, unit_of
+from bayesmeta.studies import address
 
 __all__ = ["ARM_RULES", "F_TEST", "StudyTable", "grim_consistent", "grimmer_consistent"]
 
@@ -82,7 +83,8 @@ class StudyTable:
 
     def place(self, row: int) -> str:
         """Say where a row stands."""
-        return f"{self.source} row {self.frame.index[row]} ({self.study[row] or 'no study'})"
+        where = address({**self.frame.attrs, "source": self.source}, self.frame.index[row])
+        return f"{where} ({self.study[row] or 'no study'})"
 
     def places(self, rows: Iterable[int]) -> str:
         """Say where several rows of one study stand."""

@@ -90,7 +90,9 @@ def z_of_p(text: str) -> tuple[float, float] | None:
 
 def _columns(table: StudyTable) -> tuple[FloatArray, FloatArray, FloatArray, list[bool]]:
     estimate, low, high = (table.number(name) for name in ("estimate", "ci_low", "ci_high"))
-    measure = [text.upper() for text in texts_of(table.frame, "measure")]
+    # a row may say what its estimate is, where that is not the measure of the analysis
+    pairs = zip(texts_of(table.frame, "estimate_measure"), texts_of(table.frame, "measure"), strict=True)
+    measure = [(own or common).upper() for own, common in pairs]
     return estimate, low, high, [name in _RATIOS for name in measure]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayesmeta.errors import DataError
 from bayesmeta.forensics.rules import FloatArray, numbers_of, texts_of
+from bayesmeta.studies import address
 
 __all__ = ["Literature", "Result", "Trial", "literature_of"]
 
@@ -221,8 +222,8 @@ def _roles(text: str, arms: int, place: str) -> tuple[str, ...]:
 
 
 def _places(frame: pd.DataFrame, default: str) -> list[str]:
-    source = frame.attrs.get("source", default)
-    return [f"{source} row {row}" for row in frame.index]
+    attrs = {"source": default, **frame.attrs}
+    return [address(attrs, row) for row in frame.index]
 
 
 def _column(frame: pd.DataFrame, *names: str) -> FloatArray:

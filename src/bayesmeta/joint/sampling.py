@@ -16,6 +16,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.fits import Fit, write_tree
 from bayesmeta.joint.stacking import JointEffects, JointModel, stack
+from bayesmeta.measures import require_null
 from bayesmeta.model import build_design
 from bayesmeta.nuts import (
     Data,
@@ -201,7 +202,7 @@ def fit_joint(
     Raises
     ------
     ModelError
-        If outcomes do not match, no trial links them, or the working correlation is impossible.
+        If outcomes do not match or are of one arm, no trial links them, or the working correlation is impossible.
     """
     if set(effects) != set(model.outcomes):
         raise ModelError(
@@ -211,6 +212,8 @@ def fit_joint(
     rho = {item.rho for item in model.outcomes.values()}
     if len(rho) > 1:
         raise ModelError("outcomes of one joint model have one rho.")
+    for item in effects.values():
+        require_null(item.measure, "outcomes together")
     stacked = stack(effects, correlation=model.correlation, rho=rho.pop())
     graph = _graph(stacked, model)
     key = (

@@ -26,10 +26,10 @@ def _arm_has(table: Table, arm: str, stem: str = "") -> dict[str, np.ndarray]:
         "sd": mean & table.has(f"sd_{stem}{arm}"),
         "se": mean & table.has(f"se_{stem}{arm}") & n,
     }
+    ways["ci"] = mean & table.has(f"ci_low_{stem}{arm}") & table.has(f"ci_high_{stem}{arm}") & n
     if not stem:
         ends = table.has(f"low_{arm}") & table.has(f"high_{arm}")
         quartiles = table.has(f"q1_{arm}") & table.has(f"q3_{arm}")
-        ways["ci"] = mean & table.has(f"ci_low_{arm}") & table.has(f"ci_high_{arm}") & n
         ways["quantiles"] = table.has(f"median_{arm}") & (ends | quartiles) & n
     return ways
 
@@ -38,10 +38,12 @@ def needs_arms(stem: str) -> Callable[[Table, Work], list[tuple[str, np.ndarray]
     """Make the check of which rows have both arms' means and standard deviations."""
 
     def needs(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
-        del work
         found = []
-        for arm in "tc":
-            any_way = np.any(list(_arm_has(table, arm, stem).values()), axis=0)
+        ways = {arm: np.any(list(_arm_has(table, arm, stem).values()), axis=0) for arm in "tc"}
+        for arm, other in ("tc", "ct"):
+            any_way = ways[arm]
+            if work.options.sd_of_one_arm == "other":
+                any_way = any_way | (table.has(f"mean_{stem}{arm}") & ways[other])
             found += [
                 (f"n_{arm}", table.has(f"n_{arm}")),
                 (f"mean_{stem}{arm}", any_way | table.has(f"mean_{stem}{arm}")),
@@ -74,12 +76,12 @@ def _resolve(rows: np.ndarray, arm: str, work: Work, stem: str = "") -> tuple[np
                 (f"{names['se']} is the standard error of the arm's mean",),
             )
         elif way == "ci":
-            names = {"lower": f"ci_low_{arm}", "upper": f"ci_high_{arm}", "n": f"n_{arm}"}
+            names = {"lower": f"ci_low_{stem}{arm}", "upper": f"ci_high_{stem}{arm}", "n": f"n_{arm}"}
             c = table.take(here, names)
             rules = derive.rules_of_ci(c)
             rules.at_least(2, "n")
-            text = f"interval of mean_{arm} to SD: sqrt(n) (upper - lower)/(2 t)"
-            common = (f"interval of mean_{arm}: level {work.options.ci_level:g}, t with n - 1 df",)
+            text = f"interval of mean_{stem}{arm} to SD: sqrt(n) (upper - lower)/(2 t)"
+            common = (f"interval of mean_{stem}{arm}: level {work.options.ci_level:g}, t with n - 1 df",)
         else:
             names = {name: f"{name}_{arm}" for name in ("median", "n", "q1", "q3", "low", "high")}
             c = table.take(here, names)
@@ -102,7 +104,17 @@ def _resolve(rows: np.ndarray, arm: str, work: Work, stem: str = "") -> tuple[np
                 work.note(rows[kept][where], f"{'treated' if arm == 't' else 'control'} arm: {note}")
         columns = tuple(names.values()) + ((f"mean_{stem}{arm}",) if way in ("se", "ci") else ())
         work.step(rows[kept], text, columns, *common)
+        if way in ("se", "ci"):
+            work.printed[rows[kept]] = work.through[rows[kept]] = True
     return mean, sd, ok
+
+
+def _of_other_arm(rows: np.ndarray, sd_t: np.ndarray, sd_c: np.ndarray, work: Work) -> tuple[np.ndarray, np.ndarray]:
+    """Let the SD of one arm stand for that of the other, where only one is reported, and say so."""
+    no_t, no_c = np.isnan(sd_t) & np.isfinite(sd_c), np.isnan(sd_c) & np.isfinite(sd_t)
+    for at, lacking, other in ((no_t, "treated", "control"), (no_c, "control", "treated")):
+        work.note(rows[at], f"SD of the {lacking} arm not reported: that of the {other} arm assumed")
+    return np.where(no_t, sd_c, sd_t), np.where(no_c, sd_t, sd_c)
 
 
 def from_arms(stem: str) -> Callable[[np.ndarray, Work], None]:
@@ -112,6 +124,8 @@ def from_arms(stem: str) -> Callable[[np.ndarray, Work], None]:
         mean_t, sd_t, ok_t = _resolve(rows, "t", work, stem)
         mean_c, sd_c, ok_c = _resolve(rows, "c", work, stem)
         ok = ok_t & ok_c
+        if work.options.sd_of_one_arm == "other":
+            sd_t, sd_c = _of_other_arm(rows, sd_t, sd_c, work)
         rows = rows[ok]
         table, name = work.table, work.measure.name
         c = {
@@ -141,6 +155,7 @@ def from_arms(stem: str) -> Callable[[np.ndarray, Work], None]:
         odd = stem and name == "SMD"
         common = ("standardised by the SD of change scores, which is not the SD of scores",) if odd else ()
         work.keep(rows, result, used, *common)
+        (work.by_changes if stem else work.by_scores)[rows] = True
         if name in ("SMD", "SMDH"):
             large = np.abs(result.y) > EXTREME_SMD
             work.note(rows[large], f"|g| > {EXTREME_SMD:g}: were standard errors given as SDs?")

@@ -170,12 +170,12 @@ def smd(
     >>> float(result.y[0].round(6)), float((result.se[0]**2).round(8))
     (-0.35517, 0.01306468)
     """
-    _check_variance(vtype, j)
+    check_variance(vtype, j)
     c = columns_of(mean_t=mean_t, sd_t=sd_t, n_t=n_t, mean_c=mean_c, sd_c=sd_c, n_c=n_c)
     rules_of_means(c, least=2).refuse()
     m = c["n_t"] + c["n_c"] - 2
     pooled = np.sqrt(((c["n_t"] - 1) * c["sd_t"] ** 2 + (c["n_c"] - 1) * c["sd_c"] ** 2) / m)
-    return _standardised(
+    return standardised(
         (c["mean_t"] - c["mean_c"]) / pooled, c["n_t"], c["n_c"], vtype, j, "(mean_t - mean_c)/s_pooled"
     )
 
@@ -214,13 +214,11 @@ def smd_from_md_se(
     >>> float(smd_from_md_se(2.0, 1.0, 20, 20).y[0].round(4))
     0.6199
     """
-    _check_variance(vtype, j)
-    if vtype == "AV":
-        raise ModelError("vtype='AV' averages g over all rows and needs arm means and SDs; use LS, LS2 or UB here.")
+    check_variance(vtype, j, averages=False)
     c = columns_of(md=md, se=se, n_t=n_t, n_c=n_c)
     rules_of_md(c).refuse()
     d = c["md"] / c["se"] * np.sqrt(1 / c["n_t"] + 1 / c["n_c"])
-    result = _standardised(d, c["n_t"], c["n_c"], vtype, j, "(md/se) sqrt(1/n_t + 1/n_c)")
+    result = standardised(d, c["n_t"], c["n_c"], vtype, j, "(md/se) sqrt(1/n_t + 1/n_c)")
     return Estimate(result.y, result.se, result.formula, ("se comes from a pooled SD, not from an adjusted model",))
 
 
@@ -233,14 +231,18 @@ def rules_of_md(columns: Columns) -> Rules:
     return rules
 
 
-def _check_variance(vtype: str, j: str) -> None:
+def check_variance(vtype: str, j: str, *, averages: bool = True) -> None:
+    """Check the options of a variance; ``averages`` is False where the rows of the analysis are not all at hand."""
     choose("vtype", vtype, VTYPES)
     choose("j", j, J_FORMS)
     if vtype == "RevMan" and j != "approx":
         raise ModelError("vtype='RevMan' goes with j='approx', the factor RevMan uses: pass both.")
+    if vtype == "AV" and not averages:
+        raise ModelError("vtype='AV' averages g over all rows and needs arm means and SDs; use LS, LS2 or UB here.")
 
 
-def _standardised(d: np.ndarray, n_t: np.ndarray, n_c: np.ndarray, vtype: str, j: str, how: str) -> Estimate:
+def standardised(d: np.ndarray, n_t: np.ndarray, n_c: np.ndarray, vtype: str, j: str, how: str) -> Estimate:
+    """Make g and its variance of d, ``how`` d was made being told in the formula."""
     m, total = n_t + n_c - 2, n_t + n_c
     factor = small_sample_factor(m, j)
     g = factor * d

@@ -110,9 +110,26 @@ class EffectRows:
         How each row was made.
     faults : tuple of RowFault
         Every broken rule, in order of rows; empty if all is well.
+    warnings : tuple of (str, array (k,) of bool)
+        What someone should look at, and in which rows; the ledger has it too.
+    deff : array (k,)
+        Design effect of each row whose standard error was multiplied by its root; 1 elsewhere.
+    factor : array (k,)
+        Sampling variance of the difference over that of as many independent people without covariates, as far as the
+        design effect and an analysis of covariance change it; the covariance of effects that share an arm has its root
+        from each.
+    independent : array (k,) of bool
+        False where the row's people are not independent: clusters, crossover, pairs.
+    read : frozenset of str
+        Columns that a way to an effect has looked at.
     """
 
     y: np.ndarray
     se: np.ndarray
     ledger: Ledger
     faults: tuple[RowFault, ...] = field(default=())
+    warnings: tuple[Note, ...] = ()
+    deff: np.ndarray = field(default_factory=lambda: np.ones(0))
+    factor: np.ndarray = field(default_factory=lambda: np.ones(0))
+    independent: np.ndarray = field(default_factory=lambda: np.ones(0, dtype=bool))
+    read: frozenset[str] = frozenset()

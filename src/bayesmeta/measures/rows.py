@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 import bayesmeta.measures.continuous as continuous
 import bayesmeta.measures.counts as counts
-import bayesmeta.measures.derive as derive
 import bayesmeta.measures.prepost as prepost
 from bayesmeta.errors import DataError, ModelError
+from bayesmeta.measures.arm_rows import SOURCES_OF_ONE_ARM_AND_RATES
+from bayesmeta.measures.arm_rows import needs as needs_of
 from bayesmeta.measures.arms import from_arms, needs_arms
-from bayesmeta.measures.estimates import Estimate
+from bayesmeta.measures.clustered import inflate
+from bayesmeta.measures.contradictions import contradictions
+from bayesmeta.measures.crossover import PAIRS
+from bayesmeta.measures.given import MEANS, from_converted, from_estimate, needs_converted, needs_estimate
 from bayesmeta.measures.ledger import EffectRows, Ledger
-from bayesmeta.measures.registry import Measure
+from bayesmeta.measures.registry import MEASURES, Measure
 from bayesmeta.measures.registry import measure as find_measure
-from bayesmeta.measures.rules import RowFault, Rules, frozen, overflow_faults
-from bayesmeta.measures.work import Options, Table, Work
+from bayesmeta.measures.reported import SOURCES_OF_DIFFERENCES, SOURCES_OF_STATISTICS, refuse_residual_sds
+from bayesmeta.measures.rules import RowFault, frozen, overflow_faults
+from bayesmeta.measures.work import Needs, Options, Source, Table, Work
 
 __all__ = ["effect_rows"]
-
-OFF_CENTRE = 0.1  # of the interval's width, as metafor's conv.wald
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One way to get an estimate: what a row must have, and what is done then."""
-
-    name: str
-    measures: tuple[str, ...]
-    needs: Callable[[Table, Work], list[tuple[str, np.ndarray]]]
-    compute: Callable[[np.ndarray, Work], None]
-    columns: str
-
 
 # -- before and after --------------------------------------------------------------------------------------------------
 
@@ -49,7 +39,10 @@ def _prepost_columns(measure: str) -> tuple[str, ...]:
     return tuple(f"{name}_{arm}" for arm in "tc" for name in what)
 
 
-def _needs_prepost(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
+def _needs_prepost(table: Table, work: Work) -> Needs:
+    # an SMD divides by the SD before alone, and a table may well have the other
+    for arm in "tc":
+        _ = table[f"sd_post_{arm}"]
     r = np.full(table.k, work.options.correlation is not None) | table.has("correlation")
     return [(name, table.has(name)) for name in _prepost_columns(work.measure.name)] + [("correlation", r)]
 
@@ -69,17 +62,10 @@ def _from_prepost(rows: np.ndarray, work: Work) -> None:
     work.keep(rows, result, (*columns, "correlation"))
     work.note(rows[given], "correlation of baseline with follow-up taken from the table, the same in both arms")
     work.note(rows[~given], f"correlation {assumed:g} of baseline with follow-up assumed in both arms")
+    work.by_scores[rows] = True
 
 
-# -- counts, correlations, mean difference with se ---------------------------------------------------------------------
-
-
-def _needs(*columns: str) -> Callable[[Table, Work], list[tuple[str, np.ndarray]]]:
-    def needs(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
-        del work
-        return [(name, table.has(name)) for name in columns]
-
-    return needs
+# -- counts, correlations ----------------------------------------------------------------------------------------------
 
 
 def _from_counts(rows: np.ndarray, work: Work) -> None:
@@ -104,136 +90,13 @@ def _from_correlation(rows: np.ndarray, work: Work) -> None:
         work.keep(rows[good], continuous.correlation_z(c["r"][good], c["n"][good]), ("r", "n"))
 
 
-def _from_md(rows: np.ndarray, work: Work) -> None:
-    columns = ("md", "se", "n_t", "n_c") if work.measure.name == "SMD" else ("md", "se")
-    c = {name: work.table[name][rows] for name in columns}
-    if work.measure.name == "SMD":
-        rules = continuous.rules_of_md(c)
-    else:
-        rules = Rules(c)
-        rules.present("md", "se")
-        rules.positive("se")
-    good = work.sound(rows, rules)
-    rows, c = rows[good], {key: x[good] for key, x in c.items()}
-    if not rows.size:
-        return
-    if work.measure.name == "SMD":
-        result = continuous.smd_from_md_se(**c, vtype=work.options.vtype, j=work.options.j)
-    else:
-        result = Estimate(c["md"], c["se"], "md as given; se as given")
-    work.keep(rows, result, columns)
-
-
-# -- an estimate with its uncertainty ----------------------------------------------------------------------------------
-
-UNCERTAINTY = {"se": ("se",), "var": ("var",), "ci": ("ci_low", "ci_high"), "t": ("t",), "p": ("p",)}
-
-
-def _uncertainty_has(table: Table) -> dict[str, np.ndarray]:
-    return {way: np.all([table.has(name) for name in names], axis=0) for way, names in UNCERTAINTY.items()}
-
-
-def _needs_estimate(table: Table, work: Work) -> list[tuple[str, np.ndarray]]:
-    del work
-    return [("estimate", table.has("estimate")), ("se", np.any(list(_uncertainty_has(table).values()), axis=0))]
-
-
-def _from_estimate(rows: np.ndarray, work: Work) -> None:
-    has = _uncertainty_has(work.table)
-    # On a natural scale that is transformed only limits and tests say what they mean; se and var come last, as a fault.
-    order = ("ci", "t", "p", "se", "var") if _moves(work) else tuple(UNCERTAINTY)
-    done = np.zeros(rows.size, dtype=bool)
-    for way in order:
-        at = has[way][rows] & ~done
-        done |= at
-        if at.any():
-            here = rows[at]
-            for other in UNCERTAINTY:
-                if other != way:
-                    work.note(here[has[other][here]], f"{other} is given too, and was not used")
-            _from_estimate_with(way, here, work)
-
-
-def _moves(work: Work) -> bool:
-    return work.measure.transformed and work.options.scale == "natural"
-
-
-def _from_estimate_with(way: str, rows: np.ndarray, work: Work) -> None:
-    table, level = work.table, work.options.ci_level
-    names = ("estimate", *UNCERTAINTY[way])
-    columns = (*names, "df") if way in ("ci", "p") else names
-    c = {name: table[name][rows] for name in columns}
-    good = work.sound(rows, _rules_of_estimate(way, c, work))
-    rows, c = rows[good], {name: x[good] for name, x in c.items()}
-    if _moves(work):
-        for name in set(names) & {"estimate", "ci_low", "ci_high"}:
-            c[name] = work.measure.transform(c[name])
-    ours = {"ci_low": "lower", "ci_high": "upper"}
-    theirs = {new: old for old, new in ours.items()}
-    c = {ours.get(name, name): x for name, x in c.items()}
-    rules_of = {"ci": derive.rules_of_ci, "t": derive.rules_of_t, "p": derive.rules_of_p}
-    if way in rules_of:
-        good = work.sound(rows, rules_of[way](c), theirs)
-        rows, c = rows[good], {name: x[good] for name, x in c.items()}
-    if not rows.size:
-        return
-    y = c["estimate"]
-    if way == "ci":
-        se = derive.se_from_ci(c["lower"], c["upper"], level, c["df"])
-        off = np.abs((c["lower"] + c["upper"]) / 2 - y) > OFF_CENTRE * (c["upper"] - c["lower"])
-        work.note(rows[off], "the estimate is off the middle of its interval by more than a tenth of its width")
-    elif way == "t":
-        se = derive.se_from_t(y, c["t"])
-    elif way == "p":
-        se = derive.se_from_p(y, c["p"], c["df"])
-    else:
-        se = c["se"] if way == "se" else derive.se_from_var(c["var"])
-    shown = "estimate as given"
-    if _moves(work):
-        shown = "log(estimate)" if work.measure.log else "atanh(estimate)"
-    result = Estimate(y, se, f"{shown}; {UNCERTAINTY_TEXT[way]}")
-    work.keep(rows, result, columns, *((f"interval of level {level:g}",) if way == "ci" else ()))
-    if "df" in c:
-        what = "interval" if way == "ci" else "test"
-        work.note(rows[np.isnan(c["df"])], f"normal {what} (no df given)")
-        work.note(rows[~np.isnan(c["df"])], f"t {what}, with the df given")
-
-
-def _rules_of_estimate(way: str, c: dict[str, np.ndarray], work: Work) -> Rules:
-    """Rules on the scale the numbers came in."""
-    rules, found = Rules(c), work.measure
-    rules.present("estimate", *UNCERTAINTY[way])
-    if way in ("se", "var"):
-        rules.positive(way)
-    if _moves(work):
-        moved = ("estimate", *UNCERTAINTY[way]) if way == "ci" else ("estimate",)
-        if found.log:
-            rules.positive(*moved, remedy=f"A {found.label} is > 0; if it is a logarithm, say scale='log'.")
-        else:
-            rules.within(-1, 1, *moved)
-        if way in ("se", "var"):
-            remedy = (
-                "Give ci_low and ci_high, or give estimate and se both on the scale of the analysis and say so (scale)."
-            )
-            text = f"stands beside {found.name} on the natural scale and does not say its own"
-            rules.require(np.zeros(c[way].size, dtype=bool), way, text, remedy)
-    return rules
-
-
-UNCERTAINTY_TEXT = {
-    "se": "se as given",
-    "var": "se = sqrt(var)",
-    "ci": "se = (upper - lower)/(2 q)",
-    "t": "se = estimate/t",
-    "p": "se = |estimate|/q, q the quantile at 1 - p/2 (two-sided p)",
-}
-
-MEANS = ("MD", "SMD", "SMDH", "ROM")
 SOURCES = (
+    *SOURCES_OF_DIFFERENCES,
+    *SOURCES_OF_ONE_ARM_AND_RATES,
     Source(
         "counts",
         ("OR", "RR", "RD"),
-        _needs("events_t", "n_t", "events_c", "n_c"),
+        needs_of("events_t", "n_t", "events_c", "n_c"),
         _from_counts,
         "events_t n_t events_c n_c",
     ),
@@ -249,7 +112,7 @@ SOURCES = (
         ("MD", "SMD"),
         needs_arms("change_"),
         from_arms("change_"),
-        "n_t mean_change_t sd_change_t n_c mean_change_c sd_change_c",
+        "n_t mean_change_t sd_change_t n_c mean_change_c sd_change_c (se_*, or ci_low_* ci_high_*)",
     ),
     Source(
         "means before and after",
@@ -258,16 +121,25 @@ SOURCES = (
         _from_prepost,
         "n_* mean_pre_* sd_pre_* mean_post_* sd_post_* correlation",
     ),
-    Source("correlation", ("ZCOR",), _needs("r", "n"), _from_correlation, "r n"),
+    Source("correlation", ("ZCOR",), needs_of("r", "n"), _from_correlation, "r n", None),
     Source(
         "estimate",
-        (*MEANS, "OR", "RR", "RD", "HR", "ZCOR", "generic"),
-        _needs_estimate,
-        _from_estimate,
+        tuple(MEASURES),
+        needs_estimate,
+        from_estimate,
         "estimate with se, var, ci_low ci_high, t or p",
+        None,
     ),
-    Source("mean difference with se", ("SMD",), _needs("md", "se", "n_t", "n_c"), _from_md, "md se n_t n_c"),
-    Source("mean difference with se", ("MD",), _needs("md", "se"), _from_md, "md se"),
+    Source(
+        "estimate of another measure",
+        ("SMD", "OR", "ZCOR"),
+        needs_converted,
+        from_converted,
+        "estimate with its uncertainty and estimate_measure",
+        None,
+    ),
+    *SOURCES_OF_STATISTICS,
+    PAIRS,
 )
 
 
@@ -277,14 +149,26 @@ def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, obje
     Ways are tried in this order, by row. One that is filled only in part is passed over; the ledger says so, and names
     what was left unused:
 
-    - counts ``events_t n_t events_c n_c`` (OR, RR, RD);
+    - ``adjusted_difference`` (or ``md`` of arms without means) with its uncertainty, ``n_t n_c`` and the SD of scores,
+      ``sd`` or ``sd_t sd_c`` (SMD); ``t``, ``f`` or ``p`` of an ANCOVA with ``r_squared`` and ``n_t n_c`` (SMD);
+    - counts ``events_t n_t events_c n_c`` (OR, RR, RD); events and person-time ``events_t time_t events_c time_c``
+      (IRR);
+    - one arm: ``events n`` (PLO), ``mean`` with ``sd n``, ``se`` or ``ci_low ci_high`` (MN), ``events time`` (IRLN);
     - arm means ``n_t mean_t sd_t n_c mean_c sd_c`` (MD, SMD, SMDH, ROM), where each arm may have ``se_*`` or
       ``ci_low_* ci_high_*`` in place of the SD, or ``median_*`` with ``q1_* q3_*``, ``low_* high_*`` or both;
-    - change scores ``mean_change_* sd_change_*`` or ``se_change_*`` (MD, SMD);
+    - change scores ``mean_change_* sd_change_*`` or ``se_change_*`` or ``ci_low_change_* ci_high_change_*`` (MD, SMD);
     - means before and after ``mean_pre_* mean_post_* sd_pre_*`` (MD: and ``sd_post_*``) with ``correlation``;
     - ``r n`` (ZCOR);
-    - ``estimate`` with ``se``, ``var``, ``ci_low ci_high``, ``t`` or ``p`` (and ``df`` for a t interval or test);
-    - ``md se n_t n_c`` (SMD) or ``md se`` (MD).
+    - ``estimate`` with ``se``, ``var``, ``ci_low ci_high``, and but for one arm ``t`` or ``p`` (and ``df`` for a t
+      interval or test);
+    - the same of another measure, which ``estimate_measure`` names (SMD, OR and ZCOR of each other);
+    - ``md`` or ``adjusted_difference`` with ``se``, ``var``, ``ci_low ci_high``, ``t``, ``f`` or ``p`` (MD);
+    - ``t``, ``f`` or ``p`` (with ``sign``), or ``md`` with its uncertainty, and ``n_t n_c``; ``g`` or ``d`` (SMD);
+    - ``t``, ``f`` or ``p`` with ``n`` (ZCOR).
+
+    Rows whose ``design`` is crossover or paired are made from ``n``, the difference, and either its uncertainty or the
+    SDs with ``correlation`` (MD, SMD), or from ``estimate``. Where a row gives ``icc`` and ``cluster_size``, or
+    ``design_effect``, its standard error is multiplied by the root of the design effect.
 
     Parameters
     ----------
@@ -294,8 +178,9 @@ def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, obje
         A name in :data:`MEASURES`.
     options : mapping, optional
         ``vtype`` and ``j`` as in :func:`smd`; ``zero`` as in :func:`odds_ratio`; ``correlation``, of baseline with
-        follow-up where the table has none; ``ci_level``; ``scale``: ``"natural"`` (an odds ratio is given as 0.8) or
-        ``"log"`` (as -0.22; ``"analysis"`` is the same for any measure).
+        follow-up or of two measurements where the table has none; ``ci_level``; ``scale``: ``"natural"`` (an odds ratio
+        is given as 0.8) or
+        ``sd_of_one_arm``: ``"other"`` where the SD of one arm may stand for that of the other.
 
     Returns
     -------
@@ -326,12 +211,19 @@ def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, obje
     table = Table(frame)
     work = Work(table, found, checked)
     sources = [source for source in SOURCES if found.name in source.measures]
-    needs = [source.needs(table, work) for source in sources]
-    if table.k and not any(_specific(need).any() for need in needs):
+    # nan in, nan out: numbers that are at fault are found where a way uses them
+    with np.errstate(all="ignore"):
+        needs = [source.needs(table, work) for source in sources]
+        refuse_residual_sds(work)
+    # a p or a sign that is at fault has been read as one
+    worded = any(fault.column in ("p", "sign") for fault in table.faults)
+    if table.k and not worded and not any(_specific(need).any() for need in needs):
         ways = "; or ".join(source.columns for source in sources)
         raise DataError(f"No columns to make {found.name} from. Give {ways}.")
-    complete = [np.all([has for _, has in need], axis=0) for need in needs]
+    suits = [np.ones(table.k, bool) if s.pairs is None else work.paired == s.pairs for s in sources]
+    complete = [np.all([has for _, has in need], axis=0) & at for need, at in zip(needs, suits, strict=True)]
     free = np.ones(table.k, dtype=bool)
+    free &= ~_at_fault(work)
     if {"md", "estimate"} <= set(frame.columns) and found.name in ("MD", "SMD"):
         free &= ~_ambiguous(work)
     for number, source in enumerate(sources):
@@ -341,17 +233,33 @@ def effect_rows(frame: pd.DataFrame, measure: str, *, options: Mapping[str, obje
             for later in range(number + 1, len(sources)):
                 work.note(rows[complete[later][rows]], f"{sources[later].name}: given too, and not used")
             for earlier in range(number):
-                part = _specific(needs[earlier])
+                part = _specific(needs[earlier]) & suits[earlier]
                 work.note(rows[part[rows]], f"{sources[earlier].name}: incomplete, and not used")
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 source.compute(rows, work)
+    with np.errstate(all="ignore"):
+        inflate(work)
+    read = frozenset(table.numbers)
+    contradictions(work)
     work.faults += overflow_faults(work.y, work.se, np.flatnonzero(~free & ~_at_fault(work)), found.name)
-    _missing(np.flatnonzero(free & ~_at_fault(work)), sources, needs, work)
+    _missing(np.flatnonzero(free & ~_at_fault(work)), sources, needs, suits, work)
     faults = sorted((*table.faults, *work.faults), key=lambda fault: fault.row)
     bad = np.unique([fault.row for fault in faults]).astype(int)
     work.y[bad], work.se[bad] = np.nan, np.nan
     y, se = frozen(work.y), frozen(work.se)
-    return EffectRows(y, se, Ledger(y, se, table.numbers, work.steps), tuple(faults))
+    sound = ~work.mask(bad)
+    warnings = tuple((text, mask & sound) for text, mask in work.warnings if (mask & sound).any())
+    return EffectRows(
+        y,
+        se,
+        Ledger(y, se, table.numbers, work.steps),
+        tuple(faults),
+        warnings,
+        frozen(work.deff),
+        frozen(work.deff * work.adjustment),
+        ~work.paired & ~work.allowed_for & (work.deff == 1),
+        read,
+    )
 
 
 def _options(options: Mapping[str, object], measure: Measure) -> Options:
@@ -385,18 +293,27 @@ def _ambiguous(work: Work) -> np.ndarray:
     return both
 
 
-def _specific(need: list[tuple[str, np.ndarray]]) -> np.ndarray:
+#: Needs that are no sign of one source, because several have them.
+SHARED = ("n_t", "n_c", "n", "se", "sd", "correlation", "r_squared")
+
+
+def _specific(need: Needs) -> np.ndarray:
     """Rows that have a number belonging to this source, other than the sizes that several share."""
-    own = [has for name, has in need if name not in ("n_t", "n_c", "n", "se", "correlation")]
+    own = [has for name, has in need if name not in SHARED]
     return np.asarray(np.any(own, axis=0))
 
 
-def _missing(rows: np.ndarray, sources: list[Source], needs: list[list[tuple[str, np.ndarray]]], work: Work) -> None:
+def _missing(rows: np.ndarray, sources: list[Source], needs: list[Needs], suits: list[np.ndarray], work: Work) -> None:
     """Say of rows that no source suits which numbers the nearest one lacks."""
     if not rows.size:
         return
-    share = np.array([np.mean([has[rows] for _, has in need], axis=0) for need in needs])
-    nearest = np.argmax(share, axis=0)
+    share = np.array(
+        [np.mean([has[rows] for _, has in need], axis=0) - 2 * ~at[rows] for need, at in zip(needs, suits, strict=True)]
+    )
+    # rows that have nothing of their own lack what the other rows have
+    used = np.array([np.all([has for _, has in need], axis=0).sum() for need in needs])
+    own = np.any([_specific(need)[rows] for need in needs], axis=0)
+    nearest = np.where(own, np.argmax(share, axis=0), np.argmax(used) if used.any() else np.argmax(share, axis=0))
     for at, row in enumerate(rows):
         source, need = sources[nearest[at]], needs[nearest[at]]
         for name, has in need:

@@ -104,13 +104,16 @@ class Rules:
 
     def counts(self, events: str, n: str) -> None:
         """Events are whole numbers from 0 to n."""
+        self.whole_count(events, "people with the event")
         x, size = self.columns[events], self.columns[n]
-        self.require(~(x < 0), events, "is negative", "Correct the count.")
-        whole = ~np.isfinite(x) | (x == np.rint(x))
-        self.require(
-            whole, events, "is not a whole number", "Give the number of people with the event, not a percentage."
-        )
         self.require(~(x > size), events, f"is more than {n}", "Correct the count or the arm's size.")
+
+    def whole_count(self, name: str, what: str) -> None:
+        """Numbers are whole and not negative."""
+        x = self.columns[name]
+        self.require(~(x < 0), name, "is negative", "Correct the count.")
+        whole = ~np.isfinite(x) | (x == np.rint(x))
+        self.require(whole, name, "is not a whole number", f"Give the number of {what}, not a percentage.")
 
     def refuse(self, where: str = "row") -> None:
         """Raise :class:`~bayesmeta.errors.DataError` if any rule was broken."""

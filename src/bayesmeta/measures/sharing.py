@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bayesmeta.errors import ModelError
 from bayesmeta.measures.counts import ZERO_POLICIES
@@ -22,6 +24,10 @@ NEEDED = {
 }
 
 
+#: Measures of two counts.
+COUNTED = ("OR", "RR", "RD")
+
+
 def shared_control_covariance(
     measure: str,
     n_c: ArrayLike,
@@ -35,9 +41,11 @@ def shared_control_covariance(
     sd_c: ArrayLike | None = None,
     mean_c: ArrayLike | None = None,
     events_c: ArrayLike | None = None,
+    events_1: ArrayLike | None = None,
+    events_2: ArrayLike | None = None,
     n_total: ArrayLike | None = None,
     form: str = "pairwise",
-    same_role: ArrayLike = True,
+    same_role: bool | Sequence[bool] | NDArray[np.bool_] = True,
     zero: str = "half",
 ) -> np.ndarray:
     """Return the sampling covariance of two effects of one trial that share an arm.
@@ -73,6 +81,9 @@ def shared_control_covariance(
         Standard deviations of the arms that are not shared (SMDH).
     sd_c, mean_c, events_c : array_like (k,)
         Standard deviation, mean and events of the shared arm.
+    events_1, events_2 : array_like (k,), optional
+        Events of the arms that are not shared, with ``n_1`` and ``n_2``: where nobody or everybody had one, the effect
+        was computed with a correction of the shared arm too.
     n_total : array_like (k,), optional
         People in all arms of the trial, for ``form="pooled"`` with more than three arms.
     form : {"pairwise", "pooled"}
@@ -125,6 +136,9 @@ def shared_control_covariance(
     wanted |= {name: value for name in NEEDED[measure] if (value := given[name]) is not None}
     if form == "pooled" and measure == "SMD" and n_total is not None:
         wanted["n_total"] = n_total
+    for j, (events, people) in enumerate(((events_1, n_1), (events_2, n_2)), 1):
+        if measure in COUNTED and events is not None and people is not None:
+            wanted |= {f"events_{j}": events, f"n_{j}": people}
     wanted["same_role"] = np.asarray(same_role, dtype=float)
     c = columns_of(**wanted)
     _check(c, measure, zero)
@@ -144,17 +158,28 @@ def shared_control_covariance(
         s_1, s_2 = np.sqrt((c["sd_1"] ** 2 + c["sd_c"] ** 2) / 2), np.sqrt((c["sd_2"] ** 2 + c["sd_c"] ** 2) / 2)
         own = c["sd_c"] ** 2 / ((size - 1) * s_1 * s_2)
         return sign * own + c["y_1"] * c["y_2"] * c["sd_c"] ** 4 / (8 * (size - 1) * s_1**2 * s_2**2)
-    add = 0.0 if zero == "none" else np.where(_at_end(c) | (zero == "half_all"), 0.5, 0.0)
-    events, others = c["events_c"] + add, size - c["events_c"] + add
+    # a zero in either arm of a row corrects both of its arms
+    ends = [_at_end(c) | _at_end(c, f"events_{j}", f"n_{j}") for j in (1, 2)]
+    parts = [_own_part(measure, c, end & (zero != "none") | (zero == "half_all")) for end in ends]
+    # of a row that is corrected and one that is not, what both hold: so the matrix of a trial stays positive definite
+    return sign * np.minimum(*parts)
+
+
+def _own_part(measure: str, c: dict[str, np.ndarray], corrected: np.ndarray) -> np.ndarray:
+    """Variance that the shared arm adds to an effect, with or without one half in each of its cells."""
+    add = np.where(corrected, 0.5, 0.0)
+    events, others = c["events_c"] + add, c["n_c"] - c["events_c"] + add
     if measure == "OR":
-        return sign * (1 / events + 1 / others)
+        return 1 / events + 1 / others
     if measure == "RR":
-        return sign * others / (events * (events + others))
-    return sign * events * others / (events + others) ** 3
+        return others / (events * (events + others))
+    return events * others / (events + others) ** 3
 
 
-def _at_end(c: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray((c["events_c"] == 0) | (c["events_c"] == c["n_c"]))
+def _at_end(c: dict[str, np.ndarray], events: str = "events_c", size: str = "n_c") -> np.ndarray:
+    if events not in c:
+        return np.zeros(c["n_c"].shape, dtype=bool)
+    return np.asarray((c[events] == 0) | (c[events] == c[size]))
 
 
 def _check(c: dict[str, np.ndarray], measure: str, zero: str) -> None:

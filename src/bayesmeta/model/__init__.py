@@ -15,7 +15,7 @@ else:
         __name__,
         {
             "curves": "Line",
-            "dependence": "arm_role effect_correlations refuse_opposite_roles",
+            "dependence": "arm_role effect_correlations effect_links refuse_opposite_roles",
             "design": "BETWEEN Columns Contrast Design build_design estimable Factor",
             "levels": "level_shares levels_of",
             "specification": (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 
-__all__ = ["arm_role", "effect_correlations", "refuse_opposite_roles"]
+__all__ = ["arm_role", "effect_correlations", "effect_links", "refuse_opposite_roles"]
 
 FloatArray = NDArray[np.float64]
 # an eigenvalue of R above this is rounding: rho = 1, and a loop of arms at one half, leave a singular matrix
@@ -66,20 +66,42 @@ def effect_correlations(effects: Effects, rho: float) -> tuple[FloatArray, ...]:
     >>> effect_correlations(trial, 0.5)[0].tolist()
     [[1.0, -0.5], [-0.5, 1.0]]
     """
-    return tuple(_of_block(effects, rows, covariance, rho) for rows, covariance in effects.blocks)
+    return tuple(
+        _checked(effects, rows, np.eye(rows.size) + rho * links, rho)
+        for (rows, _), links in zip(effects.blocks, effect_links(effects), strict=True)
+    )
 
 
-def _of_block(effects: Effects, rows: NDArray[np.intp], covariance: FloatArray, rho: float) -> FloatArray:
-    R = np.full(covariance.shape, float(rho))
-    np.fill_diagonal(R, 1.0)
+def effect_links(effects: Effects) -> tuple[FloatArray, ...]:
+    """What ``rho`` is multiplied by between the true effects of a block's rows: 1, 0 or -1, and 0 on the diagonal.
+
+    Examples
+    --------
+    >>> trial = bm.Effects(["T", "T"], [0.3, 0.2], [0.1, 0.1], measure="MD", arms=[("A", "C"), ("C", "B")],
+    ...                    blocks=[([0, 1], [[0.01, -0.005], [-0.005, 0.01]])])
+    >>> effect_links(trial)[0].tolist()
+    [[0.0, -1.0], [-1.0, 0.0]]
+    """
+    if effects.links is not None:
+        return effects.links
+    return tuple(_of_block(effects, rows, covariance) for rows, covariance in effects.blocks)
+
+
+def _of_block(effects: Effects, rows: NDArray[np.intp], covariance: FloatArray) -> FloatArray:
+    links = 1.0 - np.eye(rows.size)
     arms, study = effects.arms, effects.study
     if arms is None:
-        return R
+        return links
     for i, j in combinations(range(rows.size), 2):
         one, two = int(rows[i]), int(rows[j])
         if study[one] == study[two]:
-            R[i, j] = R[j, i] = rho * (arm_role(arms[one], arms[two]) or float(covariance[i, j] != 0))
-    if np.linalg.eigvalsh(R).min() < _ROUNDING:
+            links[i, j] = links[j, i] = arm_role(arms[one], arms[two]) or float(covariance[i, j] != 0)
+    return links
+
+
+def _checked(effects: Effects, rows: NDArray[np.intp], R: FloatArray, rho: float) -> FloatArray:
+    arms, study = effects.arms, effects.study
+    if arms is not None and np.linalg.eigvalsh(R).min() < _ROUNDING:
         names = ", ".join(f"{study[row]} ({arms[row][0]} v {arms[row][1]})" for row in rows)
         # R is 1 + rho times a matrix of signs
         most = -rho / float(np.linalg.eigvalsh(R - np.eye(rows.size)).min())

@@ -451,14 +451,15 @@ class Model:
     missing_sd : MissingSD, optional
         The population of standard deviations, for trials that do not report theirs.
     baseline : Prior, optional
-        Of each trial's control-arm risk on the scale of the link; with the binomial likelihood only, which needs it.
+        Of each trial's control-arm risk on the scale of the link; with the binomial likelihood of two arms only, which
+        needs it.
     tau_by : TauBy, optional
         A moderator at whose levels tau differs.
 
     Notes
     -----
-    There are no default priors: the scale of tau is a judgement. `bayesmeta.priors.suggested` gives published
-    recommendations with their sources.
+    There are no default priors: the scale of tau is a judgement. `bayesmeta.priors.published_priors` gives those that
+    are recommended for a measure, with their sources.
 
     Examples
     --------
@@ -533,10 +534,8 @@ class Model:
             raise ModelError("a common effect (tau = None) has no random effects: leave cluster_tau and random out.")
         if self.random is not None and self.cluster_tau is not None:
             raise ModelError("random and cluster_tau: choose one; clusters have normal random effects.")
-        if (self.likelihood == "binomial") != (self.baseline is not None):
-            raise ModelError(
-                "baseline, the prior of the control risks, belongs to likelihood='binomial': give both or none."
-            )
+        if self.likelihood != "binomial" and self.baseline is not None:
+            raise ModelError("baseline, the prior of the control risks, belongs to likelihood='binomial'.")
         if self.baseline is not None:
             _check_location(self.baseline, "baseline")
             _check_proper(self.baseline, "baseline")

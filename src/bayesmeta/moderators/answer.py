@@ -16,6 +16,7 @@ from bayesmeta.columns import Column, columns_of, unprinted
 from bayesmeta.digits import p_words, percent
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import LEVEL, Fit
+from bayesmeta.measures import measure
 from bayesmeta.moderators.evidence import (
     classical_regression,
     moderator_test_table,
@@ -235,8 +236,9 @@ def _answers(
         sign = direction(fit)
         better = 1.0 - below if sign > 0 else below
         table["p_more_benefit"] = np.where(compared, better, np.nan)
-        table["p_any_benefit"] = np.where(compared, np.nan, better)
-        if new is not None:
+        none = measure(fit.effects.measure).single_arm
+        table["p_any_benefit"] = np.where(compared | none, np.nan, better)
+        if new is not None and not none:
             null = np.array([0.0])
             table.loc[~compared, "p_any_benefit_new"] = (new.sf(null) if sign > 0 else new.cdf(null))[:, 0]
         if distances is not None and new is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.exact import arm_log_marginal
 from bayesmeta.nuts.rows import HierarchicalRows, control_arms
 from bayesmeta.priors import resolve
 
@@ -43,13 +44,18 @@ def treated_log_risks(measure: str, alpha: FloatArray, theta: FloatArray) -> tup
 def marginal_log_likelihood(h: HierarchicalRows, draws: Mapping[str, FloatArray]) -> FloatArray:
     """Log probability of each unit's counts given the parameters, shape (units, N).
 
-    Of a unit with one row, by a Gauss-Hermite rule in two dimensions around its crude estimates. Units with rows that
-    share a control arm are evaluated row by row given the drawn control risk, which is the conditional density of the
-    treated arms plus that of the control.
+    Of one arm by `bayesmeta.exact.arm_log_marginal`. Of a unit with one row of two arms, by a Gauss-Hermite rule in two
+    dimensions around its crude estimates. Units with rows that share a control arm are evaluated row by row given the
+    drawn control risk, which is the conditional density of the treated arms plus that of the control.
     """
     effects, tau = h.effects, draws["tau"]
     assert effects.counts is not None
     eta = h.X @ draws["coefficients"]
+    if h.one_arm:
+        result = np.zeros((len(h.units), tau.size))
+        for row in range(effects.k):
+            result[h.row_unit[row]] += arm_log_marginal(effects.counts[row : row + 1], eta[row], tau)[0]
+        return result
     controls, arm = control_arms(effects)
     result = np.zeros((len(h.units), tau.size))
     single = np.bincount(arm)[arm] == 1

@@ -71,7 +71,9 @@ def signature(h: HierarchicalRows) -> tuple[Any, ...]:
             family(model.missing_sd.meanlog),
             family(model.missing_sd.sdlog),
         )
-    if model.baseline is not None:
+    if h.one_arm:
+        shape += ("one arm", h.effects.k)
+    elif model.baseline is not None:
         shape += (family(model.baseline), h.effects.measure, control_arms(h.effects)[0].shape[0], h.effects.k)
     return shape
 
@@ -124,6 +126,8 @@ def build_graph(h: HierarchicalRows) -> Graph:
                 pm.Potential("jeffreys", pt.log(tau) + 0.5 * pt.log(pt.sum((b / (a + tau**2 * b)) ** 2)))
         if collapsed:
             keep += _collapsed(h, tau, data)
+        elif h.one_arm:
+            keep += _one_arm(h, beta, tau, data)
         elif model.likelihood == "binomial":
             keep += _binomial(h, beta, tau, data)
         else:
@@ -479,6 +483,25 @@ def _binomial(h: HierarchicalRows, beta: Any, tau: Any, data: Data) -> list[str]
     pm.Potential("effects", pt.sum(-0.5 * scaled**2 - pt.log(tau) + pt.log(sd) + jacobian))
     pm.Potential("treated", pt.sum(x_t * logit - n_t * pt.softplus(logit)))
     return keep
+
+
+def _one_arm(h: HierarchicalRows, beta: Any, tau: Any, data: Data) -> list[str]:
+    """Logits of proportions are drawn with the rest, as those of treated arms in `_binomial`."""
+    assert h.effects.counts is not None
+    eta = pt.dot(data("X", h.X), beta)
+    x, n = data("x", h.effects.counts[:, 0]), data("n", h.effects.counts[:, 1])
+    if h.model.tau is None:
+        theta = pm.Deterministic("theta", eta)
+        pm.Potential("counts", pt.sum(x * theta - n * pt.softplus(theta)))
+        return ["theta"]
+    p = (x + 0.5) / (n + 1)
+    variance = 1 / (n * p * (1 - p))
+    middle = (pt.log(p / (1 - p)) * tau**2 + eta * variance) / (variance + tau**2)
+    sd = tau * pt.sqrt(variance / (variance + tau**2))
+    theta = pm.Deterministic("theta", middle + sd * pm.Flat("theta_unit", shape=h.effects.k))
+    pm.Potential("effects", pt.sum(-0.5 * ((theta - eta) / tau) ** 2 - pt.log(tau) + pt.log(sd)))
+    pm.Potential("counts", pt.sum(x * theta - n * pt.softplus(theta)))
+    return ["theta"]
 
 
 def _place(measure: str, control: Any, effect: Any) -> Any:

@@ -210,6 +210,11 @@ class HierarchicalRows:
         np.add.at(total, self.scenario, rows)
         return total
 
+    @property
+    def one_arm(self) -> bool:
+        """Whether the data are the counts of one arm."""
+        return self.model.likelihood == "binomial" and self.effects.measure == "PLO"
+
     def by_unit(self, scenarios: FloatArray) -> FloatArray:
         """Sum scenarios of shape (S, N) by unit, shape (units, N)."""
         total = np.zeros((len(self.units), scenarios.shape[1]))
@@ -290,9 +295,14 @@ def _refuse(effects: Effects, model: Model, design: Design, unit: IntArray) -> N
             raise ModelError("missing_sd: rows that share patients lack their standard deviation. Keep one of them.")
     if model.likelihood == "binomial":
         if effects.counts is None:
-            raise ModelError("the binomial likelihood needs counts: events and participants of both arms.")
-        if effects.measure not in ("OR", "RR", "RD"):
-            raise ModelError(f"the binomial likelihood is for OR, RR and RD, not {effects.measure}.")
+            raise ModelError("the binomial likelihood needs counts: events and participants of every arm.")
+        if effects.measure not in ("OR", "RR", "RD", "PLO"):
+            raise ModelError(f"the binomial likelihood is for OR, RR, RD and PLO, not {effects.measure}.")
+        if (effects.measure == "PLO") == (model.baseline is not None):
+            which = "needs" if model.baseline is None else "has no"
+            raise ModelError(
+                f"the binomial likelihood of {effects.measure} {which} baseline, a prior of control risks."
+            )
         refuse_opposite_roles(effects, "the binomial likelihood would count that arm's events twice")
         if model.random is not None or model.cluster_tau is not None or model.missing or model.derived:
             raise ModelError("the binomial likelihood goes with normal effects of independent trials, nothing else.")
@@ -426,12 +436,17 @@ def _scenarios(
         for name, factor in design.factors.items()
         if factor.levels and factor.missing.any()
     }
+    order = np.argsort(unit, kind="stable")
+    if not lacking:
+        # one scenario per unit: nothing is not stated
+        return order, unit[order], np.arange(count), {}
+    first = np.searchsorted(unit[order], np.arange(count + 1))
     rows: list[int] = []
     scenario: list[int] = []
     unit_of: list[int] = []
     choices: list[dict[tuple[str, str], int]] = []
     for number in range(count):
-        members = np.flatnonzero(unit == number).tolist()
+        members = order[first[number] : first[number + 1]].tolist()
         inside = {effects.study[i] for i in members}
         open_ones = [(name, trial) for name, trials in lacking.items() for trial in trials if trial in inside]
         sizes = [range(len(design.factors[name].levels)) for name, _ in open_ones]

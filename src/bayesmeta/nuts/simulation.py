@@ -210,8 +210,12 @@ def _chosen_scenarios(
 def _binomial(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.Generator) -> PriorPredictive:
     effects, baseline = h.effects, h.model.baseline
     assert effects.counts is not None
-    assert baseline is not None
     size = draws["tau"].size
+    if h.one_arm:
+        theta = h.X @ draws["coefficients"] + draws["tau"] * rng.standard_normal((effects.k, size))
+        draws["theta"] = theta
+        return PriorPredictive(draws, theta, _one_arm_events(h, theta, rng))
+    assert baseline is not None
     controls, arm = control_arms(effects)
     draws["baseline"] = _draw(baseline, (controls.shape[0], size), rng)
     factor = effect_factor(h)
@@ -223,6 +227,11 @@ def _binomial(h: HierarchicalRows, draws: dict[str, FloatArray], rng: np.random.
     )
     in_control = rng.binomial(controls[:, 1, None].astype(int), special.expit(draws["baseline"]))
     return PriorPredictive(draws, theta, events.astype(float), in_control.astype(float))
+
+
+def _one_arm_events(h: HierarchicalRows, theta: FloatArray, rng: np.random.Generator) -> FloatArray:
+    assert h.effects.counts is not None
+    return rng.binomial(h.effects.counts[:, 1, None].astype(int), special.expit(theta)).astype(float)
 
 
 def treated_risk(measure: str, alpha: FloatArray, theta: FloatArray) -> FloatArray:
@@ -243,6 +252,11 @@ def sample_posterior_predictive(
     """
     effects = h.effects
     size = theta.shape[1]
+    if h.one_arm:
+        assert effects.counts is not None
+        x, n = _one_arm_events(h, theta, rng), effects.counts[:, 1, None]
+        half = np.where((x == 0) | (x == n), 0.5, 0.0)
+        return np.log((x + half) / (n - x + half))
     if h.model.likelihood == "binomial":
         assert effects.counts is not None
         controls, arm = control_arms(effects)

@@ -144,7 +144,8 @@ class ModelPlan:
     of log(tau). ``trial_interactions`` are what trials report of differences inside them. ``sources`` maps ``mu``,
     ``tau`` and ``beta`` to where these priors come from. ``scalings`` holds what the default priors of slopes refer to,
     by numeric moderator (`scaling_of`): an analysis fixes them once on all its rows (`scaled`), so that every refit on
-    fewer of them has the same prior.
+    fewer of them has the same prior. ``ref_sd`` is a standard deviation of the outcome from outside the data, which
+    scales published priors.
 
     Examples
     --------
@@ -173,6 +174,8 @@ class ModelPlan:
     tau_slope: Prior | None = field(default=None, metadata={"later": True})
     trial_interactions: tuple[TrialInteraction, ...] = field(default=(), metadata={"later": True})
     scalings: Mapping[str, float] = field(default_factory=dict, metadata={"later": True})
+    ref_sd: float | None = field(default=None, metadata={"later": True})
+    ref_sd_source: str = field(default="", metadata={"later": True})
 
     def scaled(self, effects: Effects) -> ModelPlan:
         """Fix what default priors of slopes refer to, from the rows of the whole outcome; what is fixed stays.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from bayesmeta.plan.bias import RiskOfBias
 from bayesmeta.plan.modelling import ModelPlan
 from bayesmeta.plan.thresholds import BaselineRisk, Better, NaturalUnit, Threshold
 
@@ -52,8 +53,12 @@ class Selection:
         Whether a trial may have rows with an arm in common and different controls.
     missing : {"fault", "exclude", "level", "impute"}
         What an empty cell of a moderator is.
+    risk_of_bias : RiskOfBias, optional
+        Where the judgements of rows stand.
     measure_options : Mapping
         How effects are computed (`bayesmeta.measures.effect_rows`).
+    small_study_alternative : {"auto", "greater", "less", "two-sided"}
+        Which p decides in one-sided methods of small-study effects.
 
     Examples
     --------
@@ -74,6 +79,10 @@ class Selection:
     # "later": files did not hold them from the first
     control: ControlArm | None = field(default=None, metadata={"later": True})
     comparators: Literal["same", "mixed"] = field(default="same", metadata={"later": True})
+    risk_of_bias: RiskOfBias | None = field(default=None, metadata={"later": True})
+    small_study_alternative: Literal["auto", "greater", "less", "two-sided"] = field(
+        default="auto", metadata={"later": True}
+    )
 
 
 @dataclass(frozen=True, slots=True)

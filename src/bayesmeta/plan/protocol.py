@@ -14,6 +14,7 @@ from typing import Any
 
 from bayesmeta.errors import find_name
 from bayesmeta.plan.outcome import Exclusion, Outcome
+from bayesmeta.plan.shapes import TableShape
 from bayesmeta.priors import Normal
 
 __all__ = ["Assumption", "Borrow", "DataSource", "JointPlan", "Protocol", "Sampling", "Sensitivity", "vary"]
@@ -64,7 +65,7 @@ class DataSource:
     Parameters
     ----------
     path : Path
-        The CSV file.
+        The file: CSV, a workbook, or one of another program.
     sha256 : str or None
         Its pinned hash; None when the data are not pinned.
     columns : Mapping
@@ -79,6 +80,12 @@ class DataSource:
         Rows left out and cells assumed, each with its reason.
     encoding, delimiter, decimal : str or None
         How the text is to be read; None to find out.
+    sheet : str or None
+        Of a workbook; None for the only one with rows.
+    format : str or None
+        What made the file; None to find out.
+    shape : TableShape
+        How it becomes one row per comparison.
     """
 
     path: Path
@@ -92,6 +99,9 @@ class DataSource:
     encoding: str | None = None
     delimiter: str | None = None
     decimal: str | None = None
+    sheet: str | None = None
+    format: str | None = None
+    shape: TableShape = field(default_factory=TableShape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,21 @@ which any integrand of a posterior probability is smooth.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta import numerics
 from bayesmeta.plan.thresholds import Amount, BetaRisk
-from bayesmeta.priors import Prior
+from bayesmeta.priors import LogNormal, Prior, Uniform
 
-__all__ = ["WeightedValues", "centre", "invert", "ratio", "thinned", "weighted_values"]
+__all__ = ["Quotient", "WeightedValues", "centre", "invert", "quotient", "ratio", "thinned", "weighted_values"]
 
 FloatArray = NDArray[np.float64]
 
@@ -113,3 +116,99 @@ def invert(below: Callable[[FloatArray], FloatArray], p: FloatArray, low: float,
 def thinned(part: WeightedValues) -> WeightedValues:
     """The same with fewer nodes, for products of two distributions."""
     return part if part.amount is None else weighted_values(part.amount, _NODES_OF_TWO)[0]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Quotient(Prior):
+    """The quotient of two independent positive numbers with distributions, such as points over a standard deviation.
+
+    Examples
+    --------
+    >>> Quotient(Uniform(3, 4), LogNormal(math.log(10), 0.1)).ppf(0.5).round(4).item()
+    0.3491
+    """
+
+    over: Prior
+    under: Prior
+    name: ClassVar[str] = "quotient"
+
+    @property
+    def support(self) -> tuple[float, float]:
+        """The positive half-line."""
+        return (0.0, math.inf)
+
+    def _averages_over(self) -> bool:
+        """Whether averages run over the number above: over the uniform one, whose distribution function has corners."""
+        return isinstance(self.over, Uniform) or not isinstance(self.under, Uniform)
+
+    def logpdf(self, x: ArrayLike) -> FloatArray:
+        """Log density at ``x``."""
+        at = np.asarray(x, float)[..., None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self._averages_over():
+                part = weighted_values(self.over)[0]
+                density = np.exp(self.under.logpdf(part.values / at)) * part.values / at**2
+            else:
+                part = weighted_values(self.under)[0]
+                density = np.exp(self.over.logpdf(part.values * at)) * part.values
+            return np.where(at[..., 0] > 0, np.log(np.where(at > 0, density, 0.0) @ part.weights), -np.inf)
+
+    def cdf(self, x: ArrayLike) -> FloatArray:
+        """Probability of a value not above ``x``."""
+        at = np.maximum(np.asarray(x, float), 0.0)[..., None]
+        if not self._averages_over():
+            part = weighted_values(self.under)[0]
+            return np.asarray(self.over.cdf(part.values * at) @ part.weights)
+        part = weighted_values(self.over)[0]
+        with np.errstate(divide="ignore"):
+            return np.asarray((1.0 - self.under.cdf(np.where(at > 0, part.values / at, np.inf))) @ part.weights)
+
+    def ppf(self, p: ArrayLike) -> FloatArray:
+        """Quantile at probability ``p``."""
+        z = np.clip(special.ndtri(np.asarray(p, float)), -_FAR, _FAR)
+        return np.exp(numerics.evaluate(np.ravel(z) / _FAR, _log_quantiles(self))[0]).reshape(z.shape)
+
+
+#: Probits between which the quantile of a quotient is followed; beyond lies 4e-11 on either side, and a distribution
+#: function near 1 has no digits left.
+_FAR = 6.5
+
+
+@functools.lru_cache(maxsize=64)
+def _log_quantiles(of: Quotient) -> FloatArray:
+    """Chebyshev series of the logarithm of a quantile over its probit, in which it is nearly a line."""
+    ends = [amount.ppf(np.array([1e-15, 1 - 1e-15])) for amount in (of.over, of.under)]
+    low, high = (math.log(float(ends[0][i] / ends[1][1 - i])) for i in (0, 1))
+    at = special.ndtr(_FAR * numerics.rule(257)[0])
+    return numerics.coefficients(invert(lambda x: of.cdf(np.exp(x)), at, low, high))
+
+
+def quotient(over: Amount, under: Amount) -> Amount:
+    """One amount over another that is independent of it; in closed form where there is one.
+
+    A number over a number is a number, over or under a range a range; log-normal ones stay log-normal. A range beside a
+    distribution is taken to be uniform.
+
+    Examples
+    --------
+    >>> quotient(3.0, LogNormal(math.log(10), 0.1)), quotient((3.0, 4.0), 10.0)
+    (lognormal(-1.2039728043259361, 0.1), (0.3, 0.4))
+    """
+    if not isinstance(over, Prior) and not isinstance(under, Prior):
+        ends = [(amount, amount) if isinstance(amount, (int, float)) else amount for amount in (over, under)]
+        low, high = ends[0][0] / ends[1][1], ends[0][1] / ends[1][0]
+        return low if low == high else (low, high)
+    logs = [
+        (math.log(amount), 0.0)
+        if isinstance(amount, (int, float))
+        else (amount.meanlog, amount.sdlog)
+        if isinstance(amount, LogNormal)
+        else None
+        for amount in (over, under)
+    ]
+    if logs[0] is not None and logs[1] is not None:
+        return LogNormal(logs[0][0] - logs[1][0], math.hypot(logs[0][1], logs[1][1]))
+    spread = [Uniform(*amount) if isinstance(amount, tuple) else amount for amount in (over, under)]
+    # a number that is known: a distribution too narrow to be told from it
+    made = [x if isinstance(x, Prior) else LogNormal(math.log(x), 1e-9) for x in spread]
+    return Quotient(made[0], made[1])

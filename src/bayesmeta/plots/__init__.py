@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from bayesmeta.plots.deletion import *
     from bayesmeta.plots.drapery import *
     from bayesmeta.plots.fonts import *
-    from bayesmeta.plots.forest import *
+    from bayesmeta.plots.forest.bias import *
+    from bayesmeta.plots.forest.columns import *
+    from bayesmeta.plots.forest.plot import *
+    from bayesmeta.plots.forest.table import *
     from bayesmeta.plots.funnel import *
     from bayesmeta.plots.heterogeneity import *
+    from bayesmeta.plots.icons import *
     from bayesmeta.plots.joint import *
     from bayesmeta.plots.ladder import *
+    from bayesmeta.plots.mu_tau import *
+    from bayesmeta.plots.new_study import *
     from bayesmeta.plots.outliers import *
+    from bayesmeta.plots.overview import *
     from bayesmeta.plots.picture import *
     from bayesmeta.plots.profile import *
     from bayesmeta.plots.published import *
@@ -40,13 +47,20 @@ else:
             "curve": "curve_plot",
             "deletion": "cumulative_plot deletion_plot",
             "drapery": "drapery_plot drapery_table",
-            "fonts": "FAMILY",
-            "forest": "forest_plot",
+            "fonts": "FAMILY missing_letters",
+            "forest.bias": "risk_of_bias_plot judgement_table",
+            "forest.columns": "arms_table",
+            "forest.plot": "forest_plot",
+            "forest.table": "forest_table",
             "funnel": "funnel_plot",
             "heterogeneity": "heterogeneity_plot",
+            "icons": "icon_array icon_table",
             "joint": "joint_plot",
             "ladder": "ladder_plot ladder_table",
+            "mu_tau": "mu_tau_plot mu_tau_table",
+            "new_study": "new_study_plot new_study_table",
             "outliers": "outlier_plot",
+            "overview": "overview_plot overview_table",
             "picture": "FORMATS Plot PlotFormat drawing plot_bytes save_plot",
             "profile": "profile_plot",
             "published": "published_plot",
@@ -54,7 +68,7 @@ else:
             "sheet": "BAYES CLASSICAL text_width tick_positions",
             "specification": "specification_plot",
             "subsets": "gosh_plot",
-            "tables": "Order bubble_table forest_table funnel_table heterogeneity_curves",
+            "tables": "bubble_table funnel_table heterogeneity_curves",
         },
         guard="bayesmeta.boundary",
     )

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator
 
 from bayesmeta.digits import percent
 from bayesmeta.fits import LEVEL, Fit
-from bayesmeta.measures import measure
+from bayesmeta.measures import measure, require_null
 from bayesmeta.plan import Threshold
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -90,6 +90,7 @@ def benefit_plot(
     >>> benefit_plot(fit).table.columns.tolist()
     ['x', 'natural', 'p_mean', 'p_new']
     """
+    require_null(fit.effects.measure, "the curve of benefit")
     width = check_width(width_mm)
     direction(fit)
     chosen = stated_thresholds(fit, thresholds)

@@ -164,7 +164,8 @@ def _draw_bubbles(axes: Axes, fit: Fit, table: pd.DataFrame, length: float) -> N
     low, high = limits_with(fit.effects.measure, dots["y"], line["new_lower"], line["new_upper"])
     axes.set_xlim(x.min() - room, x.max() + room)
     axes.set_ylim(low, high)
-    axes.axhline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
+    if not measure(fit.effects.measure).single_arm:
+        axes.axhline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
     axes.fill_between(line["x"], line["lower"], line["upper"], color=DENSITY, linewidth=0, zorder=2, label="credible")
     axes.plot(line["x"], line["median"], color=BAYES, linewidth=1.4, zorder=4, label="median")
     if fit.model.tau is not None:

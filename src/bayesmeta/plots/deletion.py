@@ -34,7 +34,16 @@ from bayesmeta.plots.sheet import (
     ticks,
 )
 from bayesmeta.plots.tables import pool_or_none, threshold_lines
-from bayesmeta.plots.wording import Numbers, axis_label, effect_sentence, level_text, name_of, numbers_of, size_line
+from bayesmeta.plots.wording import (
+    Numbers,
+    axis_label,
+    effect_sentence,
+    hksj_notes,
+    level_text,
+    name_of,
+    numbers_of,
+    size_line,
+)
 from bayesmeta.questions import resolve_thresholds, summarize
 from bayesmeta.sensitivity import cumulative_fits_table, leave_one_out
 
@@ -228,6 +237,7 @@ def _draw(
     missing = table["classical_estimate"].isna() & (table["note"] == "")
     if missing.any():
         notes.append("Where no classical mean is drawn, there are too few estimates for one.")
+    notes += hksj_notes(fit, level)
     head = [size_line(fit.effects)]
     top = head_height(title, head, width) + 2.0
     footer = top + block.height + 1.5
@@ -237,7 +247,8 @@ def _draw(
     axes.set_xlim(*limits)
     axes.axvspan(full["lower"], full["upper"], facecolor=DENSITY, alpha=0.45, linewidth=0, zorder=0, label="all trials")
     axes.axvline(full["mu"], color=BAYES, linewidth=0.7, zorder=1, label="mean of all trials")
-    axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
+    if not measure(fit.effects.measure).single_arm:
+        axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1, label="no effect")
     for text, x, benefit in lines:
         axes.axvline(x, zorder=1, label=text, **THRESHOLD[benefit])
     apart = 0.18 if block.beside else 0.11
@@ -330,6 +341,7 @@ def _alt_deletion(fit: Fit, table: pd.DataFrame, title: str, level: float) -> st
         if named
         else f"No left-out trial has a predictive p below {_RARE:g}."
     )
+    parts += hksj_notes(fit, level)
     parts += [f"{item['left_out']}: {item['note']}" for item in rest.to_dict("records") if item["note"]]
     return " ".join(parts)
 
@@ -368,5 +380,6 @@ def _alt_cumulative(fit: Fit, table: pd.DataFrame, title: str, level: float) -> 
             f"{words.interval} confidence interval "
             f"{numbers.interval(last['classical_lower'], last['classical_upper'])})."
         )
+    parts += hksj_notes(fit, level)
     parts += [f"{item['added']}: {item['note']}" for item in table.to_dict("records") if item["note"]]
     return " ".join(parts)

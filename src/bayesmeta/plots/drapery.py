@@ -10,12 +10,12 @@ from scipy import special
 
 from bayesmeta.classical import check_words
 from bayesmeta.fits import LEVEL, Fit, marginal
-from bayesmeta.measures import measure
+from bayesmeta.measures import measure, require_null
 from bayesmeta.plots.frame import Panel, framed, pooled_only, stretched_limits
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import BAYES, CLASSICAL, DENSITY, GREY, INK, Entry, check_width, text_width, ticks
 from bayesmeta.plots.tables import pool_or_none
-from bayesmeta.plots.wording import axis_label, level_text, name_of, new_study, numbers_of, size_line
+from bayesmeta.plots.wording import axis_label, hksj_notes, level_text, name_of, new_study, numbers_of, size_line
 from bayesmeta.questions import predict
 
 __all__ = ["drapery_plot", "drapery_table"]
@@ -127,6 +127,7 @@ def drapery_plot(fit: Fit, *, level: float = LEVEL, title: str | None = None, wi
     >>> drapery_plot(fit).title
     'Standardised mean difference: drapery plot'
     """
+    require_null(fit.effects.measure, "the drapery plot")
     width = check_width(width_mm)
     table = drapery_table(fit, level=level)
     title = f"{title or name_of(fit)}: drapery plot"
@@ -154,6 +155,7 @@ def _draw(fit: Fit, table: pd.DataFrame, title: str, level: float, width: float)
     ]
     if "classical" not in kinds:
         notes.append("A classical mean with a Hartung-Knapp interval is not defined for these data.")
+    notes += hksj_notes(fit, level)
     levels = sorted({*_LEVELS, round(1 - level, 12)})
     written = [level_text(1 - p) for p in levels]
     right = max(text_width(text) for text in written) + 2.5
@@ -204,6 +206,7 @@ def _alt(fit: Fit, table: pd.DataFrame, title: str, level: float) -> str:
             f"{level_text(level)} confidence interval {numbers.interval(classical.lower, classical.upper)}, "
             f"{_small(classical.p)} at no effect."
         )
+        parts += hksj_notes(fit, level)
     for kind, name, label in (
         ("mean", "mu", "Bayesian mean effect"),
         ("new study", "theta_new", "Effect in a new study"),

@@ -241,7 +241,7 @@ def stretched_limits(kind_name: str, core: ArrayLike, every: ArrayLike, *, stret
     Parameters
     ----------
     kind_name : str
-        Of the measure, whose null effect is always inside.
+        Of the measure, whose null effect, where it has one, is always inside.
     core, every : arrays
         What must be seen; everything that is drawn.
     stretch : float
@@ -263,8 +263,8 @@ def stretched_limits(kind_name: str, core: ArrayLike, every: ArrayLike, *, stret
     return low - room, high + room
 
 
-def _finite(values: ArrayLike, null: float) -> FloatArray:
-    flat = np.append(np.asarray(values, float).ravel(), null)
+def _finite(values: ArrayLike, null: float | None) -> FloatArray:
+    flat = np.append(np.asarray(values, float).ravel(), np.nan if null is None else null)
     return flat[np.isfinite(flat)]
 
 

@@ -11,7 +11,7 @@ from scipy import special
 
 from bayesmeta.classical import FillEstimator
 from bayesmeta.fits import LEVEL, Fit
-from bayesmeta.measures import measure
+from bayesmeta.measures import measure, require_null
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
     BAYES,
@@ -85,6 +85,7 @@ def funnel_plot(
     >>> "cannot be judged" in funnel_plot(fit).alt
     True
     """
+    require_null(fit.effects.measure, "the funnel plot with its shades around no effect")
     width = check_width(width_mm)
     table = funnel_table(fit, fill=fill, level=level)
     title = f"{title or name_of(fit)}: funnel plot"

@@ -181,7 +181,8 @@ def _draw_panel(axes: Axes, part: pd.DataFrame, length: float, fit: Fit, lines: 
     axes.yaxis.set_visible(False)
     kind = measure(fit.effects.measure)
     if name == "theta_new":
-        axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1)
+        if not kind.single_arm:
+            axes.axvline(0.0, color=INK, linewidth=0.6, zorder=1)
         for text, place, benefit in lines:
             axes.axvline(place, zorder=4, label=text, **THRESHOLD[benefit])
         ticks(axes.xaxis, kind, *limits, length)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import re
-import tempfile
 import xml.sax
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -22,6 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bayesmeta.boundary import replaced
 from bayesmeta.errors import ModelError, warn
 from bayesmeta.plots.fonts import FAMILY, GENERIC, drawable, families, missing_letters, quiet, unlogged
 
@@ -92,6 +91,8 @@ class Plot:
     alt : str
         One paragraph for people who do not see the picture, built from the numbers.
     title : str
+    more : tuple of Figure
+        Further pages of a picture that is longer than one.
 
     Examples
     --------
@@ -103,16 +104,22 @@ class Plot:
     table: pd.DataFrame
     alt: str
     title: str
+    more: tuple[Figure, ...] = ()
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every page in order."""
+        return (self.figure, *self.more)
 
     def save(self, path: str | Path, *, dpi: float = 300) -> Path:
-        """Write it as PNG, SVG or PDF, whichever the suffix says (`save_plot`)."""
+        """Write it as PNG, SVG or PDF, whichever the suffix says, page by page (`save_plot`)."""
         return save_plot(self, path, dpi=dpi)
 
     def _repr_png_(self) -> bytes:
         return plot_bytes(self, "png", dpi=150)
 
 
-def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None = None) -> bytes:
+def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None = None, page: int = 1) -> bytes:
     r"""Render a plot; the same plot gives the same bytes every time.
 
     Parameters
@@ -123,6 +130,8 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None
         Dots per inch of PNG; it changes nothing in the others.
     key : str, optional
         First part of every id in an SVG, so that several can stand in one page; by default made of title and alt text.
+    page : int
+        Which page of PNG and SVG; a PDF holds all of them.
 
     Returns
     -------
@@ -134,7 +143,7 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None
     Raises
     ------
     ModelError
-        For another format, a dpi that is not positive, or a key that is no id.
+        For another format, a dpi that is not positive, a key that is no id, or a page that there is not.
 
     Warns
     -----
@@ -153,8 +162,12 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None
         raise ModelError(f"unknown picture format {fmt!r}. Allowed: {', '.join(FORMATS)}.")
     if not dpi > 0:
         raise ModelError(f"dpi = {dpi} is not > 0; 300 is usual for print.")
+    pages = len(plot.figures)
+    if not 1 <= page <= pages:
+        raise ModelError(f"page = {page}; the picture has {pages}, counted from 1.")
     if key is None:
         key = "plot-" + hashlib.sha256(f"{plot.title}\n{plot.alt}".encode()).hexdigest()[:12]
+        key += f"-{page}" if page > 1 else ""
     elif not re.fullmatch(r"[A-Za-z_][\w.-]*", key):
         raise ModelError(f"key = {key!r} is no id: letters, digits, '_', '-' and '.', the first one a letter or '_'.")
     about: dict[str, Any] = {
@@ -170,7 +183,8 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None
         },
     }
     buffer = io.BytesIO()
-    missing = _fonts_set(plot.figure)
+    figures = plot.figures if fmt == "pdf" else (plot.figures[page - 1],)
+    missing = "".join(dict.fromkeys("".join(map(_fonts_set, figures))))
     if missing:
         warn(
             f"No installed font has {', '.join(missing)}: boxes stand in the picture where these letters belong. "
@@ -178,7 +192,15 @@ def plot_bytes(plot: Plot, fmt: PlotFormat, *, dpi: float = 300, key: str | None
         )
     with drawing(), quiet(missing):
         mpl.rcParams["svg.hashsalt"] = key
-        plot.figure.savefig(buffer, format=fmt, dpi=dpi, metadata=about[fmt])
+        if len(figures) > 1:
+            # the backend takes long to load, and few pictures have several pages
+            from matplotlib.backends.backend_pdf import PdfPages
+
+            with PdfPages(buffer, metadata=about[fmt]) as book:
+                for figure in figures:
+                    figure.savefig(book, format="pdf")
+        else:
+            figures[0].savefig(buffer, format=fmt, dpi=dpi, metadata=about[fmt])
     return _finished_svg(buffer.getvalue(), key, plot.title, plot.alt) if fmt == "svg" else buffer.getvalue()
 
 
@@ -259,9 +281,10 @@ def _roomy(attributes: dict[str, str]) -> dict[str, str]:
 
 
 def save_plot(plot: Plot, path: str | Path, *, dpi: float = 300) -> Path:
-    """Write a plot as PNG, SVG or PDF, whichever the suffix says.
+    """Write a plot as PNG, SVG or PDF, whichever the suffix says; further pages of PNG and SVG as ``name-2.png`` ...
 
-    The file is written under a temporary name and then renamed, so that no half-written picture is left.
+    A PDF holds all pages. Each file is written under a temporary name and then renamed, so that no half-written picture
+    is left.
 
     Parameters
     ----------
@@ -274,6 +297,7 @@ def save_plot(plot: Plot, path: str | Path, *, dpi: float = 300) -> Path:
     Returns
     -------
     Path
+        Of the first page.
 
     Raises
     ------
@@ -293,13 +317,9 @@ def save_plot(plot: Plot, path: str | Path, *, dpi: float = 300) -> Path:
     if chosen is None:
         allowed = ", ".join(f".{fmt}" for fmt in FORMATS)
         raise ModelError(f"{path}: unknown picture format {path.suffix!r}. Allowed: {allowed}.")
-    content = plot_bytes(plot, chosen, dpi=dpi)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    for page in range(1, (1 if chosen == "pdf" else len(plot.figures)) + 1):
+        place = path if page == 1 else path.with_name(f"{path.stem}-{page}{path.suffix}")
+        content = plot_bytes(plot, chosen, dpi=dpi, page=page)
+        with replaced(place) as whole:
+            whole.write_bytes(content)
     return path

@@ -15,7 +15,7 @@ from scipy import special
 from bayesmeta.classical import check_words
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, marginal
-from bayesmeta.measures import measure
+from bayesmeta.measures import measure, require_null
 from bayesmeta.plots.frame import Box, Panel, framed, name_points, pooled_only
 from bayesmeta.plots.picture import Plot, drawing
 from bayesmeta.plots.sheet import (
@@ -32,7 +32,7 @@ from bayesmeta.plots.sheet import (
     ticks,
 )
 from bayesmeta.plots.tables import pool_or_none
-from bayesmeta.plots.wording import axis_label, level_text, name_of, numbers_of, scale_of, size_line
+from bayesmeta.plots.wording import axis_label, hksj_notes, level_text, name_of, numbers_of, scale_of, size_line
 from bayesmeta.questions import predict
 
 __all__ = ["RadialScale", "radial_plot", "radial_table"]
@@ -156,6 +156,7 @@ def radial_plot(
     >>> radial_plot(fit).title
     'Standardised mean difference: radial plot'
     """
+    require_null(fit.effects.measure, "the radial plot")
     width = check_width(width_mm)
     table = radial_table(fit, scale=scale, level=level)
     title = f"{title or name_of(fit)}: radial plot"
@@ -321,6 +322,8 @@ def _alt(fit: Fit, table: pd.DataFrame, scale: RadialScale, title: str, level: f
             f"{item['label']}: {numbers.value(item['effect'])} ({level_text(level)} {form} interval "
             f"{numbers.interval(item['lower'], item['upper'])})."
         )
+    if (table["kind"] == "classical mean").any():
+        parts += hksj_notes(fit, level)
     expected = (1 - level) * len(dots)
     named = f": {', '.join(outside['label'].astype(str))}" if len(outside) else ""
     parts.append(

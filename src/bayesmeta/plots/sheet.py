@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Ellipse, Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Affine2D
@@ -187,6 +187,10 @@ class Sheet:
     def rule(self, y: float, left: float, right: float) -> None:
         """Draw a thin horizontal line."""
         self._add(Line2D([left, right], [y, y], color=INK, linewidth=0.5), -1)
+
+    def dot(self, x: float, y: float, diameter: float, **look: Any) -> None:
+        """Draw a circle."""
+        self._add(Ellipse((x, y), diameter, diameter, **look), -1)
 
     def axes(self, left: float, top: float, width: float, height: float, label: str) -> Axes:
         """Axes with their plotting area at these millimetres."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,12 @@ from bayesmeta.classical import (
     check_words,
     dependence_note,
     is_clustered,
-    pool,
     pool_check,
     tau2_interval,
     trim_and_fill,
 )
-from bayesmeta.digits import plural
 from bayesmeta.effects import Effects
-from bayesmeta.errors import ModelError, find_name
+from bayesmeta.errors import ModelError, pick
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold
@@ -34,9 +32,7 @@ from bayesmeta.plots.wording import level_text, numbers_of
 from bayesmeta.questions import benefit_table, direction, heterogeneity_table, predict, study_table, typical_variance
 
 __all__ = [
-    "Order",
     "bubble_table",
-    "forest_table",
     "funnel_table",
     "heterogeneity_curves",
     "limits_with",
@@ -44,205 +40,10 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-Order = Literal["given", "estimate", "weight"]
 
 # points of a drawn density: finer than a printed line is wide
 POINTS = 401
 CREDIBLE, PREDICTION = "central credible interval", "central prediction interval"
-
-
-def forest_table(
-    fit: Fit,
-    *,
-    subgroup: str | None = None,
-    moderated: Fit | None = None,
-    order: Order = "given",
-    common_effect: bool = False,
-    level: float = LEVEL,
-) -> pd.DataFrame:
-    """Rows of a forest plot from top to bottom.
-
-    Parameters
-    ----------
-    fit : Fit
-        The pooled fit.
-    subgroup : str, optional
-        A categorical moderator of the effects; rows are grouped by its levels.
-    moderated : Fit, optional
-        A fit in which ``subgroup`` is a moderator, of the same estimates or of those that state it. Then everything is
-        from this one model: the shrinkage estimates of trials, the mean of each level, the mean over the observed mix
-        and a new study.
-    order : {"given", "estimate", "weight"}
-        Of the estimates within a group; weights descend.
-    common_effect : bool
-        Add the classical common-effect (inverse-variance) mean.
-    level : float
-        Of every interval.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``kind group label estimate lower upper theta theta_lower theta_upper weight level interval text
-        theta_text``. ``kind`` is ``heading``, ``estimate``, ``level mean``, ``mean``, ``new study``,
-        ``classical mean``, ``common effect`` or ``classical prediction``. Numbers are on the scale of the analysis,
-        ``text`` and ``theta_text`` on the natural scale; ``weight`` is in percent. A classical row that these data
-        do not define has the reason under ``text``.
-
-    Raises
-    ------
-    ModelError
-        If the moderator is unknown or numeric, or ``moderated`` does not belong to these effects.
-
-    Examples
-    --------
-    >>> forest_table(fit)["kind"].tolist()[3:]
-    ['estimate', 'mean', 'new study', 'classical mean', 'classical prediction']
-    """
-    if subgroup is not None:
-        subgroup = find_name("subgroup", subgroup, fit.effects.moderators, place="among the moderators")
-    if moderated is not None:
-        _check_moderated(fit, moderated, subgroup)
-        fit = moderated
-    effects, numbers = fit.effects, numbers_of(fit.effects)
-    if order not in get_args(Order):
-        raise ModelError(f"unknown order {order!r}. Allowed: {', '.join(get_args(Order))}.")
-    groups = _groups(effects, subgroup)
-    studies = study_table(fit, level=level)
-    reported = f"{level_text(level)} normal confidence interval"
-    credible = f"{level_text(level)} {CREDIBLE}"
-    rows: list[dict[str, Any]] = []
-    for group, members in groups:
-        if group:
-            rows.append({"kind": "heading", "group": group, "label": f"{_words(subgroup)}: {group}"})
-        part = studies[members]
-        if order == "estimate":
-            part = part.sort_values("y", kind="stable")
-        elif order == "weight":
-            part = part.sort_values("weight", ascending=False, kind="stable")
-        for item in part.to_dict("records"):
-            rows.append(
-                {
-                    "kind": "estimate",
-                    "group": group,
-                    "label": item["label"],
-                    "estimate": item["y"],
-                    "lower": item["lower"],
-                    "upper": item["upper"],
-                    **{name: item[name] for name in ("theta", "theta_lower", "theta_upper", "weight")},
-                    "interval": reported,
-                    "text": numbers.cell(item["y"], item["lower"], item["upper"]),
-                    "theta_text": numbers.cell(item["theta"], item["theta_lower"], item["theta_upper"]),
-                }
-            )
-        if group and moderated is not None:
-            mean = predict(moderated, {str(subgroup): group}, level=level).loc["mu"]
-            trials = len({study for study, inside in zip(effects.study, members, strict=True) if inside})
-            label = f"Mean effect, {group} ({plural(trials, 'trial')})"
-            rows.append(_summary("level mean", label, mean, credible, numbers.cell, group))
-    table = predict(fit, level=level)
-    mean_label = "Bayesian mean effect" + ("" if moderated is None else ", over this mix")
-    rows.append(_summary("mean", mean_label, table.loc["mu"], credible, numbers.cell))
-    if fit.model.tau is not None:
-        new = table.loc["theta_new"]
-        rows.append(
-            _summary("new study", "Effect in a new study", new, f"{level_text(level)} {PREDICTION}", numbers.cell)
-        )
-    # a classical mean of the pooled model would not belong to the same picture
-    rows += _classical_rows(fit, level, common_effect) if moderated is None else []
-    columns = ["kind", "group", "label", "estimate", "lower", "upper", "theta", "theta_lower", "theta_upper", "weight"]
-    frame = pd.DataFrame(rows).reindex(columns=[*columns, "interval", "text", "theta_text"])
-    for name in ("group", "interval", "text", "theta_text"):
-        frame[name] = frame[name].astype(object).where(frame[name].notna(), "")
-    frame.insert(frame.columns.get_loc("interval"), "level", level)  # type: ignore[arg-type]
-    return frame
-
-
-def _words(name: str | None) -> str:
-    """Write a column's name as words: ``age_group`` as ``Age group``."""
-    text = (name or "").replace("_", " ").strip()
-    return text[:1].upper() + text[1:]
-
-
-def _summary(kind: str, label: str, row: Any, interval: str, cell: Any, group: str = "") -> dict[str, Any]:
-    median, lower, upper = float(row["median"]), float(row["lower"]), float(row["upper"])
-    return {
-        "kind": kind,
-        "group": group,
-        "label": label,
-        "estimate": median,
-        "lower": lower,
-        "upper": upper,
-        "interval": interval,
-        "text": cell(median, lower, upper),
-    }
-
-
-def _groups(effects: Effects, subgroup: str | None) -> list[tuple[str, NDArray[np.bool_]]]:
-    if subgroup is None:
-        return [("", np.ones(effects.k, bool))]
-    values = effects.moderators[subgroup]
-    if values.dtype.kind == "f":
-        raise ModelError(f"subgroup {subgroup!r} is numeric; a forest plot groups by categories. Use bubble_plot.")
-    names = np.array([str(value) for value in values])
-    return [(level, names == level) for level in dict.fromkeys(sorted(names.tolist()))]
-
-
-def _check_moderated(fit: Fit, moderated: Fit, subgroup: str | None) -> None:
-    if subgroup is None:
-        raise ModelError("moderated is given without subgroup; name the moderator whose levels are to be shown.")
-    if subgroup not in moderated.design.factors:
-        allowed = ", ".join(moderated.design.factors) or "none"
-        raise ModelError(f"the moderated fit has no moderator {subgroup!r}. It has: {allowed}.")
-    ours = dict(zip(fit.effects.label, fit.effects.y, strict=True))
-    if any(ours.get(label) != y for label, y in zip(moderated.effects.label, moderated.effects.y, strict=True)):
-        raise ModelError("the moderated fit is of other estimates; give one of the same effects.")
-
-
-def _classical_rows(fit: Fit, level: float, common_effect: bool) -> list[dict[str, Any]]:
-    effects, numbers, words = fit.effects, numbers_of(fit.effects), check_words(fit.effects)
-    rows: list[dict[str, Any]] = []
-    if common_effect:
-        common = pool(effects, method="EE", ci="wald", level=level)
-        rows.append(
-            {
-                "kind": "common effect",
-                "label": "Common effect (classical)",
-                "estimate": common.estimate,
-                "lower": common.lower,
-                "upper": common.upper,
-                "interval": f"{level_text(level)} normal confidence interval",
-                "text": numbers.cell(common.estimate, common.lower, common.upper),
-            }
-        )
-    try:
-        classical = pool_check(effects, level=level, rho=fit.model.rho)
-    except ModelError as error:
-        return [*rows, {"kind": "classical mean", "label": "Classical mean (REML)", "text": f"not defined: {error}"}]
-    star = " *" if isinstance(classical, ClassicalFit) and classical.mark else ""
-    rows.append(
-        {
-            "kind": "classical mean",
-            "label": f"Classical mean ({words.model}, {words.interval}){star}",
-            "estimate": classical.estimate,
-            "lower": classical.lower,
-            "upper": classical.upper,
-            "interval": f"{level_text(level)} {words.interval} confidence interval",
-            "text": numbers.cell(classical.estimate, classical.lower, classical.upper),
-        }
-    )
-    if classical.pi_lower is not None and classical.pi_upper is not None:
-        rows.append(
-            {
-                "kind": "classical prediction",
-                "label": f"REML prediction, t({'clusters' if is_clustered(effects) else 'k'} \u2212 1)",
-                "estimate": classical.estimate,
-                "lower": classical.pi_lower,
-                "upper": classical.pi_upper,
-                "interval": f"{level_text(level)} {_prediction(effects)}",
-                "text": f"[{numbers.value(classical.pi_lower)}, {numbers.value(classical.pi_upper)}]",
-            }
-        )
-    return rows
 
 
 def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
@@ -313,7 +114,7 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows.append(_line("theta_new", "posterior", *effect.loc["theta_new"], interval=prediction))
     rows.append(_line("theta_new", "mean effect", *effect.loc["mu"], interval=credible))
     if classical is not None and classical.pi_lower is not None:
-        formula = f"{level_text(level)} {_prediction(fit.effects)}"
+        formula = f"{level_text(level)} {prediction_words(fit.effects)}"
         ends = [classical.pi_lower, classical.pi_upper]
         rows.append(_line("theta_new", "classical", classical.estimate, *ends, interval=formula))
     frame = pd.concat([*parts, pd.DataFrame(rows)], ignore_index=True)
@@ -323,7 +124,7 @@ def heterogeneity_curves(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     return frame
 
 
-def _prediction(effects: Effects) -> str:
+def prediction_words(effects: Effects) -> str:
     words = check_words(effects)
     return f"prediction interval, {words.model} with {words.prediction.replace(', ', ' and ')}"
 
@@ -441,7 +242,8 @@ def funnel_table(fit: Fit, *, fill: FillEstimator | None = None, level: float = 
         "level": level,
         "interval": f"{level_text(level)} HKSJ confidence interval",
     }
-    frame.attrs = {"k0": found.k0, "side": found.side, "notes": dependence_note(effects)}
+    marked = (f"HKSJ interval with the filled trials: {found.fit.mark}",) if found.fit.mark else ()
+    frame.attrs = {"k0": found.k0, "side": found.side, "notes": (*dependence_note(effects), *marked)}
     return frame
 
 
@@ -471,8 +273,8 @@ def bubble_table(fit: Fit, moderator: str, *, points: int = 41, level: float = L
     """
     factors = fit.design.factors
     if moderator not in factors:
-        allowed = ", ".join(name for name, factor in factors.items() if not factor.levels) or "none"
-        raise ModelError(f"the fit has no moderator {moderator!r}. Its numeric moderators: {allowed}.")
+        numeric = [name for name, factor in factors.items() if not factor.levels]
+        raise ModelError(f"the fit has no moderator {moderator!r} that is numeric. {pick(moderator, numeric)}")
     if factors[moderator].levels:
         raise ModelError(
             f"moderator {moderator!r} is categorical; a bubble plot needs numbers. "
@@ -529,12 +331,17 @@ def threshold_lines(fit: Fit, thresholds: Sequence[Threshold]) -> list[tuple[str
     for item in table.drop_duplicates("threshold").to_dict("records"):
         for column, side, word in (("benefit", 1, "benefit"), ("worse", -1, "harm")):
             x = sign * side * float(item[column])
+            if measure(fit.effects.measure).single_arm:
+                # a value: both sides are one where nothing lies between
+                if side > 0 or float(item["benefit"]) != -float(item["worse"]):
+                    lines.append((f"Threshold, {item['threshold']} ({numbers.value(x)})", x, side > 0))
+                continue
             lines.append((f"Threshold of {word}, {item['threshold']} ({numbers.value(x)})", x, side > 0))
     return lines
 
 
 def limits_with(kind_name: str, *values: Any) -> tuple[float, float]:
-    """Ends that hold every finite value and no effect, with a little room.
+    """Ends that hold every finite value, and no effect where there is such a value, with a little room.
 
     Examples
     --------
@@ -542,7 +349,8 @@ def limits_with(kind_name: str, *values: Any) -> tuple[float, float]:
     (-1.06, 0.56)
     """
     pieces = [np.asarray(value, float).ravel() for value in values]
-    flat = np.concatenate([[measure(kind_name).null], *pieces])
+    null = measure(kind_name).null
+    flat = np.concatenate([[] if null is None else [null], *pieces])
     flat = flat[np.isfinite(flat)]
     low, high = float(flat.min()), float(flat.max())
     room = 0.04 * (high - low) if high > low else 1.0

@@ -13,17 +13,20 @@ from bayesmeta.effects import Effects
 from bayesmeta.fits import Fit, marginal
 from bayesmeta.measures import Measure, measure
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_table, direction, predict, resolve_thresholds
+from bayesmeta.questions import benefit_table, direction, hksj_remark, one_arm_words, predict, resolve_thresholds
 
 __all__ = [
     "Numbers",
+    "arm_names",
     "axis_label",
     "benefit_sentence",
     "effect_sentence",
     "heterogeneity_sentence",
+    "hksj_notes",
     "level_text",
     "name_of",
     "numbers_of",
+    "pooled_labels",
     "scale_of",
     "size_line",
     "stated_thresholds",
@@ -115,6 +118,21 @@ def axis_label(effects: Effects, *, scale: bool = True) -> str:
     return f"{kind.axis}{unit}{' (log scale)' if scale and kind.log else ''}"
 
 
+def arm_names(effects: Effects) -> tuple[str, str]:
+    """Names of the treated and the control arm where all rows agree on one, else ``treatment`` and ``control``.
+
+    Examples
+    --------
+    >>> arms = [("yoga", "usual care"), ("running", "usual care")]
+    >>> arm_names(bm.Effects(["A", "B"], [0.1, 0.2], [0.2, 0.2], measure="SMD", arms=arms))
+    ('treatment', 'usual care')
+    """
+    named = effects.arms or [("", "")]
+    first, second = ({pair[side] for pair in named} for side in (0, 1))
+    one, other = next(iter(first)), next(iter(second))
+    return (one if len(first) == 1 and one else "treatment"), (other if len(second) == 1 and other else "control")
+
+
 def scale_of(effects: Effects) -> str:
     """Name the scale that tau and standard errors are on, where it is not that of the axis.
 
@@ -163,6 +181,12 @@ def new_study(fit: Fit) -> list[str]:
     return [] if fit.model.tau is None else [NEW_STUDY]
 
 
+def hksj_notes(fit: Fit, level: float) -> list[str]:
+    """What is wrong with the width of the classical interval of all trials, where a picture shows it."""
+    remark = hksj_remark(fit, level=level)
+    return [f"REML, HKSJ, all trials: {remark}."] if remark else []
+
+
 def effect_sentence(fit: Fit, level: float) -> str:
     """Mean effect and effect in a new study, with their intervals."""
     numbers, table = numbers_of(fit.effects), predict(fit, level=level)
@@ -205,8 +229,21 @@ def benefit_sentence(fit: Fit, thresholds: tuple[Threshold, ...]) -> str:
         mean, new = rows["p_important_benefit"].to_numpy(float)
         where = numbers.value(direction(fit) * float(rows["benefit"].iloc[0]))
         parts.append(f"of a benefit beyond {where} ({name}) {percent(mean)} and {percent(new)}")
+    if numbers.kind.single_arm:
+        items = resolve_thresholds(fit, thresholds)
+        chances = table["p_important_benefit"].to_numpy(float).reshape(-1, 2).tolist()
+        pairs = zip(items, chances, strict=False)
+        said = [f"that it is {one_arm_words(fit, item)[0]} {percent(a)} and {percent(b)}" for item, (a, b) in pairs]
+        return f"Probability for the mean and in a new study: {'; '.join(said)}."
     any_mean, any_new = table["p_any_benefit"].to_numpy(float)[:2]
     return (
         f"Probability of any benefit: {percent(any_mean)} for the mean effect and {percent(any_new)} in a new study; "
         f"{'; '.join(parts)}."
     )
+
+
+def pooled_labels(fit: Fit) -> tuple[str, str]:
+    """What the pooled mean and a new study are called; of one arm there is no effect."""
+    if measure(fit.effects.measure).single_arm:
+        return "Bayesian mean", "Value in a new study"
+    return "Bayesian mean effect", "Effect in a new study"

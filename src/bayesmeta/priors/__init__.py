@@ -8,16 +8,18 @@ if TYPE_CHECKING:
     from bayesmeta.priors.empirical import *
     from bayesmeta.priors.families import *
     from bayesmeta.priors.naming import *
+    from bayesmeta.priors.published import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "empirical": "Cochrane Rhodes2015 Suggestion Turner2015 resolve suggested",
+            "empirical": "Cochrane Rhodes2015 Turner2015 resolve",
             "families": (
                 "Cauchy Exponential Flat HalfCauchy HalfNormal HalfStudentT InverseGamma Jeffreys LogNormal "
                 "LogStudentT Normal Prior StudentT Truncated Uniform"
             ),
             "naming": "from_dict parse to_dict",
+            "published": "SCALED_MEASURES PublishedPriors published_priors",
         },
         guard="bayesmeta.boundary",
     )

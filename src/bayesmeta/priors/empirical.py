@@ -30,7 +30,7 @@ from bayesmeta.priors.families import (
     Truncated,
 )
 
-__all__ = ["Cochrane", "Rhodes2015", "Suggestion", "Turner2015", "resolve", "suggested"]
+__all__ = ["Cochrane", "Rhodes2015", "Turner2015", "resolve"]
 
 _RHODES = "Rhodes KM, Turner RM, Higgins JPT. J Clin Epidemiol 2015;68:52-60. doi:10.1016/j.jclinepi.2014.08.012"
 _TURNER = "Turner RM, et al. Stat Med 2015;34:984-998. doi:10.1002/sim.6381"
@@ -275,62 +275,3 @@ def resolve(prior: Prior) -> Prior:
     if isinstance(prior, Truncated) and isinstance(prior.prior, _Tabled):
         return Truncated(prior.prior.resolved, prior.low, prior.high)
     return prior
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A published recommendation for the priors of one effect measure, with its sources."""
-
-    mu: Prior
-    tau: Prior
-    mu_source: str
-    tau_source: str
-
-
-_HN_SOURCE = "Friede et al. 2017, doi:10.1002/jrsm.1217; Roever 2020, doi:10.18637/jss.v093.i06"
-
-
-def suggested(measure: str, *, ref_sd: float | None = None) -> Suggestion:
-    """Published recommendation for the priors of mu and tau.
-
-    Parameters
-    ----------
-    measure : str
-        Effect measure. SMD and log ratios (OR, RR, HR) have one; the others only with ``ref_sd``.
-    ref_sd : float, optional
-        A fixed external standard deviation in the units of the outcome, never one estimated from these data. Then tau
-        is half-normal(0.5 ``ref_sd``) and mu normal(0, 2 ``ref_sd``).
-
-    Raises
-    ------
-    ModelError
-        If the measure has no general recommendation and no ``ref_sd`` is given, or that is not positive.
-
-    Examples
-    --------
-    >>> suggested("SMD").tau
-    halfnormal(0.5)
-    >>> suggested("MD", ref_sd=10).tau
-    halfnormal(5)
-    """
-    if ref_sd is not None:
-        if not (math.isfinite(ref_sd) and ref_sd > 0):
-            raise ModelError(f"ref_sd = {ref_sd} is not a positive number.")
-        text = f"scaled by the reference SD {ref_sd:g}"
-        return Suggestion(
-            Normal(0, 2 * ref_sd), HalfNormal(0.5 * ref_sd), text, f"{text}, with the factor of an SMD: {_HN_SOURCE}"
-        )
-    if measure == "SMD":
-        return Suggestion(
-            Normal(0, 1),
-            HalfNormal(0.5),
-            "weakly informative for an SMD; the default of RoBMA",
-            _HN_SOURCE,
-        )
-    if measure in ("OR", "RR", "HR"):
-        mu_source = "weakly informative: 95 % of ratios between 0.02 and 50"
-        return Suggestion(Normal(0, 2), HalfNormal(0.5), mu_source, _HN_SOURCE)
-    raise ModelError(
-        f"{measure}: there is no general recommendation, because the scale of the outcome decides. State both priors "
-        "(mu and tau), or a reference SD."
-    )

@@ -1,4 +1,4 @@
-"""Priors by name: reading and writing them, and the published recommendations.
+"""Priors by name: reading and writing them.
 
 A prior is written the same way in Python, in a protocol and on the command line: its ``repr`` is the text that
 `parse` reads.
@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 from bayesmeta.errors import ModelError
-from bayesmeta.priors.empirical import Cochrane, Rhodes2015, Suggestion, Turner2015, resolve, suggested
+from bayesmeta.priors.empirical import Cochrane, Rhodes2015, Turner2015, resolve
 from bayesmeta.priors.families import (
     Cauchy,
     Exponential,
@@ -48,14 +48,12 @@ __all__ = [
     "Prior",
     "Rhodes2015",
     "StudentT",
-    "Suggestion",
     "Truncated",
     "Turner2015",
     "Uniform",
     "from_dict",
     "parse",
     "resolve",
-    "suggested",
     "to_dict",
 ]
 

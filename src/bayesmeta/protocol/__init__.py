@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
+    from bayesmeta.protocol.judgements import *
     from bayesmeta.protocol.keys import *
     from bayesmeta.protocol.migration import *
     from bayesmeta.protocol.pinning import *
@@ -16,6 +17,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "judgements": "read_judgements",
             "keys": "SCHEMA protocol_schema",
             "migration": "changed_meanings migrate",
             "pinning": "pin_data",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from bayesmeta.errors import Fault, ModelError, ProtocolError, pick
 from bayesmeta.plan import parse_moderators
-from bayesmeta.protocol.values import BrokenRuleError
+from bayesmeta.protocol.values import PUBLISHED, BrokenRuleError, priors_value
 
 __all__ = ["Faults", "check_section", "dotted"]
 
@@ -95,8 +95,10 @@ def _explain(error: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str
 
 
 def compiled(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Write moderators that are stated as text as the keys that they stand for; faulty text stays as it is."""
+    """Write moderators and priors that are stated as text as the keys that they stand for; faulty text stays."""
     found = dict(raw)
+    if found.get("priors") == PUBLISHED:
+        found["priors"] = priors_value(PUBLISHED)
     text = found.get("moderators")
     if isinstance(text, str) and "interactions" not in found:
         try:

@@ -8,18 +8,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from bayesmeta.measures import MEASURES
 from bayesmeta.protocol.values import (
+    PUBLISHED,
     amount_value,
     borrowed_prior_value,
     cells_value,
+    chosen_value,
     knots_value,
     measure_value,
+    mid_value,
     moderators_value,
     named_value,
     prior_value,
+    priors_value,
     random_value,
     risk_value,
     risks_value,
+    scale_value,
     shift_value,
+    threshold_value,
     where_value,
 )
 
@@ -44,6 +50,7 @@ _AMOUNT_SCHEMA = {
     ]
 }
 
+_THRESHOLD_SCHEMA = {"anyOf": [{"type": "number"}, *_AMOUNT_SCHEMA["anyOf"][1:]]}
 _RISK_SCHEMA = {
     "anyOf": [
         {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
@@ -93,9 +100,16 @@ _SHIFT_SCHEMA = {
 
 _PriorKey = Annotated[Any, PlainValidator(prior_value), WithJsonSchema(_PRIOR_SCHEMA)]
 _AmountKey = Annotated[Any, PlainValidator(amount_value), WithJsonSchema(_AMOUNT_SCHEMA)]
+_ThresholdKey = Annotated[Any, PlainValidator(threshold_value), WithJsonSchema(_THRESHOLD_SCHEMA)]
+_ScaleKey = Annotated[
+    Any,
+    PlainValidator(scale_value),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+]
 _RiskKey = Annotated[Any, PlainValidator(risk_value), WithJsonSchema(_RISK_SCHEMA)]
 _VagueKey = Annotated[Any, PlainValidator(borrowed_prior_value), WithJsonSchema(_PRIOR_SCHEMA)]
 _WhereKey = Annotated[Any, PlainValidator(where_value), WithJsonSchema(_ANY_TABLE)]
+_ChosenKey = Annotated[Any, PlainValidator(chosen_value), WithJsonSchema({**_ANY_TABLE, "minProperties": 1})]
 _CellsKey = Annotated[Any, PlainValidator(cells_value), WithJsonSchema(_ANY_TABLE)]
 _RandomKey = Annotated[Any, PlainValidator(random_value), WithJsonSchema(_RANDOM_SCHEMA)]
 _KnotsKey = Annotated[Any, PlainValidator(knots_value), WithJsonSchema(_KNOTS_SCHEMA)]
@@ -114,7 +128,7 @@ class _Keys(BaseModel):
 class ExclusionKeys(_Keys):
     """Rows left out, with the reason."""
 
-    where: _WhereKey
+    where: _ChosenKey
     reason: _Text
 
 
@@ -124,6 +138,22 @@ class AssumptionKeys(_Keys):
     where: _WhereKey
     set: _CellsKey
     reason: _Text
+
+
+class LongKeys(_Keys):
+    """A table with one row per arm."""
+
+    arm: _Text = Field(description="column that names the arm")
+    control: _Texts = Field(min_length=1, description="which of its values are the control")
+    by: _Texts = Field([], description="columns that, with study, tell which rows belong together")
+
+
+class ArmKeys(_Keys):
+    """One of several arms in a row."""
+
+    arm: _Text = Field(description="what it is, or the column that says so")
+    columns: dict[str, _Text] = Field(min_length=1, description="n, mean, sd, events = the file's columns")
+    control: bool = False
 
 
 class DataKeys(_Keys):
@@ -141,14 +171,21 @@ class DataKeys(_Keys):
     encoding: _Text | None = None
     delimiter: Literal[",", ";", "\t", "|"] | None = None
     decimal: Literal[".", ","] | None = None
+    sheet: _Text | None = Field(None, description="of a workbook, where several have rows")
+    format: Literal["table", "metafor", "revman", "cochrane"] | None = Field(
+        None, description="what made the columns, where their names do not tell"
+    )
+    long: LongKeys | None = Field(None, description="a table with one row per arm")
+    wide: dict[str, dict[str, _Text]] = Field({}, description="outcome = { our column name = the file's }")
+    arms: list[ArmKeys] = Field([], description="several arms in one row")
 
 
 class ThresholdKeys(_Keys):
     """The smallest effect that matters."""
 
     name: _Text
-    benefit: _AmountKey
-    worse: _AmountKey
+    benefit: _ThresholdKey
+    worse: _ThresholdKey = Field(None, description="needed but for measures of one arm, where it is benefit")
     source: _Text
     kind: Literal["anchor", "distribution", "convention", "panel"]
     primary: bool = False
@@ -180,6 +217,7 @@ class DerivedKeys(_Keys):
     """Priors of numbers that estimates are derived from and that nobody reported."""
 
     correlation: _PriorKey = Field(None, description="of baseline with follow-up, where the table has none")
+    icc: _PriorKey = Field(None, description="of clusters, where the table has cluster_size and no icc")
 
 
 class MissingSDKeys(_Keys):
@@ -192,6 +230,7 @@ class MissingSDKeys(_Keys):
 class PriorKeys(_Keys):
     """Priors by role."""
 
+    published: bool = Field(False, description="mu and tau, where not stated, are the default of the measure")
     mu: _PriorKey = None
     tau: _PriorKey = None
     beta: dict[str, _PriorKey] = {}
@@ -211,6 +250,12 @@ class OptionKeys(_Keys):
     j: Literal["exact", "approx"] | None = None
     zero: Literal["half", "half_all", "none", "treatment_arm"] | None = None
     correlation: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    icc: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="of clusters, where the table has cluster_size and no icc"
+    )
+    sd_of_one_arm: Literal["refuse", "other"] | None = Field(
+        None, description="whether the SD of one arm stands for that of the other, where only one is reported"
+    )
     ci_level: Annotated[float, Field(gt=0, lt=1)] | None = None
     scale: Literal["natural", "log"] | None = None
     form: Literal["pairwise", "pooled"] | None = Field(None, description="how SMDs that share an arm were standardised")
@@ -223,6 +268,24 @@ class PointsKeys(_Keys):
     worse: _AmountKey = Field(None, description="as benefit, unless stated")
     source: _Text
     kind: Literal["anchor", "distribution", "convention", "panel"]
+    compared: Literal["within", "between", "both"] | None = Field(
+        None, description="found within people over time, between groups, or by both"
+    )
+    instrument: _Text | None = Field(None, description="whose it is, if not the unit's; a bare name states it")
+
+
+class ControlMeanKeys(_Keys):
+    """A mean score without treatment."""
+
+    points: _AmountKey
+    source: _Text
+
+
+class ControlShareKeys(_Keys):
+    """A share of responders without treatment."""
+
+    share: _RiskKey
+    source: _Text
 
 
 class NaturalUnitKeys(_Keys):
@@ -233,9 +296,14 @@ class NaturalUnitKeys(_Keys):
     sd_source: _Text
     sd_se: _Positive | None = Field(None, description="standard error of an sd that is a number")
     better: Literal["higher", "lower"] | None = Field(
-        None, description="which scores are better, if not as the outcome"
+        None, description="which scores are better, if not as the registry says, or as the outcome"
     )
-    mid: PointsKeys | None = None
+    mid: Annotated[PointsKeys | None, BeforeValidator(mid_value)] = Field(
+        None, description="its minimal important difference; a name reads that of the registry"
+    )
+    scale: _ScaleKey = Field(None, description="lowest and highest score, if not as the registry says")
+    control_mean: ControlMeanKeys | None = None
+    control_share: ControlShareKeys | None = Field(None, description="makes a number needed to treat of scores")
 
 
 class RiskKeys(_Keys):
@@ -257,6 +325,27 @@ class TrialInteractionKeys(_Keys):
     source: _Text
 
 
+class BiasSizeKeys(_Keys):
+    """How large the bias of trials at high risk is thought to be, positive towards benefit."""
+
+    mean: float = Field(description="on the scale of the analysis (log for ratios)")
+    sd: Annotated[float, Field(ge=0)]
+    form: Literal["trial", "common"] = Field("trial", description="a bias of each trial's own, or one for all")
+    source: _Text
+
+
+class RiskOfBiasKeys(_Keys):
+    """Where the judgements of trials stand, and what is done with them."""
+
+    tool: Literal["RoB 2", "ROBINS-I"] = "RoB 2"
+    overall: _Text = Field("risk_of_bias", description="column of the overall judgement")
+    domains: dict[str, _Text] = Field({}, description="what a domain is called = its column")
+    high: Annotated[_Texts, Field(min_length=1)] | None = Field(
+        None, description="judgements that count as high risk; default high, serious and critical"
+    )
+    bias: BiasSizeKeys | None = None
+
+
 class AnalysisKeys(_Keys):
     """What a sensitivity analysis may change too."""
 
@@ -273,6 +362,9 @@ class AnalysisKeys(_Keys):
     control: Literal["shared", "split"] | dict[str, Literal["shared", "split"]] | None = Field(
         None, description="the control arm that rows of a trial name: one group, or divided between them; or by trial"
     )
+    small_study_alternative: Literal["auto", "greater", "less", "two-sided"] | None = Field(
+        None, description="which p decides in the selection model of small-study effects (auto: the better direction)"
+    )
     comparators: Literal["same", "mixed"] | None = Field(
         None, description="whether rows of a trial with an arm in common may have different controls"
     )
@@ -284,7 +376,11 @@ class AnalysisKeys(_Keys):
         None, description="a moderator's empty cell: a fault, the row is left out, a level of its own, or imputed"
     )
     impute: dict[str, ImputeKeys] = Field({}, description="moderator = its population, where missing is impute")
-    priors: PriorKeys = PriorKeys()
+    priors: Annotated[PriorKeys, BeforeValidator(priors_value)] = PriorKeys()
+    ref_sd: _Positive | None = Field(
+        None, description="SD of the outcome from outside the data; scales the published priors of MD, generic and MN"
+    )
+    ref_sd_source: _Text | None = Field(None, description="where ref_sd comes from")
     measure_options: OptionKeys = OptionKeys()
     exclude: list[ExclusionKeys] = []
 
@@ -299,6 +395,7 @@ class DefaultKeys(AnalysisKeys):
     thresholds: list[ThresholdKeys] | None = None
     natural_unit: NaturalUnitKeys | None = None
     baseline_risk: Annotated[list[RiskKeys], BeforeValidator(risks_value)] | None = None
+    risk_of_bias: RiskOfBiasKeys | None = None
     heterogeneity_by: _Text | None = Field(None, description="a moderator: does the heterogeneity differ by it?")
     engine: Literal["auto", "exact", "nuts", "both"] | None = None
 
@@ -376,6 +473,11 @@ class ReportKeys(_Keys):
     authors: _Texts = []
     question: str = ""
     note: str = ""
+    population: str = Field("", description="who the trials are of")
+    setting: str = ""
+    intervention: str = Field("", description="what is compared, as a sentence begins with it: Exercise")
+    comparison: str = Field("", description="with what")
+    searched: str = Field("", description="when the literature was searched")
 
 
 class TopKeys(_Keys):
@@ -432,11 +534,15 @@ def protocol_schema() -> dict[str, Any]:
         schema["$defs"][name]["required"] = required
     moderator = schema["$defs"]["ModeratorKeys"]
     schema["$defs"]["ModeratorKeys"] = {"anyOf": [{"type": "string", "minLength": 1}, moderator]}
+    mid = schema["$defs"]["NaturalUnitKeys"]["properties"]["mid"]
+    mid["anyOf"] = [{"type": "string", "minLength": 1}, *mid["anyOf"]]
     for model in ("DefaultKeys", "OutcomeKeys"):
         risks = schema["$defs"][model]["properties"]["baseline_risk"]
         risks["anyOf"] = [{"type": "number"}, *risks["anyOf"]]
     for model in ("AnalysisKeys", "DefaultKeys", "OutcomeKeys", "SensitivityKeys"):
         if model in schema["$defs"]:
+            priors = schema["$defs"][model]["properties"]["priors"]
+            schema["$defs"][model]["properties"]["priors"] = {"anyOf": [{"const": PUBLISHED}, priors]}
             moderators = schema["$defs"][model]["properties"]["moderators"]
             moderators["anyOf"] = [{"type": "string", "minLength": 1}, *moderators["anyOf"]]
     return schema

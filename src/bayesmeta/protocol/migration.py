@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bayesmeta.boundary import file_bytes, replaced
 from bayesmeta.errors import Fault, ProtocolError
-from bayesmeta.protocol.replacing import replaced
 
 __all__ = ["changed_meanings", "migrate"]
 
@@ -127,7 +127,7 @@ def migrate(path: str | Path) -> list[str]:
     ('schema = 2 # keys', 1)
     """
     path = Path(path)
-    content = path.read_bytes().decode("utf-8-sig", errors="strict")
+    content = file_bytes(path).decode("utf-8-sig", errors="strict")
     try:
         raw = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bayesmeta.errors import ModelError, pick
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import MissingLevels, MissingNumeric, MissingSD, TauBy
-from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Moderator
+from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, HIGH_RISK, ROB_JUDGEMENTS, BiasSize, Moderator, RiskOfBias
 from bayesmeta.priors import Prior, Truncated, Uniform
 from bayesmeta.protocol.faults import Faults
 from bayesmeta.protocol.keys import ImputeKeys, ModeratorKeys, OutcomeKeys
@@ -21,14 +21,20 @@ __all__ = [
     "missing_sd",
     "moderators",
     "populations",
+    "risk_of_bias",
 ]
 
 At = Callable[[str], str]
 
-COUNTED = ("OR", "RR", "RD")
+COUNTED = ("OR", "RR", "RD", "PLO")
 FROM_MEANS = ("MD", "SMD")
 #: The range of a correlation that estimates are tabulated over: at -1 and 1 standard errors vanish.
 CORRELATIONS = (-0.99, 0.99)
+#: By name: the range that estimates are tabulated over, what it is, and a prior of it as an example.
+DERIVED = {
+    "correlation": (CORRELATIONS, "correlation", "truncated(normal(0.5, 0.2), -0.99, 0.99)"),
+    "icc": ((0.0, 1.0), "intracluster correlation", "truncated(normal(0.02, 0.02), 0, 0.2)"),
+}
 
 
 # -- moderators --------------------------------------------------------------------------------------------------------
@@ -167,18 +173,17 @@ def missing_sd(keys: OutcomeKeys, at: At, faults: Faults) -> MissingSD | None:
 
 def derived_priors(keys: OutcomeKeys, at: At, faults: Faults) -> dict[str, Prior]:
     """Priors of numbers that nobody reported, cut to the range over which estimates are tabulated."""
-    stated = keys.priors.derived.correlation
-    if stated is None:
-        return {}
-    try:
-        return {"correlation": _cut(stated.prior, *CORRELATIONS)}
-    except ModelError as error:
-        faults.add(
-            f"{at('priors')}.derived.correlation",
-            str(error).rstrip("."),
-            'Give a proper prior of a correlation, such as "truncated(normal(0.5, 0.2), -0.99, 0.99)".',
-        )
-        return {}
+    found = {}
+    for name, (ends, what, example) in DERIVED.items():
+        stated = getattr(keys.priors.derived, name)
+        if stated is None:
+            continue
+        try:
+            found[name] = _cut(stated.prior, *ends)
+        except ModelError as error:
+            remedy = f'Give a proper prior of a{"n" if what[0] == "i" else ""} {what}, such as "{example}".'
+            faults.add(f"{at('priors')}.derived.{name}", str(error).rstrip("."), remedy)
+    return found
 
 
 def _cut(prior: Prior, low: float, high: float) -> Prior:
@@ -191,6 +196,28 @@ def _cut(prior: Prior, low: float, high: float) -> Prior:
     if isinstance(prior, Uniform) and low < high:
         return Uniform(low, high)
     return Truncated(prior.prior if isinstance(prior, Truncated) else prior, low, high)
+
+
+# -- risk of bias ------------------------------------------------------------------------------------------------------
+
+
+def risk_of_bias(keys: OutcomeKeys, at: At, faults: Faults) -> RiskOfBias | None:
+    """Where judgements stand, if anywhere; those that count as high are judgements of the tool."""
+    item = keys.risk_of_bias
+    if item is None:
+        return None
+    known = ROB_JUDGEMENTS[item.tool]
+    high = tuple(word.lower() for word in item.high or HIGH_RISK if item.high or word in known)
+    for word in (word for word in high if word not in known):
+        faults.add(f"{at('risk_of_bias')}.high", f"{word!r} is no judgement of {item.tool}", pick(word, known))
+    if item.bias is not None and keys.better is None:
+        faults.add(
+            f"{at('risk_of_bias')}.bias",
+            "it is positive towards benefit, and the outcome does not say which direction is better",
+            'Add better = "lower" or "higher".',
+        )
+    bias = None if item.bias is None else BiasSize(**item.bias.model_dump())
+    return RiskOfBias(item.tool, item.overall, item.domains, high, bias)
 
 
 # -- what goes together ------------------------------------------------------------------------------------------------
@@ -270,7 +297,10 @@ def _check_binomial(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults)
     if keys.measure is not None and keys.measure not in COUNTED:
         shown = f"{keys.measure} ({MEASURES[keys.measure].label})"
         faults.add(at("likelihood"), f"the binomial likelihood is for {', '.join(COUNTED)}, not {shown}", "Remove it.")
-    if keys.priors.baseline is None and "priors" not in broken:
+    one_arm = keys.measure == "PLO"
+    if one_arm and keys.priors.baseline is not None:
+        faults.add(f"{at('priors')}.baseline", "one arm has no control risks", "Remove it.")
+    elif not one_arm and keys.priors.baseline is None and "priors" not in broken:
         faults.add(
             at("likelihood"),
             "the binomial likelihood needs the prior of the control risks",
@@ -280,7 +310,7 @@ def _check_binomial(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults)
         "random": keys.random not in (None, "normal"),
         "missing": keys.missing == "impute",
         "priors.cluster_tau": keys.priors.cluster_tau is not None,
-        "priors.derived": keys.priors.derived.correlation is not None,
+        "priors.derived": any(getattr(keys.priors.derived, name) is not None for name in DERIVED),
         "priors.missing_sd": keys.priors.missing_sd is not None,
     }
     for name in [name for name, there in unlike.items() if there]:
@@ -288,5 +318,5 @@ def _check_binomial(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults)
         faults.add(
             f"{at(table)}.{rest}" if rest else at(table),
             "the binomial likelihood goes with normal effects of independent trials, nothing else",
-            "Remove one of the two.",
+            'Remove it, or state likelihood = "normal".',
         )

@@ -7,8 +7,9 @@ import re
 import tomllib
 from pathlib import Path
 
+from bayesmeta.boundary import file_bytes, replaced
 from bayesmeta.errors import ProtocolError
-from bayesmeta.protocol.replacing import replaced
+from bayesmeta.protocol.places import data_file
 
 __all__ = ["pin_data"]
 
@@ -32,7 +33,7 @@ def pin_data(path: Path) -> str:
     True
     """
     try:
-        content = path.read_bytes().decode("utf-8")
+        content = file_bytes(path).decode("utf-8")
         table = tomllib.loads(content.removeprefix("\ufeff")).get("data", {})
     except ValueError:
         from bayesmeta.protocol.reading import read_protocol
@@ -42,8 +43,8 @@ def pin_data(path: Path) -> str:
         raise
     if not isinstance(table, dict) or not isinstance(table.get("path"), str):
         raise ProtocolError(f'{path.name} key data.path: the key is missing. Add [data] with path = "...".')
-    data = path.parent / table["path"]
-    found = hashlib.sha256(data.read_bytes()).hexdigest()
+    data = data_file(path.parent, table["path"])
+    found = hashlib.sha256(file_bytes(data)).hexdigest()
     start = re.search(r"^[ \t]*\[[ \t]*data[ \t]*\][^\n]*\n", content, re.MULTILINE)
     if start is None:
         raise ProtocolError(f'{path.name}: write the data under a [data] header, or add sha256 = "{found}" by hand.')

@@ -5,13 +5,27 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from bayesmeta.boundary import file_bytes, require_plain_values
 from bayesmeta.digits import plural
-from bayesmeta.errors import Fault, ProtocolError, pick, warn
+from bayesmeta.errors import DataError, Fault, ProtocolError, pick, warn
 from bayesmeta.measures import MEASURES
-from bayesmeta.plan import Assumption, Borrow, DataSource, JointPlan, Outcome, Protocol, Sampling, Sensitivity
+from bayesmeta.plan import (
+    ARM_STEMS,
+    ArmColumns,
+    Assumption,
+    Borrow,
+    DataSource,
+    JointPlan,
+    LongTable,
+    Outcome,
+    Protocol,
+    Sampling,
+    Sensitivity,
+    TableShape,
+)
 from bayesmeta.protocol.faults import Faults, check_section
 from bayesmeta.protocol.keys import (
     SCHEMA,
@@ -30,6 +44,7 @@ from bayesmeta.protocol.keys import (
     TopKeys,
 )
 from bayesmeta.protocol.migration import changed_meanings
+from bayesmeta.protocol.places import data_file
 from bayesmeta.protocol.rules import exclusions, make_outcome, merge
 
 __all__ = ["read_protocol"]
@@ -47,9 +62,15 @@ def _data(raw: Any, path: Path, faults: Faults) -> DataSource | None:
     keys, _, broken = check_section(DataKeys, raw, "data", faults)
     if keys.path is None:
         if "path" not in broken:
-            faults.add("data.path", "the key is missing", "Name the CSV file, relative to this protocol.")
+            faults.add("data.path", "the key is missing", "Name the file of trials, relative to this protocol.")
         return None
-    file = (path.parent / keys.path).resolve()
+    named = keys.path
+    if PureWindowsPath(named).drive:
+        faults.add(
+            "data.path", f"{named!r} names a drive", "Name the file relative to this protocol: data/trials.xlsx."
+        )
+        return None
+    file = data_file(path.parent, named).resolve()
     root = _root(path.parent)
     if not file.is_relative_to(root):
         faults.add(
@@ -68,18 +89,65 @@ def _data(raw: Any, path: Path, faults: Faults) -> DataSource | None:
         encoding=keys.encoding,
         delimiter=keys.delimiter,
         decimal=keys.decimal,
+        sheet=keys.sheet,
+        format=keys.format,
+        shape=_shape(keys, faults),
     )
+
+
+def _shape(keys: DataKeys, faults: Faults) -> TableShape:
+    if keys.long is not None and keys.arms:
+        faults.add("data", "long and arms are both stated", "A table has one row per arm, or several arms in a row.")
+    if keys.arms and (sum(item.control for item in keys.arms) != 1 or len(keys.arms) < 2):
+        what = f"{sum(item.control for item in keys.arms)} of {len(keys.arms)} arms are the control"
+        faults.add("data.arms", what, "State control = true for one arm, and name another arm beside it.")
+        return TableShape()
+    known = set(ARM_STEMS)
+    for item in keys.arms:
+        if unknown := sorted(set(item.columns) - known):
+            what = f"{', '.join(unknown)} is not known of an arm"
+            faults.add(f"data.arms ({item.arm})", what, pick(unknown[0], ARM_STEMS))
+    return TableShape(
+        tuple((outcome, tuple(columns.items())) for outcome, columns in keys.wide.items()),
+        None if keys.long is None else LongTable(keys.long.arm, tuple(keys.long.control), tuple(keys.long.by)),
+        tuple(ArmColumns(item.arm, tuple(item.columns.items()), item.control) for item in keys.arms),
+    )
+
+
+#: Tables and lists in each other; the deepest key of the language lies at 6.
+_DEEPEST = 30
+
+
+def _depth(value: Any) -> int:
+    """How deep tables and lists lie in each other; no deeper than matters."""
+    depth, level = 0, [value]
+    while level and depth <= _DEEPEST:
+        inner = [item for item in level if isinstance(item, (dict, list))]
+        level = [item for held in inner for item in (held.values() if isinstance(held, dict) else held)]
+        depth += bool(inner)
+    return depth
 
 
 def _tables(content: bytes, name: str) -> dict[str, Any]:
     """Decode and parse TOML; a byte-order mark is accepted, any other encoding than UTF-8 is not."""
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        found = tomllib.loads(content.decode("utf-8-sig"))
+        # how deep the parser itself can go depends on where it is called from
+        if _depth(found) > _DEEPEST:
+            raise RecursionError
+        require_plain_values(found, name)
+    except DataError as error:
+        raise ProtocolError(error.faults) from error
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         fault = Fault(f"{name} line {line}", "the file is not UTF-8", "Save it as UTF-8.")
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        fault = Fault(name, "not valid TOML: brackets stand in each other too deep", "Correct that place.")
+    except ValueError as error:
+        # also of a whole number with thousands of digits
         fault = Fault(name, f"not valid TOML: {str(error)[:1].lower()}{str(error)[1:]}", "Correct that place.")
+    else:
+        return found
     raise ProtocolError([fault])
 
 
@@ -110,10 +178,12 @@ def read_protocol(path: str | Path) -> Protocol:
     >>> protocol.outcomes["fatigue_short"].model.tau
     halfnormal(0.5)
     """
-    path = Path(path).resolve()
-    if path.is_dir():
-        raise ProtocolError([Fault(path.name, "it is a folder", "Name a protocol, a file that ends in .toml.")])
-    content = path.read_bytes()
+    path = Path(path)
+    try:
+        content = file_bytes(path)
+    except DataError as error:
+        raise ProtocolError(error.faults) from error
+    path = path.resolve()
     faults = Faults(path.name)
     raw = _tables(content, path.name)
     version = raw.get("schema")
@@ -300,7 +370,7 @@ def _check_source(keys: BorrowKeys, target: Mapping[str, Any], place: str, path:
             "Name a file that ends in .toml, relative to this one.",
         )
         return
-    raw = _tables(file.read_bytes(), file.name)
+    raw = _tables(file_bytes(file), file.name)
     defaults, outcomes = raw.get("defaults", {}), raw.get("outcome", {})
     if keys.outcome not in outcomes:
         faults.add(

@@ -15,8 +15,10 @@ from bayesmeta.model import Model
 from bayesmeta.plan import (
     Amount,
     BaselineRisk,
+    ControlMean,
     Decision,
     Exclusion,
+    MinimalDifference,
     ModelPlan,
     NaturalUnit,
     Outcome,
@@ -24,8 +26,10 @@ from bayesmeta.plan import (
     Selection,
     Threshold,
     TrialInteraction,
+    absolute_distances,
+    minimal_difference,
 )
-from bayesmeta.priors import Prior
+from bayesmeta.priors import SCALED_MEASURES, HalfNormal, Normal, Prior, published_priors
 from bayesmeta.protocol.faults import Faults
 from bayesmeta.protocol.keys import ExclusionKeys, NaturalUnitKeys, OutcomeKeys, ThresholdKeys
 from bayesmeta.protocol.parts import (
@@ -37,7 +41,9 @@ from bayesmeta.protocol.parts import (
     missing_sd,
     moderators,
     populations,
+    risk_of_bias,
 )
+from bayesmeta.protocol.values import Stated
 
 __all__ = ["exclusions", "make_outcome", "merge"]
 
@@ -55,6 +61,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         if key in _MERGED and isinstance(value, Mapping):
             old = merged.get(key, {})
+            if key == "priors" and value.get("published"):
+                # what is inherited gives way to the published priors
+                old = {name: item for name, item in old.items() if name not in ("mu", "tau")}
             merged[key] = {**old, **value}
             # priors of several numbers, and the population of a moderator, are tables of their own
             for name in value if key == "impute" else _NESTED if key == "priors" else ():
@@ -78,6 +87,20 @@ def _distance(amount: Amount, sign: int) -> Amount | None:
     return log if log > 0 else None
 
 
+def _positive(item: ThresholdKeys, place: str, faults: Faults) -> bool:
+    """Whether a threshold of two arms has both sides, and both are positive."""
+    before = len(faults.found)
+    if item.worse is None:
+        faults.add(f"{place}.worse", "the key is missing", "Add it.")
+    for name in ("benefit", "worse"):
+        amount = getattr(item, name)
+        low = amount[0] if isinstance(amount, tuple) else amount
+        if isinstance(low, float) and low <= 0:
+            remedy = "State a positive distance from no effect; `better` says which way it points."
+            faults.add(f"{place}.{name}", f"{low:g} is not > 0", remedy)
+    return len(faults.found) == before
+
+
 def _thresholds(
     stated: list[ThresholdKeys], measure: str, better: str | None, at: At, faults: Faults
 ) -> tuple[Threshold, ...]:
@@ -88,17 +111,30 @@ def _thresholds(
             'Add better = "lower" or "higher".',
         )
         return ()
-    log = MEASURES[measure].log
+    kind = MEASURES[measure]
     made = []
     for index, item in enumerate(stated):
+        place = f"{at('thresholds')}[{index}]"
+        if kind.single_arm:
+            try:
+                found = absolute_distances(measure, str(better), item.benefit, item.worse)
+            except ModelError as error:
+                faults.add(place, str(error), "State thresholds of one arm as values: benefit = 0.3, worse = 0.2.")
+                continue
+            worse = item.benefit if item.worse is None else item.worse
+            primary = item.primary or len(stated) == 1
+            made.append(Threshold(item.name, item.benefit, worse, *found, item.source, item.kind, primary))
+            continue
+        if not _positive(item, place, faults):
+            continue
         distances: list[Amount] = []
         for name, points in (("benefit", 1 if better == "higher" else -1), ("worse", -1 if better == "higher" else 1)):
             amount = getattr(item, name)
-            distance = _distance(amount, points) if log else amount
+            distance = _distance(amount, points) if kind.log else amount
             if distance is None:
                 shown = f"{amount:g}" if isinstance(amount, float) else f"{amount[0]:g} to {amount[1]:g}"
                 faults.add(
-                    f"{at('thresholds')}[{index}].{name}",
+                    f"{place}.{name}",
                     f"{shown} is not a ratio {'>' if points > 0 else '<'} 1 ({measure}, {better} is better)",
                     "State thresholds of ratio measures as ratios: benefit = 0.75, worse = 1.25 where lower is better.",
                 )
@@ -123,13 +159,52 @@ def _thresholds(
     return tuple(made)
 
 
-def _natural_unit(keys: NaturalUnitKeys | None) -> NaturalUnit | None:
+def _natural_unit(keys: NaturalUnitKeys | None, at: At, faults: Faults) -> NaturalUnit | None:
+    """The instrument as stated; what is not stated of one that the registry lists is as there."""
     if keys is None:
         return None
+    listed = _listed(keys.name)
+    if listed is not None and keys.better not in (None, listed.better):
+        faults.add(
+            f"{at('natural_unit')}.better",
+            f"{keys.better} scores of {listed.instrument} are not better: the registry says {listed.better}",
+            "Remove better, or call the instrument something else.",
+        )
+    scale = keys.scale or (listed.scale if listed is not None else None)
+    control = keys.control_mean
+    if control is not None and scale is not None and not isinstance(control.points, Prior):
+        ends = control.points if isinstance(control.points, tuple) else (control.points, control.points)
+        if not (scale[0] <= ends[0] and ends[1] <= scale[1]):
+            what = f"a mean score of {ends[0]:g} to {ends[1]:g} is not on the scale, {scale[0]:g} to {scale[1]:g}"
+            faults.add(f"{at('natural_unit')}.control_mean", what, "Correct the mean, or state the scale.")
     mid = None
     if keys.mid is not None:
-        mid = PointsThreshold(keys.mid.benefit, keys.mid.source, keys.mid.kind, keys.mid.worse)
-    return NaturalUnit(keys.name, keys.sd, keys.sd_source, keys.sd_se, keys.better, mid)
+        mid = PointsThreshold(keys.mid.benefit, keys.mid.source, keys.mid.kind, keys.mid.worse, keys.mid.compared)
+        if listed is not None and keys.mid.instrument not in (None, listed.instrument):
+            faults.add(
+                f"{at('natural_unit')}.mid",
+                f"the difference is of {keys.mid.instrument}, the unit is {listed.instrument}",
+                f'Write mid = "{listed.instrument}": points of one instrument are not those of another.',
+            )
+    return NaturalUnit(
+        keys.name,
+        keys.sd,
+        keys.sd_source,
+        keys.sd_se,
+        keys.better or (listed.better if listed is not None else None),
+        mid,
+        scale,
+        ControlMean(control.points, control.source) if control is not None else None,
+        BaselineRisk("responders", keys.control_share.share, keys.control_share.source) if keys.control_share else None,
+    )
+
+
+def _listed(name: str) -> MinimalDifference | None:
+    """The instrument in the registry, if it is there by this name."""
+    try:
+        return minimal_difference(name)
+    except ModelError:
+        return None
 
 
 def exclusions(stated: list[ExclusionKeys]) -> tuple[Exclusion, ...]:
@@ -145,9 +220,51 @@ def _stated[T](noun: type[T], keys: OutcomeKeys, **made: Any) -> T:
     return noun(**{name: value for name, value in lists.items() if value is not None}, **made)
 
 
+def _main_priors(keys: OutcomeKeys, broken: set[str], at: At, faults: Faults) -> tuple[Stated | None, Stated | None]:
+    """The priors of mu and tau: as stated, else the published ones where the protocol asks for them."""
+    mu, tau = keys.priors.mu, keys.priors.tau
+    scaled = keys.measure in SCALED_MEASURES
+    if (keys.ref_sd is None) != (keys.ref_sd_source is None) and not {"ref_sd", "ref_sd_source"} & broken:
+        lacking, there = ("ref_sd", "ref_sd_source")[:: 1 if keys.ref_sd is None else -1]
+        faults.add(at(there).replace(there, lacking), "the key is missing", "ref_sd and ref_sd_source go together.")
+    if keys.ref_sd is not None and keys.measure is not None and not scaled:
+        faults.add(
+            at("ref_sd"), f"a reference SD is for {', '.join(SCALED_MEASURES)}, not {keys.measure}", "Remove it."
+        )
+        return mu, tau
+    if not keys.priors.published or keys.measure is None or {"priors", "ref_sd"} & broken:
+        return mu, tau
+    try:
+        advice = published_priors(keys.measure, ref_sd=keys.ref_sd)
+    except ModelError as error:
+        what = str(error).partition(". ")[0]
+        faults.add(at("priors"), what, f"State priors.mu and priors.tau{', or ' + _REF_SD if scaled else ''}.")
+        stand_in = Stated(Normal(0, 1), "")
+        return mu or stand_in, tau or Stated(HalfNormal(1), "")
+    of = f" ({keys.ref_sd_source})" if keys.ref_sd is not None else ""
+    return (
+        mu or Stated(advice.mu, f"published default: {advice.mu_source}{of}"),
+        tau or Stated(advice.tau, f"published default: {advice.tau_source}{of}"),
+    )
+
+
+_REF_SD = 'ref_sd = ... (an SD of the outcome from outside the data) with ref_sd_source = "..."'
+
+
+def _paste(measure: str | None) -> str:
+    """The line that a protocol without priors may take instead."""
+    line = ' here or under [defaults], or paste there: priors = "published"'
+    if measure in SCALED_MEASURES:
+        return f"{line}, and add {_REF_SD}."
+    return f"{line}."
+
+
 def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, faults: Faults) -> Outcome | None:
     """Check the rules that need several keys, and make the noun; None where a fault stands in the way."""
     keys = OutcomeKeys.model_validate({name: value for name, value in raw.items() if name not in broken})
+    if keys.measure == "PLO" and keys.likelihood is None and "likelihood" not in broken:
+        # a proportion is pooled by its counts, without a correction for zeros
+        keys = keys.model_copy(update={"likelihood": "binomial"})
     before = len(faults.found)
 
     def need(name: str, value: Any, remedy: str) -> None:
@@ -156,14 +273,9 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
 
     need("label", keys.label, 'Add label = "...", the name that tables print.')
     need("measure", keys.measure, f"Add it here or under [defaults]. Allowed: {', '.join(MEASURES)}.")
-    need(
-        "priors.mu", keys.priors.mu, "There is no default: state the prior of the mean effect here or under [defaults]."
-    )
-    need(
-        "priors.tau",
-        keys.priors.tau,
-        "There is no default: the scale of tau is a judgement. State it here or under [defaults].",
-    )
+    mu, tau = _main_priors(keys, broken, at, faults)
+    need("priors.mu", mu, f"There is no default: state the prior of the mean effect{_paste(keys.measure)}")
+    need("priors.tau", tau, f"There is no default: the scale of tau is a judgement. State it{_paste(keys.measure)}")
     made = () if "moderators" in broken else moderators(keys, at, faults)
     names = [item.name for item in made]
     terms = [*names, *(keys.interactions or [])]
@@ -196,6 +308,7 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
     impute = populations(keys, made, at, faults)
     derived, spread = derived_priors(keys, at, faults), missing_sd(keys, at, faults)
     check_parts(keys, broken, at, faults)
+    bias = risk_of_bias(keys, at, faults)
     if keys.natural_unit and keys.measure and keys.measure not in _STANDARDISED:
         faults.add(at("natural_unit"), f"a natural unit translates SMD and SMDH, not {keys.measure}", "Remove it.")
     if keys.natural_unit and keys.natural_unit.sd_se is not None and not isinstance(keys.natural_unit.sd, float):
@@ -204,6 +317,7 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
             "sd is a range or a distribution, which says itself how uncertain it is",
             "Remove sd_se, or make sd a number.",
         )
+    unit = _natural_unit(keys.natural_unit, at, faults)
     if keys.baseline_risk and keys.measure and keys.measure not in _RISK_MEASURES:
         faults.add(
             at("baseline_risk"),
@@ -211,7 +325,6 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
             "Remove it.",
         )
     priors = keys.priors
-    mu, tau = priors.mu, priors.tau
     if mu is not None and tau is not None:
         try:
             Model(mu=mu.prior, tau=tau.prior)
@@ -249,6 +362,7 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
             Selection,
             keys,
             exclude=exclusions(keys.exclude),
+            risk_of_bias=bias,
             measure_options=keys.measure_options.model_dump(exclude_none=True),
         ),
         plan,
@@ -256,7 +370,7 @@ def make_outcome(key: str, raw: Mapping[str, Any], broken: set[str], at: At, fau
             Decision,
             keys,
             thresholds=thresholds,
-            natural_unit=_natural_unit(keys.natural_unit),
+            natural_unit=unit,
             baseline_risk=tuple(BaselineRisk(item.name, item.risk, item.source) for item in keys.baseline_risk or ()),
         ),
     )

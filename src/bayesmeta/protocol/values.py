@@ -11,7 +11,7 @@ from bayesmeta import priors
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.model import OutlierEffects, StudentEffects
-from bayesmeta.plan import Amount, BetaRisk, parse_moderators
+from bayesmeta.plan import Amount, BetaRisk, minimal_difference, parse_moderators
 from bayesmeta.priors import Prior
 
 __all__ = [
@@ -20,15 +20,18 @@ __all__ = [
     "amount_value",
     "borrowed_prior_value",
     "cells_value",
+    "chosen_value",
     "is_number",
     "knots_value",
     "measure_value",
+    "mid_value",
     "moderators_value",
     "named_value",
     "prior_value",
     "random_value",
     "risk_value",
     "risks_value",
+    "scale_value",
     "shift_value",
     "where_value",
 ]
@@ -106,6 +109,16 @@ def amount_value(value: Any) -> Amount:
     )
 
 
+def threshold_value(value: Any) -> Amount:
+    """Read one side of a threshold: as `amount_value`, and of either sign, which the measure judges."""
+    if is_number(value):
+        return float(value)
+    ends = isinstance(value, dict) and set(value) == {"low", "high"} and all(map(is_number, value.values()))
+    if ends and value["low"] < value["high"] and value["low"] <= 0:
+        return (float(value["low"]), float(value["high"]))
+    return amount_value(value)
+
+
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, (str, bool)) or is_number(value)
 
@@ -120,6 +133,13 @@ def where_value(value: Any) -> dict[str, Any]:
             'Write { outcome = "fatigue", horizon = ["short", "medium"] }.',
         )
     return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+
+
+def chosen_value(value: Any) -> dict[str, Any]:
+    """Read a filter that must choose something: without a column it would choose every row."""
+    if not value and isinstance(value, dict):
+        raise BrokenRuleError("{} chooses every row", 'Say which rows: { study = "Smith 2019" }.')
+    return where_value(value)
 
 
 def cells_value(value: Any) -> dict[str, Any]:
@@ -150,6 +170,31 @@ def moderators_value(value: Any) -> Any:
             f"{value!r} states interactions, and so does the key interactions", "Remove the key interactions."
         )
     return value
+
+
+def mid_value(value: Any) -> Any:
+    """Turn the name of an instrument into the keys of its minimal important difference in the registry."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = minimal_difference(value)
+    except ModelError as error:
+        what, _, remedy = str(error).partition(" in the registry. ")
+        raise BrokenRuleError(f"{what} in the registry", f"{remedy} Or state it: {_WRITE_A_MID}") from error
+    ends = found.points
+    benefit = {"low": ends[0], "high": ends[1]} if isinstance(ends, tuple) else ends
+    keys = {"benefit": benefit, "source": found.source, "kind": found.kind, "instrument": found.instrument}
+    return keys if found.compared is None else {**keys, "compared": found.compared}
+
+
+_WRITE_A_MID = '{ benefit = 3, source = "...", kind = "anchor" }.'
+
+
+def scale_value(value: Any) -> tuple[float, float]:
+    """Read the lowest and the highest score of an instrument."""
+    if isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]:
+        return (float(value[0]), float(value[1]))
+    raise BrokenRuleError(f"{value!r} is no lowest and highest score", "Write [0, 52].")
 
 
 def named_value(value: Any) -> Any:
@@ -240,3 +285,19 @@ def shift_value(value: Any) -> float | dict[str, float]:
         f"{value!r} is neither a number nor a table of level = number",
         "Write 0.5 for a numeric moderator, { after = 0.7 } (log odds) for a categorical one.",
     )
+
+
+#: In place of a table of priors: mu and tau are the default of the measure.
+PUBLISHED = "published"
+
+
+def priors_value(value: Any) -> Any:
+    """A table of priors, or the text that stands for the published ones."""
+    if value == PUBLISHED:
+        return {"published": True}
+    if isinstance(value, str):
+        raise BrokenRuleError(
+            f"{value!r} is no table of priors",
+            f'Write priors = "{PUBLISHED}", or priors.mu = ... and priors.tau = ....',
+        )
+    return value

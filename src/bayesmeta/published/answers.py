@@ -15,7 +15,7 @@ from bayesmeta.fits import LEVEL
 from bayesmeta.marginals import Gridded, Marginal, NormalMixture
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Better, Threshold
-from bayesmeta.priors import Prior, suggested
+from bayesmeta.priors import Prior, published_priors
 from bayesmeta.published.integration import mean_and_heterogeneity, mean_posterior
 from bayesmeta.published.rebuilding import Reconstruction, reconstruct
 from bayesmeta.published.results import PooledModel, PublishedResult
@@ -201,7 +201,7 @@ def _analyse(
 ) -> Reanalysis:
     sources = [STATED, STATED]
     if mu is None or tau is None:
-        advice = suggested(result.measure, ref_sd=ref_sd)
+        advice = published_priors(result.measure, ref_sd=ref_sd)
         mu, sources[0] = (advice.mu, advice.mu_source) if mu is None else (mu, STATED)
         tau, sources[1] = (advice.tau, advice.tau_source) if tau is None else (tau, STATED)
     better = result.better

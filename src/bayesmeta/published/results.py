@@ -11,10 +11,11 @@ from typing import Literal, cast
 import numpy as np
 import pandas as pd
 
-from bayesmeta.errors import DataError, Fault, ModelError
+from bayesmeta.errors import DataError, Fault, ModelError, pick
 from bayesmeta.forensics import numbers_of, texts_of, unit_of
 from bayesmeta.measures import MEASURES, measure
 from bayesmeta.plan import Better
+from bayesmeta.studies import address
 
 __all__ = [
     "INTERVALS",
@@ -29,6 +30,8 @@ __all__ = [
 
 IntervalMethod = Literal["normal", "t", "hksj"]
 PooledModel = Literal["fixed", "random"]
+#: Beyond this a square, or the square of a difference, is no number any more.
+_LARGEST = 1e100
 INTERVALS: tuple[IntervalMethod, ...] = ("normal", "t", "hksj")
 MODELS: tuple[PooledModel, ...] = ("fixed", "random")
 
@@ -130,6 +133,10 @@ class PublishedResult:
             raise ModelError(f"{self.label}: level = {self.level:g} is not between 0 and 1; 0.95 is usual.")
         if self.i2 is not None and not 0 <= self.i2 < 100:
             raise ModelError(f"{self.label}: I2 = {self.i2:g} % is not between 0 and 100. Leave out what cannot be.")
+        for name in ("estimate", "lower", "upper", "pi_lower", "pi_upper"):
+            value = getattr(self, name)
+            if value is not None and abs(value) > _LARGEST:
+                raise ModelError(f"{self.label}: {name} = {value:g} is too large to compute with. Check its unit.")
         if self.k is not None and (int(self.k) != self.k or self.k < 1):
             raise ModelError(f"{self.label}: k = {self.k} is not a number of trials.")
 
@@ -168,11 +175,11 @@ def _direction(own: str, scale: str, called: str, printed: str) -> tuple[str, st
 
 
 def _faults(frame: pd.DataFrame, texts: dict[str, list[str]]) -> list[Fault]:
-    source = str(frame.attrs.get("source", "published"))
+    attrs = {"source": "published", **frame.attrs}
     found: list[Fault] = []
 
     def add(i: int, column: str, what: str, remedy: str) -> None:
-        found.append(Fault(f"{source} row {frame.index[i]}, column {column}", what, remedy))
+        found.append(Fault(address(attrs, frame.index[i], column), what, remedy))
 
     for column in _NUMBERS:
         if column in frame.columns:
@@ -238,12 +245,12 @@ def published_results(frame: pd.DataFrame) -> tuple[PublishedResult, ...]:
     if faults := _faults(frame, texts):
         raise DataError(faults)
     values = {name: numbers_of(frame, name) for name in (*_NUMBERS, "p")}
-    source = str(frame.attrs.get("source", "published"))
+    attrs = {"source": "published", **frame.attrs}
     return tuple(
         _result(
             {name: column[i] for name, column in texts.items()},
             {name: float(column[i]) for name, column in values.items()},
-            f"{source} row {frame.index[i]}",
+            address(attrs, frame.index[i]),
         )
         for i in range(len(frame))
     )
@@ -324,8 +331,8 @@ def directed(results: Sequence[PublishedResult], better: Better | Mapping[str, B
     stated = {name.casefold(): value for name, value in better.items()}
     known = {name.casefold() for item in results for name in (item.outcome, item.label)}
     if lacking := [name for name in better if name.casefold() not in known]:
-        listed = ", ".join(dict.fromkeys(item.outcome for item in results))
-        raise ModelError(f"better: there is no outcome {lacking[0]!r}. Allowed: {listed}.")
+        outcomes = dict.fromkeys(item.outcome for item in results)
+        raise ModelError(f"better: there is no outcome {lacking[0]!r}. {pick(lacking[0], outcomes)}")
     found = []
     for item in results:
         own = stated.get(item.label.casefold(), stated.get(item.outcome.casefold()))

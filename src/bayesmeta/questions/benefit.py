@@ -39,6 +39,7 @@ from bayesmeta.questions.thresholds import STATED, direction, required_threshold
 
 __all__ = [
     "CAVEAT",
+    "any_benefit_of",
     "band_table",
     "benefit_curve",
     "benefit_probabilities",
@@ -46,6 +47,8 @@ __all__ = [
     "benefit_sentence",
     "benefit_table",
     "estimate_words",
+    "interval_texts",
+    "one_arm_words",
     "responder_table",
     "share_of_true_effects",
 ]
@@ -136,7 +139,8 @@ def benefit_table(
         share_lower share_upper p_share_80 mcse level source``. Important benefit, what lies between (``p_trivial``) and
         important harm sum to one; `bayesmeta.size_table` divides what lies between by smaller thresholds. The share of
         true effects beyond the threshold stands in the rows of the new study.
-        ``benefit`` and ``worse`` are distances on the analysis scale.
+        ``benefit`` and ``worse`` are distances on the analysis scale. Of one arm, whose thresholds are values, they are
+        signed by the direction of benefit, and ``p_any_benefit`` is nan: nothing is compared.
 
     Raises
     ------
@@ -155,7 +159,7 @@ def benefit_table(
             found = share_of_true_effects(fit, benefit, at=at, level=level)
             share = {column: found[column] for column in _SHARES}
         for target, name in _TARGETS:
-            any_benefit = distribution(fit, name, np.zeros(1), at=at, upper=sign > 0)
+            any_benefit = any_benefit_of(fit, name, at=at)
             important = item.weights @ distribution(fit, name, sign * item.benefit, at=at, upper=sign > 0)
             harm = item.weights @ distribution(fit, name, -sign * item.worse, at=at, upper=sign < 0)
             rows.append(
@@ -164,7 +168,7 @@ def benefit_table(
                     "benefit": benefit,
                     "worse": worse,
                     "target": target,
-                    "p_any_benefit": float(any_benefit[0]),
+                    "p_any_benefit": any_benefit,
                     "p_important_benefit": float(important),
                     "p_trivial": max(0.0, 1.0 - float(important) - float(harm)),
                     "p_important_harm": float(harm),
@@ -178,6 +182,20 @@ def benefit_table(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def any_benefit_of(fit: Fit, name: str, *, at: Mapping[str, Any] | None = None) -> float:
+    """Probability that a quantity lies on the side of benefit; nan for a measure of one arm, which has no null.
+
+    Examples
+    --------
+    >>> round(any_benefit_of(fit, "mu"), 3)
+    0.892
+    """
+    sign, kind = direction(fit), measure(fit.effects.measure)
+    if kind.single_arm:
+        return math.nan
+    return float(distribution(fit, name, np.zeros(1), at=at, upper=sign > 0)[0])
 
 
 def benefit_probabilities(
@@ -196,7 +214,8 @@ def benefit_probabilities(
     Returns
     -------
     dict
-        ``p_any_benefit p_important_benefit p_important_harm``, and with ``_new`` those of a new study.
+        ``p_any_benefit p_important_benefit p_important_harm``, and with ``_new`` those of a new study. That of any
+        benefit is nan for measures of one arm, which have no null.
 
     Examples
     --------
@@ -225,9 +244,10 @@ def benefit_probabilities_of(
         places = [i for i, own in enumerate(signs) if own == sign]
         some = [fits[i] for i in places]
         better = distributions(some, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
+        nulls = [not measure(fit.effects.measure).single_arm for fit in some]
         harm = distributions(some, name, -sign * level.worse, at=at, upper=sign < 0)
-        for i, good, bad in zip(places, better, harm, strict=True):
-            found[i][f"p_any_benefit{end}"] = float(good[0])
+        for i, good, bad, null in zip(places, better, harm, nulls, strict=True):
+            found[i][f"p_any_benefit{end}"] = float(good[0]) if null else math.nan
             found[i][f"p_important_benefit{end}"] = float(level.weights @ good[1:])
             found[i][f"p_important_harm{end}"] = float(level.weights @ bad)
     return found
@@ -274,7 +294,7 @@ def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, A
     ----------
     grid : array, optional
         Distances in the direction of benefit on the analysis scale. Default: 201 points over the central 99.8 % of
-        the effect in a new study, with no effect included.
+        the effect in a new study, with no effect included where the measure has one.
 
     Returns
     -------
@@ -285,7 +305,7 @@ def benefit_curve(fit: Fit, grid: ArrayLike | None = None, *, at: Mapping[str, A
     if grid is None:
         table = predict(fit, at, level=0.998)
         ends = np.sort(sign * table.loc["theta_new", ["lower", "upper"]].to_numpy(float))
-        low, high = min(ends[0], 0.0), max(ends[1], 0.0)
+        low, high = ends if measure(fit.effects.measure).single_arm else (min(ends[0], 0.0), max(ends[1], 0.0))
         grid = np.linspace(low, high, 201)
     x = np.atleast_1d(np.asarray(grid, float))
     columns = {
@@ -430,6 +450,13 @@ def benefit_sentence(
         mean, new = rows.loc[[target for target, _ in _TARGETS], column].to_numpy(float)
         return f"{percent(mean)} for the mean effect and {percent(new)} in a new study"
 
+    if kind.single_arm:
+        good, _, bad = one_arm_words(fit, item)
+        harm = f"; that it is {bad}, {both('p_important_harm')}" if bad else ""
+        return (
+            f"{name}: the {kind.mean_words} is {estimate_words(fit, mu)}; {fit.effects.better} is better. The "
+            f"probability that it is {good} is {both('p_important_benefit')}{harm}."
+        ).replace("mean effect", "mean")
     return (
         f"{name}: the mean effect ({kind.axis}) is {estimate_words(fit, mu)}; {fit.effects.better} is better. "
         "The probability of any benefit is "
@@ -437,6 +464,35 @@ def benefit_sentence(
         f"{both('p_important_benefit')}; of an important harm ({_stated(item.name, item.worse, kind.log)}), "
         f"{both('p_important_harm')}."
     )
+
+
+def one_arm_words(fit: Fit, item: Threshold) -> tuple[str, str, str]:
+    """Say the sides of a threshold of one arm, which is a value: of benefit, between, and of harm.
+
+    Returns
+    -------
+    benefit, between, harm : str
+        ``"at least 0.3"``, ``"between 0.2 and 0.3"``, ``"at most 0.2"``; the last two empty where nothing lies between,
+        because the last is then what the first is not.
+
+    Examples
+    --------
+    >>> arms = bm.Effects(["A", "B"], [-1.4, -1.1], [0.3, 0.2], measure="PLO", better="lower")
+    >>> item = bm.threshold(0.2, worse=0.3, measure_name="PLO", better="lower")
+    >>> one_arm_words(bm.fit(arms, bm.Model(bm.Normal(0, 2), bm.HalfNormal(1))), item)
+    ('at most 0.2', 'between 0.2 and 0.3', 'at least 0.3')
+    """
+    higher = direction(fit) > 0
+
+    def text(amount: Amount) -> str:
+        return f"{amount:g}" if isinstance(amount, (int, float)) else f"{_ends(amount)[0]:g} to {_ends(amount)[1]:g}"
+
+    good, bad = text(item.benefit), text(item.worse)
+    first, last = ("at least", "at most") if higher else ("at most", "at least")
+    if good == bad:
+        return f"{first} {good}", "", ""
+    between = f"between {bad} and {good}" if higher else f"between {good} and {bad}"
+    return f"{first} {good}", between, f"{last} {bad}"
 
 
 def estimate_words(fit: Fit, row: Any) -> str:
@@ -456,8 +512,28 @@ def estimate_words(fit: Fit, row: Any) -> str:
         median, lower, upper = (float(row[column]) for column in ("median", "lower", "upper"))
     except (TypeError, KeyError, IndexError, ValueError) as error:
         raise ModelError("estimate_words: give a row with median, lower and upper, such as one of predict.") from error
-    # a ratio near zero needs digits of its own: its lower limit is never zero
-    finest = min(upper - lower, lower) if measure(fit.effects.measure).log else upper - lower
+    median_text, lower_text, upper_text = interval_texts((median, lower, upper), ratio=measure(fit.effects.measure).log)
+    return f"{median_text} (95 % central credible interval {lower_text} to {upper_text})"
+
+
+def interval_texts(ends: Sequence[float], *, ratio: bool) -> tuple[str, str, str]:
+    """An estimate and the ends of its interval, to the digits that the width of the interval supports.
+
+    Parameters
+    ----------
+    ends : sequence of float
+        Median, lower and upper end on the natural scale.
+    ratio : bool
+        Whether they are ratios, whose lower ends are never zero.
+
+    Examples
+    --------
+    >>> interval_texts((-0.2764, -0.4032, -0.1499), ratio=False)
+    ('-0.28', '-0.40', '-0.15')
+    """
+    median, lower, upper = (float(end) for end in ends)
+    # a ratio near zero needs digits of its own
+    finest = min(upper - lower, lower) if ratio else upper - lower
     decimals = min(max(1 - math.floor(math.log10(finest)), 0), 12) if finest > 0 else 2
     decimals = max(decimals, 2) if upper - lower < 10 else decimals
 
@@ -467,7 +543,7 @@ def estimate_words(fit: Fit, row: Any) -> str:
         written = f"{value:.{decimals}f}"
         return written.lstrip("-") if float(written) == 0 else written
 
-    return f"{text(median)} (95 % central credible interval {text(lower)} to {text(upper)})"
+    return text(median), text(lower), text(upper)
 
 
 def _stated(name: str, amount: Amount, ratio: bool) -> str:

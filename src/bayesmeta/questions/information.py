@@ -12,6 +12,7 @@ from scipy import special
 
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
+from bayesmeta.measures import require_null
 from bayesmeta.plan import BaselineRisk, centre
 from bayesmeta.questions.units import RISK_MEASURES, STANDARDISED, noted, risks_of
 
@@ -138,6 +139,7 @@ def information_table(
     >>> table[["participants", "ratio"]].round(2).values.tolist()
     [[700.0, 0.89]]
     """
+    require_null(fit.effects.measure, "the optimal information size")
     kind = fit.effects.measure
     cases: list[tuple[str, str, Callable[[], float]]] = []
     note = ""

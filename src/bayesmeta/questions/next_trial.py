@@ -26,7 +26,7 @@ from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, fit_many, marginal
 from bayesmeta.marginals import NormalMixture
-from bayesmeta.measures import measure
+from bayesmeta.measures import measure, require_null
 from bayesmeta.numerics import interval_ends, roots
 from bayesmeta.plan import Threshold
 from bayesmeta.questions.thresholds import direction, numeric_distance, resolve_threshold
@@ -158,6 +158,7 @@ def updated_probability(fit: Fit, y: ArrayLike, se: float, *, distance: float = 
     >>> updated_probability(one, [-0.2, 0.2], 0.1).round(4)
     array([0.9977, 0.5   ])
     """
+    require_null(fit.effects.measure, "the next trial")
     if target not in ("mu", "theta_new"):
         raise ModelError(f"unknown target {target!r}. Allowed: mu, theta_new.")
     points = np.asarray(y, float)
@@ -307,6 +308,7 @@ def next_trial_table(
     >>> table.loc[2, ["question", "change"]].tolist(), round(table.loc[2, "estimate"], 2)
     (['important benefit', 'rise'], np.float64(-1.67))
     """
+    require_null(fit.effects.measure, "the next trial")
     try:
         if not 0 < cut < 1:
             raise ModelError(f"cut = {cut}: a probability between 0 and 1, such as 0.8.")

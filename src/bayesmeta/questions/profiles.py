@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.errors import ModelError
+from bayesmeta.errors import ModelError, pick
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.marginals import Marginals
 from bayesmeta.model import Exchangeable, OutlierEffects
@@ -81,8 +81,9 @@ def _categorical(fit: Fit, moderators: Sequence[str] | None) -> list[str]:
     if unknown or not chosen:
         raise ModelError(
             f"profiles are of categorical moderators of the fit; {', '.join(unknown) or 'it has none'}"
-            f"{' is not one' if len(unknown) == 1 else ' are none' if unknown else ''}. Allowed: "
-            f"{', '.join(known) or 'none: fit with moderators'}. For a numeric moderator see curve_table."
+            f"{' is not one' if len(unknown) == 1 else ' are none' if unknown else ''}. "
+            f"{pick(unknown[0], known) if known and unknown else 'Allowed: none: fit with moderators.'} "
+            "For a numeric moderator see curve_table."
         )
     return chosen
 
@@ -230,8 +231,8 @@ def curve_table(
     factors = fit.design.factors
     numeric = [name for name, factor in factors.items() if not factor.levels]
     if moderator not in numeric:
-        word = "categorical: see profile_table" if moderator in factors else "not in the fit"
-        raise ModelError(f"moderator {moderator!r} is {word}. Its numeric moderators: {', '.join(numeric) or 'none'}.")
+        word = "categorical: see profile_table" if moderator in factors else "not among its numeric moderators"
+        raise ModelError(f"moderator {moderator!r} of the fit is {word}. {pick(moderator, numeric)}")
     p, benefit = interval_ends(level), _distance(fit, threshold)
     stated = np.asarray(fit.effects.moderators[moderator], float)
     stated = stated[~np.isnan(stated)]

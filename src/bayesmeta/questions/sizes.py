@@ -10,16 +10,18 @@ import pandas as pd
 from bayesmeta.digits import amount, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
-from bayesmeta.measures import measure
+from bayesmeta.measures import measure, require_null
 from bayesmeta.plan import Threshold
-from bayesmeta.questions.benefit import band_table, benefit_table
+from bayesmeta.questions.benefit import band_table, benefit_table, one_arm_words
 from bayesmeta.questions.thresholds import direction, resolve_thresholds
 
-__all__ = ["LITTLE", "between_words", "chance_notes", "chance_table", "size_table"]
+__all__ = ["LITTLE", "NO_NULL", "between_words", "chance_notes", "chance_table", "size_table"]
 
 _Line = tuple[str, float, float]
 #: What an effect below every threshold is called.
 LITTLE = "little to no effect"
+#: Why measures of one arm have no probability of any benefit.
+NO_NULL = "One arm is compared with nothing and has no null: there is no probability of any benefit."
 
 
 def between_words(item: Threshold, thresholds: Sequence[Threshold]) -> str:
@@ -87,6 +89,7 @@ def size_table(
     >>> size_table(fit, [0.5, 0.2])["size"].tolist()
     ['0.5 benefit', '0.2 benefit', 'little to no effect', '0.2 harm', '0.5 harm']
     """
+    require_null(fit.effects.measure, "sizes of benefit and harm")
     stated = resolve_thresholds(fit, thresholds)
     (good, good_names), (bad, bad_names) = (_ordered(stated, side) for side in ("benefit", "worse"))
     if not good or not bad:
@@ -141,6 +144,11 @@ def chance_table(
         for name, lines in benefit_table(fit, [item]).groupby("threshold", sort=False):
             columns = (f"p_{what}" for what in ("any_benefit", "important_benefit", "trivial", "important_harm"))
             any_benefit, good, between, bad = ((*lines[column],) for column in columns)
+            if measure(fit.effects.measure).single_arm:
+                words_of = zip(one_arm_words(fit, item), (good, between, bad), strict=True)
+                found = [(text, *values) for text, values in words_of if text]
+                parts.append(pd.DataFrame(found, columns=["chance", "p_mean", "p_new"]).assign(threshold=name))
+                continue
             single = all(isinstance(side, (int, float)) for side in (item.benefit_distance, item.worse_distance))
             middle: list[_Line] = [(between_words(item, stated), *between)]
             outer: dict[str, list[_Line]] = {"benefit": [], "harm": []}
@@ -210,16 +218,28 @@ def chance_notes(
     table: Any = benefit_table(fit, asked)
     for name, lines in table.groupby("threshold", sort=False):
         mean, new = lines.to_dict("records")
+        if kind.single_arm:
+            text = f'Threshold "{name}": a value of the {kind.label}, not a difference. '
+            text += f"Source: {mean['source']}. {NO_NULL}"
+            notes[str(name)] = text + (
+                _share_words(mean, new, "studies whose true value is on that side") if share else ""
+            )
+            continue
         beyond = "beyond a distribution of mean" if str(name).endswith("(averaged)") else "at least"
         text = (
             f'Threshold "{name}": benefit {beyond} {stated(mean["benefit"], 1)}, harm {beyond} '
             f"{stated(mean['worse'], -1)}. Source: {mean['source']}.{bands}"
         )
-        if share and new["share_median"] == new["share_median"]:
-            median, lower, upper = (percent(new[f"share_{end}"]) for end in ("median", "lower", "upper"))
-            text += (
-                f" Share of true effects with such a benefit: median {median}, 95 % central credible interval "
-                f"{lower} to {upper}; probability that it is a majority {percent(mean['p_important_benefit'])}."
-            )
+        text += _share_words(mean, new, "true effects with such a benefit") if share else ""
         notes[str(name)] = text
     return notes
+
+
+def _share_words(mean: Mapping[str, Any], new: Mapping[str, Any], counted: str) -> str:
+    if new["share_median"] != new["share_median"]:
+        return ""
+    median, lower, upper = (percent(new[f"share_{end}"]) for end in ("median", "lower", "upper"))
+    return (
+        f" Share of {counted}: median {median}, 95 % central credible interval "
+        f"{lower} to {upper}; probability that it is a majority {percent(mean['p_important_benefit'])}."
+    )

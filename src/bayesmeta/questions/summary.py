@@ -33,6 +33,7 @@ __all__ = [
     "compare_table",
     "heterogeneity_table",
     "marginal",
+    "method_name",
     "predict",
     "probability",
     "study_table",
@@ -261,7 +262,8 @@ def study_weights(fit: Fit) -> FloatArray:
     Given tau the posterior mean of mu is linear in the estimates; its coefficients are averaged over the posterior of
     tau and scaled to sum to 100. Under a covariance a row's weight can be negative. Under a truncated mu the posterior
     mean is not linear in the estimates, and the weights are those before truncation. Of draws it is how far the mean
-    moves with each estimate.
+    moves with each estimate. Of proportions of one arm by their counts they are approximate: the inverse of the
+    variance of each logit at the mean proportion plus tau squared.
     """
     weights = fit.posterior.weights(fit.effects)
     return 100 * weights / weights.sum()
@@ -347,7 +349,9 @@ def compare_table(
         difference_se mark level interval``. ``difference_se`` is the classical estimate minus the first Bayesian one,
         in classical standard errors. ``mark`` says what is wrong with the width of a Hartung-Knapp interval
         (``narrower than Wald`` of the same tau2, ``no width``), else it is empty. A line that is not defined says why
-        under ``note``. Where rows lie in clusters the classical check is ``multilevel REML + t``
+        under ``note``.
+        Of one arm there are no ``p_value`` and ``p_below_null``. Where rows lie in clusters the classical check is
+        ``multilevel REML + t``
         (`bayesmeta.classical.pool_clustered`), with ``multilevel REML + CR2`` beside it; ``tau`` is then the SD between
         clusters and a last column ``tau_within`` that within them.
 
@@ -365,6 +369,8 @@ def compare_table(
     if not named:
         raise ModelError("compare_table: give a fit, or one or more fits by name.")
     effects = next(iter(named.values())).effects
+    kind = measure(effects.measure)
+    single = kind.single_arm
     rows: list[dict[str, Any]] = []
     reference: float | None = None
     for name, fit in named.items():
@@ -384,7 +390,7 @@ def compare_table(
                 "pi_upper": new["upper"],
                 "pi_formula": "predictive",
                 "p_value": np.nan,
-                "p_below_null": probability(fit, "mu", below=0.0),
+                "p_below_null": np.nan if single else probability(fit, "mu", below=0.0),
                 "difference_se": np.nan,
                 "note": "",
                 "mark": "",
@@ -395,7 +401,7 @@ def compare_table(
         try:
             (result,) = pool_table(effects, methods=(method,), cis=(ci,), level=level, rho=rho)
         except (ModelError, InferenceError) as error:
-            rows.append({"method": _method_name(method, ci), "kind": "classical", "note": str(error), "mark": ""})
+            rows.append({"method": method_name(method, ci), "kind": "classical", "note": str(error), "mark": ""})
             continue
         rows.append(_classical_row(result, reference))
     if is_clustered(effects):
@@ -404,7 +410,9 @@ def compare_table(
     frame["level"], frame["interval"] = level, "central"
     if is_clustered(effects):
         frame["tau_within"] = frame.pop("tau_within")
-    kind = measure(effects.measure)
+    if single:
+        # the test is against a value on the analysis scale that means nothing
+        frame["p_value"] = np.nan
     if scale == "natural" and kind.transformed:
         for column in ("estimate", "lower", "upper", "pi_lower", "pi_upper"):
             frame[column] = kind.back(frame[column].to_numpy(float))
@@ -425,14 +433,22 @@ def _clustered_rows(effects: Effects, level: float, reference: float | None) -> 
     return rows
 
 
-def _method_name(method: str, ci: str) -> str:
-    suffix = {"wald": "", "t": " + t", "hksj": " + HKSJ", "hksj_adhoc": " + HKSJ ad hoc"}[ci]
+def method_name(method: str, ci: str) -> str:
+    """What tables call a classical method with its interval.
+
+    Examples
+    --------
+    >>> method_name("REML", "hksj"), method_name("EE", "wald")
+    ('REML + HKSJ', 'common effect')
+    """
+    known = {"wald": "", "t": " + t", "hksj": " + HKSJ", "hksj_adhoc": " + HKSJ ad hoc"}
+    suffix = known.get(ci, f" + {ci}" if ci else "")
     return {"EE": "common effect"}.get(method, method) + suffix
 
 
 def _classical_row(result: ClassicalFit | MultilevelMean, reference: float | None) -> dict[str, Any]:
     return {
-        "method": _method_name(result.method, result.ci) if isinstance(result, ClassicalFit) else "",
+        "method": method_name(result.method, result.ci) if isinstance(result, ClassicalFit) else "",
         "kind": "classical",
         "estimate": result.estimate,
         "lower": result.lower,

@@ -9,7 +9,7 @@ from numbers import Real
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.measures import measure
-from bayesmeta.plan import Decision, Threshold
+from bayesmeta.plan import Decision, Threshold, absolute_distances
 
 __all__ = [
     "STATED",
@@ -54,9 +54,10 @@ def threshold(
     Parameters
     ----------
     benefit : float
-        Smallest important benefit: a positive distance, or for ratio measures the ratio itself.
+        Smallest important benefit: a positive distance, for ratio measures the ratio itself, and for measures of one
+        arm the value itself on the natural scale (a proportion of 0.2).
     worse : float, optional
-        Smallest important harm; default the same distance in the other direction.
+        Smallest important harm; default the same distance in the other direction, of one arm the same value.
 
     Raises
     ------
@@ -69,6 +70,16 @@ def threshold(
     0.2877
     """
     sign, kind = _sign(better), measure(measure_name)
+    label = name or f"{benefit:g}"
+    if kind.single_arm:
+        for value in (benefit, worse):
+            if value is not None and (isinstance(value, bool) or not math.isfinite(value)):
+                raise ModelError(f"threshold {value!r}: give a finite number.")
+        try:
+            found = absolute_distances(measure_name, better, benefit, worse)
+        except ModelError as error:
+            raise ModelError(f"threshold: {error}.") from None
+        return Threshold(label, benefit, benefit if worse is None else worse, *found, STATED, "panel", True)
 
     def distance(value: float, side: int) -> float:
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
@@ -85,7 +96,6 @@ def threshold(
     plus = distance(benefit, 1)
     minus = plus if worse is None else distance(worse, -1)
     stated_worse = worse if worse is not None else (1 / benefit if kind.log else benefit)
-    label = name or f"{benefit:g}"
     return Threshold(label, benefit, stated_worse, plus, minus, STATED, "panel", True)
 
 
@@ -97,7 +107,8 @@ def resolve_thresholds(
     Parameters
     ----------
     fit : Fit
-        Says what a number means: a ratio for a ratio measure, else a positive distance in the direction of benefit.
+        Says what a number means: a ratio for a ratio measure, the value itself for one arm, else a positive distance in
+        the direction of benefit.
     thresholds : Threshold, float, or several of them, optional
         Default: those of the fit's outcome.
     primary : bool

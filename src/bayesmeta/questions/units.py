@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,6 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import (
-    Amount,
     BaselineRisk,
     NaturalUnit,
     PointsThreshold,
@@ -35,16 +34,21 @@ from bayesmeta.plan import (
     thinned,
     weighted_values,
 )
-from bayesmeta.priors import LogNormal
 from bayesmeta.questions.benefit import direction
 from bayesmeta.questions.summary import predict
 
 __all__ = [
     "RISK_MEASURES",
     "STANDARDISED",
+    "TARGETS",
+    "Target",
     "absolute_risk",
     "natural_table",
     "noted",
+    "number_needed",
+    "points_of",
+    "risk_parts",
+    "risk_quantiles",
     "risk_table",
     "risks_of",
 ]
@@ -54,7 +58,8 @@ FloatArray = NDArray[np.float64]
 #: Measures that a baseline risk turns into an absolute one.
 RISK_MEASURES = ("OR", "RR", "RD", "HR")
 STANDARDISED = ("SMD", "SMDH")
-_TARGETS = (("mean effect", "mu"), ("new study", "theta_new"))
+Target = Literal["mean effect", "new study"]
+TARGETS: tuple[tuple[Target, str], ...] = (("mean effect", "mu"), ("new study", "theta_new"))
 _NATURAL_COLUMNS = [
     "unit",
     "sd",
@@ -170,10 +175,10 @@ def natural_table(
     table = predict(fit, level=level)
     stated = thresholds if thresholds is not None else [chosen.mid] if chosen.mid is not None else []
     rows = []
-    for sd in weighted_values(_sd_amount(chosen)):
-        points = {name: _points(fit, name, table, sd.values, sd.weights, p) for _, name in _TARGETS}
+    for sd in weighted_values(chosen.sd_amount):
+        points = {name: points_of(fit, name, table, sd.values, sd.weights, p) for _, name in TARGETS}
         for item, mid, worse in _thresholds(stated):
-            for target, name in _TARGETS:
+            for target, name in TARGETS:
                 lower, median, upper = np.sort(flip * points[name])
                 row: dict[str, Any] = dict.fromkeys(_NATURAL_COLUMNS, math.nan)
                 row |= {
@@ -199,13 +204,6 @@ def natural_table(
     return pd.DataFrame(rows, columns=_NATURAL_COLUMNS)
 
 
-def _sd_amount(unit: NaturalUnit) -> Amount:
-    """The SD with its uncertainty: a number with a standard error is a log-normal of that coefficient of variation."""
-    if unit.sd_se is None or not isinstance(unit.sd, (int, float)):
-        return unit.sd
-    return LogNormal(math.log(unit.sd), math.sqrt(math.log1p((unit.sd_se / unit.sd) ** 2)))
-
-
 def _thresholds(
     stated: Sequence[PointsThreshold],
 ) -> Iterable[tuple[Any, WeightedValues | None, WeightedValues | None]]:
@@ -219,7 +217,7 @@ def _thresholds(
             yield item, benefit[min(i, len(benefit) - 1)], worse[min(i, len(worse) - 1)]
 
 
-def _points(
+def points_of(
     fit: Fit, name: str, table: pd.DataFrame, factor: FloatArray, weights: FloatArray, p: FloatArray
 ) -> FloatArray:
     """Quantiles of an effect times an independent positive factor."""
@@ -256,7 +254,7 @@ def _against(
     harm_edges, harm_weights = ratio(worse, sd)
     harm = min(float(harm_weights @ distribution(fit, name, -sign * harm_edges, upper=sign < 0)), 1.0)
     factor, shares = ratio(sd, mid)
-    lower, median, upper = np.sort(sign * _points(fit, name, table, factor, shares, p))
+    lower, median, upper = np.sort(sign * points_of(fit, name, table, factor, shares, p))
     return {
         "mid": mid.mean,
         "mid_form": mid.form,
@@ -276,11 +274,12 @@ def absolute_risk(measure_name: str, baseline: ArrayLike, effect: ArrayLike) -> 
     """Risk with treatment, from the risk without it and an effect on the analysis scale.
 
     Odds ratio: ``p0 OR / (1 - p0 + p0 OR)``; risk ratio: ``p0 RR``; risk difference: ``p0 + RD``; hazard ratio, with
-    proportional hazards until the time of the risk: ``1 - (1 - p0)^HR``.
+    proportional hazards until the time of the risk: ``1 - (1 - p0)^HR``; standardised difference, of scores that are
+    normal with equal SDs and a share ``p0`` beyond some score: ``Phi(Phi^-1(p0) + d)``.
 
     Parameters
     ----------
-    measure_name : {"OR", "RR", "RD", "HR"}
+    measure_name : {"OR", "RR", "RD", "HR", "SMD", "SMDH"}
     baseline : array
         Between 0 and 1.
     effect : array
@@ -296,14 +295,20 @@ def absolute_risk(measure_name: str, baseline: ArrayLike, effect: ArrayLike) -> 
     ModelError
         For other measures.
 
+    References
+    ----------
+    Furukawa TA, Leucht S. PLoS One 2011;6:e19070. doi:10.1371/journal.pone.0019070 (of a standardised difference)
+
     Examples
     --------
     >>> absolute_risk("OR", 0.2, np.log(0.5)).round(4).item()
     0.1111
     """
     p, x = np.asarray(baseline, float), np.asarray(effect, float)
-    if measure_name not in RISK_MEASURES:
-        raise ModelError(f"{measure_name}: absolute risks follow from {', '.join(RISK_MEASURES)}.")
+    if measure_name not in RISK_MEASURES + STANDARDISED:
+        raise ModelError(f"{measure_name}: absolute risks follow from {', '.join(RISK_MEASURES + STANDARDISED)}.")
+    if measure_name in STANDARDISED:
+        return np.asarray(special.ndtr(special.ndtri(p) + x))
     if measure_name == "OR":
         return np.asarray(special.expit(special.logit(p) + x))
     if measure_name == "RD":
@@ -320,6 +325,8 @@ def _effect_at(measure_name: str, baseline: FloatArray, risk: FloatArray) -> Flo
         if measure_name == "RR":
             return np.where(risk > 0, np.log(np.maximum(risk, 0) / baseline), -np.inf)
         inside = np.clip(risk, 0.0, 1.0)
+        if measure_name in STANDARDISED:
+            return np.asarray(special.ndtri(inside) - special.ndtri(baseline))
         if measure_name == "OR":
             return np.asarray(special.logit(inside) - special.logit(baseline))
         return np.log(np.log1p(-inside) / np.log1p(-baseline))
@@ -391,15 +398,15 @@ def risk_table(
         if not per > 0:
             raise ModelError(f"per = {per}: give a positive number of people.")
         p = interval_ends(level)
-        parts = [(item, part) for item in stated for part in _risk_parts(item)]
+        parts = [(item, part) for item in stated for part in risk_parts(item)]
     except ModelError as error:
         return noted(_RISK_COLUMNS, str(error))
     table = predict(fit, level=level)
     sign = {None: 0, "higher": 1, "lower": -1}[fit.effects.better]
     rows = []
     for item, part in parts:
-        for target, name in _TARGETS:
-            without, treated, difference = _risk_quantiles(fit, name, kind, part, table, p)
+        for target, name in TARGETS:
+            without, treated, difference = risk_quantiles(fit, name, kind, part, table, p)
             row: dict[str, Any] = dict(zip(_RISK_COLUMNS[:4], (item.name, part.form, target, per), strict=True))
             notes = [] if sign else ["the direction is not stated: no number needed to treat"]
             if treated[2] > 1 - 1e-12 or treated[0] < 1e-12:
@@ -410,12 +417,19 @@ def risk_table(
             row["p_important"] = math.nan
             if important is not None and sign:
                 row["p_important"] = _p_difference(fit, name, kind, part, sign, important / per)
-            row["nnt"] = _number_needed(sign * difference) if sign else ""
+            row["nnt"] = number_needed(sign * difference) if sign else ""
             rows.append({**row, "level": level, "source": item.source, "note": "; ".join(notes)})
     return pd.DataFrame(rows, columns=_RISK_COLUMNS)
 
 
-def _risk_parts(item: BaselineRisk) -> list[WeightedValues]:
+def risk_parts(item: BaselineRisk) -> list[WeightedValues]:
+    """The weighted values of a risk: both ends of a range, the nodes of a distribution.
+
+    Raises
+    ------
+    ModelError
+        For what is not between 0 and 1.
+    """
     parts = weighted_values(item.risk)
     for part in parts:
         # the far ends of a distribution round to 0 or 1, where no relative effect moves a risk
@@ -425,7 +439,7 @@ def _risk_parts(item: BaselineRisk) -> list[WeightedValues]:
     return [part._replace(values=np.clip(part.values, 1e-15, 1 - 1e-15)) for part in parts]
 
 
-def _risk_quantiles(
+def risk_quantiles(
     fit: Fit, name: str, kind: str, part: WeightedValues, table: pd.DataFrame, p: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Quantiles of the risk without treatment, with it, and of the difference (cut so that risks stay in 0 to 1)."""
@@ -459,7 +473,7 @@ def _p_difference(fit: Fit, name: str, kind: str, part: WeightedValues, sign: in
     return min(float(part.weights @ distribution(fit, name, edge, upper=sign > 0)), 1.0)
 
 
-def _number_needed(benefit: FloatArray) -> str:
+def number_needed(benefit: FloatArray) -> str:
     """Number needed to treat for benefit or harm, from the difference and its interval in the direction of benefit."""
     lower, median, upper = np.sort(benefit)
 

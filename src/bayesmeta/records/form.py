@@ -92,9 +92,9 @@ def table_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def scale_name(measure_name: str) -> str:
-    """Name the scale of the analysis: ``log``, ``fisher_z`` (correlations) or ``identity``."""
+    """Name the scale of the analysis: ``log``, ``fisher_z`` (correlations), ``logit`` (proportions) or ``identity``."""
     kind = measure(measure_name)
-    return "log" if kind.log else "fisher_z" if kind.transformed else "identity"
+    return "log" if kind.log else {"ZCOR": "fisher_z", "PLO": "logit"}.get(measure_name, "identity")
 
 
 @cache
@@ -170,6 +170,7 @@ def _section_schema(section: Section) -> dict[str, Any]:
     return closed(
         {
             "question": {"const": section.question},
+            "verdict": {"type": "string"},
             "rows": rows(section.columns, section.others),
             "summary": {"type": "object", "properties": {key: rows(item) for key, item in section.parts.items()}},
         }
@@ -196,5 +197,5 @@ def small_k_note(n_trials: int) -> str:
     if n_trials == 2:
         return "Two trials: a sensitivity analysis only; make no claim from it."
     if n_trials <= 4:
-        return "Three or four trials: the prior of tau matters; read this beside `bayesmeta sensitivity`."
+        return "Three or four trials: the prior of tau matters; read this beside the sensitivity analyses."
     return "Five or more trials: read the Bayesian and the classical answer side by side."

@@ -11,6 +11,7 @@ from bayesmeta.checking import prior_conflict_table, prior_conflicts
 from bayesmeta.classical import CI_METHODS, ClassicalFit, defined_methods, is_clustered, pool_clustered, pool_table
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
+from bayesmeta.measures import measure
 from bayesmeta.plan import DEFAULT_COEFFICIENT_SOURCE, Threshold
 from bayesmeta.questions import benefit_table, probability, size_table, summarize
 from bayesmeta.records.form import plain, table_records
@@ -108,6 +109,11 @@ def _moments(row: Any) -> dict[str, Any]:
     return plain({name: row[name] for name in ("mean", "sd", "median", "lower", "upper")})
 
 
+def below_null(fit: Fit, name: str) -> float | None:
+    """Probability of a quantity below the value of no effect; None for one arm, which has no such value."""
+    return None if measure(fit.effects.measure).single_arm else probability(fit, name, below=0.0)
+
+
 def bayes_record(fit: Fit, level: float) -> dict[str, Any]:
     """Posterior of mu, tau and theta_new, log evidence, and the probabilities of an effect below the null value."""
     table = summarize(fit, level=level)
@@ -117,8 +123,8 @@ def bayes_record(fit: Fit, level: float) -> dict[str, Any]:
         "others": _others(table),
         "sampler": sampler_record(fit),
         "log_evidence": plain(fit.log_evidence),
-        "p_below_null": probability(fit, "mu", below=0.0),
-        "p_new_below_null": probability(fit, "theta_new", below=0.0),
+        "p_below_null": below_null(fit, "mu"),
+        "p_new_below_null": below_null(fit, "theta_new"),
     }
 
 
@@ -196,6 +202,8 @@ def size_rows(fit: Fit, thresholds: Sequence[Threshold]) -> list[dict[str, Any]]
         for item in thresholds
         if all(isinstance(x, (int, float)) for x in (item.benefit_distance, item.worse_distance))
     ]
+    if measure(fit.effects.measure).single_arm:
+        return None
     return None if fit.effects.better is None or not numbers else table_records(size_table(fit, numbers))
 
 

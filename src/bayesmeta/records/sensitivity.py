@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayesmeta.classical import OURS, Preset, preset_choices
 from bayesmeta.fits import LEVEL
-from bayesmeta.questions import CAVEAT
+from bayesmeta.questions import CAVEAT, resolve_threshold
 from bayesmeta.records.form import head, plain, table_records
 from bayesmeta.records.parts import about
 from bayesmeta.sensitivity import SECTIONS
@@ -21,16 +21,21 @@ if TYPE_CHECKING:
 __all__ = ["preset_record", "sensitivity_record"]
 
 
-def section_records(analyses: SensitivityAnalyses) -> dict[str, Any]:
-    """Every section: its question, its rows, and what belongs to them as a whole."""
-    found = {}
+def section_records(fit: Fit, analyses: SensitivityAnalyses) -> dict[str, Any]:
+    """Every section: its question, the verdict, its rows, and what belongs to them as a whole."""
+    found, threshold = {}, resolve_threshold(fit, analyses.threshold)
     for name, table in analyses.tables.items():
         section = SECTIONS[name]
         summary = {
             str(key): table_records(item) if isinstance(item, pd.DataFrame) else plain(item)
             for key, item in {**section.summary(table), **analyses.parts.get(name, {})}.items()
         }
-        found[name] = {"question": section.question, "rows": table_records(table), "summary": summary}
+        found[name] = {
+            "question": section.question,
+            "verdict": section.verdict(fit, table, threshold),
+            "rows": table_records(table),
+            "summary": summary,
+        }
     return found
 
 
@@ -41,7 +46,7 @@ def sensitivity_record(
     return {
         **head(fit.effects.measure, level=level, warnings=warnings),
         **about(fit, name),
-        "sections": section_records(analyses),
+        "sections": section_records(fit, analyses),
         "not_done": dict(analyses.not_done),
         "caveat": CAVEAT,
     }

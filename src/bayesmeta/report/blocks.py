@@ -9,6 +9,7 @@ import pandas as pd
 from bayesmeta.columns import Column, columns_of, joined, readable
 from bayesmeta.digits import number, percent
 from bayesmeta.errors import ModelError
+from bayesmeta.measures import measure as find_measure
 from bayesmeta.questions import WEIGHTS, Borrowing, borrowing_table, natural_table, next_trial_table, risk_table
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def extra_tables(part: Analysis) -> dict[str, pd.DataFrame]:
     if part.borrowing is not None:
         weights = borrowing_weights(part.borrowing)
         found["borrowing"] = borrowing_table(part.borrowing, part.primary, weights=weights)
-    if not part.pooled.simulated and part.pooled.effects.better is not None:
+    compared = not find_measure(part.effects.measure).single_arm
+    if compared and not part.pooled.simulated and part.pooled.effects.better is not None:
         found["next_trial"] = next_trial_table(part.pooled, sizes=SIZES)
     return found
 
@@ -115,7 +117,7 @@ def _borrowing(frame: pd.DataFrame) -> tuple[dict[str, Any], tuple[Column, ...]]
         "stays": ("threshold",),
         "caption": "This trial alone and with the robust meta-analytic-predictive prior of a review, by the prior "
         "probability (weight) that the review says nothing about it",
-        "note": f"Discarded: that probability after the trial. `bayesmeta borrow` names the review. {_notes(frame)}",
+        "note": f"Discarded: that probability after the trial. {_notes(frame)}",
     }, (
         *columns_of("number", 1, weight="weight"),
         *columns_of("text", analysis="analysis"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bayesmeta.measures import measure
+
 if TYPE_CHECKING:
     from bayesmeta.analysis import Analysis
 
@@ -25,6 +27,15 @@ def _sources(parts: Sequence[Analysis]) -> str:
     stated = (part.sources.get(role) for part in parts for role in ("mu", "tau"))
     texts = dict.fromkeys(text for text in stated if text)
     return "; ".join(texts) or "not stated in the protocol"
+
+
+def _likelihoods(parts: Sequence[Analysis]) -> str:
+    """The likelihoods of the main analyses, each once."""
+    words = {
+        "normal": "normal likelihood of each estimate around its true effect",
+        "binomial": "binomial likelihood of the events of each arm",
+    }
+    return "; ".join(dict.fromkeys(words[part.pooled.model.likelihood] for part in parts))
 
 
 def checklists(
@@ -78,19 +89,20 @@ def checklists(
     ]
     elsewhere = priors or shown.get("tipping", "") or at
     panel = "for the authors: software cannot fill this"
+    compared = not all(measure(part.effects.measure).single_arm for part in parts)
     moderated = sum(part.moderated is not None for part in parts)
-    in_whom = next((f"#{part.key}-moderators" for part in parts if part.moderators is not None), at)
+    in_whom = "#whom" if moderated else at
     barg = [
         _item(
             "preamble",
             "why Bayesian; goals of the analysis",
-            "probabilities of benefit beyond stated thresholds, for the mean and a new study",
+            f"probabilities {'of benefit ' if compared else ''}beyond stated thresholds, for the mean and a new study",
             "#answer",
         ),
         _item(
             "1 model",
             "data, likelihood, parameters",
-            "normal likelihood of each estimate around its true effect; true effects around a mean with SD tau",
+            f"{_likelihoods(parts)}; true effects around a mean with SD tau",
             "#methods",
         ),
         _item("1 prior", "priors and their justification", f"{_priors(parts)}. {_sources(parts)}", at),
@@ -127,7 +139,9 @@ def checklists(
         _item(
             "analysis: model",
             "the statistical model",
-            "random effects, normal" + (f"; {moderated} outcomes also regressed on moderators" if moderated else ""),
+            "random effects, "
+            + _likelihoods(parts)
+            + (f"; {moderated} outcomes also regressed on moderators" if moderated else ""),
             "#methods",
         ),
         _item("analysis: technique", "how it was computed", engine, "#methods"),
@@ -166,7 +180,7 @@ def checklists(
             "declared analyses, trials left out, methods, multiverse",
             shown.get("multiverse", "") or at,
         ),
-        _item("15", "certainty assessment", "numbers for GRADE's domains; the rating is the panel's", f"{at}-grade"),
+        _item("15", "certainty assessment", "numbers for GRADE's domains; the rating is the panel's", "#sure"),
         _item("20a", "characteristics and risk of bias of the studies", panel),
         _item(
             "20b",
@@ -181,7 +195,7 @@ def checklists(
             in_whom if in_whom != at else shown.get("inconsistency", "") or at,
         ),
         _item("20d", "sensitivity analyses: results", "tables for every outcome", elsewhere),
-        _item("22", "certainty in the evidence for each outcome", "an empty field for the panel", "#answer"),
+        _item("22", "certainty in the evidence for each outcome", "the panel's choice, never the program's", "#sure"),
     ]
     return [
         {

@@ -25,6 +25,8 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 #: Nodes are left out from the lightest on while what is lost stays below this; printed probabilities have three digits.
 LOST = 1e-8
+#: The same of what the page carries in single precision, whose probabilities are good to about 1e-7.
+LOST_IN_PAGE = 2e-7
 #: Digits of serialised numbers: the page prints four at most.
 DIGITS = 9
 #: Points of a distribution without a closed form; between them the page takes a cubic.
@@ -92,15 +94,16 @@ def kept_nodes(form: NormalMixtures, *, coarsened: bool = True) -> tuple[NDArray
     array of int, array of float
         The nodes in their order, and the weights.
     """
-    weights = form.coarse if coarsened and not rule_gap(form) > LOST else form.weights
-    kept = non_negligible(weights)
+    lost = LOST_IN_PAGE if coarsened else LOST
+    weights = form.coarse if coarsened and not rule_gap(form) > lost else form.weights
+    kept = non_negligible(weights, lost)
     return kept, weights[kept]
 
 
-def non_negligible(weights: FloatArray) -> NDArray[np.intp]:
-    """Choose the nodes without the lightest ones, which together weigh less than `LOST`."""
+def non_negligible(weights: FloatArray, lost: float = LOST) -> NDArray[np.intp]:
+    """Choose the nodes without the lightest ones, which together weigh less than ``lost``."""
     order = np.argsort(np.abs(weights))
-    return np.sort(order[np.cumsum(np.abs(weights[order])) > LOST])
+    return np.sort(order[np.cumsum(np.abs(weights[order])) > lost])
 
 
 def rule_gap(form: NormalMixtures) -> float:

@@ -146,11 +146,11 @@ def outcome_record(
 
 
 def natural_range(part: Analysis) -> tuple[float, float, float] | None:
-    """Ends and step of the threshold's slider, as people state thresholds; None where there is no direction."""
-    if part.pooled.effects.better is None:
+    """Ends and step of the threshold's slider; None without a direction, and for one arm, whose page is still."""
+    kind = measure(part.pooled.effects.measure)
+    if part.pooled.effects.better is None or kind.single_arm:
         return None
     stated = stated_threshold(part)
-    kind = measure(part.pooled.effects.measure)
     far = _reach(part)
     if kind.log:
         start = math.log(stated) if stated is not None else 0.0

@@ -4,45 +4,79 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bayesmeta.classical import ClassicalFit, pool_check
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.marginals import Marginals, NormalMixtures
 from bayesmeta.measures import measure
-from bayesmeta.questions import information_size, mix, update
+from bayesmeta.questions import in_sentence, information_size, mix, spoken_direction, update
 from bayesmeta.report.blocks import borrowing_weights
 from bayesmeta.report.forms import kept_nodes, non_negligible, packed, packed_form, rule_gap, serialised_form
-from bayesmeta.report.gather import live_record, others, stated_threshold
+from bayesmeta.report.gather import live_record, natural_range, others, stated_threshold
+from bayesmeta.report.panel import points_slider
+from bayesmeta.report.summary import SummaryRow, said_words
 from bayesmeta.sensitivity import SECTIONS
 
 if TYPE_CHECKING:
     from bayesmeta.analysis import Analysis
 
-__all__ = ["followed", "live_outcome", "live_tables"]
+__all__ = ["followed", "live_outcome", "live_tables", "points_of"]
 
 
-def live_outcome(part: Analysis) -> dict[str, Any]:
+def live_outcome(part: Analysis, row: SummaryRow, who: str) -> dict[str, Any]:
     """Give what the page needs to compute everything of one outcome anew.
 
     Parameters
     ----------
     part : Analysis
         With a direction and a threshold that is a number.
+    row : SummaryRow
+    who : str
+        The intervention, as a sentence begins with it.
 
     Returns
     -------
     dict
         ``better scale reach analyses`` of `live_record`; ``label axis stated`` for sentences: the stated threshold as
         distances of benefit and harm, and as it is written; ``others``, analyses that have a line but cannot be
-        chosen; ``tables`` of `live_tables`.
+        chosen; ``yardsticks`` of the row, ``points`` where the first is one of an instrument, ``own``, the stated
+        threshold as a number, and the ``slider`` of each; ``speak``, the words of its finding; ``tables`` of
+        `live_tables`.
     """
     fit, item = part.pooled, part.primary
     assert item is not None
     kind = measure(fit.effects.measure)
+    better = str(fit.effects.better)
+    record = live_record(part, coarsened=True)
+    for entry in record["analyses"]:
+        entry["posterior"] = _small(entry["posterior"])
     return {
-        **live_record(part, coarsened=True),
+        **record,
+        "measure": row.measure,
+        "unit": row.unit,
+        "random": fit.model.tau is not None,
+        "own": stated_threshold(part),
+        "slider": natural_range(part),
+        "points": points_of(row),
+        "yardsticks": [
+            {
+                "said": said_words(yard),
+                "b": _few(yard.benefit),
+                "h": _few(yard.worse),
+                "w": _few(yard.weights),
+            }
+            for yard in row.yardsticks
+        ],
+        "speak": {
+            "who": who,
+            "whom": in_sentence(who),
+            "what": in_sentence(row.short),
+            **{name: dict(spoken_direction(better, benefit=name == "benefit")) for name in ("benefit", "harm")},
+        },
         "label": fit.outcome.label if fit.outcome is not None else (fit.effects.name or kind.label),
         "axis": kind.axis,
         "stated": {
@@ -50,9 +84,29 @@ def live_outcome(part: Analysis) -> dict[str, Any]:
             "worse": item.worse_distance,
             "texts": [f"{item.benefit:g}", f"{item.worse:g}"],
         },
-        "others": [{"id": other.id, "posterior": serialised_form(other.fit, coarsened=True)} for other in others(part)],
+        "others": [
+            {"id": other.id, "posterior": _small(serialised_form(other.fit, coarsened=True))} for other in others(part)
+        ],
         "tables": live_tables(part),
     }
+
+
+def points_of(row: SummaryRow) -> dict[str, Any] | None:
+    """The minimal important difference in points, and the slider that moves it; None without one."""
+    natural = row.natural
+    if not row.yardsticks or not row.yardsticks[0].natural or natural is None or natural.mid is None:
+        return None
+    stated = natural.mid[0]
+    return {"stated": stated, "slider": points_slider(stated)}
+
+
+def _small(form: dict[str, Any]) -> dict[str, Any]:
+    """A mixture in single precision: its probabilities keep six digits, of which three are printed."""
+    return packed_form(form) if form["representation"] == "mixture" else form
+
+
+def _few(values: NDArray[np.float64]) -> list[float] | str:
+    return values.tolist() if values.size == 1 else packed(values)
 
 
 def followed(part: Analysis) -> frozenset[str]:

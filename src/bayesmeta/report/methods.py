@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import metadata, resources
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from bayesmeta.sensitivity import SECTIONS
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
 
-__all__ = ["bibliography", "methods_text", "used_references"]
+__all__ = ["bibliography", "methods_text", "reference_texts", "used_references"]
 
 
 def _of_prior(prior: Prior | None) -> list[str]:
@@ -65,6 +66,50 @@ def bibliography(keys: Sequence[str]) -> str:
     return "\n\n".join(found) + "\n"
 
 
+def reference_texts(keys: Sequence[str]) -> list[str]:
+    """Write references as people read them: authors, title, journal, DOI.
+
+    Examples
+    --------
+    >>> reference_texts(["knapp2003"])[0].partition(". ")[0]
+    'Knapp G, Hartung J'
+    """
+    found = []
+    for entry in bibliography(keys).strip().split("\n\n"):
+        fields = dict(re.findall(r"^  (\w+) = \{(.*)\},?$", entry, re.MULTILINE))
+        plain = {name: _plain(text) for name, text in fields.items()}
+        people = [_author(name) for name in plain["author"].split(" and ")]
+        where = " ".join(filter(None, (plain.get("journal") or plain.get("publisher", ""), plain.get("year", ""))))
+        volume = plain.get("volume", "") + (f"({plain['number']})" if plain.get("number") else "")
+        place = ":".join(filter(None, (volume, plain.get("pages", ""))))
+        doi = f". doi:{plain['doi']}" if plain.get("doi") else ""
+        version = f" Version {plain['version']}." if plain.get("version") else ""
+        found.append(f"{', '.join(people)}. {plain['title']}.{version} {where}{';' + place if place else ''}{doi}")
+    return found
+
+
+_ACCENTS = {
+    '\\"o': "\u00f6",
+    '\\"a': "\u00e4",
+    '\\"u': "\u00fc",
+    "\\'e": "\u00e9",
+    "\\'c": "\u0107",
+    "\\v{s}": "\u0161",
+}
+
+
+def _plain(text: str) -> str:
+    for accent, letter in _ACCENTS.items():
+        text = text.replace("{" + accent + "}", letter).replace(accent, letter)
+    return text.replace("{", "").replace("}", "").replace("--", "\u2013").replace("\\&", "&")
+
+
+def _author(name: str) -> str:
+    """A family name with initials."""
+    family, _, given = name.partition(", ")
+    return f"{family} {''.join(part[0] for part in given.replace('-', ' ').split())}".strip()
+
+
 def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     """Describe what was run in one paragraph, for a methods section.
 
@@ -87,6 +132,8 @@ def methods_text(fits: Sequence[Fit], sections: Sequence[str] = ()) -> str:
     mus = "; ".join(dict.fromkeys(repr(fit.model.mu) for fit in pooled))
     taus = "; ".join(dict.fromkeys(repr(fit.model.tau) for fit in pooled if fit.model.tau is not None))
     parts = [f"Estimates of {count} ({measures}) were pooled in a Bayesian random-effects model."]
+    if any(fit.model.likelihood == "binomial" for fit in pooled):
+        parts.append("Events entered by a binomial likelihood, without a correction for zeros.")
     if any(fit.effects.measure == "SMD" for fit in pooled):
         parts.append("Standardised mean differences are Hedges' g with the exact small-sample factor (Hedges 1981).")
     parts.append(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata, resources
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,32 +18,40 @@ import pandas as pd
 
 from bayesmeta.analysis import NO_MODERATORS
 from bayesmeta.classical import check_name
-from bayesmeta.columns import Column, Readable, columns_of, names_of, readable
-from bayesmeta.digits import percent, plural, ratios, together
+from bayesmeta.columns import LEAST_SHARE, Column, Readable, columns_of, names_of, readable
+from bayesmeta.digits import DIGITS, percent, plural, ratios, together, with_minus
 from bayesmeta.measures import measure
 from bayesmeta.model import prior_text
 from bayesmeta.moderators import moderator_blocks
+from bayesmeta.plan import SYMBOLS, Judgements
 from bayesmeta.questions import (
     CAVEAT,
+    CERTAINTY_WORDS,
+    SIZE_WORDS,
     benefit_probabilities,
     benefit_sentence,
     between_words,
     share_of_true_effects,
 )
 from bayesmeta.records import failed_checks, finding_rows, size_rows, small_k_note
+from bayesmeta.report.certainty import matrix_row
 from bayesmeta.report.checklists import checklists
 from bayesmeta.report.gather import natural_range, others, posteriors, stated_threshold
-from bayesmeta.report.live import followed, live_outcome
-from bayesmeta.report.methods import bibliography, methods_text, used_references
+from bayesmeta.report.glossary import glossary_of
+from bayesmeta.report.live import followed, live_outcome, points_of
+from bayesmeta.report.methods import methods_text, reference_texts, used_references
+from bayesmeta.report.panel import classical_checks, left_out_texts, panel_view
+from bayesmeta.report.summary import UNNAMED, SummaryRow, summary_of
 from bayesmeta.report.webfont import font_faces
-from bayesmeta.sensitivity import MAIN, SECTIONS, read_section
+from bayesmeta.report.whom import in_whom
+from bayesmeta.sensitivity import GRADE_RULES, MAIN, SECTIONS, SURE, ReadableSection, read_section
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
     from bayesmeta.analysis import Analysis
 
-__all__ = ["Picture", "classical_checks", "live_text", "render_page", "summary_row", "template", "view_of"]
+__all__ = ["Picture", "classical_checks", "live_text", "render_page", "template", "view_of"]
 
 Picture = Mapping[str, Any]
 #: Scripts of the page, in the order in which they stand: arithmetic, tables, the page itself.
@@ -86,7 +99,7 @@ def _chances(part: Analysis, threshold: float | None) -> dict[str, str]:
             chances[f"p_{what}{end}"] for what in ("any_benefit", "important_benefit", "important_harm")
         )
         found |= {
-            f"{name}.any": percent(any_benefit),
+            **({} if math.isnan(any_benefit) else {f"{name}.any": percent(any_benefit)}),
             f"{name}.important": percent(important),
             f"{name}.harm": percent(harm),
             f"{name}.trivial": percent(max(0.0, 1 - important - harm)),
@@ -196,22 +209,6 @@ def _marked(methods: pd.DataFrame) -> pd.DataFrame:
     return defined.assign(method=defined["method"] + defined["mark"].map(lambda mark: f" ({mark})" if mark else ""))
 
 
-def _to_judge(part: Analysis) -> list[dict[str, str]]:
-    """What no check of the computation can decide: notices, and findings in the rows that are more than remarks."""
-    found = dict.fromkeys((*part.notices, *(item for item in part.findings if item.severity != "info")))
-    rows = finding_rows(tuple(found))
-    if part.hksj_remark:
-        rows.append(
-            {
-                "rule": "REML + HKSJ",
-                "severity": "warning",
-                "evidence": part.hksj_remark,
-                "remedy": "Read the ad hoc interval.",
-            }
-        )
-    return rows
-
-
 def _counts(part: Analysis) -> str:
     effects = part.pooled.effects
     people = "" if effects.participants is None else f", {plural(effects.participants, 'participant')}"
@@ -222,17 +219,25 @@ def _counts(part: Analysis) -> str:
     return f"{counted}{people}. {words}{unit}{better}."
 
 
-def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def view_of(
+    part: Analysis,
+    pictures: Sequence[Picture],
+    blocks: Sequence[Mapping[str, Any]],
+    row: SummaryRow | None = None,
+) -> dict[str, Any]:
     """Put one outcome into words and cells.
 
     Parameters
     ----------
     part : Analysis
     pictures : sequence of mapping
-        ``name markup title svg pdf``; the markup is SVG that stands in the page, the PDF may be None.
+        ``name title alt svg pdf``; the PDF may be None.
     blocks : sequence of mapping
         Further tables: ``name title table caption stays note``.
+    row : SummaryRow, optional
+        Its row in the summary of findings; made here if not given.
     """
+    row = row or summary_of(part)
     effects = part.pooled.effects
     kind = measure(effects.measure)
     reasons = _failed(part)
@@ -262,11 +267,13 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "findings": finding_rows(part.findings),
         "moderated": moderator_view(part),
         "notices": finding_rows(part.notices),
-        "to_judge": [] if reasons else _to_judge(part),
         "follows": followed(part) if live else frozenset(),
         "grade": [] if grade is None else grade.to_dict("records"),
         "grade_not_done": why,
         "check": check_name(effects),
+        "row": row,
+        "left": left_out_texts(part),
+        "assumed": _assumed(part),
     }
     if reasons:
         return view
@@ -279,9 +286,16 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
     groups: dict[str, list[dict[str, str]]] = {}
     for entry in posteriors(part):
         groups.setdefault(_GROUPS[entry.kind], []).append({"id": entry.id, "label": entry.label})
+    points = points_of(row)
+    sections = {name: read_section(name, frame, part.pooled) for name, frame in part.sections.tables.items()}
     ratio = kind.log and effects.better is not None
     allowed = "below 1" if ratio and effects.better == "lower" else "above 1" if ratio else "above 0"
     return view | {
+        "in_whom": in_whom(part, row),
+        "matrix": matrix_row(part, row),
+        "points": points,
+        "own_unit": row.unit or ("ratio" if kind.log else ""),
+        "folded": {name: _folded(name, read) for name, read in sections.items()},
         "own_result": part.own_result,
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
@@ -301,8 +315,10 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
         "not_declared": dict(part.not_done),
         "pictures": pictures,
         "blocks": blocks,
-        "sections": {name: read_section(name, frame, part.pooled) for name, frame in part.sections.tables.items()},
-        "sections_not_done": dict(part.sections.not_done),
+        "sections": sections,
+        "sections_not_done": {
+            SECTIONS[name].question if name in SECTIONS else name: why for name, why in part.sections.not_done.items()
+        },
         "stays": {
             **_STAYS,
             **{key: ("threshold", "analysis")[not item.at_threshold :] for key, item in SECTIONS.items()},
@@ -310,11 +326,25 @@ def view_of(part: Analysis, pictures: Sequence[Picture], blocks: Sequence[Mappin
     }
 
 
-def live_text(part: Analysis) -> str:
+def _folded(name: str, read: ReadableSection) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Rows of a section that are shown, and those that change nothing; tables whose lines come and go are whole."""
+    folded = () if name in ("multiverse", "inconsistency") else read.folded
+    return tuple(i for i in range(len(read.table.cells)) if i not in folded), folded
+
+
+def _assumed(part: Analysis) -> list[str]:
+    """What was assumed of the rows, and what the reading noted; without rows that are left out, which stand apart."""
+    return [text for text in part.notes if not text.startswith("excluded: ")]
+
+
+def live_text(part: Analysis, row: SummaryRow | None = None, who: str = UNNAMED) -> str:
     """Write what the page computes from as JSON that may stand inside a script."""
-    text = json.dumps(live_outcome(part), allow_nan=False, separators=(",", ":"))
+    return _json(live_outcome(part, row or summary_of(part, who), who))
+
+
+def _json(content: Any) -> str:
     # a closing tag inside the data would end the script that holds them
-    return text.replace("<", "\\u003c")
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 @cache
@@ -334,22 +364,26 @@ def template() -> Template:
 
 def render_page(
     parts: Sequence[Analysis],
-    views: Sequence[Mapping[str, Any]],
+    views: Sequence[dict[str, Any]],
     lives: Mapping[str, str],
     *,
     title: str,
     hashes: Mapping[str, str],
     pinned: bool,
     seed: int,
+    pictures: Mapping[str, str] = MappingProxyType({}),
     report: Mapping[str, Any] | None = None,
     reasons: Sequence[str] = (),
+    judgements: Judgements | None = None,
+    joint: dict[str, Any] | str | None = None,
+    overview: bool = False,
 ) -> str:
     """Render the page.
 
     Parameters
     ----------
     parts : sequence of Analysis
-    views : sequence of mapping
+    views : sequence of dict
         From `view_of`, in the same order.
     lives : mapping of str to str
         By outcome, what the page computes from, as JSON (`live_text`).
@@ -358,17 +392,25 @@ def render_page(
         SHA-256 of ``protocol`` and ``data``.
     pinned : bool
     seed : int
+    pictures : mapping of str to str
+        Compressed drawings by outcome and name (`packed_picture`), and under ``letters`` what their texts need.
     report : mapping, optional
-        The protocol's ``[report]``: ``authors question note``.
+        The protocol's ``[report]``.
     reasons : sequence of str
         Why the run is not reportable.
+    judgements : Judgements, optional
+        Of the panel.
+    joint : dict or str, optional
+        From `bayesmeta.report.together.joint_view`.
+    overview : bool
+        Whether the picture of all outcomes lies beside the page.
 
     Returns
     -------
     str
         One HTML file that needs nothing else.
     """
-    from markupsafe import Markup
+    from markupsafe import escape
 
     stated = dict(report or {})
     fits = [fit for part in parts for fit in part.fits]
@@ -376,72 +418,69 @@ def render_page(
     for view in views:
         shown = {name: f"#{view['key']}-{name}" for name in view.get("sections", ())} | shown
     sections = [name for name in SECTIONS if name in shown]
-    text = '{"outcomes":{' + ",".join(f"{json.dumps(key)}:{live}" for key, live in lives.items()) + "}}"
-    letters = set[str]().union(*(picture["markup"] for view in views for picture in view.get("pictures", ())))
+    panel = panel_view(parts, views, stated, judgements, dict(hashes))
+    live = {
+        "words": {"certainty": dict(CERTAINTY_WORDS), "size": dict(SIZE_WORDS)},
+        "symbols": dict(SYMBOLS),
+        "rules": {"digits": dict(DIGITS), "least_share": LEAST_SHARE, "sure": SURE, **GRADE_RULES},
+        "data": str(hashes.get("data", "")),
+    }
+    parts_of = ",".join(f"{json.dumps(key)}:{one}" for key, one in lives.items())
+    text = f'{_json(live)[:-1]},"outcomes":{{{parts_of}}}}}'
     folder = resources.files("bayesmeta.report").joinpath("templates")
-    return template().render(
-        fonts=Markup(font_faces(letters)),
+    script = "\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    cited = used_references(fits, sections)
+    # what is filled in last stands as marks that no text of a protocol or a table can hold by chance
+    marks = {name: f"@{digest}:{name}@" for name in ("fonts", "css", "js", "live", "packed_pictures")}
+    page = template().render(
+        **panel,
+        **marks,
+        script_sources=f"'sha256-{digest}'",
         title=title,
         version=metadata.version("bayesmeta"),
-        css=Markup(folder.joinpath("page.css").read_text("utf-8")),
-        js=Markup("\n".join(folder.joinpath(name).read_text("utf-8") for name in SCRIPTS)),
-        live=Markup(text),
         outcomes=views,
-        check=classical_checks(views),
+        glossary=glossary_of(compared=panel["compared"]),
+        overview=overview,
+        joint=joint if isinstance(joint, dict) else None,
+        joint_words=joint if isinstance(joint, str) else "",
         caveat=CAVEAT,
         reportable=not reasons,
         reasons=list(reasons),
         methods=methods_text(fits, sections),
-        bibliography=bibliography(used_references(fits, sections)),
+        references=reference_texts(cited),
         pinned=pinned,
         protocol_hash=str(hashes.get("protocol", ""))[:12],
         data_hash=str(hashes.get("data", "not a file"))[:12],
+        hashes=dict(hashes),
+        seed=seed,
         checklists=checklists(parts, shown, reasons, hashes=dict(hashes), seed=seed),
         authors=stated.get("authors", []),
-        question=stated.get("question", ""),
         note=stated.get("note", ""),
     )
+    fillings = {
+        "fonts": font_faces(pictures.get("letters", "")),
+        "css": folder.joinpath("page.css").read_text("utf-8"),
+        "js": script,
+        "live": text,
+        "packed_pictures": _json({key: packed for key, packed in pictures.items() if key != "letters"}),
+    }
+    whole = true_minus(page)
+    for name, mark in marks.items():
+        # base64 has signs that markup escapes
+        whole = whole.replace(str(escape(mark)), fillings[name], 1)
+    return whole
 
 
-def classical_checks(views: Sequence[Mapping[str, Any]]) -> str:
-    """Name the classical checks of outcomes: one, or several where rows of some outcomes lie in clusters.
+_TEXT = re.compile(r">([^<>]+)<")
+
+
+def true_minus(markup: str) -> str:
+    """Write the minus of negative numbers as one, in the text of a page and not in its tags.
 
     Examples
     --------
-    >>> classical_checks([{"check": "REML + HKSJ"}, {"check": "REML + HKSJ"}])
-    'REML + HKSJ'
+    >>> true_minus('<td data-x="-1">-0.3 (-0.4 to 2e-7), 3-4</td>')
+    '<td data-x="-1">\u22120.3 (\u22120.4 to 2e-7), 3-4</td>'
     """
-    return " or ".join(dict.fromkeys(view["check"] for view in views))
-
-
-def summary_row(view: Mapping[str, Any], check: str | None = None) -> dict[str, str]:
-    """One row of the summary of findings, every cell a text; certainty is left empty for the panel.
-
-    ``check`` names the classical checks of all rows (`classical_checks`, default its own); where they are several
-    each row says which its own is.
-    """
-    check = check or view["check"]
-    own = "" if view["check"] == check else f"; {view['check']}"
-    people = f" ({view['participants']})" if view["participants"] else ""
-    failed = view["failed"]
-    chances = {} if failed else view["chances"]
-    noticed = "".join(
-        f". {item['severity'].capitalize()}: {item['rule']}: {item['evidence']}" for item in view["notices"]
-    )
-    remark = "" if failed or not view["classical_remark"] else f"; {view['classical_remark']}"
-    better = f"; {view['better']} is better" if view["better"] else ""
-    sizes = [] if failed or view["sizes"] is None else [f"{size} {mean}" for size, mean, _ in view["sizes"].cells]
-    return {
-        "Outcome": f"{view['label']} ({view['measure_words']}{better})",
-        "Trials (participants)": f"{view['trials']}{people}",
-        "Certainty (panel)": "",
-        "Effect (95 % credible interval)": "a check failed" if failed else view["effect"] + noticed,
-        f"{check} (95 % confidence interval)": "" if failed else view["classical_effect"] + own + remark,
-        "Threshold": "" if failed else view["threshold_text"],
-        "P(important benefit), mean": chances.get("mu.important", ""),
-        "P(important benefit), new study": chances.get("theta_new.important", ""),
-        "P(important harm), mean": chances.get("mu.harm", ""),
-        "Size of the mean effect": "; ".join(sizes)
-        or f"{view.get('between', '').lower()} {chances.get('mu.trivial', '')}".strip(),
-        "Plain statement": "" if failed else f"{view['own_result']} {view['sentence']}".strip(),
-    }
+    return _TEXT.sub(lambda found: with_minus(found.group()), markup)

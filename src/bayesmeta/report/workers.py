@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def begin(path: Path, names: Sequence[str]) -> None:
     import tomllib
 
     try:
-        outcomes = names or tomllib.loads(path.read_text(encoding="utf-8"))["outcomes"]
+        outcomes = names or tomllib.loads(path.read_text(encoding="utf-8"))["outcome"]
         shared = count(len(outcomes)) > 1
     except (OSError, ValueError, KeyError, TypeError):
         return
@@ -67,10 +68,18 @@ def _context() -> BaseContext:
 def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give processes that run functions; what has not begun when something goes wrong is dropped."""
     from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import active_children
 
-    with ProcessPoolExecutor(workers, mp_context=_context()) as found:
+    with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_leave_signals) as found:
         try:
             yield found
         except BaseException:
             found.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.terminate()
             raise
+
+
+def _leave_signals() -> None:
+    """Ctrl-C reaches every process of a terminal; the first one says what becomes of the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

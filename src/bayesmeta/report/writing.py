@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copyreg
 import dataclasses
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,21 +11,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bayesmeta.analysis import Analysis, analyse, analysis_of, collected, read_outcomes
+from bayesmeta.analysis import Analysis, analyse, analyse_joint, analysis_of, collected, read_outcomes
+from bayesmeta.boundary import staged
+from bayesmeta.columns import csv_text
 from bayesmeta.errors import ModelError, warn
 from bayesmeta.fits import Engine, Fit
-from bayesmeta.plan import Protocol
+from bayesmeta.plan import Judgements, Protocol
 from bayesmeta.records import head, json_text, run_record, scale_name, table_records, unreportable
 from bayesmeta.report import workers
 from bayesmeta.report.blocks import block_views, extra_tables
-from bayesmeta.report.files import BY, IN_PAGE, Drawn, draw_part, tables_of, word_file, word_sections
+from bayesmeta.report.exports import take_away
+from bayesmeta.report.files import BY, IN_PAGE, Drawn, draw_part, overview_of, tables_of
 from bayesmeta.report.gather import outcome_record
 from bayesmeta.report.methods import bibliography, methods_text, used_references
-from bayesmeta.report.page import classical_checks, live_text, render_page, summary_row, template, view_of
-from bayesmeta.report.staging import staged
+from bayesmeta.report.page import live_text, render_page, template, view_of
+from bayesmeta.report.summary import UNNAMED, summary_of
+from bayesmeta.report.together import joint_view
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bayesmeta.joint import JointFit
 
 __all__ = ["WrittenReport", "write_fits", "write_report"]
 
@@ -47,6 +52,14 @@ class WrittenReport:
     reasons: tuple[str, ...]
 
 
+class _Told(NamedTuple):
+    """What people said: how the intervention is called, what the panel judged, whether patients get a page."""
+
+    who: str = UNNAMED
+    judgements: Judgements = Judgements()
+    patients: bool = False
+
+
 class _Outcome(NamedTuple):
     """One outcome, finished: what the page and `results.json` hold of it, and the warnings it gave."""
 
@@ -55,6 +68,8 @@ class _Outcome(NamedTuple):
     live: str
     record: dict[str, Any]
     warned: list[str]
+    pictures: dict[str, str]
+    letters: frozenset[str]
 
 
 def write_report(
@@ -65,6 +80,9 @@ def write_report(
     engine: Engine | None = None,
     pdf: bool = False,
     title: str | None = None,
+    judgements: Judgements | str | Path | None = None,
+    joint: bool = True,
+    patients: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> WrittenReport:
     """Write the report: one page with all results, a Word table, and the tables, pictures and fits behind them.
@@ -84,6 +102,13 @@ def write_report(
         Whether every picture is drawn as PDF too.
     title : str, optional
         Default: the protocol's, or the label of the outcome.
+    judgements : Judgements or path, optional
+        What the panel said of the certainty of evidence (`bayesmeta.protocol.read_judgements`).
+    joint : bool
+        Whether outcomes that the protocol joins are also analysed together, which is sampled and takes longer than
+        the rest; only where all of them are reported.
+    patients : bool
+        Whether with a page for patients, ``patients.html``.
     progress : callable, optional
         Is given the name of each step as it begins.
 
@@ -101,8 +126,8 @@ def write_report(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
     ...     written = bm.write_report(fit, place, title="Two trials")
-    ...     written.reasons, sorted(path.name for path in written.page.parent.iterdir() if path.is_file())
-    ((), ['index.html', 'references.bib', 'results.json', 'sensitivity-analyses.docx', 'summary-of-findings.docx'])
+    ...     written.reasons, sorted(path.name for path in written.page.parent.glob("*.docx"))
+    ((), ['evidence-profile.docx', 'sensitivity-analyses.docx', 'summary-of-findings.docx'])
     """
     folder = Path(folder)
     step = progress or (lambda name: None)
@@ -110,7 +135,13 @@ def write_report(
         if isinstance(asked, (Protocol, str, Path)):
             protocol: Protocol | None = _protocol(asked)
             assert protocol is not None
-            made = _run(protocol, outcomes, engine, place, pdf, step)
+            told = _Told(_who(protocol), _judgements(judgements, protocol), patients)
+            joined = (
+                protocol.joint is not None
+                and joint
+                and set(protocol.joint.outcomes) <= set(outcomes or protocol.outcomes)
+            )
+            made, together = _run(protocol, outcomes, engine, place, pdf, told, joined, step)
         else:
             given = [asked] if isinstance(asked, (Fit, Analysis)) else list(asked)
             items = [analysis_of(item) if isinstance(item, Fit) else item for item in given]
@@ -120,11 +151,12 @@ def write_report(
             protocol = items[0].protocol
             if any(item.protocol != protocol for item in items):
                 raise ModelError("these analyses are of several protocols: write a report of each.")
-            made = [_finished(item, [], place, pdf) for item in items]
+            told = _Told(_who(protocol), _judgements(judgements, protocol), patients)
+            made, together = [_finished(item, [], place, pdf, told) for item in items], None
         # other processes would give them into the progress bar
         for text in dict.fromkeys(text for item in made for text in item.warned):
             warn(text)
-        reasons = _write_whole(protocol, made, place, title, step)
+        reasons = _write_whole(protocol, made, place, title, told, together, step)
     return WrittenReport(folder / "index.html", tuple(reasons))
 
 
@@ -143,6 +175,19 @@ def _protocol(asked: Protocol | str | Path) -> Protocol:
     return read_protocol(asked)
 
 
+def _who(protocol: Protocol | None) -> str:
+    """The intervention, as a sentence begins with it."""
+    return str(protocol.report.get("intervention", "")) or UNNAMED if protocol is not None else UNNAMED
+
+
+def _judgements(asked: Judgements | str | Path | None, protocol: Protocol | None) -> Judgements:
+    if isinstance(asked, (str, Path)):
+        from bayesmeta.protocol import read_judgements
+
+        return read_judgements(asked, protocol)
+    return asked or Judgements()
+
+
 # -- one outcome -------------------------------------------------------------------------------------------------------
 
 
@@ -156,17 +201,19 @@ def read_only(content: dict[Any, Any]) -> Mapping[Any, Any]:
     return MappingProxyType(content)
 
 
-def _run_one(protocol: Protocol, key: str, engine: Engine | None, place: Path, pdf: bool) -> _Outcome:
+def _run_one(
+    protocol: Protocol, key: str, engine: Engine | None, place: Path, pdf: bool, told: _Told | None = None
+) -> _Outcome:
     """Run everything for one outcome, and write its files."""
     _share_views()
     warned: list[str] = []
     with collected(warned, again=False):
-        made = _finished(analyse(protocol, key, engine=engine), warned, place, pdf)
+        made = _finished(analyse(protocol, key, engine=engine), warned, place, pdf, told or _Told())
     # a copy without the tables that were made on the way, which would travel from process to process
     return made._replace(analysis=dataclasses.replace(made.analysis))
 
 
-def _finished(part: Analysis, warned: list[str], place: Path, pdf: bool) -> _Outcome:
+def _finished(part: Analysis, warned: list[str], place: Path, pdf: bool, told: _Told) -> _Outcome:
     """Put one outcome into words and records, and its files into folders of a place."""
     key = part.key
     drawn, not_drawn = draw_part(part, pdf=pdf)
@@ -186,19 +233,22 @@ def _finished(part: Analysis, warned: list[str], place: Path, pdf: bool) -> _Out
         files[f"tables/{key}.{name.replace('_', '-')}.csv"] = _csv(frame)
     rows = {name: table_records(frame) for name, frame in extra.items()}
     record = outcome_record(part, _figures(key, drawn, not_drawn), rows)
-    pictures = [picture.in_page(key) for picture in drawn if picture.name in IN_PAGE or picture.name.startswith(BY)]
-    view = view_of(part, pictures, block_views(extra, part.pooled.effects.measure))
+    shown = [picture for picture in drawn if picture.name in IN_PAGE or picture.name.startswith(BY)]
+    row = summary_of(part, told.who, told.judgements)
+    pictures = [picture.in_page(key) for picture in shown]
+    view = view_of(part, pictures, block_views(extra, part.pooled.effects.measure), row)
     for name, content in files.items():
         target = place / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(content)
-    return _Outcome(part, view, live_text(part) if view["live"] else "", record, warned)
+    live = live_text(part, row, told.who) if view["live"] else ""
+    packed = {f"{key}.{picture.name}": picture.packed for picture in shown}
+    letters = frozenset[str]().union(*(picture.markup for picture in shown))
+    return _Outcome(part, view, live, record, warned, packed, letters)
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    buffer = io.StringIO()
-    frame.to_csv(buffer, index=False, lineterminator="\n")
-    return buffer.getvalue().encode("utf-8")
+    return csv_text(frame).encode("utf-8")
 
 
 def _figures(key: str, drawn: Sequence[Drawn], not_drawn: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -222,9 +272,11 @@ def _run(
     engine: Engine | None,
     place: Path,
     pdf: bool,
+    told: _Told,
+    joined: bool,
     step: Callable[[str], None],
-) -> list[_Outcome]:
-    """Run the outcomes, several at once where there are several processors."""
+) -> tuple[list[_Outcome], JointFit | None]:
+    """Run the outcomes, several at once where there are several processors; and those that are joined, together."""
     # faults of every outcome are reported before anything is run
     sizes = {key: reading.effects.k for key, (reading, _) in read_outcomes(protocol, outcomes).items()}
     count = workers.count(len(sizes))
@@ -232,13 +284,17 @@ def _run(
     if count == 1:
         for key in sizes:
             step(f"running {key}")
-            found[key] = _run_one(protocol, key, engine, place, pdf)
-        return list(found.values())
+            found[key] = _run_one(protocol, key, engine, place, pdf, told)
+        if joined:
+            step("running the joined outcomes")
+        return list(found.values()), _run_joint(protocol) if joined else None
     _share_views()
     # the largest first, so that none is left running alone at the end
     order = sorted(sizes, key=lambda key: -sizes[key])
     with workers.pool(count) as pool:
-        jobs = [pool.submit(_run_one, protocol, key, engine, place, pdf) for key in order]
+        # sampling takes longest
+        whole = pool.submit(_run_joint, protocol) if joined else None
+        jobs = [pool.submit(_run_one, protocol, key, engine, place, pdf, told) for key in order]
         # load what the page and the Word file need, while other processes work
         import docx  # noqa: F401
 
@@ -246,11 +302,27 @@ def _run(
         for key, job in zip(order, jobs, strict=True):
             step(f"running {key}")
             found[key] = job.result()
-    return [found[key] for key in sizes]
+        if whole is not None:
+            step("running the joined outcomes")
+        together = None if whole is None else whole.result()
+    return [found[key] for key in sizes], together
+
+
+def _run_joint(protocol: Protocol) -> JointFit:
+    """Fit the joined outcomes, also in another process; what their rows warn of is said where each stands alone."""
+    _share_views()
+    with collected([], again=False):
+        return analyse_joint(protocol)[0]
 
 
 def _write_whole(
-    protocol: Protocol | None, made: Sequence[_Outcome], place: Path, title: str | None, step: Callable[[str], None]
+    protocol: Protocol | None,
+    made: Sequence[_Outcome],
+    place: Path,
+    title: str | None,
+    told: _Told,
+    together: JointFit | None,
+    step: Callable[[str], None],
 ) -> list[str]:
     """Write what is of all outcomes; return why the report is not reportable."""
     items = [item.analysis for item in made]
@@ -263,6 +335,9 @@ def _write_whole(
     report = dict(protocol.report) if protocol is not None else {}
     if protocol is not None and protocol.assumptions:
         report["note"] = f"Without a protocol, these defaults were assumed: {'; '.join(protocol.assumptions)}."
+    overview = overview_of(items)
+    if overview is not None:
+        (place / "figures" / "overview.svg").write_bytes(overview)
     step("writing the page")
     page = render_page(
         items,
@@ -272,8 +347,13 @@ def _write_whole(
         hashes=hashes,
         pinned=pinned,
         seed=fits[0].seed,
+        pictures={name: packed for item in made for name, packed in item.pictures.items()}
+        | {"letters": "".join(sorted(frozenset[str]().union(*(item.letters for item in made))))},
         report=report,
         reasons=reasons,
+        judgements=told.judgements,
+        overview=overview is not None,
+        joint=None if together is None else joint_view(together, [item.view["row"] for item in made]),
     )
     (place / "index.html").write_text(page, encoding="utf-8")
     step("writing results.json")
@@ -297,12 +377,8 @@ def _write_whole(
     (place / "results.json").write_text(text + "\n", encoding="utf-8")
     (place / "references.bib").write_text(bibliography(cited), encoding="utf-8")
     step("writing the summary of findings")
-    check = classical_checks([item.view for item in made])
-    rows = [summary_row(item.view, check) for item in made]
-    moderated = {item.view["label"]: item.view["moderated"] for item in made if item.view["moderated"]}
-    (place / "summary-of-findings.docx").write_bytes(word_file(title, rows, moderators=moderated))
-    read = {item.view["label"]: item.view.get("sections", {}) for item in made}
-    (place / "sensitivity-analyses.docx").write_bytes(word_sections(title, read))
+    for name, content in take_away(title, items, [item.view for item in made], report, patients=told.patients).items():
+        (place / name).write_bytes(content)
     return reasons
 
 

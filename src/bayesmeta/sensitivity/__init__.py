@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
+    from bayesmeta.sensitivity.bias import *
     from bayesmeta.sensitivity.classical_sections import *
     from bayesmeta.sensitivity.concordance import *
     from bayesmeta.sensitivity.credibility import *
@@ -23,11 +24,12 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
+            "bias": "bias_adjusted_effects risk_of_bias_table",
             "classical_sections": "estimators_table permutation_table",
             "concordance": "NEGLIGIBLE concordance_sentence concordance_table",
             "credibility": "credibility_table",
-            "grade": "GRADE_COLUMNS grade_table",
-            "inconsistency": "across_trials_index decision_index inconsistency_table side_table",
+            "grade": "GRADE_COLUMNS GRADE_RULES grade_table",
+            "inconsistency": "SURE across_trials_index decision_index inconsistency_table side_table",
             "model_checks": "CHECKS",
             "multiverse": "CHOICES Variant data_choices multiverse_summary multiverse_table variants_of",
             "predictive_loo": "loo_table",
@@ -35,7 +37,7 @@ else:
             "robustness": (
                 "SECTIONS SLOW ReadableSection SensitivityAnalyses check_model read_section sensitivity_analyses"
             ),
-            "section": "Computed Section SectionOptions",
+            "section": "Computed Section SectionOptions trial_order",
             "tipping": "prior_probability tipping_table",
             "trials": "cumulative_fits_table leave_one_out",
             "variations": "MAIN MODERATED_MAIN SUBGROUP contrast_variations declared_table prior_range variation_table",

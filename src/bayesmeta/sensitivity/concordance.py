@@ -16,8 +16,9 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, exactly, fit_many
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat
-from bayesmeta.questions import benefit_probabilities, direction, numeric_distance, summarize
+from bayesmeta.questions import any_benefit_of, benefit_probabilities, numeric_distance, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
+from bayesmeta.sensitivity.verdicts import Answer, answers, compared
 
 __all__ = ["NEGLIGIBLE", "concordance_sentence", "concordance_table"]
 
@@ -132,10 +133,15 @@ def _computed(fit: Fit, options: SectionOptions, method: Tau2Method = "REML", ci
 
 def _check_plain(fit: Fit) -> None:
     exactly(fit, "concordance")
+    if fit.model.likelihood == "binomial":
+        raise ModelError(
+            "concordance: the classical answer takes logits as normal and the Bayesian one takes counts, so that no "
+            "step of the table would exchange one ingredient. Compare the two lines of the table of estimates."
+        )
     if fit.model.beta or fit.model.cluster_tau is not None:
         raise ModelError(
             "concordance: a model with moderators or clusters has no pooled classical counterpart that asks the same. "
-            "Use the pooled analysis; `compare` sets coefficients side by side."
+            "Use the pooled analysis."
         )
 
 
@@ -171,10 +177,7 @@ def _of_fit(item: Fit, threshold: Threshold | None, level: float) -> _Answer:
         if not isinstance(threshold.benefit_distance, (int, float)):
             chances["p_important_benefit"] = math.nan
     elif item.effects.better is not None:
-        from bayesmeta.fits import distribution
-
-        sign = direction(item)
-        chances["p_any_benefit"] = float(distribution(item, "mu", [0.0], upper=sign > 0)[0])
+        chances["p_any_benefit"] = any_benefit_of(item, "mu")
     tau = float(table.loc["tau", "median"]) if "tau" in table.index else 0.0
     return _Answer(
         mu["median"], mu["sd"], mu["lower"], mu["upper"], tau, chances["p_any_benefit"], chances["p_important_benefit"]
@@ -260,6 +263,17 @@ def concordance_sentence(table: pd.DataFrame) -> str:
     return f"{mean}. The Bayesian interval is {change:.0f} % {'wider' if ratio > 1 else 'narrower'}; {largest}."
 
 
+def _agreement(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    found = answers(table, "ingredient", "estimate")
+    last = table.iloc[-1]
+    if len(found) < 2 or found[-1].name != last["ingredient"]:
+        return "One of the two answers could not be computed with these data; nothing can be compared."
+    main = Answer("in the Bayesian analysis", *found[-1][1:])
+    return compared(
+        fit, threshold, main, found[:1], kept="They agree:", lost="They lead to different conclusions:", by="by"
+    )
+
+
 SECTION = Section(
     "concordance",
     "Why do the Bayesian and the classical answer differ?",
@@ -268,6 +282,7 @@ SECTION = Section(
     "Each line exchanges one ingredient more; shifts are in classical standard errors, widths relative to the line "
     "before. P(imp.): probability of an important benefit, classical lines by their confidence distribution.",
     notes=lambda table: [concordance_sentence(table)],
+    verdict=_agreement,
     summary=lambda table: {**table.attrs, "sentence": concordance_sentence(table)},
     at_threshold=True,
 )

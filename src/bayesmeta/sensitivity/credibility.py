@@ -12,7 +12,9 @@ from bayesmeta.digits import bayes_factor_text, p_value, plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.moderators import classical_regression, moderator_test_table, varies_within, within_trial_table
+from bayesmeta.plan import Threshold
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
+from bayesmeta.sensitivity.verdicts import answers, listed, written
 
 __all__ = ["CREDIBILITY", "WITHIN_TRIALS", "credibility_table"]
 
@@ -104,6 +106,16 @@ def _computed(fit: Fit, options: SectionOptions) -> Computed:
     )
 
 
+def _unrated(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    names = table["moderator"].unique().tolist()
+    between = table.loc[(table["number"] == 1) & (table["known"] == "between only"), "moderator"].tolist()
+    within = len(names) - len(between)
+    compared = f"{plural(within, 'moderator')} of {len(names)} compared within trials"
+    tests = table[table["number"] == 5]
+    said = [f"{name} {known}" for name, known in zip(tests["moderator"], tests["known"], strict=True)]
+    return f"For the panel to judge: {compared}; tests of a difference: {listed(said, 4)}."
+
+
 #: The items of ICEMAN, for the panel to judge.
 CREDIBILITY = Section(
     "credibility",
@@ -117,6 +129,7 @@ CREDIBILITY = Section(
     "Items of ICEMAN for meta-analyses (Schandelmaier 2020); numbers are counted from the protocol and the data, and "
     "no item is rated by the program.",
     references=("schandelmaier2020",),
+    verdict=_unrated,
     moderated=True,
 )
 
@@ -125,7 +138,7 @@ def _within(fit: Fit, options: SectionOptions) -> Computed:
     published = () if fit.outcome is None else fit.outcome.model.trial_interactions
     table = within_trial_table(options.moderated, published, pooled=fit, level=options.level)
     if not len(table):
-        raise ModelError("no trial compares levels of a moderator itself, and no trial_interactions are stated.")
+        raise ModelError("no trial compares levels of a moderator itself, and no differences inside trials are stated.")
     return Computed(table)
 
 
@@ -134,6 +147,20 @@ def _whole(table: pd.DataFrame) -> pd.DataFrame:
     source = table["source"].map(lambda text: f" ({text})" if text not in ("", "rows") else "")
     mark = table["mark"].map(lambda text: f" ({text})" if text else "")
     return table.assign(which=table["moderator"] + ": " + table["contrast"], who=table["trial"] + source + mark)
+
+
+def _inside(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    """Of the lines that hold all trials; where there are none, of each trial."""
+    whole = table[table["trial"] == "all trials"]
+    some = whole if len(whole) else table
+    found = answers(some.assign(what=some["moderator"] + ", " + some["contrast"]), "what", "estimate")
+    if not found:
+        return "No difference inside trials could be computed."
+    sure = [item for item in found if item.lower > 0 or item.upper < 0]
+    if sure:
+        return f"Inside trials there is a difference: {listed([f'{x.name} ({written(fit, x)})' for x in sure])}."
+    wide = [f"{item.name} ({written(fit, item)})" for item in found]
+    return f"Inside trials no difference is sure: every interval holds no difference; {listed(wide)}."
 
 
 #: Differences inside trials, of rows and as published.
@@ -154,5 +181,6 @@ WITHIN_TRIALS = Section(
     "Differences between trials enter none of it.",
     printed=_whole,
     references=("fisher2017",),
+    verdict=_inside,
     moderated=True,
 )

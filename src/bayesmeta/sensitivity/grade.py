@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import pool_check
-from bayesmeta.digits import number, percent, ratios, together
+from bayesmeta.digits import amount, number, percent, ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
@@ -25,7 +26,7 @@ from bayesmeta.sensitivity.inconsistency import inconsistency_table
 if TYPE_CHECKING:
     from bayesmeta.fits import Fit
 
-__all__ = ["GRADE_COLUMNS", "grade_table", "information_size"]
+__all__ = ["GRADE_COLUMNS", "GRADE_RULES", "grade_table", "information_size"]
 
 #: Domain, item, rule, and why it matters.
 _Item = tuple[str, str, str, str]
@@ -44,7 +45,7 @@ def grade_table(
     threshold: Threshold | float | None = None,
     *,
     tables: Mapping[str, pd.DataFrame] | None = None,
-    risk_of_bias: Sequence[str | None] | None = None,
+    risk_of_bias: Sequence[str | None] | pd.DataFrame | None = None,
     level: float = LEVEL,
 ) -> pd.DataFrame:
     """Fill in what can be computed for GRADE's domains.
@@ -56,9 +57,10 @@ def grade_table(
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; it must be a number.
     tables : mapping, optional
-        Sensitivity analyses that exist already (``small-study``).
-    risk_of_bias : sequence of str, optional
-        The judgement of each row: ``"high"`` and the like count as high; None where it is not stated.
+        Sensitivity analyses that exist already (``small-study``, ``risk-of-bias``).
+    risk_of_bias : sequence of str, or pandas.DataFrame, optional
+        The judgement of each row, None where it is not stated; or a frame with a column per domain and ``overall``.
+        What the fit's outcome states counts as high, else ``"high"`` and the like.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def grade_table(
     Raises
     ------
     ModelError
-        Without a direction or a threshold that is a number.
+        Without a direction or a threshold that is a number, and for one arm.
 
     References
     ----------
@@ -82,6 +84,11 @@ def grade_table(
     >>> table["panel"].eq("").all().item(), table["domain"].unique().tolist()
     (True, ['imprecision', 'inconsistency', 'publication bias', 'risk of bias', 'indirectness'])
     """
+    if measure(fit.effects.measure).single_arm:
+        raise ModelError(
+            "GRADE support is of comparisons: its rules ask for a difference that matters, and one arm has none. The "
+            "panel judges the domains without it."
+        )
     chosen = resolve_threshold(fit, threshold)
     if chosen is None or not isinstance(chosen.benefit_distance, (int, float)):
         raise ModelError("GRADE support needs a primary threshold that is a number.")
@@ -92,7 +99,7 @@ def grade_table(
         *_imprecision(fit, chosen, benefit, worse, level),
         *_inconsistency(fit, chosen, level),
         *_publication(fit, (tables or {}).get("small-study")),
-        *_risk(fit, risk_of_bias),
+        *_risk(fit, risk_of_bias, (tables or {}).get("risk-of-bias")),
         (_PEOPLE, "for the panel"),
     ]
     rows = [
@@ -164,7 +171,7 @@ _FEW, _EGGER, _MIXED, _FILL, _LIMIT = _items(
         for name in ("trim and fill", "limit meta-analysis")
     ),
 )
-_JUDGED, _WEIGHT, _REST = _items(
+_JUDGED, _WEIGHT, _DOMAINS, _REST, _LOW, _ADJUSTED, _TIP = _items(
     "risk of bias",
     (
         "judgements of trials",
@@ -172,7 +179,19 @@ _JUDGED, _WEIGHT, _REST = _items(
         "Without them nothing can be computed; the panel judges",
     ),
     ("weight of trials at high risk", "inverse-variance weights", "How much of the estimate rests on them"),
+    ("rows at high risk by domain", "judgements of the table", "Where the risk comes from"),
     ("mean without trials at high risk", "restricted analysis, refitted", "Whether the answer rests on them"),
+    ("mean of trials at low risk alone", "restricted analysis, refitted", "What the best trials say"),
+    (
+        "mean adjusted for the stated bias",
+        "its mean and variance taken out of trials at high risk",
+        "The effect at zero bias, if the bias is as large as stated",
+    ),
+    (
+        "mean bias that changes the conclusion",
+        "at which the probability of the mean effect reaches the cut-off",
+        "Whether a bias of that size is believable",
+    ),
 )
 (_PEOPLE,) = _items(
     "indirectness",
@@ -182,6 +201,16 @@ _JUDGED, _WEIGHT, _REST = _items(
         "Who was studied, what was done, and which outcome was measured",
     ),
 )
+
+
+#: Trials against optimal information size: enough, and half of it.
+_SIZES = (1.0, 0.5)
+#: Share of estimates on the other side of the threshold from which inconsistency is serious.
+_OTHER_SIDE = 0.2
+#: Heterogeneity in units of the threshold.
+_TAUS = (0.5, 1.0)
+#: The page's scripts read from here where the suggestions change.
+GRADE_RULES = MappingProxyType({"size": _SIZES, "other_side": _OTHER_SIDE, "tau": _TAUS})
 
 
 def _levels(count: int) -> str:
@@ -222,7 +251,13 @@ def _imprecision(fit: Fit, item: Threshold, benefit: float, worse: float, level:
         needed = information_size(benefit)
         ratio = people / needed
         value = f"{people} participants; {math.ceil(needed)} would detect {benefit:g} SD ({ratio:.1f} times)"
-        rows.append((_SIZE, value, _levels(0 if ratio >= 1 else 1 if ratio >= 0.5 else 2)))
+        rows.append(
+            (
+                _SIZE,
+                value,
+                _levels(0 if ratio >= _SIZES[0] else 1 if ratio >= _SIZES[1] else 2),
+            )
+        )
     return rows
 
 
@@ -238,7 +273,7 @@ def _inconsistency(fit: Fit, item: Threshold, level: float) -> list[_Line]:
         (
             _SIDES,
             f"{beyond} beyond the threshold of benefit, {trivial} between, {harm} beyond that of harm",
-            _levels(0 if sides < 2 or k < 2 else 1 if min(beyond, trivial + harm) < 0.2 * k else 2),
+            _levels(0 if sides < 2 or k < 2 else 1 if min(beyond, trivial + harm) < _OTHER_SIDE * k else 2),
             f"Decision inconsistency index {di:.0f}, across trials {asi} (0 to 100, posterior)",
         ),
         (_OVERLAP, overlap.replace("100 %", "all")),
@@ -246,7 +281,11 @@ def _inconsistency(fit: Fit, item: Threshold, level: float) -> list[_Line]:
     if fit.model.tau is not None:
         low, tau, high = (float(line[name]) for name in ("tau_units_lower", "tau_units", "tau_units_upper"))
         rows += [
-            (_TAU, f"{tau:.2f} ({low:.2f} to {high:.2f})", _levels(0 if tau < 0.5 else 1 if tau <= 1 else 2)),
+            (
+                _TAU,
+                f"{tau:.2f} ({low:.2f} to {high:.2f})",
+                _levels(0 if tau < _TAUS[0] else 1 if tau <= _TAUS[1] else 2),
+            ),
             (_PREDICTION, f"{crosses} of 2", _levels(crosses)),
         ]
     return rows
@@ -268,14 +307,22 @@ def _publication(fit: Fit, table: pd.DataFrame | None) -> list[_Line]:
     return rows
 
 
-def _risk(fit: Fit, judged: Sequence[str | None] | None) -> list[_Line]:
+def _risk(fit: Fit, judged: Sequence[str | None] | pd.DataFrame | None, table: pd.DataFrame | None) -> list[_Line]:
     if judged is None:
         return [(_JUDGED, "not in the table")]
-    high = np.array([str(value).strip().lower() in HIGH for value in judged])
-    known = np.array([value is not None and str(value).strip() not in ("", "nan") for value in judged])
+    stated = None if fit.outcome is None else fit.outcome.selection.risk_of_bias
+    counted = HIGH if stated is None else stated.high
+    overall = judged["overall"].tolist() if isinstance(judged, pd.DataFrame) else judged
+    high = np.array([str(value).strip().lower() in counted for value in overall])
+    known = np.array([value is not None and str(value).strip() not in ("", "nan") for value in overall])
     weight = 1 / (fit.effects.se**2)
     share = f"{100 * float(weight[high].sum() / weight.sum()):.0f} % of the weight"
     rows: list[_Line] = [(_WEIGHT, f"{share}, {int(high.sum())} of {len(high)} rows; {int((~known).sum())} not judged")]
+    if isinstance(judged, pd.DataFrame) and len(judged.columns) > 1:
+        counts = judged.drop(columns="overall").isin(list(counted)).sum()
+        rows.append((_DOMAINS, "; ".join(f"{name} {count}" for name, count in counts.items())))
+    if table is not None:
+        return rows + _restricted_and_adjusted(fit, table)
     if 0 < high.sum() < len(high) - 1:
         from bayesmeta.fits import fit as fit_model
 
@@ -283,4 +330,23 @@ def _risk(fit: Fit, judged: Sequence[str | None] | None) -> list[_Line]:
         medians = [float(summarize(item)["median"]["mu"]) for item in (fit, rest)]
         before, after = (number(float(measure(fit.effects.measure).back(x))) for x in medians)
         rows.append((_REST, f"{after} (with them {before})"))
+    return rows
+
+
+def _restricted_and_adjusted(fit: Fit, table: pd.DataFrame) -> list[_Line]:
+    """Lines of the section on risk of bias that a panel weighs."""
+    kind = measure(fit.effects.measure)
+    main = number(float(kind.back(float(table["mu"].iloc[0]))))
+    rows: list[_Line] = []
+    for line in table.to_dict("records"):
+        size = f"m = {float(line['bias_mean']):.2g}, s = {amount(float(line['bias_sd']))}"
+        if line["kind"] == "tipping":
+            rows.append((_TIP, f"{line['analysis']}: {line['note'] or size}"))
+        elif math.isfinite(line["mu"]):
+            mean = number(float(kind.back(float(line["mu"]))))
+            if line["kind"] == "restricted":
+                which = _REST if line["analysis"].startswith("without") else _LOW
+                rows.append((which, f"{mean} (all {main})" if which is _LOW else f"{mean} (with them {main})"))
+            elif line["kind"] == "adjusted" and line["stated"]:
+                rows.append((_ADJUSTED, f"{mean} ({size}; before {main})"))
     return rows

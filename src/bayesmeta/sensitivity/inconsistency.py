@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.columns import columns_of, names_of, unprinted
+from bayesmeta.digits import plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal
+from bayesmeta.measures import require_null
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import direction, resolve_thresholds, study_table, summarize
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 
-__all__ = ["across_trials_index", "decision_index", "inconsistency_table", "side_table"]
+__all__ = ["SURE", "across_trials_index", "decision_index", "inconsistency_table", "side_table"]
 
 FloatArray = NDArray[np.float64]
 COLUMNS = (
@@ -182,6 +185,7 @@ def inconsistency_table(
     >>> table.loc[0, ["estimates_benefit", "estimates_trivial"]].tolist()
     [0.5, 0.5]
     """
+    require_null(fit.effects.measure, "inconsistency across a threshold of benefit")
     items = _numeric(fit, thresholds)
     summary = summarize(fit, level=level)
     tau = np.zeros(3)
@@ -253,6 +257,7 @@ def side_table(fit: Fit, threshold: Threshold | float | None = None) -> pd.DataF
     >>> side_table(bm.fit(far_apart, model), mid)["side"].tolist()
     ['important benefit', 'trivial']
     """
+    require_null(fit.effects.measure, "sides of a threshold of benefit")
     item = _numeric(fit, threshold)[0]
     posterior, _ = _shares(fit, _cuts([item]))
     sides = ("important harm", "trivial", "important benefit")
@@ -272,6 +277,34 @@ def _computed(fit: Fit, options: SectionOptions) -> Computed:
     return Computed(inconsistency_table(fit, stated, level=options.level))
 
 
+def _sides(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    """Of the first line, which is the primary threshold's."""
+    line: Any = table.iloc[0]
+    k = int(line["k"])
+    counts = {
+        words: round(k * float(line[f"estimates_{side}"]))
+        for side, words in (
+            ("benefit", "beyond the threshold of an important benefit"),
+            ("trivial", "between the thresholds"),
+            ("harm", "beyond that of an important harm"),
+        )
+    }
+    sides = {words: count for words, count in counts.items() if count}
+    if k == 1:
+        start = f"There is one estimate, {next(iter(sides))}"
+    elif len(sides) == 1:
+        start = f"All {k} estimates lie {next(iter(sides))}"
+    else:
+        start = f"Estimates lie on {len(sides)} sides: " + ", ".join(f"{n} {words}" for words, n in sides.items())
+    crosses = int(line["new_crosses"])
+    new = (
+        "one side alone: its interval crosses no threshold"
+        if not crosses
+        else (f"{crosses + 1} sides: its interval crosses {plural(crosses, 'threshold')}")
+    )
+    return f"{start} ({line['threshold']}). The true effect in a new study may lie on {new}."
+
+
 SECTION = Section(
     "inconsistency",
     "On which side of the threshold do trials lie?",
@@ -280,5 +313,6 @@ SECTION = Section(
     "Estimates, and true effects of these trials, beyond the threshold of benefit; sure: trials with a probability of "
     "95 % or more. DI, ASI: decision and across-trial inconsistency, 0 to 100, from the posterior. tau/M: tau in units "
     "of the threshold. PI crosses: thresholds that the prediction interval crosses.",
+    verdict=_sides,
     at_threshold=True,
 )

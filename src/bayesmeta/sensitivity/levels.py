@@ -7,11 +7,13 @@ from typing import Any
 import pandas as pd
 
 from bayesmeta.columns import columns_of, unprinted
-from bayesmeta.digits import number, p_value, percent
+from bayesmeta.digits import bayes_factor_text, number, p_value, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
+from bayesmeta.plan import Threshold
 from bayesmeta.questions import best_level_table, heterogeneity_by_table
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
+from bayesmeta.sensitivity.verdicts import largest, listed
 
 __all__ = ["BEST_LEVEL", "HETEROGENEITY_BY"]
 
@@ -20,7 +22,7 @@ def _heterogeneity(fit: Fit, options: SectionOptions) -> Computed:
     plan = None if fit.outcome is None else fit.outcome.model
     name = None if plan is None else plan.heterogeneity_by
     if plan is None or name is None:
-        raise ModelError("no moderator is named: state heterogeneity_by in the protocol.")
+        raise ModelError("the protocol names no moderator by which the heterogeneity may differ.")
     per = next((item.per for item in plan.moderators if item.name == name), 1.0)
     return Computed(
         heterogeneity_by_table(fit, name, priors=plan.tau_by, slope=plan.tau_slope, per=per, level=options.level)
@@ -43,6 +45,24 @@ def _said(table: pd.DataFrame) -> list[str]:
     return [*lines, *([f"{found['note'][0].upper()}{found['note'][1:]}."] if found["note"] else [])]
 
 
+#: A probability that is this near 0 or 1 is called an answer; a convention.
+SURE = 0.95
+
+
+def _differs(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    ratios = table[table["p_above_1"].notna()]
+    if not len(ratios):
+        return "No ratio of heterogeneities could be computed with these data."
+    said = [
+        f"P({name} > 1) is {percent(float(p))}" for name, p in zip(ratios["quantity"], ratios["p_above_1"], strict=True)
+    ]
+    sure = ((ratios["p_above_1"] >= SURE) | (ratios["p_above_1"] <= 1 - SURE)).any()
+    start = "The heterogeneity differs" if sure else "No difference in heterogeneity is sure"
+    factor = table.attrs.get("bayes_factor")
+    more = f"; the Bayes factor for different SDs is {bayes_factor_text(float(factor))}" if factor is not None else ""
+    return f"{start}: {listed(said)}{more}."
+
+
 #: Does the heterogeneity differ by the moderator that the protocol names?
 HETEROGENEITY_BY = Section(
     "heterogeneity-by",
@@ -60,6 +80,7 @@ HETEROGENEITY_BY = Section(
     "moderator too; then one SD for all. Medians with central credible intervals of their joint posterior.",
     notes=_said,
     references=("viechtbauer2022",),
+    verdict=_differs,
     moderated=True,
 )
 
@@ -87,6 +108,18 @@ def _errors(table: pd.DataFrame) -> list[str]:
     return [f"Largest standard error of a probability: {worst:.1g}."] if worst > 0 else []
 
 
+def _winners(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    said = []
+    for name, some in table.groupby("moderator", sort=False):
+        best = largest(some, some["p_best"])
+        sure = "the best is" if best["p_best"] >= SURE else "no level is surely the best; the likeliest is"
+        said.append(
+            f"{name}: {sure} {best['level']} (P {percent(float(best['p_best']))}; best and beyond the threshold "
+            f"{percent(float(best['p_best_beyond']))})."
+        )
+    return " ".join(f"{text[0].upper()}{text[1:]}" for text in said)
+
+
 #: Which level of each categorical moderator is the best?
 BEST_LEVEL = Section(
     "best-level",
@@ -105,6 +138,7 @@ BEST_LEVEL = Section(
     "Of the moderated analysis, other moderators averaged over the observed mix. Beyond: the threshold of an important "
     "benefit, or no effect where none is stated. A level with few trials is seldom known to be worst.",
     notes=_errors,
+    verdict=_winners,
     at_threshold=True,
     moderated=True,
 )

@@ -25,12 +25,14 @@ from bayesmeta.columns import columns_of, derived, joined, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, main_quantiles
+from bayesmeta.measures import measure
 from bayesmeta.model import Model
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, Prior, resolve
 from bayesmeta.questions import benefit_probabilities_of, direction, numeric_distance, resolve_threshold
 from bayesmeta.sensitivity.prior_bench import NamedPrior, named_priors
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
+from bayesmeta.sensitivity.verdicts import Answer, concluded, in_words, listed, span
 
 __all__ = ["CHOICES", "Variant", "data_choices", "multiverse_summary", "multiverse_table", "variants_of"]
 
@@ -217,10 +219,10 @@ def multiverse_table(
                 left_out[f"{specification.model.mu!r}, {specification.prior_name}"] = str(lines)
             else:
                 rows += lines
-    sign = {"higher": 1, "lower": -1, None: 0}[fit.effects.better]
     distance = numeric_distance(chosen)
     for row in rows:
-        row["verdict"] = _verdict(float(row["lower"]), float(row["upper"]), sign, distance)  # type: ignore[arg-type]
+        line = Answer("", *(float(row[name]) for name in ("estimate", "lower", "upper")))  # type: ignore[arg-type]
+        row["verdict"] = concluded(fit, chosen, line)
     names = list(dict.fromkeys(name for variant in data for name in variant.choices))
     answer = ("estimate", "lower", "upper", "tau", "p_any_benefit", "p_important_benefit", "verdict", "stated")
     frame = pd.DataFrame(rows).reindex(columns=["target", "engine", *names, *CHOICES[1:], *answer])
@@ -353,28 +355,14 @@ def _chances(fits: Sequence[Fit], threshold: Threshold | None) -> list[dict[str,
         return [{} for _ in fits]
     if threshold is not None:
         return benefit_probabilities_of(fits, threshold)
+    if measure(fits[0].effects.measure).single_arm:
+        return [{} for _ in fits]
     upper = direction(fits[0]) > 0
     columns = {
         f"p_any_benefit{end}": distributions(fits, name, np.zeros(1), upper=upper)[:, 0].tolist()
         for name, end in (("mu", ""), ("theta_new", "_new"))
     }
     return [{name: column[i] for name, column in columns.items()} for i in range(len(fits))]
-
-
-def _verdict(lower: float, upper: float, sign: int, distance: float | None) -> str:
-    """Set an interval against no effect and the threshold of important benefit."""
-    if sign == 0:
-        return "above zero" if lower > 0 else "below zero" if upper < 0 else "not clear"
-    low, high = (lower, upper) if sign > 0 else (-upper, -lower)
-    if high < 0:
-        return "harm"
-    if low <= 0:
-        return "not clear"
-    if distance is None:
-        return "benefit"
-    if low >= distance:
-        return "important benefit"
-    return "benefit, perhaps important" if high >= distance else "benefit, not important"
 
 
 def multiverse_summary(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -489,6 +477,28 @@ def _driving(table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def _agreement(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    """How many specifications of the mean effect say what the stated analysis says."""
+    some = table[table["target"] == "mean effect"]
+    if not len(some):
+        return "No specification could be computed with these data."
+    main = some[some["stated"]] if some["stated"].any() else some
+    ours = str(main["verdict"].iloc[0])
+    counts = some["verdict"].value_counts()
+    n, estimates = len(some), [Answer("", x, x, x) for x in some["estimate"].astype(float)]
+    if counts[ours] == n:
+        return (
+            f"No combination of choices changes the conclusion: all {n} specifications of the mean effect show "
+            f"{in_words(ours)}, with estimates {span(fit, estimates)}."
+        )
+    others = [f"{in_words(str(name))} in {count}" for name, count in counts.items() if name != ours]
+    whose = "as the stated analysis does" if some["stated"].any() else "as the first does"
+    return (
+        f"The conclusion depends on choices: {counts[ours]} of {n} specifications of the mean effect show "
+        f"{in_words(ours)}, {whose}; others show {listed(others)}. Estimates lie {span(fit, estimates)}."
+    )
+
+
 def _part(value: float) -> str:
     return "nearly all" if value > 0.995 else f"{100 * value:.0f} %" if value > 0.005 else "next to none"
 
@@ -508,9 +518,10 @@ SECTION = Section(
         *unprinted(text=" ".join(("target", *CHOICES, "verdict")), number="estimate lower upper tau level"),
         *unprinted(probability="p_any_benefit p_important_benefit", flag="stated"),
     ),
-    "Verdicts set each specification's interval against no effect and the threshold.",
+    "Verdicts set each specification's interval against no effect and the threshold; of one arm against the threshold.",
     printed=_verdicts,
     notes=_driving,
+    verdict=_agreement,
     summary=lambda table: {**dict(zip(("spread", "choices"), multiverse_summary(table), strict=True)), **table.attrs},
     parts={
         "spread": (*unprinted(text="target engine", number="lower_min upper_max"), *_SPREAD),

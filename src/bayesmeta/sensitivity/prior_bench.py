@@ -16,17 +16,30 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.columns import columns_of, derived, optional, unprinted
-from bayesmeta.digits import p_value
+from bayesmeta.digits import p_value, p_words
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, exactly, fit_many, main_quantiles, marginal
 from bayesmeta.marginals import Marginal, NormalMixture
 from bayesmeta.measures import MEASURES
 from bayesmeta.numerics import probit_rule
 from bayesmeta.plan import Threshold
-from bayesmeta.priors import Cochrane, Flat, HalfCauchy, HalfNormal, Normal, Prior, Rhodes2015, Turner2015, resolve
+from bayesmeta.priors import (
+    SCALED_MEASURES,
+    Cochrane,
+    Flat,
+    HalfCauchy,
+    HalfNormal,
+    Normal,
+    Prior,
+    Rhodes2015,
+    Turner2015,
+    published_priors,
+    resolve,
+)
 from bayesmeta.questions import benefit_probabilities_of, direction, summarize
-from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
+from bayesmeta.sensitivity.section import Computed, Fold, Section, SectionOptions
 from bayesmeta.sensitivity.tipping import prior_probability
+from bayesmeta.sensitivity.verdicts import Answer, answers, chances_between, compared, left_out, little_moved
 
 FloatArray = NDArray[np.float64]
 
@@ -49,15 +62,16 @@ def named_priors(measure: str, *, ref_sd: float | None = None) -> tuple[tuple[Na
     """List the priors of mu and of tau that a reviewer may ask about, for one effect measure.
 
     SMD: half-normal 0.25, 0.5 and 1, half-Cauchy 0.5, Rhodes 2015 (general; other areas; cancer), Cochrane (all; pain,
-    palliative and supportive care). Log ratios: the same half-normals and half-Cauchy, Turner 2015 (OR), Cochrane. On
-    scales that have no unit of their own, half-normal and half-Cauchy in units of ``ref_sd``. Mu: flat, a wide
-    normal (SD 1 for an SMD, else 2, in units of ``ref_sd``), one a fifth as wide, and Cochrane's effects.
+    palliative and supportive care). Log ratios: the same half-normals and half-Cauchy, Turner 2015 (OR), Cochrane (OR,
+    RR, HR). Other measures: half-normals of half, once and twice the scale of the published default, and a half-Cauchy
+    of that scale; on scales that have no unit of their own that is 0.5 ``ref_sd``. Mu: flat, the published default
+    (SD 1 for an SMD, 2 for log ratios), one a fifth as wide, and Cochrane's effects.
 
     Parameters
     ----------
     measure : str
     ref_sd : float, optional
-        A fixed external SD, for measures without general priors (MD, RD, ROM, ZCOR, generic).
+        A fixed external SD, for measures on the outcome's own scale (MD, generic, MN).
 
     Returns
     -------
@@ -75,19 +89,25 @@ def named_priors(measure: str, *, ref_sd: float | None = None) -> tuple[tuple[Na
     """
     if measure not in MEASURES:
         raise ModelError(f"measure {measure!r} is not one of {', '.join(MEASURES)}.")
-    unit = 1.0 if ref_sd is None else float(ref_sd)
-    if ref_sd is None and measure not in ("SMD", "SMDH", "OR", "RR", "HR"):
+    if ref_sd is None and measure in SCALED_MEASURES:
         raise ModelError(
             f"{measure}: there are no general priors, because the scale of the outcome decides. Give ref_sd."
         )
-    grid: list[Prior] = [*(HalfNormal(c * unit) for c in (0.25, 0.5, 1.0)), HalfCauchy(0.5 * unit)]
+    # the published default is the middle of the grid
+    advice = published_priors(measure, ref_sd=ref_sd)
+    if not (isinstance(advice.mu, Normal) and isinstance(advice.tau, HalfNormal)):
+        raise TypeError(f"the defaults of {measure} are not normal and half-normal")
+    wide, scale = advice.mu.sd, advice.tau.scale
+    grid: list[Prior] = [*(HalfNormal(c * scale) for c in (0.5, 1.0, 2.0)), HalfCauchy(scale)]
     tau = [NamedPrior(repr(item), item, _GRID) for item in grid]
-    wide = 1.0 if measure in ("SMD", "SMDH") else 2.0
     mu = [
         NamedPrior("flat", Flat(), "no information on the mean; comparable with classical pooling"),
-        NamedPrior(repr(Normal(0, wide * unit)), Normal(0, wide * unit), "weakly informative"),
-        NamedPrior(repr(Normal(0, 0.2 * wide * unit)), Normal(0, 0.2 * wide * unit), "a sceptic: a fifth of the width"),
+        NamedPrior(repr(Normal(0, wide)), Normal(0, wide), "weakly informative"),
     ]
+    if not MEASURES[measure].single_arm:
+        # one arm has no null, so that nobody doubts an effect
+        sceptic = Normal(0, 0.2 * wide)
+        mu.append(NamedPrior(repr(sceptic), sceptic, "a sceptic: a fifth of the width"))
     if ref_sd is not None:
         return tuple(mu), tuple(tau)
     if measure in ("SMD", "SMDH"):
@@ -104,7 +124,9 @@ def named_priors(measure: str, *, ref_sd: float | None = None) -> tuple[tuple[Na
         tau.append(NamedPrior("Turner 2015, general", turner, turner.source))
         turner = Turner2015(_TURNER_KIND, "non-pharmacological vs. placebo / control")
         tau.append(NamedPrior("Turner 2015, non-pharmacological, quality of life", turner, turner.source))
-    name = {"SMD": "smd", "SMDH": "smd", "OR": "logor", "RR": "logrr", "HR": "loghr"}[measure]
+    name = {"SMD": "smd", "SMDH": "smd", "OR": "logor", "RR": "logrr", "HR": "loghr"}.get(measure)
+    if name is None:
+        return tuple(mu), tuple(tau)
     if name != "smd":
         cochrane = Cochrane(name, "Cochrane")
         tau.append(NamedPrior("Cochrane, all fields", cochrane, cochrane.source))
@@ -344,6 +366,35 @@ def _stated_conflict(table: pd.DataFrame) -> list[str]:
     return [f"The stated priors: p = {p[0]} for mu, {p[1]} for tau."]
 
 
+#: p-value of conflict below which the verdict names it; a convention.
+CONFLICT = 0.05
+
+
+def _bench_verdict(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    """Over every pair, not only those that exchange one prior."""
+    named = table.assign(pair="mu " + table["mu_prior"] + ", tau " + table["tau_prior"])
+    mains, others = answers(named[named["stated"]], "pair"), answers(named[~named["stated"]], "pair")
+    if not mains or not others:
+        return "No other prior could be tried."
+    said = compared(
+        fit,
+        threshold,
+        Answer("under the stated priors", *mains[0][1:]),
+        others,
+        kept=f"No prior changes the conclusion, alone or in any of {len(table)} pairs:",
+        lost="The answer depends on the prior:",
+        by="under",
+    )
+    p = {name: float(table[f"conflict_{name}"][table["stated"]].iloc[0]) for name in ("mu", "tau")}
+    clash = [
+        f"The stated prior of {name} conflicts with the data ({p_words(value)})."
+        for name, value in p.items()
+        if value < CONFLICT
+    ]
+    lost = left_out(table, mains + others, "pair")
+    return " ".join([said, *chances_between(table, "over all pairs"), *clash, *([lost] if lost else [])])
+
+
 SECTION = Section(
     "priors",
     "Would another prior change it?",
@@ -361,9 +412,16 @@ SECTION = Section(
         *derived(columns_of("p", conflict="conflict p")),
         *unprinted(text="note", number="level"),
     ),
-    "One prior exchanged at a time; --json and --csv hold every pair, what each prior said beforehand and Bayes "
+    "One prior exchanged at a time; the files of this table hold every pair, what each prior said beforehand and Bayes "
     "factors. Conflict p: can prior and data be about the same quantity?",
     printed=_one_exchanged,
     notes=_stated_conflict,
+    verdict=_bench_verdict,
+    fold=Fold(
+        lambda fit, table, threshold: little_moved(fit, table, threshold).tolist(),
+        "the conclusion stays, the mean moves by less than a tenth of its SD and P(important benefit) by less than one "
+        "percentage point",
+        "mu",
+    ),
     at_threshold=True,
 )

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from bayesmeta.checking import power_scaling_table
-from bayesmeta.classical import ClassicalFit
-from bayesmeta.columns import Readable, columns_of, readable, unprinted
-from bayesmeta.errors import ModelError
+from bayesmeta.classical import ALTERNATIVES, ClassicalFit
+from bayesmeta.columns import Column, Readable, columns_of, readable, unprinted
+from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.plan import Threshold
-from bayesmeta.sensitivity import classical_sections as classical
+from bayesmeta.questions import resolve_threshold
 from bayesmeta.sensitivity import (
+    bias,
     concordance,
     credibility,
     inconsistency,
@@ -27,8 +28,10 @@ from bayesmeta.sensitivity import (
     trials,
     variations,
 )
-from bayesmeta.sensitivity.model_checks import CHECKS
-from bayesmeta.sensitivity.section import Computed, Recompute, Section, SectionOptions
+from bayesmeta.sensitivity import classical_sections as classical
+from bayesmeta.sensitivity.model_checks import CHECKS, scaling_verdict
+from bayesmeta.sensitivity.section import Computed, Fold, Recompute, Section, SectionOptions
+from bayesmeta.sensitivity.verdicts import QUANTITIES, Answer, span
 
 __all__ = [
     "SECTIONS",
@@ -45,7 +48,8 @@ SCALING = Section(
     "What would a little more or less of a prior change?",
     lambda fit, options: Computed(power_scaling_table(fit, options.threshold_of(fit), draws=fit.simulated)),
     (
-        *columns_of("text", quantity="quantity", component="scaled"),
+        Column("quantity", "text", "quantity", labels=QUANTITIES),
+        Column("component", "text", "scaled prior of", labels=QUANTITIES),
         *unprinted(number="psense"),
         *columns_of("number", exact="sensitivity"),
         *unprinted(number="change"),
@@ -55,6 +59,11 @@ SCALING = Section(
     "By exact refits. Sensitivity above 0.05 is worth a look; change: of the mean in posterior SDs, or of the "
     "probability, per doubling of the prior's power.",
     references=("kallioinen2024",),
+    verdict=lambda fit, table, threshold: scaling_verdict(table),
+    fold=Fold(
+        lambda fit, table, threshold: (~table["diagnosis"].str.startswith("influential")).tolist(),
+        "no influential prior",
+    ),
     at_threshold=True,
 )
 _SECTIONS: dict[str, Section] = {
@@ -68,6 +77,7 @@ _SECTIONS: dict[str, Section] = {
         trials.LEAVE_ONE_OUT,
         trials.CUMULATIVE,
         inconsistency.SECTION,
+        bias.SECTION,
         levels.HETEROGENEITY_BY,
         levels.BEST_LEVEL,
         credibility.CREDIBILITY,
@@ -104,15 +114,18 @@ class SensitivityAnalyses:
         that made them: a pickle holds tables and reasons.
     parts : mapping of str to mapping of str to pandas.DataFrame
         By section, where there are any: what else was computed.
+    threshold : Threshold, float or None
+        The one that was given; None for the primary one of the fit's outcome.
     """
 
     tables: Mapping[str, pd.DataFrame]
     not_done: Mapping[str, str]
     fits: Mapping[str, tuple[Fit | ClassicalFit | None, ...]] = MappingProxyType({})
     parts: Mapping[str, Mapping[str, pd.DataFrame]] = MappingProxyType({})
+    threshold: Threshold | float | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SensitivityAnalyses, (dict(self.tables), dict(self.not_done), {}, dict(self.parts))
+        return SensitivityAnalyses, (dict(self.tables), dict(self.not_done), {}, dict(self.parts), self.threshold)
 
 
 def sensitivity_analyses(
@@ -129,6 +142,9 @@ def sensitivity_analyses(
     declared: Mapping[str, Fit] | None = None,
     priors_only: Sequence[str] = (),
     moderated: Fit | None = None,
+    risk_of_bias: pd.DataFrame | None = None,
+    alternative: Literal["auto", "greater", "less", "two-sided"] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> SensitivityAnalyses:
     """Ask everything of one fit.
 
@@ -157,6 +173,12 @@ def sensitivity_analyses(
         Those of them that differ in priors alone, the main one included.
     moderated : Fit, optional
         The main moderated analysis, beside which declared ones are set, and whose levels are compared.
+    risk_of_bias : pandas.DataFrame, optional
+        Judgements of the rows, of which ``overall`` is used (`bayesmeta.studies.Reading`).
+    alternative : {"auto", "greater", "less", "two-sided"}, optional
+        Of one-sided methods of small-study effects; default what the fit's outcome states, else "auto".
+    progress : callable, optional
+        Is given the name of each section before it is computed.
 
     Returns
     -------
@@ -176,21 +198,34 @@ def sensitivity_analyses(
     (['concordance'], ['counts'])
     """
     usual = [name for name, item in SECTIONS.items() if not item.slow and item is not variations.SECTION]
-    names = usual if sections is None else list(dict.fromkeys(sections))
-    unknown = [name for name in names if name not in SECTIONS]
-    if unknown:
-        raise ModelError(f"section {unknown[0]!r} is not one of {', '.join(SECTIONS)}.")
+    names = usual if sections is None else sections
+    names = list(dict.fromkeys(find_name("section", name, SECTIONS) for name in names))
+    if alternative is not None:
+        alternative = find_name("alternative", alternative, ALTERNATIVES)
     chosen = SectionOptions(
-        threshold, recompute, options or {}, order, cut, ref_sd, level, declared or {}, priors_only, moderated
+        threshold,
+        recompute,
+        options or {},
+        order,
+        cut,
+        ref_sd,
+        level,
+        declared or {},
+        priors_only,
+        moderated,
+        risk_of_bias,
+        alternative,
     )
-    found = _computed([SECTIONS[name] for name in names], fit, chosen)
+    found = _computed([SECTIONS[name] for name in names], fit, chosen, progress)
     # what no protocol states moderators for is missed by nobody who asks for everything
     silent = {name for name in usual if SECTIONS[name].moderated} if set(usual) <= set(names) else set()
     left = {name: why for name, why in found.not_done.items() if name not in silent or moderated is not None}
     return replace(found, not_done=MappingProxyType(left))
 
 
-def check_model(fit: Fit, checks: Sequence[str] | None = None) -> SensitivityAnalyses:
+def check_model(
+    fit: Fit, checks: Sequence[str] | None = None, progress: Callable[[str], None] | None = None
+) -> SensitivityAnalyses:
     """Ask of a fit by either engine whether its model makes such data, and what its priors do.
 
     Parameters
@@ -198,19 +233,34 @@ def check_model(fit: Fit, checks: Sequence[str] | None = None) -> SensitivityAna
     fit : Fit
     checks : sequence of str, optional
         Names of `CHECKS`; default all.
+    progress : callable, optional
+        Is given the name of each before it is made.
+
+    Raises
+    ------
+    ModelError
+        For an unknown check; the message lists those there are.
 
     Examples
     --------
     >>> list(check_model(fit, ["overlap", "trials"]).tables)
     ['trials', 'overlap']
     """
-    return _computed([item for name, item in CHECKS.items() if checks is None or name in checks], fit, SectionOptions())
+    wanted = list(CHECKS) if checks is None else [find_name("check", name, CHECKS) for name in checks]
+    return _computed([item for name, item in CHECKS.items() if name in wanted], fit, SectionOptions(), progress)
 
 
-def _computed(sections: Sequence[Section], fit: Fit, options: SectionOptions) -> SensitivityAnalyses:
+def _computed(
+    sections: Sequence[Section],
+    fit: Fit,
+    options: SectionOptions,
+    progress: Callable[[str], None] | None,
+) -> SensitivityAnalyses:
     found: dict[str, Computed] = {}
     not_done: dict[str, str] = {}
     for section in sections:
+        if progress is not None:
+            progress(section.name)
         try:
             found[section.name] = section.compute(fit, options)
         except ModelError as error:
@@ -220,17 +270,37 @@ def _computed(sections: Sequence[Section], fit: Fit, options: SectionOptions) ->
         MappingProxyType(not_done),
         MappingProxyType({name: item.fits for name, item in found.items() if item.fits}),
         MappingProxyType({name: item.parts for name, item in found.items() if item.parts}),
+        options.threshold,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ReadableSection:
-    """A section ready to be read: its question, its tables, what the columns mean, and what belongs to these data."""
+    """A section ready to be read.
+
+    Attributes
+    ----------
+    question : str
+    table : Readable
+    note : str
+        What the columns mean, and what belongs to these data.
+    parts : tuple of Readable
+        Further tables.
+    verdict : str
+        The answer to the question, in a sentence or two.
+    folded : tuple of int
+        Rows of the table that change nothing.
+    further : str
+        What is so of these, to stand in their place; empty where none is folded.
+    """
 
     question: str
     table: Readable
     note: str
     parts: tuple[Readable, ...] = ()
+    verdict: str = ""
+    folded: tuple[int, ...] = ()
+    further: str = ""
 
 
 def read_section(
@@ -240,6 +310,7 @@ def read_section(
     parts: Mapping[str, pd.DataFrame] = MappingProxyType({}),
     *,
     sections: Mapping[str, Section] = SECTIONS,
+    threshold: Threshold | float | None = None,
 ) -> ReadableSection:
     """Make the table of a section readable.
 
@@ -255,17 +326,41 @@ def read_section(
         What else was computed.
     sections : mapping of str to Section
         `SECTIONS` or `CHECKS`.
+    threshold : Threshold or float, optional
+        The one that the analyses were made with; default the primary one of the fit's outcome.
 
     Examples
     --------
     >>> from bayesmeta.sensitivity import sensitivity_analyses
     >>> table = sensitivity_analyses(fit, ["concordance"]).tables["concordance"]
-    >>> read_section("concordance", table, fit).table.cells[0][:2]
-    ['REML + HKSJ', '-0.146']
+    >>> read = read_section("concordance", table, fit)
+    >>> read.table.cells[0][:2], read.verdict.split(": ")[0]
+    (['REML + HKSJ', '-0.146'], 'They agree')
     """
-    section = sections[name]
+    section, chosen = sections[name], resolve_threshold(fit, threshold)
     note = " ".join([section.note, *filter(None, section.notes(frame))]).strip()
     measure = fit.effects.measure
     further = (readable(table, section.parts[key], measure) for key, table in parts.items() if len(table))
-    table = readable(section.printed(frame), section.columns, measure)
-    return ReadableSection(section.question, table, note, tuple(item for item in further if item.columns))
+    printed = section.printed(frame)
+    return ReadableSection(
+        section.question,
+        readable(printed, section.columns, measure),
+        note,
+        tuple(item for item in further if item.columns),
+        section.verdict(fit, frame, chosen),
+        *_folded(section.fold, fit, printed, chosen),
+    )
+
+
+def _folded(
+    fold: Fold | None, fit: Fit, printed: pd.DataFrame, threshold: Threshold | None
+) -> tuple[tuple[int, ...], str]:
+    """Numbers of the printed lines that change nothing, and the sentence in their place; one alone is not folded."""
+    if fold is None or not len(printed):
+        return (), ""
+    rows = tuple(i for i, same in enumerate(fold.rows(fit, printed, threshold)) if same)
+    if len(rows) < 2:
+        return (), ""
+    means = [] if not fold.mean else [Answer("", x, x, x) for x in printed[fold.mean].iloc[list(rows)].astype(float)]
+    where = f" have the mean {span(fit, means)}" if means else ""
+    return rows, f"{len(rows)} further rows{where}: {fold.rule}."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bayesmeta.columns import Column
+from bayesmeta.errors import find_name
 from bayesmeta.fits import LEVEL, main_quantiles
 from bayesmeta.questions import resolve_threshold
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bayesmeta.fits import Fit
     from bayesmeta.plan import Threshold
 
-__all__ = ["Computed", "Section", "SectionOptions", "answers_of", "notes_of"]
+__all__ = ["Computed", "Fold", "Section", "SectionOptions", "answers_of", "notes_of", "trial_order"]
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 Recompute = Callable[[Mapping[str, Any]], "Effects"]
@@ -39,10 +40,27 @@ class SectionOptions:
     declared: Mapping[str, Fit] = _NONE
     priors_only: Sequence[str] = ()
     moderated: Fit | None = None
+    risk_of_bias: pd.DataFrame | None = None
+    alternative: Literal["auto", "greater", "less", "two-sided"] | None = None
 
     def threshold_of(self, fit: Fit) -> Threshold | None:
         """The threshold given, else the primary one of the fit's outcome."""
         return resolve_threshold(fit, self.threshold)
+
+
+def trial_order(effects: Effects, by: str) -> list[str]:
+    """Order of trials for the cumulative analysis: that of the rows, or the most precise first.
+
+    Examples
+    --------
+    >>> trial_order(bm.Effects(["A", "B"], [0.1, 0.2], [0.3, 0.1], measure="SMD"), "precision")
+    ['B', 'A']
+    """
+    names, unit = effects.units
+    if find_name("order", by, ("rows", "precision")) == "rows":
+        return list(names)
+    weight = [float((1 / effects.se[unit == number] ** 2).sum()) for number in range(len(names))]
+    return [names[i] for i in sorted(range(len(names)), key=lambda i: -weight[i])]
 
 
 class Computed(NamedTuple):
@@ -51,6 +69,28 @@ class Computed(NamedTuple):
     table: pd.DataFrame
     fits: tuple[Fit | ClassicalFit | None, ...] = ()
     parts: Mapping[str, pd.DataFrame] = _NONE
+
+
+def _nothing(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    return ""
+
+
+class Fold(NamedTuple):
+    """Which printed lines change nothing, so that a page may fold them.
+
+    Attributes
+    ----------
+    rows : callable
+        From the fit, the printed table and the threshold to one truth value per line.
+    rule : str
+        What is so of the lines that are folded, to stand behind "12 further lines".
+    mean : str
+        The column of the mean, whose range over the folded lines is said; empty where there is none.
+    """
+
+    rows: Callable[[Fit, pd.DataFrame, Threshold | None], Sequence[bool]]
+    rule: str
+    mean: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +110,10 @@ class Section:
         From the table to the lines that are printed, with derived columns.
     notes : callable
         From the table to sentences about these data.
+    verdict : callable
+        From the fit, the table and the threshold of benefit to one or two sentences that answer the question.
+    fold : Fold, optional
+        Which printed lines change nothing.
     summary : callable
         From the table to what belongs to it as a whole.
     parts : mapping of str to tuple of Column
@@ -93,6 +137,8 @@ class Section:
     note: str = ""
     printed: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
     notes: Callable[[pd.DataFrame], Sequence[str]] = lambda table: ()
+    verdict: Callable[[Fit, pd.DataFrame, Threshold | None], str] = _nothing
+    fold: Fold | None = None
     summary: Callable[[pd.DataFrame], Mapping[Any, Any]] = lambda table: table.attrs
     parts: Mapping[str, tuple[Column, ...]] = _NONE
     others: Any = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,13 @@ from bayesmeta.digits import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import location
 from bayesmeta.fits import Fit, distribution, distributions, exactly, fit_many, marginal
+from bayesmeta.measures import measure, require_null
 from bayesmeta.model import Model
 from bayesmeta.numerics import probit_rule, roots
 from bayesmeta.plan import Threshold
 from bayesmeta.priors import Flat, HalfNormal, InverseGamma, Normal, resolve
 from bayesmeta.questions import direction, numeric_distance, resolve_threshold
-from bayesmeta.sensitivity.section import Computed, Section
+from bayesmeta.sensitivity.section import Computed, Fold, Section
 
 __all__ = ["prior_probability", "tipping_table"]
 
@@ -125,11 +126,20 @@ def _varied_priors(fit: Fit) -> list[_VariedPrior]:
     centre = marginal(flat, "mu")
     size = max(abs(float(centre.quantile(0.5))), float(centre.quantile(0.75) - centre.quantile(0.25)))
     reach = np.logspace(_DECADES, -_DECADES, _POINTS)
-    found = [
-        _VariedPrior(
-            "sceptical prior of mu", lambda s: dataclasses.replace(model, mu=Normal(0.0, float(s))), size * reach, True
-        )
-    ]
+    # one arm has no value that a sceptic holds to, and none that an optimist hopes for
+    single = measure(fit.effects.measure).single_arm
+    found = (
+        []
+        if single
+        else [
+            _VariedPrior(
+                "sceptical prior of mu",
+                lambda s: dataclasses.replace(model, mu=Normal(0.0, float(s))),
+                size * reach,
+                True,
+            )
+        ]
+    )
     if model.tau is not None and not model.beta:
         typical = float(np.median(fit.effects.se))
         found.append(
@@ -141,7 +151,7 @@ def _varied_priors(fit: Fit) -> list[_VariedPrior]:
             )
         )
     stated = resolve(model.mu)
-    if isinstance(stated, Normal):
+    if isinstance(stated, Normal) and not single:
         sign = direction(fit)
         found.append(
             _VariedPrior(
@@ -203,6 +213,11 @@ def tipping_table(
     if not 0 < cut < 1:
         raise ModelError(f"cut = {cut}: a probability between 0 and 1, such as 0.8.")
     exactly(fit, "tipping points")
+    if fit.model.likelihood == "binomial":
+        raise ModelError(
+            "tipping points take hundreds of refits, and one of counts takes a second: they are not searched for with "
+            "the binomial likelihood. Declare variations of the priors instead."
+        )
     sign = direction(fit)
     questions = _questions(fit, threshold, thresholds)
     chances = {q: _ask(fit, q, sign) for q in questions}
@@ -235,14 +250,18 @@ def tipping_table(
 
 
 def _questions(fit: Fit, threshold: Threshold | float | None, thresholds: Sequence[float] | None) -> list[_Question]:
-    distances = [("any benefit", 0.0)]
+    single = measure(fit.effects.measure).single_arm
+    distances = [] if single else [("any benefit", 0.0)]
     if thresholds is not None:
         if not len(thresholds) or not np.isfinite(thresholds).all():
             raise ModelError(f"thresholds = {list(thresholds)}: give one or more finite distances, such as 0.2.")
         distances = [(f"benefit beyond {x:g}", float(x)) for x in thresholds]
     else:
         distance = numeric_distance(resolve_threshold(fit, threshold))
-        distances += [] if distance is None else [("important benefit", distance)]
+        words = "beyond the threshold" if single else "important benefit"
+        distances += [] if distance is None else [(words, distance)]
+    if not distances:
+        require_null(fit.effects.measure, "tipping points without a threshold")
     return [_Question(words, target, name, x) for words, x in distances for target, name in _TARGETS]
 
 
@@ -346,6 +365,32 @@ def _follow(fit: Fit, searches: Sequence[_Search], sign: int, cut: float) -> lis
     return found
 
 
+#: What is varied, as the verdict says it.
+_MOVED = {
+    "sceptical prior of mu": "a sceptical prior of the mean",
+    "scale of the prior of tau": "a wider prior of tau",
+    "optimistic prior of mu": "an optimistic prior of the mean",
+}
+
+
+def _robust(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    """Of the mean effect and the last question, which is that of an important benefit where there is a threshold."""
+    some = table[table["target"] == "mean effect"]
+    some = some[some["question"] == some["question"].iloc[-1]]
+    first: Any = some.iloc[0]
+    now, cut, asked = float(first["probability"]), float(first["cutoff"]), str(first["question"])
+    side, verb = ("reaches", "falls below it") if now >= cut else ("is below", "reaches it")
+    tips = []
+    for row in some[some["tipped"].astype(bool)].to_dict("records"):
+        before = float(row["prior_probability"])
+        given = f" (which gave it {percent(before)} beforehand)" if math.isfinite(before) else ""
+        tips.append(f"{_MOVED[str(row['moved'])]}, {row['prior']}{given}")
+    start = f"P({asked}) of the mean effect is {percent(now)}, which {side} the panel's {percent(cut, 0)}"
+    if not tips:
+        return f"No prior that was tried changes the conclusion: {start}, and stays on that side."
+    return f"A prior can change the conclusion: {start}; it {verb} under {' and under '.join(tips)}."
+
+
 SECTION = Section(
     "tipping",
     "How far must a prior move to change the conclusion?",
@@ -356,5 +401,7 @@ SECTION = Section(
         ask=joined(table["question"], table["target"]), prior=table["prior"].where(table["tipped"], "-")
     ),
     notes=lambda table: [f"The panel's cut-off: {percent(float(table['cutoff'].iloc[0]), 0)}. -: not crossed."],
+    verdict=_robust,
+    fold=Fold(lambda fit, table, threshold: (~table["tipped"].astype(bool)).tolist(), "the cut-off is not crossed"),
     at_threshold=True,
 )

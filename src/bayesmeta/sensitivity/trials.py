@@ -14,9 +14,24 @@ from bayesmeta.columns import columns_of, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many, predict_left_out
+from bayesmeta.measures import measure
 from bayesmeta.model import Model
 from bayesmeta.nuts import units_of
-from bayesmeta.sensitivity.section import Computed, Section, answers_of
+from bayesmeta.plan import Threshold
+from bayesmeta.sensitivity.section import Computed, Fold, Section, answers_of
+from bayesmeta.sensitivity.verdicts import (
+    Answer,
+    alike,
+    answer_of,
+    answers,
+    compared,
+    concluded,
+    left_out,
+    other_conclusion,
+    shows,
+    span,
+    written,
+)
 
 __all__ = ["cumulative_fits_table", "leave_one_out"]
 
@@ -95,6 +110,8 @@ def _left_out(
 def _answers(fits: Sequence[Fit], level: float) -> list[dict[str, float]]:
     """Summaries of each refit: mean, heterogeneity, a new study, and the probability of a mean below zero."""
     below = distributions(fits, "mu", np.zeros(1))[:, 0].tolist()
+    if fits and measure(fits[0].effects.measure).single_arm:
+        below = [math.nan] * len(fits)
     return [{**answer, "p_below_null": p} for answer, p in zip(answers_of(fits, level), below, strict=True)]
 
 
@@ -174,6 +191,70 @@ _CLASSICAL = (
     *unprinted(number="classical_tau", text="note interval"),
     *unprinted(number="level"),
 )
+
+
+def _carried(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    found = answers(table, "left_out")
+    if not found:
+        return "No trial could be left out with these data and this model."
+    main = answer_of(fit, "with all trials")
+    many = len(other_conclusion(fit, threshold, main, found)) > 1
+    said = compared(
+        fit,
+        threshold,
+        main,
+        found,
+        kept="No trial carries it: without any one trial",
+        lost="Single trials decide it:" if many else "One trial decides it:",
+        by="without",
+        with_main=False,
+    )
+    return f"{said} {left_out(table, found, 'trial')}".strip()
+
+
+def _uncarried(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> list[bool]:
+    """Trials without which the conclusion stays, but for the two that move the mean furthest in each direction."""
+    same = alike(fit, table, threshold, answer_of(fit, ""))
+    mu = table["mu"].astype(float)
+    return (same & (mu > mu.min()) & (mu < mu.max())).tolist()
+
+
+def _history(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    found = answers(table, "added")
+    if not found:
+        return "No step could be computed with these data."
+    last = concluded(fit, threshold, found[-1])
+    start = len(found)
+    while start and concluded(fit, threshold, found[start - 1]) == last:
+        start -= 1
+    words = shows(fit, threshold, found[-1])
+    if len(found) == 1:
+        return f"There is one trial: its interval shows {words} ({written(fit, found[0])})."
+    if start == 0:
+        return f"From the first trial on the interval shows {words}; the mean lies {span(fit, found)}."
+    place = [str(name) for name in table["added"]].index(found[start].name) + 1
+    if start == len(found) - 1:
+        before = found[start - 1]
+        return (
+            f"The last trial, {found[start].name}, changed the conclusion: the interval shows {words} "
+            f"({written(fit, found[-1])}), before it {shows(fit, threshold, before)} ({written(fit, before)})."
+        )
+    return (
+        f"The interval has shown {words} since {found[start].name} was added, trial {place} of {len(table)}; since "
+        f"then the mean lies {span(fit, found[start:])}."
+    )
+
+
+def _steady(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> list[bool]:
+    """Steps between the first and the last after which the conclusion is that of the step before."""
+    said = [
+        concluded(fit, threshold, Answer("", *line)) if np.isfinite(line).all() else ""
+        for line in table[["mu", "lower", "upper"]].to_numpy(float).tolist()
+    ]
+    inner = [said[i] != "" and said[i] == said[i - 1] for i in range(1, len(said) - 1)]
+    return [False, *inner, False][: len(said)]
+
+
 LEAVE_ONE_OUT = Section(
     "leave-one-out",
     "Does one trial carry it?",
@@ -189,6 +270,8 @@ LEAVE_ONE_OUT = Section(
     "Exact refits; pred. p: two-sided, of the trial's own estimate given the others. REML: with the Hartung-Knapp "
     "interval.",
     references=("vehtari2017",),
+    verdict=_carried,
+    fold=Fold(_uncarried, "the conclusion stays, and others move the mean further in the same direction", "mu"),
 )
 CUMULATIVE = Section(
     "cumulative",
@@ -202,4 +285,6 @@ CUMULATIVE = Section(
         *_CLASSICAL,
     ),
     "Exact refits as trials are added. REML: with the Hartung-Knapp interval.",
+    verdict=_history,
+    fold=Fold(_steady, "the conclusion is that of the step before", "mu"),
 )

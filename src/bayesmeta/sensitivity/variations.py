@@ -15,7 +15,8 @@ from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.moderators import contrast_table
 from bayesmeta.plan import Threshold
 from bayesmeta.questions import benefit_probabilities_of, resolve_threshold, summarize
-from bayesmeta.sensitivity.section import Computed, Section, SectionOptions, answers_of
+from bayesmeta.sensitivity.section import Computed, Fold, Section, SectionOptions, answers_of
+from bayesmeta.sensitivity.verdicts import Answer, answers, chances_between, compared, little_moved
 
 __all__ = [
     "MAIN",
@@ -172,6 +173,8 @@ def prior_range(table: pd.DataFrame, cuts: Sequence[float] = (0.05, 0.5, 0.8, 0.
     for column in (name for name in table.columns if name.startswith("p_")):
         values = table[column].to_numpy(float)
         values = values[np.isfinite(values)]
+        if not values.size:
+            continue
         categories = np.searchsorted(np.asarray(cuts), values)
         rows.append(
             {
@@ -212,6 +215,33 @@ def _computed(fit: Fit, options: SectionOptions) -> Computed:
     return Computed(table, tuple(behind.values()), parts)
 
 
+def _declared_verdict(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> str:
+    """Pooled analyses against the main one, and moderated against theirs; subgroups ask another question."""
+    said = []
+    for varies, name in (("pooled", MAIN), ("moderated", MODERATED_MAIN)):
+        some = table[(table["varies"] == varies) & ~table["analysis"].str.startswith(SUBGROUP)]
+        mains = [item for item in answers(some, "analysis") if item.name == name]
+        others = [item._replace(name=f'"{item.name}"') for item in answers(some, "analysis") if item.name != name]
+        if mains and others:
+            main = Answer(f"in the {name}", *mains[0][1:])
+            which = "pooled" if varies == "pooled" else "moderated"
+            kept = f"No declared {which} analysis changes the conclusion:"
+            lost = f"A declared {which} analysis changes the conclusion:"
+            said.append(compared(fit, threshold, main, others, kept=kept, lost=lost, by="under"))
+            if varies == "pooled":
+                said += chances_between(some, "over these analyses")
+    return " ".join(said) or "No variation of the main analysis is declared that could be compared with it."
+
+
+def _declared_same(fit: Fit, table: pd.DataFrame, threshold: Threshold | None) -> list[bool]:
+    pooled = table["varies"] == "pooled"
+    same = np.zeros(len(table), bool)
+    for some in (pooled, ~pooled):
+        if some.any():
+            same[some] = little_moved(fit, table[some], threshold)
+    return (same & ~table["analysis"].str.startswith(SUBGROUP)).tolist()
+
+
 def _range(words: str) -> tuple[Column, ...]:
     return (
         Column("quantity", "text", words, labels=_WORDS),
@@ -248,5 +278,12 @@ SECTION = Section(
             *unprinted(text="interval", number="mean sd level", probability="p_below_null p_above_null"),
         ),
     },
+    verdict=_declared_verdict,
+    fold=Fold(
+        _declared_same,
+        "the conclusion stays, the mean moves by less than a tenth of its SD and P(important benefit) by less than one "
+        "percentage point",
+        "mu",
+    ),
     at_threshold=True,
 )

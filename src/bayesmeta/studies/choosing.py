@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayesmeta.errors import DataError
 from bayesmeta.measures import effect_rows
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows, note_row_faults, note_text_cells
+from bayesmeta.studies.columns import FrameFaults, map_columns, match_rows, note_row_faults, note_text_cells, plain_name
 from bayesmeta.studies.selecting import (
     RowRecord,
     align_rows,
@@ -98,6 +98,7 @@ def choose(table: PreparedTable, outcome: Outcome) -> SelectedRows:
         faults.missing_column("study", frame, 'Name the trials in a column "study", or map it with columns.')
         _note_cells(frame, outcome, faults)
         faults.raise_if_any()
+    frame = _named_as_asked(frame, outcome, faults)
     left_out = np.zeros(len(frame), dtype=bool)
     excluded: list[tuple[NDArray[np.bool_], str]] = []
     for number, item in enumerate(outcome.selection.exclude):
@@ -123,6 +124,24 @@ def choose(table: PreparedTable, outcome: Outcome) -> SelectedRows:
     aligned, reversed_rows = align_rows(part, outcome, faults)
     assumed = tuple(record for record in table.assumed if record.row in assumed_here)
     return SelectedRows(aligned, part, reversed_rows, moderators, tuple(records), assumed, faults)
+
+
+def _named_as_asked(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> pd.DataFrame:
+    """Give columns the names by which the outcome asks for them: case and spaces of a header do not matter."""
+    selection = outcome.selection
+    asked = {*selection.where, *selection.subgroups, *(item.name for item in outcome.model.moderators)}
+    asked |= {name for item in selection.exclude for name in item.where}
+    asked |= {selection.cluster} if selection.cluster else set()
+    alike: dict[str, list[str]] = {}
+    for name in map(str, frame.columns):
+        alike.setdefault(plain_name(name), []).append(name)
+    found = {
+        name: same[0]
+        for name in asked - set(map(str, frame.columns))
+        if len(same := alike.get(plain_name(name), [])) == 1
+    }
+    faults.theirs = {**faults.theirs, **found}
+    return frame.rename(columns={theirs: ours for ours, theirs in found.items()}) if found else frame
 
 
 def _note_cells(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> None:

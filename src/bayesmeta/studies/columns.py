@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,49 +13,52 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmeta.boundary import as_names, as_numbers
 from bayesmeta.errors import DataError, Fault
 from bayesmeta.measures import RowFault
+from bayesmeta.plan import ARM_STEMS
+from bayesmeta.studies.cells import (
+    PACKED_COLUMNS,
+    ambiguous_counts,
+    is_missing,
+    merge_spellings,
+    one_spelling,
+    split_cells,
+)
+from bayesmeta.studies.formats.sheet import address
 
 __all__ = [
     "NUMBER_COLUMNS",
+    "STANDARD_COLUMNS",
     "TEXT_COLUMNS",
     "FrameFaults",
+    "date_faults",
     "map_columns",
     "match_rows",
     "note_row_faults",
     "note_text_cells",
+    "number_columns",
     "numbers_of",
+    "plain_name",
 ]
 
-_ARM_STEMS = (
-    "n",
-    "mean",
-    "sd",
-    "se",
-    "events",
-    "mean_change",
-    "sd_change",
-    "se_change",
-    "mean_pre",
-    "sd_pre",
-    "mean_post",
-    "sd_post",
-    "median",
-    "q1",
-    "q3",
-    "low",
-    "high",
-    "ci_low",
-    "ci_high",
-)
-#: Columns that hold what a row found; every other column may tell rows apart.
+#: Columns that hold what a row found, where a table has them (`number_columns`).
 NUMBER_COLUMNS = frozenset(
-    [f"{stem}_{arm}" for stem in _ARM_STEMS for arm in "tc"]
+    [f"{stem}_{arm}" for stem in ARM_STEMS for arm in "tc"]
     + ["estimate", "se", "var", "ci_low", "ci_high", "t", "p", "df", "md", "r", "n", "correlation"]
+    + ["d", "g", "f", "f_df", "sign", "sd", "adjusted_difference", "r_squared", "covariates", "sd_residual"]
+    + ["events", "time", "mean"]
+    + ["icc", "cluster_size", "cluster_size_t", "cluster_size_c", "design_effect"]
 )
 #: Columns that stay text even where every cell looks like a number.
-TEXT_COLUMNS = frozenset({"study", "outcome", "horizon", "arm_t", "arm_c", "coded_better", "cluster"})
-_STANDARD = NUMBER_COLUMNS | TEXT_COLUMNS
+TEXT_COLUMNS = frozenset(
+    {"study", "outcome", "horizon", "arm_t", "arm_c", "coded_better", "cluster"}
+    | {"design", "clustering", "estimate_measure"}
+)
+#: Columns of numbers that papers fill with words too ("< 0.001", "+"), which what reads them judges.
+_WORDED = {"p", "sign"}
+#: Columns that mean something by their names.
+STANDARD_COLUMNS = NUMBER_COLUMNS | TEXT_COLUMNS | PACKED_COLUMNS
 _SHOWN = 12
 
 
@@ -63,8 +67,18 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(texts[:_SHOWN]) + (f", ... ({len(texts)} in all)" if len(texts) > _SHOWN else "")
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace(" ", "").replace(".", "")
+def number_columns(frame: pd.DataFrame) -> frozenset[str]:
+    """Columns of a table that hold what a row found, by our names; every other column may distinguish rows.
+
+    A column ``time`` is person-time beside ``events``; without them it says when a row was measured.
+    """
+    held = NUMBER_COLUMNS if "events" in frame.columns else NUMBER_COLUMNS - {"time"}
+    return frozenset(held & set(map(str, frame.columns)))
+
+
+def plain_name(name: str) -> str:
+    """Write the name of a column so that case, spaces and separators do not matter."""
+    return re.sub(r"[\s_.-]+", "", name.casefold())
 
 
 class FrameFaults:
@@ -79,9 +93,8 @@ class FrameFaults:
 
     def add(self, what: str, remedy: str, *, row: int | None = None, column: str | None = None) -> None:
         """Note a fault, ``row`` being the position in the table."""
-        where = self.source if row is None else f"{self.source} row {self.index[row]}"
-        if column is not None:
-            where += f", column {self.theirs.get(column, column)}"
+        name = None if column is None else self.theirs.get(column, column)
+        where = address({**self.attrs, "source": self.source}, None if row is None else self.index[row], name)
         self.found.append(Fault(where, what, remedy))
 
     def copy(self) -> FrameFaults:
@@ -93,8 +106,8 @@ class FrameFaults:
     def missing_column(self, column: str, frame: pd.DataFrame, remedy: str = "") -> None:
         """Note that a column is not there, with the nearest name."""
         # a column that has a meaning of its own is not a misspelling of another
-        plain = {_plain(str(name)): str(name) for name in frame.columns if name not in _STANDARD}
-        near = difflib.get_close_matches(_plain(column), plain, n=1, cutoff=0.6)
+        plain = {plain_name(str(name)): str(name) for name in frame.columns if name not in STANDARD_COLUMNS}
+        near = difflib.get_close_matches(plain_name(column), plain, n=1, cutoff=0.6)
         hint = f"Did you mean {plain[near[0]]!r}? " if near else ""
         self.add(f"there is no column {column!r}", f"{hint}{remedy or f'Columns: {_listed(frame.columns)}.'}")
 
@@ -125,7 +138,7 @@ def numbers_of(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
 
 def note_text_cells(frame: pd.DataFrame, faults: FrameFaults) -> None:
     """Note text in columns that hold numbers by their names."""
-    for column in sorted(NUMBER_COLUMNS & set(map(str, frame.columns))):
+    for column in sorted(number_columns(frame) - _WORDED):
         cells = frame[column]
         wrong = cells.notna() & pd.to_numeric(cells, errors="coerce").isna()
         for row in np.flatnonzero(wrong.to_numpy()):
@@ -157,6 +170,30 @@ def note_row_faults(found: Iterable[RowFault], raw: pd.DataFrame, faults: FrameF
             faults.add(f"{cell:g} {fault.rule}", fault.remedy, row=fault.row, column=fault.column)
     for name, remedy in absent.items():
         faults.missing_column(name, raw, remedy)
+
+
+def _require_plain(frame: pd.DataFrame, ours: Mapping[str, str]) -> None:
+    """Refuse what no file holds: columns of one name, and truth values or dates as numbers or names."""
+    faults: list[Fault] = []
+    source = frame.attrs.get("source", "table")
+    for name, number in Counter(map(str, frame.columns)).items():
+        if number > 1:
+            faults.append(Fault(source, f"{number} columns are named {name!r}", "Rename all but one."))
+    faults_of = {} if faults else {str(name): frame[name] for name in frame.columns}
+    for name, column in faults_of.items():
+        # files give floats and texts
+        if column.dtype.kind in "iuf" or isinstance(column.dtype, pd.StringDtype):
+            continue
+        place, plain = f"{source}, column {name}", ours.get(name, name).casefold()
+        try:
+            if plain in NUMBER_COLUMNS:
+                as_numbers(place, [None if isinstance(cell, str) else cell for cell in column])
+            elif plain in TEXT_COLUMNS:
+                as_names(place, ["empty" if empty else cell for cell, empty in zip(column, column.isna(), strict=True)])
+        except DataError as error:
+            faults.extend(error.faults)
+    if faults:
+        raise DataError(faults)
 
 
 def map_columns(
@@ -195,18 +232,27 @@ def map_columns(
       trial aim study coded_better
     0     A  up     A       higher
     """
-    columns = {ours.casefold() if ours.casefold() in _STANDARD else ours: name for ours, name in columns.items()}
-    # a header may be in another case: "Study", "Mean_T"; one letter alone may mean anything
-    alike = {str(name).casefold(): str(name) for name in reversed(frame.columns)}
-    unmapped = sorted(_STANDARD - {*frame.columns, *columns, *(constants or ())})
-    columns |= {name: alike[name] for name in unmapped if len(name) > 1 and name in alike}
+    _require_plain(frame, {name: ours for ours, name in columns.items()})
+    # what was made of columns when the shape of the table was changed
+    consumed = frame.attrs.get("consumed", ())
+    columns = {
+        ours.casefold() if ours.casefold() in STANDARD_COLUMNS else ours: name
+        for ours, name in columns.items()
+        if ours not in consumed
+    }
+    # case and spaces of a header do not matter: "Study", "Mean T"; one letter alone may mean anything
+    alike = {plain_name(str(name)): str(name) for name in reversed(frame.columns)}
+    unmapped = sorted(STANDARD_COLUMNS - {*frame.columns, *columns, *(constants or ())})
+    columns |= {name: alike[plain_name(name)] for name in unmapped if len(name) > 1 and plain_name(name) in alike}
+    columns |= _spelled(frame, {*columns, *(constants or ())}, set(columns.values()))
+    columns = {
+        ours: name if name in frame.columns else alike.get(plain_name(name), name) for ours, name in columns.items()
+    }
+    frame = _levels_in_one_spelling(frame, columns)
     if not (columns or constants or values):
-        return frame
+        return _numbers_apart(frame, columns)
     faults = FrameFaults(frame)
     new: dict[str, Any] = {}
-    columns = {
-        ours: name if name in frame.columns else alike.get(name.casefold(), name) for ours, name in columns.items()
-    }
     for ours, theirs in columns.items():
         if theirs not in frame.columns:
             faults.missing_column(theirs, frame)
@@ -224,6 +270,10 @@ def map_columns(
             if ours not in columns:
                 faults.missing_column(ours, frame)
             continue
+        # case and spaces of a value do not matter
+        spelled = {one_spelling(str(value)): new_value for value, new_value in translation.items()}
+        extra = {x: spelled[one_spelling(x)] for x in column.dropna().unique() if one_spelling(str(x)) in spelled}
+        translation = {**extra, **translation}
         for value in column.dropna().unique():
             if value not in translation:
                 faults.add(
@@ -234,7 +284,62 @@ def map_columns(
     faults.raise_if_any()
     mapped = frame.assign(**new)
     mapped.attrs = {**frame.attrs, "columns": {**frame.attrs.get("columns", {}), **columns}}
-    return mapped
+    return _numbers_apart(mapped, columns)
+
+
+def _levels_in_one_spelling(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Levels that differ in case and spaces alone are one level; names of trials are left as they are."""
+    new, merged = merge_spellings(frame, {"study", columns.get("study", "study"), "note"})
+    if merged:
+        new.attrs = {**frame.attrs, "merged": (*frame.attrs.get("merged", ()), *merged)}
+    return new
+
+
+def _spelled(frame: pd.DataFrame, taken: set[str], used: set[str]) -> dict[str, str]:
+    """Columns whose names another program has given, where nothing else is said of them."""
+    return {
+        ours: theirs
+        for ours, theirs in frame.attrs.get("spelled", {}).items()
+        if ours not in taken and ours not in frame.columns and theirs in frame.columns and theirs not in used
+    }
+
+
+def date_faults(attrs: Mapping[Any, Any], column: str, dates: Mapping[Any, str]) -> list[Fault]:
+    """Return a fault for every cell of a column that holds a date.
+
+    Examples
+    --------
+    >>> fault, = date_faults({"source": "trials.csv"}, "n_t", {4: "2026-04-03"})
+    >>> str(fault).partition(". ")[0]
+    'trials.csv row 4, column n_t: it holds the date 2026-04-03; spreadsheets make a date of texts such as 3-4'
+    """
+    what = "spreadsheets make a date of texts such as 3-4"
+    remedy = "Format the cell as text or number, and type its content again."
+    return [
+        Fault(address(attrs, row, column), f"it holds the date {date}; {what}", remedy) for row, date in dates.items()
+    ]
+
+
+def _numbers_apart(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Counts that can be read in two ways are faults; cells with several numbers become several cells."""
+    faults = FrameFaults(frame)
+    theirs = {name: columns.get(name, name) for name in map(str, frame.columns)}
+    faults.found += ambiguous_counts(frame.attrs.get("grouped", {}), theirs, {**faults.attrs, "source": faults.source})
+    for ours in sorted(STANDARD_COLUMNS & theirs.keys()):
+        faults.found += date_faults(faults.attrs, theirs[ours], frame.attrs.get("dates", {}).get(theirs[ours], {}))
+    emptied = {
+        name: frame[name].map(lambda cell: None if isinstance(cell, str) and is_missing(cell.strip()) else cell)
+        for name in number_columns(frame) - {"sign"}
+        if isinstance(frame[name], pd.Series) and not pd.api.types.is_numeric_dtype(frame[name])
+    }
+    elsewhere = {name for ours, name in {**frame.attrs.get("columns", {}), **columns}.items() if ours != name}
+    new, notes, wrong = split_cells(frame.assign(**emptied) if emptied else frame, elsewhere)
+    for label, column, what, remedy in wrong:
+        faults.add(what, remedy, row=int(np.flatnonzero(frame.index == label)[0]), column=column)
+    faults.raise_if_any()
+    if notes.rows:
+        new.attrs = {**frame.attrs, "cells": {**frame.attrs.get("cells", {}), **notes.rows}}
+    return new
 
 
 def match_rows(
@@ -256,6 +361,9 @@ def match_rows(
         for value in wanted if isinstance(wanted, (tuple, list)) else (wanted,):
             equal = column == value
             same = (equal if equal.dtype == bool else equal.fillna(False)).to_numpy(dtype=bool)
+            if not same.any() and isinstance(value, str):
+                # case and spaces of a level do not matter
+                same = np.array([isinstance(x, str) and one_spelling(x) == one_spelling(value) for x in column])
             if not same.any():
                 levels = sorted(map(str, column.dropna().unique()))
                 near = difflib.get_close_matches(str(value), levels, n=1)

@@ -1,4 +1,4 @@
-"""A study file to a table: encodings, delimiters, decimal commas, and the row numbers that a spreadsheet shows."""
+"""A study file to a table: encodings, delimiters, decimal commas, and the places that a spreadsheet shows."""
 
 from __future__ import annotations
 
@@ -7,35 +7,41 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bayesmeta.errors import DataError, Fault, warn
-from bayesmeta.studies.columns import TEXT_COLUMNS, map_columns
+from bayesmeta.boundary import file_bytes, require_plain_text
+from bayesmeta.errors import DataError, Fault, find_name, warn
+from bayesmeta.plan import TableShape
+from bayesmeta.studies.cells import GROUPED, is_missing
+from bayesmeta.studies.columns import TEXT_COLUMNS, date_faults, map_columns, plain_name
+from bayesmeta.studies.formats.grid import units_row
+from bayesmeta.studies.formats.reading import is_text, read_file, recognised
+from bayesmeta.studies.formats.shapes import reshaped
+from bayesmeta.studies.formats.sheet import FILE_FORMATS, ExactText, Places, Sheet
 
-__all__ = ["MISSING", "parse_table", "read_table"]
+__all__ = ["parse_table", "read_table", "table_bytes"]
 
-#: What counts as an empty cell.
-MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "#N/A"})
 _DELIMITERS = (",", ";", "\t", "|")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
-_WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
+# of the common spreadsheets; more are no table of trials
+_MOST_COLUMNS = 16_384
 _SAVE_AS_CSV = "Save it as CSV (UTF-8)."
 
 
 def _decode(content: bytes, name: str, encoding: str | None) -> str:
-    if content[:4] == b"PK\x03\x04" or name.lower().endswith(_WORKBOOKS):
-        raise DataError([Fault(name, "it is a workbook, not a CSV file", _SAVE_AS_CSV)])
     if encoding is not None:
         try:
             return content.decode(encoding).removeprefix("\ufeff")
-        except (LookupError, UnicodeDecodeError) as error:
+        except (LookupError, ValueError) as error:
+            # the name of a codec may be any text, and a codec may be of something else than text
             raise DataError([Fault(name, f"it cannot be read as {encoding!r}: {error}", _SAVE_AS_CSV)]) from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         try:
@@ -101,7 +107,7 @@ def _header(record: list[str], rows: list[tuple[int, list[str]]], name: str, fau
     for index, column in enumerate(record):
         if column:
             used.append(index)
-        elif any(index < len(cells) and cells[index] not in MISSING for _, cells in rows):
+        elif any(index < len(cells) and not is_missing(cells[index]) for _, cells in rows):
             faults.append(
                 Fault(f"{name} row 1, column {index + 1}", "it has cells but no name", "Name it, or empty it.")
             )
@@ -109,6 +115,17 @@ def _header(record: list[str], rows: list[tuple[int, list[str]]], name: str, fau
         if number > 1:
             faults.append(Fault(f"{name} row 1", f"{number} columns are named {column!r}", "Rename all but one."))
     return used
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a table is to be read, beyond the bytes of its file."""
+
+    decimal: str | None
+    text_columns: frozenset[str]
+    format: str | None
+    shape: TableShape
+    columns: tuple[tuple[str, str], ...]
 
 
 def parse_table(
@@ -119,34 +136,60 @@ def parse_table(
     delimiter: str | None = None,
     decimal: str | None = None,
     text_columns: frozenset[str] = TEXT_COLUMNS,
+    sheet: str | None = None,
+    format: str | None = None,
+    shape: TableShape | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Make a table of the bytes of a CSV file; see `read_table`.
+    """Make a table of the bytes of a file; see `read_table`.
 
     Bytes that were just parsed are not parsed again: a protocol's outcomes and variations all read one file. What there
     is to say of them is said each time, and each table is the caller's own.
+
+    Raises
+    ------
+    DataError
+        As `read_table`.
     """
-    text = _decode(content, name, encoding)
-    frame = _parsed(text, name, delimiter, decimal, text_columns).copy()
-    frame.attrs = {"source": name, "sha256": hashlib.sha256(content).hexdigest()}
+    if format is not None:
+        format = find_name("format", format, FILE_FORMATS)
+    how = _How(decimal, text_columns, format, shape or TableShape(), tuple(sorted((columns or {}).items())))
+    if is_text(content, name):
+        if sheet is not None:
+            raise DataError([Fault(name, f"sheet {sheet!r} is stated, and it is a text file", "Leave the sheet out.")])
+        text = _decode(content, name, encoding)
+        require_plain_text(text, name)
+        kept = _of_text(text, name, delimiter, how)
+    else:
+        kept = _of_file(content, name, sheet, how)
+    frame = kept.copy()
+    frame.attrs = {**kept.attrs, "source": name, "sha256": hashlib.sha256(content).hexdigest()}
+    for said in kept.attrs.get("said", ()):
+        warn(f"{name}: {said}.")
     return frame
 
 
 @lru_cache(maxsize=4)
-def _parsed(
-    text: str, name: str, delimiter: str | None, decimal: str | None, text_columns: frozenset[str]
-) -> pd.DataFrame:
+def _of_text(text: str, name: str, delimiter: str | None, how: _How) -> pd.DataFrame:
     offset = 0
-    if (line := text.split("\n", 1)[0].strip()).startswith("sep=") and len(line) == 5:
-        # Excel's own first line, which says the delimiter
-        delimiter, text, offset = line[-1], text.split("\n", 1)[1], 1
+    first, _, rest = text.partition("\n")
+    line = first.rstrip("\r")
+    if line.startswith('"') and line.endswith('"'):
+        line = line[1:-1]
+    if line.startswith("sep="):
+        # Excel's own first line, which says the delimiter; where it says none it is found out
+        said = line.removeprefix("sep=")
+        if said not in ("", *_DELIMITERS):
+            remedy = f"Allowed: {', '.join(map(repr, _DELIMITERS))}."
+            raise DataError([Fault(f"{name} line 1", f"{said[:20]!r} is no delimiter", remedy)])
+        delimiter, text, offset = said or delimiter, rest, 1
     delimiter = delimiter or _delimiter(text, name)
     # an empty row is counted, because a spreadsheet counts it, and carries nothing
     numbered = [(n, r) for n, r in enumerate(_records(text, delimiter, name), 1 + offset) if any(r)]
     if not numbered:
         raise DataError([Fault(name, "it is empty", "Give a table with a header and one row per estimate.")])
     (_, header), rows = numbered[0], numbered[1:]
-    if not rows:
-        raise DataError([Fault(name, "it has a header but no rows", "Add one row per estimate.")])
+    _require_rows(header, rows, name)
     faults: list[Fault] = []
     used = _header(header, rows, name, faults)
     for row, record in rows:
@@ -156,27 +199,107 @@ def _parsed(
             faults.append(Fault(f"{name} row {row}", f"{len(record)} cells, but the header has {len(header)}", remedy))
     if faults:
         raise DataError(faults)
-    if decimal is None:
-        decimal = "." if delimiter == "," else _decimal(rows, header, name)
-    index = pd.Index([row for row, _ in rows], name="row")
-    lowered = {column.casefold() for column in text_columns}
-    return pd.DataFrame(
-        {
-            header[i]: _column([record[i] for _, record in rows], index, decimal, header[i].casefold() in lowered)
-            for i in used
-        }
+    decimal = how.decimal or ("." if delimiter == "," else _decimal(rows, header, name))
+    kept = tuple((row, tuple(record[i] for i in used)) for row, record in rows)
+    return _framed(units_row(Sheet(name, tuple(header[i] for i in used), kept)), decimal, how)
+
+
+@lru_cache(maxsize=4)
+def _of_file(content: bytes, name: str, sheet: str | None, how: _How) -> pd.DataFrame:
+    found = read_file(content, name, sheet)
+    _require_rows(found.header, found.rows, name)
+    places = found.places or Places()
+    for row, cells in found.rows:
+        require_plain_text(" ".join(cells), f"{name} {places.row(row)}")
+    # numbers of a workbook have no separators; what was typed as text may have a comma
+    typed = [(row, ["" if isinstance(cell, ExactText) else cell for cell in cells]) for row, cells in found.rows]
+    return _framed(found, how.decimal or _decimal(typed, list(found.header), name), how)
+
+
+def _require_rows(header: Sequence[str], rows: Sequence[Any], name: str) -> None:
+    if not rows:
+        raise DataError([Fault(name, "it has a header but no rows", "Add one row per estimate.")])
+    if len(header) > _MOST_COLUMNS:
+        what = f"{len(header):,} columns; spreadsheets hold {_MOST_COLUMNS:,}"
+        raise DataError([Fault(name, what, "Keep the columns that are needed.")])
+
+
+def _framed(sheet: Sheet, decimal: str, how: _How) -> pd.DataFrame:
+    """Make a frame of a sheet, in the shape that is declared; what was done to it goes into ``attrs``."""
+    sheet = recognised(sheet, how.format)
+    sheet, left = reshaped(sheet, how.shape, dict(how.columns), plain_name)
+    _require_no_dates_between(sheet)
+    index = pd.Index([row for row, _ in sheet.rows], name="row")
+    lowered = {column.casefold() for column in how.text_columns | sheet.texts}
+    cells = {name: [row[i] for _, row in sheet.rows] for i, name in enumerate(sheet.header) if name}
+    frame = pd.DataFrame(
+        {name: _column(name, texts, index, decimal, name.casefold() in lowered) for name, texts in cells.items()}
     )
+    grouped = {
+        name: {
+            row: text
+            for row, text in zip(index, texts, strict=True)
+            if not isinstance(text, ExactText) and GROUPED.fullmatch(text)
+        }
+        for name, texts in cells.items()
+    }
+    frame.attrs = {
+        "grouped": {column: held for column, held in grouped.items() if held},
+        "places": sheet.places,
+        "notes": sheet.notes,
+        "said": sheet.warnings,
+        "made": dict(sheet.row_notes),
+        "dates": dict(sheet.dates),
+        "percents": dict(sheet.percents),
+        "spelled": dict(sheet.spelled),
+        "scale": sheet.scale,
+        "analyses": sheet.analyses,
+        "not_estimable": sheet.not_estimable,
+        "consumed": tuple(name for name, _ in how.columns if name not in left),
+    }
+    frame.attrs = {name: held for name, held in frame.attrs.items() if held}
+    return frame
 
 
-def _column(cells: list[str], index: pd.Index, decimal: str, text: bool) -> pd.Series:
+def _require_no_dates_between(sheet: Sheet) -> None:
+    """A column that holds dates and other things was meant to hold the other things; so are dates of two parts."""
+    faults = []
+    attrs = {"source": sheet.source, "places": sheet.places}
+    for name, dates in sheet.dates.items():
+        index = sheet.header.index(name)
+        mixed = any(cells[index] and row not in dates for row, cells in sheet.rows)
+        made = sheet.made_dates.get(name, ())
+        faults += date_faults(attrs, name, {row: date for row, date in dates.items() if mixed or row in made})
+    if faults:
+        raise DataError(faults)
+
+
+def _column(name: str, cells: list[str], index: pd.Index, decimal: str, text: bool) -> pd.Series:
     """Make numbers of a column in which every filled cell is one; else leave it text, for the reader to judge."""
     if decimal == "," and not text:
         cells = [cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell for cell in cells]
-    values: list[Any] = [None if cell in MISSING else cell for cell in cells]
+    # in a column of signs, or of symbols of risk of bias, "-" is one, and not a word for nothing
+    signs = name.casefold() == "sign" or not {"+", "x", "X", "!", "?"}.isdisjoint(cells)
+    values: list[Any] = [None if is_missing(cell) and not (signs and cell == "-") else cell for cell in cells]
     filled = [value for value in values if value is not None]
     if not text and filled and all(_NUMBER.fullmatch(value) for value in filled):
         return pd.Series([float("nan") if value is None else float(value) for value in values], index, dtype=float)
     return pd.Series(values, index, dtype="str")
+
+
+def table_bytes(path: Path) -> bytes:
+    """Read a study file whole.
+
+    Raises
+    ------
+    DataError
+        If it may not be read: it is open in another program, or its permissions forbid it.
+    """
+    try:
+        return file_bytes(path)
+    except PermissionError as error:
+        what = "it may not be read: it is open in another program, or its permissions forbid it"
+        raise DataError([Fault(path.name, what, "Close it in Excel, or copy it.")]) from error
 
 
 def read_table(
@@ -186,31 +309,42 @@ def read_table(
     encoding: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
+    sheet: str | None = None,
+    format: str | None = None,
+    shape: TableShape | None = None,
 ) -> pd.DataFrame:
-    """Read a CSV file as people save it.
+    """Read a file of trials as people save it.
 
     Parameters
     ----------
     path : str or Path
-        Separated by commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16 with one, or
-        (with a warning) cp1252.
+        Text separated by commas, semicolons, tabs or bars (UTF-8 with or without a byte-order mark, UTF-16 with one, or
+        with a warning cp1252); a workbook (``.xlsx``, ``.ods``); a review of RevMan 5 (``.rm5``); a Cochrane data
+        package (``.zip``). The content decides which it is.
     columns : mapping, optional
         Our column name to the file's, ``{"estimate": "smd", "se": "sesmd"}``. The file's columns stay beside ours.
     encoding, delimiter, decimal : str, optional
-        How to read it; found out unless stated. A decimal comma is looked for where the delimiter is not a comma.
+        How to read text; found out unless stated. A decimal comma is looked for where the delimiter is not a comma.
+    sheet : str, optional
+        Of a workbook; needed where several sheets have rows.
+    format : {"table", "metafor", "revman", "cochrane"}, optional
+        What made the columns; found out by their names unless stated. ``"table"``: nothing but their names.
+    shape : TableShape, optional
+        How a table that does not have one row per comparison becomes one that has.
 
     Returns
     -------
     pandas.DataFrame
         Index ``row``: the row as a spreadsheet numbers it (the header is row 1). A column in which every filled cell is
         a number holds floats, any other holds text; empty cells and ``NA`` are missing. ``attrs`` holds ``source`` (the
-        file's name) and ``sha256``.
+        file's name) and ``sha256``, and what was done to the file.
 
     Raises
     ------
     DataError
         For a file that is empty, has no rows, repeats a column's name, or has rows of another length than the header;
-        all such places are listed.
+        for cells that hold an error, a formula without a value, or a date where a number or name belongs; for macros,
+        links to other files and XML with declarations. All such places are listed.
     FileNotFoundError
         If there is no such file.
 
@@ -221,15 +355,17 @@ def read_table(
     ('Mutrie', 0.4)
     """
     path = Path(path)
-    if path.is_dir():
-        raise DataError([Fault(path.name, "it is a folder", "Name a CSV file.")])
     ours = frozenset((columns or {})[name] for name in TEXT_COLUMNS if name in (columns or {}))
     frame = parse_table(
-        path.read_bytes(),
+        table_bytes(path),
         path.name,
         encoding=encoding,
         delimiter=delimiter,
         decimal=decimal,
         text_columns=TEXT_COLUMNS | ours,
+        sheet=sheet,
+        format=format,
+        shape=shape,
+        columns=columns,
     )
     return map_columns(frame, columns or {})

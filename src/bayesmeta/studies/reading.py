@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,19 +19,17 @@ from bayesmeta.measures import MEASURES, Derivation, effect_rows
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.plan import DIVISIONS, ControlArm, ModelPlan, Moderator, Outcome, Selection
 from bayesmeta.priors import Flat
+from bayesmeta.studies.cells import as_typed
 from bayesmeta.studies.choosing import SelectedRows, choose, chosen_once, prepare, prepared_once
-from bayesmeta.studies.columns import (
-    TEXT_COLUMNS,
-    FrameFaults,
-    map_columns,
-    note_row_faults,
-    note_text_cells,
-    numbers_of,
-)
-from bayesmeta.studies.files import parse_table, read_table
+from bayesmeta.studies.columns import TEXT_COLUMNS, FrameFaults, map_columns, note_row_faults, note_text_cells
+from bayesmeta.studies.files import parse_table, read_table, table_bytes
+from bayesmeta.studies.formats.sheet import address
+from bayesmeta.studies.origin import Noted, as_read, known_scale
+from bayesmeta.studies.risk_of_bias import differing, read_risk_of_bias, undescribed_risk_of_bias
 from bayesmeta.studies.selecting import RowRecord, records_of, row_numbers
 from bayesmeta.studies.sharing import check_comparators, shared_blocks, split_rows
-from bayesmeta.studies.unreported import assumed_correlation, counts_of, stand_in, tabulate
+from bayesmeta.studies.unread import note_warnings, unread_columns
+from bayesmeta.studies.unreported import assumed_numbers, check_apart, counts_of, sizes_of, stand_in, tabulate
 
 if TYPE_CHECKING:
     from bayesmeta.plan import Protocol
@@ -43,10 +41,9 @@ __all__ = [
     "read_csv_effects",
     "read_effects",
     "read_outcome",
+    "with_unread",
 ]
 
-_COUNTED = ("OR", "RR", "RD")
-#: |SMD| beyond which a standard error was probably given as a standard deviation.
 # |SMD| that is noticed, and beyond which a standard error given as an SD is the likelier cause
 EXTREME_SMD, IMPLAUSIBLE_SMD = 2.0, 3.0
 
@@ -71,6 +68,11 @@ class Reading:
         Rows of this outcome that were left out, cells that were filled, rows whose means were multiplied by -1.
     findings : tuple of Finding
         What someone should look at.
+    risk_of_bias : pandas.DataFrame or None
+        Judgements by the label of each estimate: one column per domain, the last is ``overall``; None where the table
+        has none.
+    unread : tuple of str
+        Columns that mean nothing to this outcome.
     """
 
     effects: Effects
@@ -82,27 +84,8 @@ class Reading:
     assumed: tuple[RowRecord, ...] = ()
     turned: tuple[RowRecord, ...] = ()
     findings: tuple[Finding, ...] = ()
-
-
-class _Noted(Sequence[Derivation]):
-    """A ledger with one more assumption in some rows."""
-
-    __slots__ = ("_ledger", "_note", "_rows")
-
-    def __init__(self, ledger: Sequence[Derivation], rows: NDArray[np.bool_], note: str) -> None:
-        self._ledger, self._rows, self._note = ledger, rows, note
-
-    def __len__(self) -> int:
-        return len(self._ledger)
-
-    def __getitem__(self, row: Any) -> Any:
-        if isinstance(row, slice):
-            return tuple(self[i] for i in range(*row.indices(len(self))))
-        made = self._ledger[row]
-        return dataclasses.replace(made, assumptions=(self._note, *made.assumptions)) if self._rows[row] else made
-
-    def __iter__(self) -> Iterator[Derivation]:
-        return (self[row] for row in range(len(self)))
+    risk_of_bias: pd.DataFrame | None = None
+    unread: tuple[str, ...] = ()
 
 
 # -- effects -----------------------------------------------------------------------------------------------------------
@@ -113,7 +96,7 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
     part, raw, reversed_rows, moderators = chosen.part, chosen.raw, chosen.reversed_rows, chosen.moderators
     faults = chosen.faults.copy()
     options = {name: value for name, value in outcome.selection.measure_options.items() if name != "form"}
-    options = assumed_correlation(options, outcome.model.derived)
+    options = assumed_numbers(known_scale(options, faults), outcome.model.derived)
     findings = _imputed(part, moderators, outcome)
     filled = (
         stand_in(part, outcome.selection.measure, options, faults, findings)
@@ -130,18 +113,23 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         faults.raise_if_any()
         raise
     note_row_faults(made.faults, raw, faults)
+    stated = outcome.selection.risk_of_bias
+    judged = undescribed_risk_of_bias(part) if stated is None else read_risk_of_bias(part, stated, faults)
     if outcome.selection.cluster is not None and outcome.selection.cluster not in part.columns:
         faults.missing_column(outcome.selection.cluster, part)
     elif outcome.selection.cluster is not None:
         for i in np.flatnonzero(part[outcome.selection.cluster].isna().to_numpy()):
             faults.add("the cell is empty", "Name the row's cluster.", row=int(i), column=outcome.selection.cluster)
-    counts = counts_of(part, outcome.model.likelihood, faults) if outcome.selection.measure in _COUNTED else None
+    counts = counts_of(part, outcome.selection.measure, outcome.model.likelihood, made.independent, faults)
     faults.raise_if_any()
+    note_warnings(part, made, outcome, faults, findings)
     tabulated = {
         name: table
         for name, prior in outcome.model.derived.items()
-        if (table := tabulate(part, outcome.selection.measure, options, prior, made, faults, findings)) is not None
+        if (table := tabulate(name, part, outcome.selection.measure, options, prior, made, faults, findings))
+        is not None
     }
+    check_apart(tabulated, faults)
     arms = None
     if {"arm_t", "arm_c"} <= set(part.columns):
         for name in ("arm_t", "arm_c"):
@@ -167,6 +155,7 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         working_correlation=outcome.selection.working_correlation,
         control=control,
         faults=faults,
+        factor=made.factor,
     )
     faults.raise_if_any()
     ledger: Sequence[Derivation] = made.ledger
@@ -179,9 +168,8 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
                 "Check the signs of the derived rows.",
             )
         )
-        ledger = _Noted(
-            ledger, reversed_rows, f"multiplied by -1: the outcome's better direction is {outcome.selection.better}"
-        )
+        text = f"multiplied by -1: the outcome's better direction is {outcome.selection.better}"
+        ledger = Noted(ledger, [(text,) if row else () for row in reversed_rows])
     elif "coded_better" not in part.columns and outcome.selection.better is not None:
         findings.append(
             Finding(
@@ -193,7 +181,15 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
             )
         )
     if filled is not None:
-        ledger = _Noted(ledger, filled.rows, filled.note)
+        ledger = Noted(ledger, [(filled.note,) if row else () for row in filled.rows])
+    typed, said = as_typed(part, {faults.theirs.get(name, name) for name in _columns_of_levels(outcome)}, faults.attrs)
+    findings += said
+    if any(typed):
+        ledger = Noted(ledger, typed)
+    done, said = as_read(part, faults)
+    findings += said
+    if any(done):
+        ledger = Noted(ledger, done)
     _look_for_extremes(part, outcome, made.y, faults, findings)
     effects = Effects(
         tuple(part["study"]),
@@ -205,7 +201,7 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         moderators=moderators,
         cluster=None if outcome.selection.cluster is None else tuple(part[outcome.selection.cluster].astype(str)),
         arms=arms,
-        n=_sizes(part),
+        n=sizes_of(part, outcome.selection.measure),
         counts=counts,
         split=split_rows(control, part["study"].tolist()),
         tabulated=tabulated,
@@ -219,6 +215,9 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
     # other readings may use the same rows
     own = part.copy()
     own.attrs = copy.deepcopy(faults.attrs)
+    if judged is not None:
+        findings += differing(judged, effects.study)
+        judged = judged.set_axis(pd.Index(effects.label, name="label"))
     return Reading(
         effects,
         faults.source,
@@ -229,7 +228,18 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         chosen.assumed,
         tuple(records_of(part, reversed_rows, reason)),
         tuple(findings),
+        judged,
+        unread_columns(own, outcome),
     )
+
+
+def _columns_of_levels(outcome: Outcome) -> set[str]:
+    """Columns whose levels choose rows, or distinguish them: filters, moderators, arms, clusters."""
+    selection = outcome.selection
+    named = {"arm_t", "arm_c", "coded_better", "outcome", "horizon", *selection.where, *selection.subgroups}
+    named |= {name for item in selection.exclude for name in item.where}
+    named |= {item.name for item in outcome.model.moderators}
+    return named | ({selection.cluster} if selection.cluster else set())
 
 
 def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], outcome: Outcome) -> list[Finding]:
@@ -247,12 +257,6 @@ def _imputed(part: pd.DataFrame, moderators: Mapping[str, NDArray[Any]], outcome
     return found
 
 
-def _sizes(part: pd.DataFrame) -> NDArray[np.float64] | None:
-    if not {"n_t", "n_c"} <= set(part.columns):
-        return None
-    return np.column_stack([numbers_of(part, name) for name in ("n_t", "n_c")])
-
-
 def _look_for_extremes(
     part: pd.DataFrame, outcome: Outcome, y: NDArray[np.float64], faults: FrameFaults, findings: list[Finding]
 ) -> None:
@@ -268,7 +272,7 @@ def _look_for_extremes(
             Finding(
                 "large SMD",
                 "warning" if abs(y[i]) > IMPLAUSIBLE_SMD else "info",
-                f"{faults.source} row {numbers[i]} ({part['study'].iloc[i]}): SMD {y[i]:.2f}",
+                f"{address(faults.attrs, numbers[i])} ({part['study'].iloc[i]}): SMD {y[i]:.2f}",
                 "Was a standard error given as a standard deviation?"
                 if abs(y[i]) > IMPLAUSIBLE_SMD
                 else "Check the row against the report.",
@@ -313,10 +317,23 @@ def possible_measures(frame: pd.DataFrame) -> tuple[str, ...]:
     ):
         if {"n_t", "n_c", f"{stem}_t", f"{stem}_c"} <= names:
             found |= measures
+    for columns, name in (("events_t time_t events_c time_c", "IRR"), ("events n", "PLO"), ("events time", "IRLN")):
+        if set(columns.split()) <= names:
+            found.add(name)
+    if "mean" in names and ({"sd", "n"} <= names or "se" in names or {"ci_low", "ci_high"} <= names):
+        found.add("MN")
     if {"r", "n"} <= names:
         found.add("ZCOR")
-    if {"md", "se"} <= names:
+    uncertain = bool(names & {"se", "var", "t", "f", "p"}) or {"ci_low", "ci_high"} <= names
+    sized = {"n_t", "n_c"} <= names or "design" in names
+    if names & {"md", "adjusted_difference"} and uncertain:
         found.add("MD")
+        if names & {"sd", "sd_t", "r_squared"} and sized:
+            found.add("SMD")
+    if "design" in names and {"mean_t", "mean_c"} <= names and names & {"n", "n_t"}:
+        found |= {"MD", "SMD"}
+    if {"n_t", "n_c"} <= names and (names & {"d", "g", "t"} or (names & {"f", "p"} and "sign" in names)):
+        found.add("SMD")
     if not found and "estimate" in names:
         found.add("generic")
     return tuple(name for name in MEASURES if name in found)
@@ -367,8 +384,8 @@ def effect_sizes(
     comparators : {"same", "mixed"}
         ``"mixed"``: rows of one trial that share an arm may have different controls.
     options : mapping, optional
-        ``vtype``, ``j``, ``zero``, ``correlation``, ``ci_level``, ``scale`` of `bayesmeta.measures.effect_rows` and
-        ``form`` of `bayesmeta.measures.shared_control_covariance`.
+        ``vtype``, ``j``, ``zero``, ``correlation``, ``ci_level``, ``scale``, ``icc``, ``sd_of_one_arm`` of
+        `bayesmeta.measures.effect_rows` and ``form`` of `bayesmeta.measures.shared_control_covariance`.
     name, unit : str, optional
         What the outcome is called, and its unit.
 
@@ -417,7 +434,7 @@ def effect_sizes(
 
 
 def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: Any) -> Effects:
-    """Read effects from a CSV file without a protocol.
+    """Read effects from a file without a protocol.
 
     Parameters
     ----------
@@ -426,7 +443,7 @@ def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: 
     measure : str, optional
         Needed unless the table has bare estimates only, which are then ``generic``.
     **arguments
-        As for `effect_sizes`.
+        As for `effect_sizes`; ``sheet``, ``format`` and ``shape`` as for `read_table`.
 
     Returns
     -------
@@ -447,7 +464,8 @@ def read_csv_effects(path: str | Path, measure: str | None = None, **arguments: 
     ('generic', 10)
     """
     columns = arguments.pop("columns", None)
-    frame = read_table(path, columns=columns)
+    reading = {name: arguments.pop(name) for name in ("sheet", "format", "shape") if name in arguments}
+    frame = read_table(path, columns=columns, **reading)
     if measure is None:
         possible = possible_measures(frame)
         if possible != ("generic",):
@@ -494,12 +512,16 @@ def read_outcome(protocol: Protocol | str | Path, outcome: str) -> Reading:
     asked, data = protocol.outcome(outcome), protocol.data
     text = TEXT_COLUMNS | {data.columns[name] for name in TEXT_COLUMNS if name in data.columns}
     frame = parse_table(
-        data.path.read_bytes(),
+        table_bytes(data.path),
         data.path.name,
         encoding=data.encoding,
         delimiter=data.delimiter,
         decimal=data.decimal,
         text_columns=text,
+        sheet=data.sheet,
+        format=data.format,
+        shape=data.shape,
+        columns=data.columns,
     )
     found = frame.attrs["sha256"]
     if data.sha256 is not None and found != data.sha256:
@@ -540,3 +562,25 @@ def read_effects(protocol: Protocol | str | Path, outcome: str) -> Effects:
     10
     """
     return read_outcome(protocol, outcome).effects
+
+
+def with_unread[Key](readings: Mapping[Key, Reading]) -> dict[Key, Reading]:
+    """Add to the first of several readings of one file a finding that lists the columns that none of them reads.
+
+    Examples
+    --------
+    >>> from bayesmeta.studies import read_outcome
+    >>> reading = read_outcome("models/cancer_exercise.toml", "fatigue_short")
+    >>> with_unread({"fatigue_short": reading})["fatigue_short"].findings[-1].rule
+    'columns not read'
+    """
+    found = dict(readings)
+    if not found:
+        return found
+    first = next(iter(found))
+    unread = [name for name in found[first].unread if all(name in other.unread for other in found.values())]
+    if unread:
+        remedy = "Nothing to do if none of them holds what an effect is made from."
+        item = Finding("columns not read", "info", f"{', '.join(unread)}: no outcome reads them", remedy)
+        found[first] = dataclasses.replace(found[first], findings=(*found[first].findings, item))
+    return found

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmeta.measures import signs_of
 from bayesmeta.model import MissingLevels, MissingNumeric
-from bayesmeta.studies.columns import NUMBER_COLUMNS, FrameFaults, match_rows, numbers_of
+from bayesmeta.studies.cells import PACKED_COLUMNS
+from bayesmeta.studies.columns import FrameFaults, match_rows, number_columns, numbers_of
 
 if TYPE_CHECKING:
     from bayesmeta.plan import Assumption, Outcome
@@ -30,11 +32,13 @@ __all__ = [
 
 _REVERSIBLE_MEASURES = ("MD", "SMD", "SMDH", "ZCOR", "generic")
 _NEGATED = ("mean", "mean_change", "mean_pre", "mean_post", "median")
-_NEGATED_ROW = ("estimate", "md", "t", "r")
+_NEGATED_ROW = ("estimate", "md", "t", "r", "d", "g", "adjusted_difference")
 _SWAPPED = (
     ("ci_low", "ci_high"),
     ("ci_low_t", "ci_high_t"),
     ("ci_low_c", "ci_high_c"),
+    ("ci_low_change_t", "ci_high_change_t"),
+    ("ci_low_change_c", "ci_high_change_c"),
     ("q1_t", "q3_t"),
     ("q1_c", "q3_c"),
     ("low_t", "high_t"),
@@ -126,7 +130,8 @@ def check_structure(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults, 
 
 def _identifying(frame: pd.DataFrame, faults: FrameFaults) -> list[str]:
     """Columns that can tell rows apart."""
-    numbers = NUMBER_COLUMNS | {faults.theirs[name] for name in NUMBER_COLUMNS if name in faults.theirs}
+    held = number_columns(frame) | PACKED_COLUMNS
+    numbers = held | {faults.theirs[name] for name in held if name in faults.theirs}
     return [name for name in frame.columns if name not in numbers and name != "note"]
 
 
@@ -179,7 +184,22 @@ def align_rows(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> tu
                 column="coded_better",
             )
         return frame, reversed_rows
+    if "estimate_measure" in frame.columns:
+        ratios = frame["estimate_measure"].astype("str").str.strip().str.casefold().eq("or").to_numpy(dtype=bool)
+        for i in np.flatnonzero(reversed_rows & ratios):
+            faults.add(
+                f"coded {coded.iloc[i]!r}, but {outcome.selection.better} is better: an odds ratio cannot be reversed "
+                "by a sign",
+                "Recode the row (the inverse ratio).",
+                row=int(i),
+                column="coded_better",
+            )
     new: dict[str, Any] = {}
+    if "sign" in frame.columns:
+        signs, broken = signs_of(frame["sign"])
+        # a cell that is no sign is a fault of its own, and is kept for it
+        if not broken:
+            new["sign"] = np.where(reversed_rows, 0.0 - signs, signs)
     for name in [f"{stem}_{arm}" for stem in _NEGATED for arm in "tc"] + list(_NEGATED_ROW):
         if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name]):
             # 0 - x, not -x: no negative zeros

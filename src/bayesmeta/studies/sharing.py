@@ -280,6 +280,12 @@ def _covariances(
     if measure in ("SMD", "SMDH"):
         given["y_1"], given["y_2"] = y[first], y[second]
     known = np.all([np.isfinite(values) for values in given.values()], axis=0)
+    if "events_c" in given:
+        # a zero in the arm that is not shared corrected the shared one too
+        for number, rows, roles in ((1, first, role_1), (2, second, role_2)):
+            events, people = (_numbers(frame, stem, rows, [_OTHER[role] for role in roles]) for stem in ("events", "n"))
+            told = np.isfinite(events) & np.isfinite(people)
+            given |= {f"events_{number}": np.where(told, events, 1.0), f"n_{number}": np.where(told, people, 2.0)}
     result = np.full(len(pairs), np.nan)
     if known.any():
         extra = {name: options[name] for name in ("form", "zero") if name in options}
@@ -302,6 +308,7 @@ def shared_blocks(
     control: ControlArm | None = None,
     findings: list[Finding],
     faults: FrameFaults,
+    factor: FloatArray | None = None,
 ) -> tuple[tuple[Block, ...], tuple[float, tuple[FloatArray, ...]] | None]:
     """Make the blocks of dependent rows, and say what of them was assumed (`Effects.working`).
 
@@ -311,6 +318,9 @@ def shared_blocks(
     get the product: the covariance of the shared arm times ``working_correlation``; the matrix of a trial is then the
     Kronecker product of a correlation between times and one between comparisons, which is positive definite.
 
+    The variances of two rows over those of independent people without covariates (``factor``, such as a design effect)
+    multiply the covariance of their shared arm by their roots.
+
     Rows whose control group is stated to be divided (``control``) share no patients: the covariance of two such rows is
     zero, and they stand in one block, because their true effects depend on each other as if the control were one.
     """
@@ -318,6 +328,7 @@ def shared_blocks(
     linked: list[_Link] = []
     if sharing and arms is not None:
         _ask_for_division(sharing, frame, arms, control, findings)
+    root = np.ones(len(frame)) if factor is None else np.sqrt(factor)
     split = split_rows(control, frame["study"].tolist())
     if split is not None:
         divided = [pair.role_1 == pair.role_2 == "c" and bool(split[pair.first]) for pair in sharing]
@@ -328,7 +339,8 @@ def shared_blocks(
         covariances = _covariances(sharing, frame, measure, y, arms, options, findings)
         for pair, covariance in zip(sharing, covariances, strict=True):
             if np.isfinite(covariance):
-                linked.append(_Link(pair.first, pair.second, float(covariance)))
+                grown = covariance * root[pair.first] * root[pair.second]
+                linked.append(_Link(pair.first, pair.second, float(grown)))
             elif working_correlation is not None:
                 same.append(pair)
             else:
@@ -348,8 +360,8 @@ def shared_blocks(
         for pair, covariance in zip(apart, covariances, strict=True):
             a, b = pair.first, pair.second
             if not np.isfinite(covariance):
-                covariance = working_correlation * se[a] * se[b]
-            linked.append(_Link(a, b, slope=float(covariance)))
+                covariance = working_correlation * se[a] * se[b] / (root[a] * root[b])
+            linked.append(_Link(a, b, slope=float(covariance * root[a] * root[b])))
     blocks, slopes = _blocks(linked, working_correlation or 0.0, frame, se, faults)
     return blocks, None if working_correlation is None else (working_correlation, slopes)
 

@@ -2,6 +2,10 @@
 // Everything that moves on this page is computed here, from the nodes of the posterior: a finite mixture of normals.
 // No library, no network. This part is arithmetic and words, and touches nothing of the page.
 window.bayesmeta = (function () {
+  // Where words and digits change: the library's own numbers, from the data of the page.
+  var rules = {};
+  function follow(stated) { Object.keys(stated).forEach(function (name) { rules[name] = stated[name]; }); }
+
   // Complementary error function, W. J. Cody, Math. Comp. 1969;23:631-637 (doi:10.1090/S0025-5718-1969-0247736-4): rational
   // approximations on three ranges, relative error below 1e-15.
   function polynomial(c, x) { var y = 0; for (var i = 0; i < c.length; i++) { y = y * x + c[i]; } return y; }
@@ -137,7 +141,7 @@ window.bayesmeta = (function () {
   // Decimals of numbers that stand together: three below one, two below a hundred, one beyond.
   function decimals(values) {
     var largest = Math.max.apply(null, values.map(Math.abs));
-    if (largest >= 0.1 || largest === 0) { return largest < 1 ? 3 : largest < 100 ? 2 : 1; }
+    if (largest >= rules.digits.small || largest === 0) { return largest < 1 ? 3 : largest < rules.digits.wide ? 2 : 1; }
     return Math.min(2 - Math.floor(Math.log10(largest)), 8);
   }
   function number(x) { return isFinite(x) ? fixed(x, decimals([x])) : "not defined"; }
@@ -145,30 +149,69 @@ window.bayesmeta = (function () {
   // Never 100 % or 0 %, which no analysis can give; the same words as the command line.
   function percent(p) {
     if (!(p >= 0 && p <= 1 + 1e-12)) { return "not defined"; }
-    if (100 * p > 99.9) { return ">99.9 %"; }
-    if (100 * p < 0.1) { return "<0.1 %"; }
+    var least = rules.digits.least_percent;
+    if (100 * p > 100 - least) { return ">" + fixed(100 - least, 1) + " %"; }
+    if (100 * p < least) { return "<" + fixed(least, 1) + " %"; }
     return fixed(100 * p, 1) + " %";
+  }
+
+  // A number as people type it: with a decimal point or a decimal comma, never both.
+  function typed(text) {
+    var plain = String(text).trim().replace(",", ".");
+    return /^\d*\.?\d+$|^\d+\.$/.test(plain) ? parseFloat(plain) : NaN;
   }
 
   // A threshold as people state it to distances of benefit and harm on the scale of the analysis, and its words. One that
   // was moved counts as much in the other direction, as on the command line; the stated one may differ between them.
-  function distances(outcome, typed, moved) {
+  // One in points of an instrument is a distribution of distances where the SD of the instrument is one.
+  function distances(outcome, value, moved, unit) {
+    if (unit === "points") {
+      if (!(value > 0)) { return null; }
+      var y = outcome.yardsticks[0], size = value / outcome.points.stated;
+      function scaled(list) { return list.map(function (x) { return x * size; }); }
+      function centre(list) { return list.reduce(function (sum, x, i) { return sum + x * y.w[i]; }, 0); }
+      var nodes = { b: scaled(y.b), h: scaled(moved ? y.b : y.h), w: y.w };
+      var words = general(value) + " points";
+      return { benefit: centre(nodes.b), worse: centre(nodes.h), nodes: nodes, texts: [words, words] };
+    }
     if (!moved) { return outcome.stated; }
-    var value = parseFloat(typed), log = outcome.scale === "log", sign = outcome.better === "higher" ? 1 : -1;
+    var log = outcome.scale === "log", sign = outcome.better === "higher" ? 1 : -1;
     var t = log ? sign * Math.log(value) : outcome.scale === "fisher_z" ? Math.atanh(value) : value;
     if (!(value > 0 && t > 0 && isFinite(t))) { return null; }
     return { benefit: t, worse: t, texts: [general(value), general(log ? 1 / value : value)] };
   }
 
+  // Probability beyond a distance, or its average where the distance is uncertain; side is 1 for benefit, -1 for harm.
+  function beyond(outcome, form, name, nodes, side) {
+    var up = (outcome.better === "higher" ? 1 : -1) * side, total = 0;
+    (side > 0 ? nodes.b : nodes.h).forEach(function (x, i) { total += nodes.w[i] * probability(form, name, up * x, up > 0); });
+    return total;
+  }
+
   function chances(outcome, form, d) {
     var sign = outcome.better === "higher" ? 1 : -1, found = {};
+    var nodes = d.nodes || { b: [d.benefit], h: [d.worse], w: [1] };
     ["mu", "theta_new"].forEach(function (name) {
-      var important = probability(form, name, sign * d.benefit, sign > 0);
-      var harm = probability(form, name, -sign * d.worse, sign < 0);
+      var important = beyond(outcome, form, name, nodes, 1), harm = beyond(outcome, form, name, nodes, -1);
       found[name] = { any: probability(form, name, 0, sign > 0), important: important, harm: harm,
         trivial: Math.max(0, 1 - important - harm) };
     });
     return found;
+  }
+
+  // The finding without numbers, from the same words as the library's; sizes as `size_of` has them.
+  function sizeOf(estimate, cuts) {
+    var apart = cuts.filter(function (x, i) { return cuts.indexOf(x) === i; });
+    var passed = apart.filter(function (x) { return Math.abs(estimate) >= x; }).length;
+    if (!passed) { return "little"; }
+    return apart.length === 1 ? "effect" : ["slight", "effect", "large"][Math.min(passed, 3) - 1];
+  }
+  function finding(words, speak, size, benefit, certainty) {
+    var start = words.certainty[certainty][0], third = words.certainty[certainty][1];
+    var text = certainty === "very low" ? start : start + words.size[size][third ? 0 : 1];
+    var said = { who: speak.who, whom: speak.whom, what: speak.what };
+    var spoken = speak[benefit ? "benefit" : "harm"];
+    return text.replace(/\{(\w+)\}/g, function (_, name) { return name in said ? said[name] : spoken[name]; }) + ".";
   }
 
   function back(outcome, x) { return outcome.scale === "log" ? Math.exp(x) : outcome.scale === "fisher_z" ? Math.tanh(x) : x; }
@@ -176,23 +219,27 @@ window.bayesmeta = (function () {
   function together(outcome, values) {
     if (outcome.scale === "log") {
       return values.map(function (x) {
-        if (x >= 1e9) { return x.toExponential(2); }
-        if (x >= 100) { return fixed(x, 0); }
-        if (x >= 0.1) { return fixed(x, 2); }
-        return x < 1e-4 ? "<0.0001" : String(Number(x.toPrecision(2)));
+        var digits = rules.digits;
+        if (x >= digits.large) { return x.toExponential(2); }
+        if (x >= digits.wide) { return fixed(x, 0); }
+        if (x >= digits.small) { return fixed(x, 2); }
+        return x < digits.least_ratio ? "<" + fixed(digits.least_ratio, 4) : String(Number(x.toPrecision(2)));
       });
     }
     var digits = decimals(values);
-    return values.map(function (x) { return Math.abs(x) >= 1e9 ? x.toExponential(2) : fixed(x, digits); });
+    return values.map(function (x) { return Math.abs(x) >= rules.digits.large ? x.toExponential(2) : fixed(x, digits); });
   }
 
-  // An estimate with its interval, to the digits that the width of the interval supports.
-  function estimateWords(outcome, ends) {
-    var median = ends[0], lower = ends[1], upper = ends[2], wide = upper - lower;
-    var finest = outcome.scale === "log" ? Math.min(wide, lower) : wide;
+  // An estimate and the ends of its interval, to the digits that the width of the interval supports; as `interval_texts`.
+  function byWidth(outcome, ends) {
+    var lower = ends[1], wide = ends[2] - lower, finest = outcome.scale === "log" ? Math.min(wide, lower) : wide;
     var digits = finest > 0 ? Math.min(Math.max(1 - Math.floor(Math.log10(finest)), 0), 12) : 2;
     if (wide < 10) { digits = Math.max(digits, 2); }
-    return fixed(median, digits) + " (95 % central credible interval " + fixed(lower, digits) + " to " + fixed(upper, digits) + ")";
+    return ends.map(function (x) { return Math.abs(x) >= rules.digits.large ? x.toExponential(2) : fixed(x, digits); });
+  }
+  function estimateWords(outcome, ends) {
+    var texts = byWidth(outcome, ends);
+    return texts[0] + " (95 % central credible interval " + texts[1] + " to " + texts[2] + ")";
   }
   // The plain answer, word for word as `benefit_sentence` of the library makes it.
   function sentence(outcome, ends, found, d) {
@@ -203,7 +250,8 @@ window.bayesmeta = (function () {
       both("important") + "; of an important harm (" + stated(d.texts[1]) + "), " + both("harm") + ".";
   }
 
-  return { back: back, chances: chances, distances: distances, fixed: fixed, floats: floats, general: general, number: number,
-    percent: percent, phi: phi, probability: probability, quantile: quantile, sentence: sentence, share: share,
-    studentBelow: studentBelow, together: together, unpack: unpack };
+  return { back: back, beyond: beyond, byWidth: byWidth, chances: chances, distances: distances, finding: finding, fixed: fixed, floats: floats,
+    follow: follow, general: general, number: number, percent: percent, phi: phi, probability: probability, quantile: quantile,
+    rules: rules, sentence: sentence, share: share, sizeOf: sizeOf, studentBelow: studentBelow, together: together, typed: typed,
+    unpack: unpack };
 }());

@@ -5,7 +5,8 @@ window.bayesmeta.tables = (function (b) {
   // A share of things counted, which may be none or all of them.
   function shareWords(x) {
     if (isNaN(x)) { return ""; }
-    return x === 0 ? "none" : x === 1 ? "all" : x < 0.005 ? "<1 %" : x > 0.995 ? ">99 %" : b.fixed(100 * x, 0) + " %";
+    var least = b.rules.least_share;
+    return x === 0 ? "none" : x === 1 ? "all" : x < least ? "<1 %" : x > 1 - least ? ">99 %" : b.fixed(100 * x, 0) + " %";
   }
   function shortNumber(x) {
     if (!isFinite(x)) { return "not finite"; }
@@ -57,7 +58,7 @@ window.bayesmeta.tables = (function (b) {
   function where(outcome, theta, d) {
     var rows = sides(outcome, theta, [-d.worse, d.benefit]), s = sign(outcome), found = { benefit: 0, harm: 0, sure: 0 };
     theta.y.forEach(function (y) { if (s * y >= d.benefit) { found.benefit++; } else if (s * y <= -d.worse) { found.harm++; } });
-    rows.forEach(function (row) { if (row[2] >= 0.95) { found.sure++; } });
+    rows.forEach(function (row) { if (row[2] >= b.rules.sure) { found.sure++; } });
     found.mean = averages(rows)[2];
     found.di = decisionIndex(rows);
     found.asi = acrossIndex(rows);
@@ -101,7 +102,7 @@ window.bayesmeta.tables = (function (b) {
       rows["optimal information size"] = {
         value: told.people + " participants; " + Math.ceil(needed) + " would detect " + b.general(d.benefit) + " SD (" +
           b.fixed(ratio, 1) + " times)",
-        suggestion: levels(ratio >= 1 ? 0 : ratio >= 0.5 ? 1 : 2)
+        suggestion: levels(ratio >= b.rules.size[0] ? 0 : ratio >= b.rules.size[1] ? 1 : 2)
       };
     }
     var one = where(outcome, theta, d), between = theta.k - one.benefit - one.harm;
@@ -110,12 +111,12 @@ window.bayesmeta.tables = (function (b) {
       value: one.benefit + " beyond the threshold of benefit, " + between + " between, " + one.harm + " beyond that of harm",
       rationale: "Decision inconsistency index " + b.fixed(one.di, 0) + ", across trials " + (theta.k < 2 ? "not defined" : b.fixed(one.asi, 0)) +
         " (0 to 100, posterior)",
-      suggestion: levels(used < 2 || theta.k < 2 ? 0 : Math.min(one.benefit, between + one.harm) < 0.2 * theta.k ? 1 : 2)
+      suggestion: levels(used < 2 || theta.k < 2 ? 0 : Math.min(one.benefit, between + one.harm) < b.rules.other_side * theta.k ? 1 : 2)
     };
     var tau = told.tau.map(function (x) { return x / d.benefit; }), ends = directed(outcome, main.theta_new[1], main.theta_new[2]);
     rows["tau in units of the threshold"] = {
       value: b.fixed(tau[1], 2) + " (" + b.fixed(tau[0], 2) + " to " + b.fixed(tau[2], 2) + ")",
-      suggestion: levels(tau[1] < 0.5 ? 0 : tau[1] <= 1 ? 1 : 2)
+      suggestion: levels(tau[1] < b.rules.tau[0] ? 0 : tau[1] <= b.rules.tau[1] ? 1 : 2)
     };
     count = crossed(ends[0], ends[1], d);
     rows["thresholds crossed by the prediction interval"] = { value: count + " of 2", suggestion: levels(count) };

@@ -1,0 +1,136 @@
+"""The analyses that a review's file holds, as outcomes of a protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+
+from bayesmeta.errors import DataError, ModelError
+from bayesmeta.measures import measure as find_measure
+from bayesmeta.plan import Decision, Exclusion, ModelPlan, Outcome, RiskOfBias, Selection, Threshold
+from bayesmeta.questions import threshold as make_threshold
+from bayesmeta.studies import FileAnalysis
+
+__all__ = ["Asked", "review_outcomes"]
+
+_NOT_ESTIMABLE = "not estimable, as the review has it"
+_ROBINS = {"moderate", "serious", "critical"}
+
+
+class Asked(NamedTuple):
+    """What someone states beside a review's file; the file states the rest."""
+
+    measure: str | None
+    better: Literal["higher", "lower"] | None
+    threshold: float | None
+    ref_sd: float | None
+    where: Mapping[str, Any]
+    plan_of: Callable[[str], tuple[ModelPlan, list[str]]]
+
+
+def review_outcomes(
+    frame: pd.DataFrame, name: str, asked: Asked
+) -> tuple[dict[str, Outcome], list[str], tuple[Exclusion, ...]]:
+    """Make an outcome of every analysis of a review that can be answered.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `bayesmeta.studies.read_table` reads it: ``attrs["analyses"]`` lists the analyses.
+    name : str
+        Of the file.
+    asked : Asked
+
+    Returns
+    -------
+    outcomes : dict of str to Outcome
+    assumed : list of str
+        What was assumed, and which analyses are not answered and why.
+    exclusions : tuple of Exclusion
+        Of rows that the file calls not estimable.
+
+    Raises
+    ------
+    DataError
+        If the filter chooses no analysis.
+    ModelError
+        If no analysis can be answered; each is listed with the reason.
+    """
+    chosen = [item for item in frame.attrs["analyses"] if _passes(item, asked.where)]
+    rest = {column: value for column, value in asked.where.items() if column != "analysis"}
+    if not chosen:
+        listed = ", ".join(f"{item.key} ({item.label})" for item in frame.attrs["analyses"][:20])
+        raise DataError(f"{name}: no analysis is chosen. Analyses: {listed}.")
+    outcomes: dict[str, Outcome] = {}
+    assumed: list[str] = []
+    refused: list[str] = []
+    for item in chosen:
+        rows = _rows(frame, item)
+        kind, why = _measure(item, rows, asked)
+        head = f"analysis {item.key} ({item.label}), {kind or 'measure not stated'}"
+        try:
+            if not kind:
+                raise ModelError("the file names no effect measure. State it (--measure)")
+            plan, defaults = asked.plan_of(kind)
+            better = asked.better or item.better
+            if asked.threshold is not None and better is None:
+                raise ModelError("a threshold needs a direction: state better, higher or lower")
+            stated: tuple[Threshold, ...] = ()
+            if asked.threshold is not None:
+                stated = (make_threshold(asked.threshold, measure_name=kind, better=str(better)),)
+        except ModelError as error:
+            refused.append(f"not answered: {head}: {str(error).rstrip('.')}")
+            continue
+        assumed += [f"{head}: {text}" for text in (*item.notes, *why, *defaults)]
+        if better is None:
+            assumed.append(f"{head}: no direction is stated: no probability of benefit")
+        selection = Selection(
+            kind,
+            better,
+            {**item.where, **rest},
+            measure_options={} if item.scale is None else {"scale": item.scale},
+            risk_of_bias=_judged(frame, item),
+        )
+        outcomes[item.key] = Outcome(item.key, item.label, selection, plan, Decision(stated))
+    if not outcomes:
+        raise ModelError("\n".join([f"{name}: no analysis can be answered.", *refused]))
+    if asked.threshold is not None and len({item.selection.measure for item in outcomes.values()}) > 1:
+        raise ModelError("one threshold, and analyses of several measures. Choose one with --where analysis=NUMBER.")
+    left = (Exclusion({"estimable": "no"}, _NOT_ESTIMABLE),) if frame.attrs.get("not_estimable") else ()
+    return outcomes, [*assumed, *refused], left
+
+
+def _passes(item: FileAnalysis, where: Mapping[str, Any]) -> bool:
+    wanted = where.get("analysis")
+    return wanted is None or str(wanted) in (item.key, item.where["analysis"], item.label)
+
+
+def _rows(frame: pd.DataFrame, item: FileAnalysis) -> pd.DataFrame:
+    return frame[(frame["analysis"] == item.where["analysis"]) & (frame["estimable"] == "yes")]
+
+
+def _measure(item: FileAnalysis, rows: pd.DataFrame, asked: Asked) -> tuple[str, list[str]]:
+    """The measure that is stated, or the file's; a difference in points without an SD from outside is standardised."""
+    if asked.measure is not None:
+        return find_measure(asked.measure).name, []
+    if item.measure == "MD" and asked.ref_sd is None:
+        arms = [name for name in ("mean_t", "sd_t", "mean_c", "sd_c") if name in rows.columns]
+        try:
+            asked.plan_of("MD")
+        except ModelError:
+            if len(arms) == 4 and rows[arms].notna().all(axis=None):
+                why = "the review pools mean differences, whose priors need an SD from outside (--ref-sd S)"
+                return "SMD", [f"{why}: here standardised mean differences of the same rows"]
+    return item.measure, []
+
+
+def _judged(frame: pd.DataFrame, item: FileAnalysis) -> RiskOfBias | None:
+    if "risk_of_bias" not in frame.columns:
+        return None
+    columns = ["risk_of_bias", *item.domains.values()]
+    words = {str(word) for column in columns for word in frame[column].dropna()}
+    made = RiskOfBias(domains=dict(item.domains))
+    return dataclasses.replace(made, tool="ROBINS-I") if words & _ROBINS else made
