@@ -20,7 +20,7 @@ from bayesmeta.lazy import exports, shown_as_html
 __version__ = "0.1.0"
 
 #: Rooms whose names are used with theirs, as in ``bm.classical.pool``.
-ROOMS = ("classical", "measures", "plots", "priors", "sensitivity")
+ROOMS = ("bias", "classical", "measures", "plots", "priors", "sensitivity")
 #: Names of 0.1.0 that stay for one release.
 RENAMED = {
     "HONESTY": "CAVEAT",
@@ -31,8 +31,9 @@ RENAMED = {
 }
 
 if TYPE_CHECKING:
-    from bayesmeta import classical, measures, plots, priors, sensitivity
+    from bayesmeta import bias, classical, measures, plots, priors, sensitivity
     from bayesmeta.analysis import Analysis, analyse, analyse_all, analysis_of, headline_table, table_protocol
+    from bayesmeta.bias import average
     from bayesmeta.checking import (
         overlap_table,
         power_scaling_table,
@@ -176,6 +177,7 @@ _find, _names = exports(
     __name__,
     {
         "analysis": "Analysis analyse analyse_all analysis_of headline_table table_protocol",
+        "bias": "average",
         "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table "
         "prior_conflict_table",
         "columns": "as_text",

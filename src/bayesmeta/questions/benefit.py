@@ -35,7 +35,7 @@ from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Amount, Threshold
 from bayesmeta.priors import Prior
 from bayesmeta.questions.summary import predict
-from bayesmeta.questions.thresholds import STATED, direction, required_threshold, resolve_thresholds
+from bayesmeta.questions.thresholds import ANY, STATED, direction, required_threshold, resolve_thresholds
 
 __all__ = [
     "CAVEAT",
@@ -195,7 +195,7 @@ def any_benefit_of(fit: Fit, name: str, *, at: Mapping[str, Any] | None = None) 
     sign, kind = direction(fit), measure(fit.effects.measure)
     if kind.single_arm:
         return math.nan
-    return float(distribution(fit, name, np.zeros(1), at=at, upper=sign > 0)[0])
+    return float(distribution(fit, name, [sign * ANY], at=at, upper=sign > 0)[0])
 
 
 def benefit_probabilities(
@@ -243,7 +243,7 @@ def benefit_probabilities_of(
     for sign, (name, end) in product(sorted(set(signs)), (("mu", ""), ("theta_new", "_new"))):
         places = [i for i, own in enumerate(signs) if own == sign]
         some = [fits[i] for i in places]
-        better = distributions(some, name, sign * np.append(0.0, level.benefit), at=at, upper=sign > 0)
+        better = distributions(some, name, sign * np.append(ANY, level.benefit), at=at, upper=sign > 0)
         nulls = [not measure(fit.effects.measure).single_arm for fit in some]
         harm = distributions(some, name, -sign * level.worse, at=at, upper=sign < 0)
         for i, good, bad, null in zip(places, better, harm, nulls, strict=True):

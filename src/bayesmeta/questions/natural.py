@@ -45,6 +45,7 @@ from bayesmeta.questions.natural_words import (
     point_decimals,
 )
 from bayesmeta.questions.summary import predict
+from bayesmeta.questions.thresholds import ANY
 from bayesmeta.questions.units import (
     RISK_MEASURES,
     STANDARDISED,
@@ -170,7 +171,7 @@ def _points_effect(fit: Fit, place: int, unit: _Unit, table: pd.DataFrame, p: Fl
 
 
 def _any_benefit(fit: Fit, name: str, sign: int) -> float | None:
-    return min(float(distribution(fit, name, np.zeros(1), upper=sign > 0)[0]), 1.0) if sign else None
+    return min(float(distribution(fit, name, [sign * ANY], upper=sign > 0)[0]), 1.0) if sign else None
 
 
 def _with_score(

@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterable
 from numbers import Real
 
+import numpy as np
+
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Decision, Threshold, absolute_distances
 
 __all__ = [
+    "ANY",
     "STATED",
     "direction",
     "numeric_distance",
@@ -21,6 +24,8 @@ __all__ = [
     "threshold",
 ]
 
+#: The smallest benefit that is any: an average over models may have probability at exactly no effect, which is none.
+ANY = float(np.finfo(float).tiny)
 #: Source of a threshold that is given as a number.
 STATED = "stated by the user"
 

@@ -36,6 +36,7 @@ from bayesmeta.plan import (
 )
 from bayesmeta.questions.benefit import direction
 from bayesmeta.questions.summary import predict
+from bayesmeta.questions.thresholds import ANY
 
 __all__ = [
     "RISK_MEASURES",
@@ -192,7 +193,7 @@ def natural_table(
                     "upper": upper,
                     "level": level,
                     "source": chosen.sd_source,
-                    "p_any_benefit": min(float(distribution(fit, name, np.zeros(1), upper=sign > 0)[0]), 1.0),
+                    "p_any_benefit": min(float(distribution(fit, name, [sign * ANY], upper=sign > 0)[0]), 1.0),
                     "note": "",
                 }
                 if mid is None or worse is None:

@@ -1,0 +1,25 @@
+"""Publication bias: models of how results are selected, averaged by quadrature with those of effect and heterogeneity."""
+
+from typing import TYPE_CHECKING
+
+from bayesmeta.lazy import exports
+
+if TYPE_CHECKING:
+    from bayesmeta.bias.averaging import *
+    from bayesmeta.bias.ensembles import *
+    from bayesmeta.bias.specification import *
+    from bayesmeta.bias.tables import *
+else:
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "averaging": "AveragePosterior average models_of turn_of",
+            "ensembles": "ENSEMBLES ensemble",
+            "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
+            "tables": (
+                "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
+                "model_inclusion_table weight_table"
+            ),
+        },
+        guard="bayesmeta.boundary",
+    )

@@ -1,0 +1,154 @@
+"""Selection by p value: where p lies, what a trial's chances are, and the integral over the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bayesmeta.bias.specification import StepSelection
+
+__all__ = ["Cells", "WeightRule", "cell_probabilities", "cells_of", "log_weight_integral", "weight_rule"]
+
+FloatArray = NDArray[np.float64]
+#: Probabilities that are multiplied before a logarithm is taken: none is below 1e-17 where anything depends on it.
+_MULTIPLIED = 16
+#: Numbers in one array of points by weights: it stays in the cache, and the product of matrices starts no threads of its
+#: own, which would wait for each other.
+_ROOM = 3e4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Estimates under a step function of p.
+
+    Attributes
+    ----------
+    cuts : array of shape (k, C)
+        Values of y that part the cells of constant weight, ascending.
+    member : array of shape (C + 1, J)
+        To which interval of p a cell belongs, from the most to the least significant.
+    group : array of int of shape (k,)
+        The interval of each estimate.
+    trials : array of int of shape (J,)
+        Estimates per interval.
+    """
+
+    cuts: FloatArray
+    member: FloatArray
+    group: NDArray[np.intp]
+    trials: NDArray[np.intp]
+
+
+def cells_of(y: FloatArray, se: FloatArray, form: StepSelection) -> Cells:
+    """Put estimates into the intervals of p, effects turned so that the direction of selection is positive."""
+    steps, two = np.array(form.steps), form.sides == "two"
+    critical = -special.ndtri(steps * (0.5 if two else 1.0))
+    p = 2.0 * special.ndtr(-np.abs(y / se)) if two else special.ndtr(-y / se)
+    group, count = np.searchsorted(steps, p, side="left"), steps.size
+    if two:
+        z, order = np.concatenate([-critical, critical[::-1]]), [*range(count + 1), *range(count)[::-1]]
+    else:
+        z, order = critical[::-1], [*range(count + 1)][::-1]
+    return Cells(se[:, None] * z, np.eye(count + 1)[order], group, np.bincount(group, minlength=count + 1))
+
+
+def cell_probabilities(cells: Cells, centre: FloatArray, spread: FloatArray) -> FloatArray:
+    """Probability of each interval of p before selection.
+
+    Parameters
+    ----------
+    centre, spread : arrays of shape (G, k)
+        Mean and SD of each estimate, at G points.
+
+    Returns
+    -------
+    array of shape (G, k, J)
+    """
+    u = (cells.cuts - centre[..., None]) / spread[..., None]
+    # each difference in the tail where both terms are small, so that nothing is lost far from the mean
+    tail, negative = special.ndtr(-np.abs(u)), u < 0
+    below, above = np.where(negative, tail, 1.0 - tail), np.where(negative, 1.0 - tail, tail)
+    middle = np.where(u[..., :-1] > 0, above[..., :-1] - above[..., 1:], below[..., 1:] - below[..., :-1])
+    return np.asarray(np.concatenate([below[..., :1], middle, above[..., -1:]], axis=-1) @ cells.member)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightRule:
+    """Nodes of the weights under their prior.
+
+    Attributes
+    ----------
+    weights : array of shape (W, J)
+        Of the intervals of p; the first is 1.
+    log_mass : array of shape (W,)
+        Logarithm of the prior mass of a node.
+    """
+
+    weights: FloatArray
+    log_mass: FloatArray
+
+
+def weight_rule(form: StepSelection, nodes: Sequence[int]) -> WeightRule:
+    r"""Gauss rule for cumulative Dirichlet weights.
+
+    ``w_j+1 = w_j s_j`` with independent ``s_j ~ Beta(sum_{l>j} alpha_l, alpha_j)``; in ``t = sqrt(s)`` the poles that
+    the likelihood has at small weights are far enough away for a Gauss-Jacobi rule.
+
+    Parameters
+    ----------
+    nodes : sequence of int
+        Per ratio of two neighbouring weights, from the most to the least significant.
+    """
+    alpha = np.array(form.alpha)
+    weights, log_mass = np.ones((1, 1)), np.zeros(1)
+    for j in range(alpha.size - 1):
+        a, b = float(alpha[j + 1 :].sum()), float(alpha[j])
+        n = nodes[j]
+        x, mass = special.roots_jacobi(n, b - 1.0, 2.0 * a - 1.0)
+        t = 0.5 * (1.0 + x)
+        log = np.log(mass) + (b - 1.0) * np.log1p(t)
+        log -= special.logsumexp(log)
+        last = np.repeat(weights[:, -1], n) * np.tile(t * t, len(weights))
+        weights = np.column_stack([np.repeat(weights, n, axis=0), last])
+        log_mass = np.repeat(log_mass, n) + np.tile(log, log_mass.size)
+    return WeightRule(weights, log_mass)
+
+
+def log_weight_integral(chances: FloatArray, trials: NDArray[np.intp], rule: WeightRule) -> FloatArray:
+    """Logarithm of the integral over the weights of ``prod_j w_j^n_j / prod_i sum_j w_j P_ij``.
+
+    Parameters
+    ----------
+    chances : array of shape (G, k, J)
+        Of `cell_probabilities`.
+    trials : array of shape (J,)
+    rule : WeightRule
+
+    Returns
+    -------
+    array of shape (G,)
+    """
+    log_seen = rule.log_mass + np.log(rule.weights) @ trials
+    found = np.empty(len(chances))
+    step = max(1, int(_ROOM // log_seen.size))
+    for start in range(0, len(chances), step):
+        log = log_seen - log_chance_of_being_seen(chances[start : start + step], rule.weights)
+        peak = log.max(axis=1)
+        found[start : start + step] = peak + np.log(np.exp(log - peak[:, None]).sum(axis=1))
+    return found
+
+
+def log_chance_of_being_seen(chances: FloatArray, weights: FloatArray) -> FloatArray:
+    """Logarithm of ``prod_i sum_j w_j P_ij``, shape (G, W), for weights of shape (W, J)."""
+    log, product = np.zeros((len(chances), len(weights))), np.ones((len(chances), len(weights)))
+    turned = np.ascontiguousarray(weights.T)
+    for i in range(chances.shape[1]):
+        product *= chances[:, i] @ turned
+        if i % _MULTIPLIED == _MULTIPLIED - 1:
+            log += np.log(product)
+            product[:] = 1.0
+    return log + np.log(product)
