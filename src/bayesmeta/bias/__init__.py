@@ -1,4 +1,4 @@
-"""Publication bias: models of how results are selected, averaged by quadrature with those of effect and heterogeneity."""
+"""Publication bias: models of how results are selected, averaged with those of effect and heterogeneity."""
 
 from typing import TYPE_CHECKING
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from bayesmeta.measures import require_null
 from bayesmeta.model import Design, Model, build_design
 from bayesmeta.numerics import roots
 from bayesmeta.plan import Outcome
-from bayesmeta.priors import Prior, Truncated
+from bayesmeta.priors import Cauchy, Normal, Prior, StudentT, Truncated, Uniform
 
 __all__ = ["AveragePosterior", "average", "models_of", "turn_of"]
 
@@ -291,8 +292,9 @@ def average(
         tables = tuple(pool.map(lambda model: integrate(sign * effects.y, effects.se, model), turned))
     log = np.log([m.weight for m in ensemble.models]) + np.array([table.log_evidence for table in tables])
     shares = np.exp(log - special.logsumexp(log))
+    # where no model has an effect, what stands in the place of its prior is used by nothing
     model = Model(
-        mu=next((m.mu for m in ensemble.models if m.mu is not None), None) or _null(),
+        mu=next((m.mu for m in ensemble.models if m.mu is not None), None) or Normal(0, 1),
         tau=next((m.tau for m in ensemble.models if m.tau is not None), None),
     )
     posterior = AveragePosterior(build_design(effects, model), ensemble, tables, shares, sign)
@@ -305,13 +307,6 @@ def average(
         "Largest change of an answer between nested rules, over all models.",
     )
     return Fit(effects, model, "average", (check,), 1, posterior, outcome)
-
-
-def _null() -> Prior:
-    from bayesmeta.priors import Normal
-
-    # no model of the average has an effect: what stands in the place of its prior is used by nothing
-    return Normal(0, 1)
 
 
 def _require_independent(effects: Effects) -> None:
@@ -331,17 +326,19 @@ def _turned(prior: Prior | None, sign: float) -> Prior | None:
 
 
 def _mirrored(prior: Prior) -> Prior:
-    from dataclasses import fields, replace
-
+    """The prior of -x."""
     if isinstance(prior, Truncated):
-        return replace(prior, prior=_mirrored(prior.prior), low=-prior.high, high=-prior.low)
-    names = {field.name for field in fields(prior)}
-    for name in ("mean", "loc"):
-        if name in names:
-            return replace(prior, **{name: -getattr(prior, name)})
-    if {"low", "high"} <= names:
-        return replace(prior, low=-prior.high, high=-prior.low)  # type: ignore[attr-defined]
-    raise ModelError(f"{prior!r} has no mirror image. Use a truncated one, such as truncated(normal(0, 1), 0, inf).")
+        return dataclasses.replace(prior, prior=_mirrored(prior.prior), low=-prior.high, high=-prior.low)
+    if isinstance(prior, Uniform):
+        return Uniform(-prior.high, -prior.low)
+    if isinstance(prior, Normal):
+        return Normal(-prior.mean, prior.sd)
+    if isinstance(prior, Cauchy | StudentT):
+        return dataclasses.replace(prior, loc=-prior.loc)
+    raise ModelError(
+        f'{prior!r} has no mirror image, which a better direction of "lower" needs. Use a truncated one, such as '
+        "truncated(normal(0, 1), -inf, 0)."
+    )
 
 
 def models_of(fit: Fit) -> AveragePosterior:

@@ -16,9 +16,9 @@ __all__ = ["Cells", "WeightRule", "cell_probabilities", "cells_of", "log_weight_
 FloatArray = NDArray[np.float64]
 #: Probabilities that are multiplied before a logarithm is taken: none is below 1e-17 where anything depends on it.
 _MULTIPLIED = 16
-#: Numbers in one array of points by weights: it stays in the cache, and the product of matrices starts no threads of its
-#: own, which would wait for each other.
-_ROOM = 3e4
+#: Numbers in one array of points by weights: it stays in the cache, and a product of matrices of this size starts no
+#: threads of its own, which would wait for each other.
+_ROOM = 6e4
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -146,7 +146,7 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
     coarse = () if model.bias is None else (_INNER[model.bias.family][0],) * len(model.bias.parameters)
     rough = _Integrand(rows, model, _tau_variable(model.tau, se), coarse)
     low, high = _window(rough)
-    counts, inner, left = [1 if model.tau is None else _FIRST[0], 1 if model.mu is None else _FIRST[1]], coarse, 0.0
+    counts, left = [1 if model.tau is None else _FIRST[0], 1 if model.mu is None else _FIRST[1]], 0.0
     exact: _Integrand | None = None
     while True:
         u = np.array([low]) if model.tau is None else 0.5 * (low + high) + 0.5 * (high - low) * rule(counts[0])[0]
@@ -169,18 +169,16 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
         half = np.ones(u.size) if model.mu is None else 0.5 * (ends[:, 1] - ends[:, 0])
         rules = [_weights(n) for n in counts]
         reach = 1.0 if model.tau is None else 0.5 * (high - low)
+        scaled = value * (reach * half)[:, None]
         centre, scale = exact.frame(exact.tau_of(u))
         mu = np.zeros(z.shape) if model.mu is None else centre[:, None] + scale[:, None] * np.sinh(z)
         tau = exact.tau_of(u)
-
-        def mass_by(over_tau: FloatArray, over_mu: FloatArray) -> FloatArray:
-            return value * half[:, None] * over_mu * (reach * over_tau)[:, None]
-
-        mass = mass_by(rules[0][0], rules[1][0])
+        by_rules = {(i, j): scaled * np.outer(rules[0][i], rules[1][j]) for i, j in ((0, 0), (1, 0), (0, 1))}
+        mass = by_rules[0, 0]
         answers = _answers(mass, mu, tau, mass)
         errors = [
-            float(np.abs(_answers(mass_by(rules[0][i], rules[1][j]), mu, tau, mass) - answers).max())
-            for i, j in ((1, 0), (0, 1))
+            float(np.abs(_answers(by_rules[half_rule], mu, tau, mass) - answers).max())
+            for half_rule in ((1, 0), (0, 1))
         ]
         if max(errors) <= tolerance:
             break
@@ -219,7 +217,7 @@ def _weights(count: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _answers(mass: FloatArray, mu: FloatArray, tau: FloatArray, reference: FloatArray) -> FloatArray:
-    """What must not change: the log integral, and smooth functions of mean and tau that are bounded as probabilities."""
+    """What must not change: the log integral, and smooth functions of mean and tau, bounded as probabilities are."""
     total, share = mass.sum(), reference / reference.sum()
     found = [math.log(total)]
     for x in (mu, np.broadcast_to(tau[:, None], mu.shape)):

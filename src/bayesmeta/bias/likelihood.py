@@ -76,7 +76,7 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
 
 
 def slope_nodes(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: int) -> tuple[FloatArray, FloatArray]:
-    """Nodes of a slope where its conditional posterior has mass, and the logarithm of prior mass at each, (G, nodes)."""
+    """Nodes of a slope where its conditional posterior has mass, and log prior mass at each, both (G, nodes)."""
     assert isinstance(rows.bias, PET | PEESE)
     variance, x = rows.se**2 + tau[:, None] ** 2, rows.regressor
     xx = (x * x / variance).sum(axis=1)

@@ -49,7 +49,7 @@ def _moments(table: Table) -> int:
     return 2 if power > 3 or table.rows.y.size > 3 else 1 if power > 2 or table.rows.y.size > 2 else 0
 
 
-def mean_of(tables: Sequence[Table], shares: ArrayLike, scale: float = 1.0) -> Marginal:
+def mean_of(tables: Sequence[Table], shares: Sequence[float] | FloatArray, scale: float = 1.0) -> Marginal:
     """``scale`` times the mean effect, averaged over models.
 
     Parameters
@@ -65,7 +65,8 @@ def mean_of(tables: Sequence[Table], shares: ArrayLike, scale: float = 1.0) -> M
     Marginal
         With an atom at zero where a model has no effect.
     """
-    shares = np.asarray(shares, float) / np.sum(shares)
+    shares = np.asarray(shares, float)
+    shares = shares / shares.sum()
     free = [
         (share, table) for share, table in zip(shares, tables, strict=True) if table.model.mu is not None and share > 0
     ]
@@ -306,11 +307,12 @@ def _given_slope(table: Table) -> _GivenSlope:
 def weight_of(table: Table, index: int) -> Marginal:
     """Weight of an interval of p after the first, ``index`` from 1.
 
-    With ``w_j = sum_{l >= j} eta_l`` and a Dirichlet ``eta``, one weight x is ``Beta(sum of alpha from j, sum before)``,
+    With ``w_j = sum_{l >= j} eta_l`` and a Dirichlet ``eta``, one weight x is Beta(sum of alpha from j, sum before),
     and the shares of x and of 1 - x are Dirichlet vectors of their own: x can be the outermost variable.
     """
     form = table.model.bias
-    assert isinstance(form, StepSelection) and table.rows.cells is not None
+    assert isinstance(form, StepSelection)
+    assert table.rows.cells is not None
     mu, tau, mass = _heavy(table)
     chances = cell_probabilities(
         table.rows.cells,

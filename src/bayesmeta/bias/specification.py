@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bayesmeta.errors import ModelError
@@ -94,7 +94,7 @@ class PET:
     Stanley & Doucouliagos 2014, doi:10.1002/jrsm.1095.
     """
 
-    slope: Prior = HalfCauchy(1)
+    slope: Prior = field(default_factory=lambda: HalfCauchy(1))
     name = "PET"
     family = "small-study effects"
     parameters = ("PET",)
@@ -114,7 +114,7 @@ class PEESE:
     Stanley & Doucouliagos 2014, doi:10.1002/jrsm.1095.
     """
 
-    slope: Prior = HalfCauchy(5)
+    slope: Prior = field(default_factory=lambda: HalfCauchy(5))
     name = "PEESE"
     family = "small-study effects"
     parameters = ("PEESE",)

@@ -1,10 +1,11 @@
-"""What an average says: its models, what is in and what is out, estimates with and without a part, chances of benefit."""
+"""What an average says: its models, which parts are in, estimates with and without them, chances of benefit."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,8 @@ def given_models(
     Examples
     --------
     >>> averaged = bm.average(effects, "bma")
-    >>> round(given_models(averaged, effect=False).posterior.log_evidence, 3) < averaged.log_evidence
-    True
+    >>> float(bm.summarize(given_models(averaged, effect=False)).loc["mu", "mean"])
+    0.0
     """
     if bias is not None:
         bias = find_name("bias", bias, BIAS_CHOICES)
@@ -277,7 +278,7 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows = []
     y, se = posterior.tables[0].rows.y, posterior.tables[0].rows.se
     p = special.ndtr(-y / se)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         marginals: list[Marginal] = []
         for i in kept:
             j = _interval_of(posterior.ensemble.models[i].bias, 0.5 * (low + high))
