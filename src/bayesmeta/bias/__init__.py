@@ -7,6 +7,7 @@ from bayesmeta.lazy import exports
 if TYPE_CHECKING:
     from bayesmeta.bias.averaging import *
     from bayesmeta.bias.ensembles import *
+    from bayesmeta.bias.fisher import *
     from bayesmeta.bias.specification import *
     from bayesmeta.bias.tables import *
 else:
@@ -15,6 +16,7 @@ else:
         {
             "averaging": "AveragePosterior average models_of turn_of",
             "ensembles": "ENSEMBLES ensemble",
+            "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "tables": (
                 "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "

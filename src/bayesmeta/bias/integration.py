@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.bias.likelihood import Rows, log_likelihood
-from bayesmeta.bias.specification import CandidateModel
+from bayesmeta.bias.specification import CandidateModel, PublicationBias, StepSelection
 from bayesmeta.errors import InferenceError
 from bayesmeta.marginals import Variable
 from bayesmeta.numerics import embedded, rule
@@ -30,6 +30,8 @@ DEPTH = 28.0
 SHALLOW = 20.0
 #: Points at which the integrand is looked for: of the mean in units of its conditional SD, and of tau.
 _SCAN_MU, _SCAN_TAU = np.linspace(-9.0, 9.0, 73), 49
+#: Values of tau at which windows of the mean are looked for.
+_SCAN_WINDOWS = 17
 #: Nodes per axis to begin with, and at most.
 _FIRST, _MOST = (65, 65), 1025
 #: Nodes of each weight, or of the slope, to begin with; each number is compared with the next.
@@ -143,15 +145,15 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
         Where the integral does not settle.
     """
     rows = Rows.of(y, se, model.bias)
-    coarse = () if model.bias is None else (_INNER[model.bias.family][0],) * len(model.bias.parameters)
+    coarse = () if model.bias is None else _coarse(model.bias)
     rough = _Integrand(rows, model, _tau_variable(model.tau, se), coarse)
     low, high = _window(rough)
+    windows = _windows_of_mu(rough, low, high)
     counts, left = [1 if model.tau is None else _FIRST[0], 1 if model.mu is None else _FIRST[1]], 0.0
     exact: _Integrand | None = None
     while True:
         u = np.array([low]) if model.tau is None else 0.5 * (low + high) + 0.5 * (high - low) * rule(counts[0])[0]
-        ends, top = _windows_of_mu(rough, u)
-        used_tau = top > top.max() - DEPTH
+        ends = windows.at(u)
         if model.mu is None:
             z = np.zeros((u.size, 1))
         else:
@@ -160,7 +162,7 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
             exact, left = _fine(rough, u, z, tolerance)
         guess = rough.log(u, z)
         # far below the top a coarse rule of weights or slopes is right to a digit or two, and that is enough there
-        chosen = (guess > guess.max() - SHALLOW) & used_tau[:, None]
+        chosen = guess > guess.max() - SHALLOW
         log = np.where(chosen, exact.log(u, z, chosen), guess)
         peak = float(log.max())
         if not math.isfinite(peak):
@@ -211,6 +213,12 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
     )
 
 
+def _coarse(bias: PublicationBias) -> tuple[int, ...]:
+    """Nodes with which the integrand is looked for: the more, the fewer parameters there are."""
+    count = len(bias.parameters)
+    return (_INNER[bias.family][max(4 - count, 1) if isinstance(bias, StepSelection) else 0],) * count
+
+
 def _weights(count: int) -> tuple[FloatArray, FloatArray]:
     """Weights of a rule, and of that with half its nodes."""
     return (np.ones(1), np.ones(1)) if count == 1 else (rule(count)[1], embedded(count))
@@ -257,27 +265,50 @@ def _window(rough: _Integrand) -> tuple[float, float]:
     return low, high
 
 
-def _windows_of_mu(rough: _Integrand, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Where the integrand of the mean is not negligible at each tau, shape (T, 2), and its maximum there, (T,)."""
-    ends = np.zeros((u.size, 2))
-    if rough.model.mu is None:
-        return ends, rough.log(u, np.zeros((u.size, 1)))[:, 0]
-    ends[:] = _SCAN_MU[[0, -1]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Windows:
+    """Where the integrand of the mean is not negligible, at some values of the variable of tau."""
+
+    rough: _Integrand
+    u: FloatArray
+    ends: FloatArray
+
+    def at(self, u: FloatArray) -> FloatArray:
+        """Windows at others (T, 2): as wide as those of both neighbours."""
+        if self.rough.model.mu is None:
+            return np.zeros((u.size, 2))
+        right = np.clip(np.searchsorted(self.u, u), 1, max(self.u.size - 1, 1)) if self.u.size > 1 else np.zeros(1, int)
+        left = np.maximum(right - 1, 0)
+        low = np.minimum(self.ends[left, 0], self.ends[right, 0])
+        high = np.maximum(self.ends[left, 1], self.ends[right, 1])
+        bounds = _bounds(self.rough, u)
+        return np.column_stack([np.maximum(low, bounds[:, 0]), np.minimum(high, bounds[:, 1])])
+
+
+def _bounds(rough: _Integrand, u: FloatArray) -> FloatArray:
+    """The support of the mean in its variable at each tau, shape (T, 2)."""
+    assert rough.model.mu is not None
     low, high = rough.model.mu.support
     centre, scale = rough.frame(rough.tau_of(u))
-    with np.errstate(invalid="ignore"):
-        bounds = np.arcsinh(np.column_stack([low - centre, high - centre]) / scale[:, None])
-    ends = np.column_stack([np.maximum(ends[:, 0], bounds[:, 0]), np.minimum(ends[:, 1], bounds[:, 1])])
-    top = np.full(u.size, -np.inf)
+    return np.arcsinh(np.column_stack([low - centre, high - centre]) / scale[:, None])
+
+
+def _windows_of_mu(rough: _Integrand, low: float, high: float) -> _Windows:
+    """Look for the windows of the mean over the window of tau."""
+    u = np.array([low]) if rough.model.tau is None else np.linspace(low, high, _SCAN_WINDOWS)
+    ends = np.zeros((u.size, 2))
+    if rough.model.mu is None:
+        return _Windows(rough, u, ends)
+    bounds = _bounds(rough, u)
+    ends = np.column_stack([np.maximum(_SCAN_MU[0], bounds[:, 0]), np.minimum(_SCAN_MU[-1], bounds[:, 1])])
     for _ in range(2):
         z = ends[:, :1] + np.diff(ends) * np.linspace(0.0, 1.0, _SCAN_MU.size)
         log = rough.log(u, z)
-        top = np.maximum(top, log.max(axis=1))
         inside = log > (log.max(axis=1) - DEPTH)[:, None]
         first, last = inside.argmax(axis=1), inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
         at = np.arange(u.size)
         ends = np.column_stack([z[at, np.maximum(first - 1, 0)], z[at, np.minimum(last + 1, z.shape[1] - 1)]])
-    return ends, top
+    return _Windows(rough, u, ends)
 
 
 def _fine(rough: _Integrand, u: FloatArray, z: FloatArray, tolerance: float) -> tuple[_Integrand, float]:
@@ -295,7 +326,7 @@ def _fine(rough: _Integrand, u: FloatArray, z: FloatArray, tolerance: float) -> 
     share = np.exp(guess[chosen] - guess.max())
     assert rough.model.bias is not None
     sizes = _INNER[rough.model.bias.family]
-    level, left = [0] * len(rough.inner), [math.inf] * len(rough.inner)
+    level, left = [sizes.index(n) for n in rough.inner], [math.inf] * len(rough.inner)
 
     def at(levels: list[int]) -> tuple[_Integrand, FloatArray]:
         integrand = replace(rough, inner=tuple(sizes[i] for i in levels))

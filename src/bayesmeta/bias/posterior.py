@@ -37,6 +37,8 @@ _LIGHT = 1e-13
 _LIGHT_INNER = 1e-8
 #: Normal components stand for a density where neighbours are nearer than this many of their SDs, and at most how many.
 _SPACING, _MOST = 0.9, 4097
+#: Of a mean given tau, what a node holds whose distance from its neighbours is felt.
+_FELT = 1e-9
 #: Where panels of a tabulated density begin, as shares of the mass before them.
 _PANELS = (0.0, 1e-8, 1e-4, 0.02, 0.2, 0.5, 0.8, 0.98, 1 - 1e-4, 1 - 1e-8, 1.0)
 _WEIGHT_NODES = 65
@@ -149,7 +151,11 @@ def _linear(table: Table, start: FloatArray, slope: FloatArray, sd: FloatArray) 
     if table.model.mu is None:
         kept = weights > _LIGHT
         return NormalMixture(weights[kept] / weights[kept].sum(), start[kept], sd[kept])
-    width = np.diff(table.ends)[:, 0] * table.scale * np.cosh(table.ends.mean(axis=1))
+    # how far apart neighbours of the mean are at most where there is mass, times the number of nodes
+    t, _ = rule(table.mu.shape[1])
+    z = 0.5 * table.ends.sum(axis=1)[:, None] + 0.5 * np.diff(table.ends) * t
+    stretch = np.where(table.mass > _FELT * weights[:, None], np.cosh(z) * np.sqrt(1.0 - t * t), 0.0).max(axis=1)
+    width = np.diff(table.ends)[:, 0] * table.scale * np.maximum(stretch, 1e-3)
     with np.errstate(divide="ignore"):
         needed = np.abs(slope) * width * math.pi / (2.0 * _SPACING * sd)
     levels = np.clip(np.ceil(np.log2(np.maximum(needed, 2.0))), 5, math.log2(_MOST - 1)).astype(int)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from bayesmeta.errors import ModelError
@@ -182,5 +182,5 @@ class Ensemble:
             raise ModelError("an average needs at least one model.")
         total = math.fsum(model.weight for model in self.models)
         if abs(total - 1) > 1e-12:
-            scaled = (CandidateModel(m.mu, m.tau, m.bias, m.weight / total) for m in self.models)
-            object.__setattr__(self, "models", tuple(scaled))
+            models = (replace(model, weight=model.weight / total) for model in self.models)
+            object.__setattr__(self, "models", tuple(models))

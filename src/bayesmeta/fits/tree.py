@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.effects import Effects
+from bayesmeta.errors import ModelError
 from bayesmeta.exact import ExactPosterior, arm_study_draws
 from bayesmeta.fits.exact_tree import nodes_dataset
 from bayesmeta.fits.posterior import Posterior
@@ -112,9 +113,16 @@ def build_tree(
         What a fit is made of, as text.
     attributes : mapping
         Of the root.
+
+    Raises
+    ------
+    ModelError
+        For an average of models.
     """
     import xarray as xr
 
+    if not isinstance(posterior, ExactPosterior | DrawPosterior):
+        raise ModelError("an average of models is not written to a file. Average again: it takes about a second.")
     rng = np.random.default_rng([seed, 2])
     h = build_rows(effects, model)
     values, (chains, draws) = parameters(posterior, h, rng)
