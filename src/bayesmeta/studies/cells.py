@@ -13,8 +13,10 @@ from bayesmeta.errors import Fault, Finding, warn
 from bayesmeta.studies.formats.sheet import address
 
 __all__ = [
+    "COMMA_NUMBER",
     "COUNT_COLUMNS",
     "MISSING",
+    "NUMBER",
     "PACKED_COLUMNS",
     "CellNotes",
     "Merged",
@@ -33,6 +35,9 @@ MISSING = frozenset({"", "na", "n/a", "nan", "#n/a", "nr", "n.r.", "not reported
 COUNT_COLUMNS = frozenset({"n", "events", *(f"{stem}_{arm}" for stem in ("n", "events") for arm in "tc")})
 #: Digits in groups of three: a decimal point (or comma), or a separator of thousands.
 GROUPED = re.compile(r"[+]?\d{1,3}([.,]\d{3})+")
+#: A number with a decimal point or none, and one with a decimal comma.
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _N = r"[+\-\u2212]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
 _TO = r"\s*(?:to|,|;|-|\u2013|\u2014|\.\.)\s*"
 _LEVEL = r"(?:9[05]\s*%\s*)?(?:CI|CrI)?\s*:?\s*"

@@ -18,7 +18,7 @@ import pandas as pd
 from bayesmeta.boundary import file_bytes, require_plain_text
 from bayesmeta.errors import DataError, Fault, find_name, warn
 from bayesmeta.plan import TableShape
-from bayesmeta.studies.cells import GROUPED, is_missing
+from bayesmeta.studies.cells import COMMA_NUMBER, GROUPED, NUMBER, is_missing
 from bayesmeta.studies.columns import TEXT_COLUMNS, date_faults, map_columns, plain_name
 from bayesmeta.studies.formats.grid import units_row
 from bayesmeta.studies.formats.reading import is_text, read_file, recognised
@@ -28,8 +28,6 @@ from bayesmeta.studies.formats.sheet import FILE_FORMATS, ExactText, Places, She
 __all__ = ["parse_table", "read_table", "table_bytes"]
 
 _DELIMITERS = (",", ";", "\t", "|")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 # of the common spreadsheets; more are no table of trials
 _MOST_COLUMNS = 16_384
@@ -92,7 +90,7 @@ def _decimal(rows: list[tuple[int, list[str]]], header: list[str], name: str) ->
     first: dict[str, str] = {}
     for row, record in rows:
         for column, cell in zip(header, record, strict=False):
-            for mark, pattern in ((",", _COMMA_NUMBER), (".", _POINT_NUMBER)):
+            for mark, pattern in ((",", COMMA_NUMBER), (".", _POINT_NUMBER)):
                 if mark not in first and mark in cell and pattern.fullmatch(cell):
                     first[mark] = f"{cell!r} in row {row}, column {column}"
     if len(first) == 2:
@@ -226,9 +224,10 @@ def _require_rows(header: Sequence[str], rows: Sequence[Any], name: str) -> None
 
 def _framed(sheet: Sheet, decimal: str, how: _How) -> pd.DataFrame:
     """Make a frame of a sheet, in the shape that is declared; what was done to it goes into ``attrs``."""
-    sheet = recognised(sheet, how.format)
-    sheet, left = reshaped(sheet, how.shape, dict(how.columns), plain_name)
+    # before the shape changes, while each column is what someone typed
     _require_no_dates_between(sheet)
+    sheet = recognised(sheet, how.format, decimal)
+    sheet, left = reshaped(sheet, how.shape, dict(how.columns), plain_name)
     index = pd.Index([row for row, _ in sheet.rows], name="row")
     lowered = {column.casefold() for column in how.text_columns | sheet.texts}
     cells = {name: [row[i] for _, row in sheet.rows] for i, name in enumerate(sheet.header) if name}
@@ -277,12 +276,12 @@ def _require_no_dates_between(sheet: Sheet) -> None:
 def _column(name: str, cells: list[str], index: pd.Index, decimal: str, text: bool) -> pd.Series:
     """Make numbers of a column in which every filled cell is one; else leave it text, for the reader to judge."""
     if decimal == "," and not text:
-        cells = [cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell for cell in cells]
+        cells = [cell.replace(",", ".") if COMMA_NUMBER.fullmatch(cell) else cell for cell in cells]
     # in a column of signs, or of symbols of risk of bias, "-" is one, and not a word for nothing
     signs = name.casefold() == "sign" or not {"+", "x", "X", "!", "?"}.isdisjoint(cells)
     values: list[Any] = [None if is_missing(cell) and not (signs and cell == "-") else cell for cell in cells]
     filled = [value for value in values if value is not None]
-    if not text and filled and all(_NUMBER.fullmatch(value) for value in filled):
+    if not text and filled and all(NUMBER.fullmatch(value) for value in filled):
         return pd.Series([float("nan") if value is None else float(value) for value in values], index, dtype=float)
     return pd.Series(values, index, dtype="str")
 

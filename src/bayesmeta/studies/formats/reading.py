@@ -92,7 +92,7 @@ def _members(content: bytes, name: str) -> list[str]:
         ) from None
 
 
-def recognised(sheet: Sheet, stated: str | None = None) -> Sheet:
+def recognised(sheet: Sheet, stated: str | None = None, decimal: str = ".") -> Sheet:
     """Find what other programs made in a table, by the names of its columns.
 
     Parameters
@@ -100,6 +100,8 @@ def recognised(sheet: Sheet, stated: str | None = None) -> Sheet:
     sheet : Sheet
     stated : str, optional
         One of `FILE_FORMATS`; found out unless stated.
+    decimal : str
+        How decimals of the table are written.
 
     Raises
     ------
@@ -109,9 +111,9 @@ def recognised(sheet: Sheet, stated: str | None = None) -> Sheet:
     if sheet.analyses or stated == "table":
         return sheet
     if stated in (None, "cochrane") and is_data_rows(sheet.header):
-        return data_rows_table(sheet)
+        return data_rows_table(sheet, decimal)
     if stated in (None, "revman") and is_revman_table(sheet.header):
-        return revman_table(sheet)
+        return revman_table(sheet, decimal)
     if stated in ("cochrane", "revman"):
         what = f"format = {stated!r}, and its columns are not those of that"
         raise DataError([Fault(sheet.source, what, f"Columns: {', '.join(filter(None, sheet.header))[:200]}.")])
