@@ -21,7 +21,7 @@ from bayesmeta.plan import TableShape
 from bayesmeta.studies.cells import COMMA_NUMBER, GROUPED, NUMBER, is_missing
 from bayesmeta.studies.columns import TEXT_COLUMNS, date_faults, map_columns, plain_name
 from bayesmeta.studies.formats.grid import units_row
-from bayesmeta.studies.formats.reading import is_text, read_file, recognised
+from bayesmeta.studies.formats.reading import is_text, read_file, recognised, require_applicable
 from bayesmeta.studies.formats.shapes import reshaped
 from bayesmeta.studies.formats.sheet import FILE_FORMATS, ExactText, Places, Sheet
 
@@ -151,15 +151,19 @@ def parse_table(
     """
     if format is not None:
         format = find_name("format", format, FILE_FORMATS)
+    if decimal is not None:
+        decimal = find_name("decimal", decimal, (".", ","))
+    if delimiter is not None and len(delimiter) != 1:
+        raise DataError([Fault(name, f"delimiter {delimiter!r} is stated", "A delimiter is one character.")])
     how = _How(decimal, text_columns, format, shape or TableShape(), tuple(sorted((columns or {}).items())))
     if is_text(content, name):
-        if sheet is not None:
-            raise DataError([Fault(name, f"sheet {sheet!r} is stated, and it is a text file", "Leave the sheet out.")])
+        allowed = dict.fromkeys(("encoding", "delimiter", "decimal", "format"), "")
+        require_applicable(name, "a text file", {"sheet": sheet}, allowed)
         text = _decode(content, name, encoding)
         require_plain_text(text, name)
         kept = _of_text(text, name, delimiter, how)
     else:
-        kept = _of_file(content, name, sheet, how)
+        kept = _of_file(content, name, sheet, encoding, delimiter, how)
     frame = kept.copy()
     frame.attrs = {**kept.attrs, "source": name, "sha256": hashlib.sha256(content).hexdigest()}
     for said in kept.attrs.get("said", ()):
@@ -203,8 +207,11 @@ def _of_text(text: str, name: str, delimiter: str | None, how: _How) -> pd.DataF
 
 
 @lru_cache(maxsize=4)
-def _of_file(content: bytes, name: str, sheet: str | None, how: _How) -> pd.DataFrame:
-    found = read_file(content, name, sheet)
+def _of_file(
+    content: bytes, name: str, sheet: str | None, encoding: str | None, delimiter: str | None, how: _How
+) -> pd.DataFrame:
+    stated = {"encoding": encoding, "delimiter": delimiter, "decimal": how.decimal, "format": how.format}
+    found = read_file(content, name, sheet, stated)
     _require_rows(found.header, found.rows, name)
     places = found.places or Places()
     for row, cells in found.rows:
@@ -266,7 +273,7 @@ def _require_no_dates_between(sheet: Sheet) -> None:
     attrs = {"source": sheet.source, "places": sheet.places}
     for name, dates in sheet.dates.items():
         index = sheet.header.index(name)
-        mixed = any(cells[index] and row not in dates for row, cells in sheet.rows)
+        mixed = any(not is_missing(cells[index]) and row not in dates for row, cells in sheet.rows)
         made = sheet.made_dates.get(name, ())
         faults += date_faults(attrs, name, {row: date for row, date in dates.items() if mixed or row in made})
     if faults:
@@ -323,7 +330,8 @@ def read_table(
     columns : mapping, optional
         Our column name to the file's, ``{"estimate": "smd", "se": "sesmd"}``. The file's columns stay beside ours.
     encoding, delimiter, decimal : str, optional
-        How to read text; found out unless stated. A decimal comma is looked for where the delimiter is not a comma.
+        How to read text, ``decimal`` in cells of a workbook too; found out unless stated. A decimal comma is looked for
+        where the delimiter is not a comma.
     sheet : str, optional
         Of a workbook; needed where several sheets have rows.
     format : {"table", "metafor", "revman", "cochrane"}, optional
@@ -343,7 +351,8 @@ def read_table(
     DataError
         For a file that is empty, has no rows, repeats a column's name, or has rows of another length than the header;
         for cells that hold an error, a formula without a value, or a date where a number or name belongs; for macros,
-        links to other files and XML with declarations. All such places are listed.
+        links to other files and XML with declarations; for what is stated and means nothing for a file of its kind. All
+        such places are listed.
     FileNotFoundError
         If there is no such file.
 

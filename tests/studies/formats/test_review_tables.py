@@ -370,3 +370,33 @@ def test_a_threshold_in_points_is_not_one_in_standard_deviations(tmp_path):
     assert (made.selection.measure, made.decision.thresholds[0].benefit) == ("MD", 3)
     made = bm.table_protocol(path, threshold=0.3, better="lower", measure="SMD").outcomes["1.1"]
     assert (made.selection.measure, made.decision.thresholds[0].benefit) == ("SMD", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "allowed"),
+    [
+        ("rm5", {"sheet": "Trials"}, "format = 'revman'"),
+        ("rm5", {"encoding": "utf-8"}, "format = 'revman'"),
+        ("rm5", {"decimal": ","}, "format = 'revman'"),
+        ("rm5", {"format": "table"}, "format = 'revman'"),
+        ("package", {"delimiter": ";"}, "format = 'cochrane'"),
+        ("package", {"format": "revman"}, "format = 'cochrane'"),
+        ("book", {"encoding": "utf-8"}, "sheet, decimal, format"),
+        ("book", {"delimiter": ";"}, "sheet, decimal, format"),
+        ("table", {"sheet": "Trials"}, "encoding, delimiter, decimal, format"),
+    ],
+)
+def test_what_has_no_meaning_for_a_file_is_a_fault_that_lists_what_has(tmp_path, kind, stated, allowed):
+    path = workbook(tmp_path, analysis(COUNTS)) if kind == "book" else with_measure(tmp_path, kind, "RR")
+    ((name, value),) = stated.items()
+    with pytest.raises(DataError) as caught:
+        read_table(path, **stated)
+    assert str(caught.value).startswith(f"{path.name}: {name} {value!r} is stated, and it is a ")
+    assert str(caught.value).endswith(f"may be stated: {allowed}.")
+
+
+def test_what_has_a_meaning_may_be_stated(tmp_path):
+    for kind, how in (("rm5", {"format": "revman"}), ("package", {"format": "cochrane"})):
+        assert len(read_table(with_measure(tmp_path, kind, "RR"), **how)) == 2
+    with pytest.raises(DataError, match=r"review\.csv: delimiter ';;' is stated\. A delimiter is one character"):
+        read_table(with_measure(tmp_path, "table", "RR"), delimiter=";;")

@@ -242,6 +242,14 @@ def test_dates_that_excel_made_of_ranges_are_faults(tmp_path):
         tmp_path, rows, "fine.xlsx", change=lambda b, s: (change(b, s), setattr(s["B3"], "number_format", "0"))
     )
     assert read_table(path)["published"].tolist()[0].startswith("2020-01-01")
+    # one that is not known makes no others of them
+    path = saved(
+        tmp_path,
+        rows,
+        "known.xlsx",
+        lambda b, s: (change(b, s), s["B3"].__setattr__("number_format", "0"), s["H3"].__setattr__("value", "NA")),
+    )
+    assert read_table(path)["published"].isna().tolist() == [False, True, False]
     mixed = [["study", "estimate", "se", "weeks"], ["A", 0.1, 0.2, "8-12"], ["B", 0.2, 0.2, datetime.date(2026, 8, 12)]]
     with pytest.raises(DataError, match=r"mixed\.xlsx Trials!D3, column weeks: it holds the date 2026-08-12"):
         read_table(saved(tmp_path, mixed, "mixed.xlsx"))

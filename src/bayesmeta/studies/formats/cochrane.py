@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from bayesmeta.errors import DataError, Fault
+from bayesmeta.studies.cells import is_missing
 from bayesmeta.studies.formats.archive import unpacked
 from bayesmeta.studies.formats.review import (
     Kind,
@@ -47,7 +48,6 @@ _KINDS: dict[str, Kind] = {
     "g": "estimate",
     "o": "observed-expected",
 }
-_NOTHING = {"", "#N/A", "NA", "N/A"}
 
 #: Printed effects have six decimals; what agrees to this is the same number, and no two measures agree so by chance.
 _SAME = 2e-5
@@ -123,7 +123,7 @@ def _records(content: bytes, name: str) -> list[tuple[int, dict[str, str]]]:
     return [
         (
             line,
-            {name: "" if cell.strip() in _NOTHING else cell.strip() for name, cell in zip(header, cells, strict=False)},
+            {name: "" if is_missing(cell.strip()) else cell.strip() for name, cell in zip(header, cells, strict=False)},
         )
         for line, cells in enumerate(records[1:], 2)
         if any(cells)
