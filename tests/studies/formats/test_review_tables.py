@@ -400,3 +400,29 @@ def test_what_has_a_meaning_may_be_stated(tmp_path):
         assert len(read_table(with_measure(tmp_path, kind, "RR"), **how)) == 2
     with pytest.raises(DataError, match=r"review\.csv: delimiter ';;' is stated\. A delimiter is one character"):
         read_table(with_measure(tmp_path, "table", "RR"), delimiter=";;")
+
+
+def test_what_lies_in_inner_archives_counts_with_what_lies_beside_them(tmp_path, monkeypatch):
+    """The limits are those of the whole file, however often it is packed."""
+    from bayesmeta.studies.formats import archive
+
+    def nested(name, files, size):
+        with zipfile.ZipFile(tmp_path / name, "w") as packed:
+            for number in range(2):
+                inner = io.BytesIO()
+                with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as data:
+                    for file in range(files):
+                        data.writestr(f"CD-{file}-data-rows.csv", b"x" * size)
+                packed.writestr(f"CD{number}-data.zip", inner.getvalue())
+        return tmp_path / name
+
+    monkeypatch.setattr(archive, "MOST_BYTES", 150_000)
+    monkeypatch.setattr(archive, "MEMBERS", 15)
+    for path in (nested("large.zip", 1, 100_000), nested("many.zip", 10, 1)):
+        with pytest.raises(
+            DataError, match=rf"{path.name} \(CD1-data\.zip\): it unpacks to .*; allowed are 150,000 and 15"
+        ):
+            read_table(path)
+    # each half alone is within them
+    with pytest.raises(DataError, match="no analysis in it holds trials"):
+        read_table(nested("small.zip", 1, 10))

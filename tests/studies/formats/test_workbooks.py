@@ -282,6 +282,33 @@ def test_a_name_that_is_merged_over_rows_is_that_of_each(tmp_path):
         read_csv_effects(saved(tmp_path, rows, "plain.xlsx"), where={"outcome": "sleep"})
 
 
+@pytest.mark.parametrize("end", ["A", "B", "D", "E", "F", "G"])
+def test_a_title_is_no_header_wherever_its_merged_cell_ends(tmp_path, end):
+    rows = [["Review of exercise in cancer", *[None] * 6], HEADER, *TRIALS]
+    frame = read_table(saved(tmp_path, rows, change=lambda _, sheet: sheet.merge_cells(f"A1:{end}1")))
+    assert list(frame.columns) == HEADER
+    assert frame.attrs["notes"] == ("above the header, not read: 'Review of exercise in cancer'",)
+
+
+def test_cells_that_are_merged_over_columns_are_said(tmp_path):
+    rows = [
+        ["study", "arm", "estimate", "se"],
+        *(["A", None, 0.1, 0.2], [None, None, 0.2, 0.2], ["B", "x", 0.3, 0.4], ["C", "y", 0.5, None]),
+    ]
+
+    def change(_, sheet):
+        sheet.merge_cells("A2:B3")
+        sheet.merge_cells("C5:D5")
+
+    frame = read_table(saved(tmp_path, rows, change=change))
+    assert frame["study"].tolist() == ["A", "A", "B", "C"]
+    assert frame["arm"].isna().tolist() == [True, True, False, False]
+    assert frame.attrs["notes"] == (
+        "A2:B3 are merged: 'A' read in each row in column A alone",
+        "C5:D5 are merged: '0.5' read in column C alone",
+    )
+
+
 def test_percent_cells_are_numbers_and_noted(tmp_path):
     rows = [["study", "estimate", "se", "dropout"], ["A", 0.1, 0.2, 0.25], ["B", 0.2, 0.2, 0.1]]
 

@@ -81,7 +81,8 @@ def cochrane_package(content: bytes, source: str) -> Sheet:
     members = dict(unpacked(content, source))
     for name, data in list(members.items()):
         if name.endswith(("-data.zip", "-dataPackage.zip", "-data-package.zip")):
-            members |= {f"{name}/{inner}": held for inner, held in unpacked(data, f"{source} ({name})").items()}
+            held = unpacked(data, f"{source} ({name})", members)
+            members |= {f"{name}/{inner}": content for inner, content in held.items()}
     tables = {name: data for name, data in members.items() if name.lower().endswith(".csv")}
     if any(name.endswith("-parameters.csv") for name in tables):
         what = "it is of a review of diagnostic test accuracy"

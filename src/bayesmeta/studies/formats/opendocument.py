@@ -28,8 +28,8 @@ def opendocument_grids(content: bytes, name: str) -> dict[str, Grid]:
     Raises
     ------
     DataError
-        If it is damaged, protected by a password, holds macros or links, declares entities, or repeats cells beyond what
-        a sheet holds.
+        If it is damaged, protected by a password, holds macros or links, declares entities, or repeats cells beyond
+        what a sheet holds.
     """
     members = unpacked(content, name)
     if b"manifest:encryption-data" in members.get("META-INF/manifest.xml", b""):
