@@ -270,7 +270,7 @@ def _cell(frame: pd.DataFrame, column: str, value: Any) -> Any:
     try:
         return float(value)
     except ValueError:
-        raise ModelError(f"column {column} holds numbers, and {value!r} is none.") from None
+        raise ModelError(f"column {column} holds numbers, and {value!r} is not a number.") from None
 
 
 def _choices(frame: pd.DataFrame, name: str, by: str | None, where: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -89,7 +89,7 @@ def signs_of(column: pd.Series) -> tuple[np.ndarray, list[RowFault]]:
             signs[row] = -1
         elif text:
             remedy = 'Write 1 or "+" where the treated arm has the higher numbers, -1 or "-" where it has the lower.'
-            faults.append(RowFault(int(row), "sign", cell, "is no sign", remedy))
+            faults.append(RowFault(int(row), "sign", cell, "is not a sign", remedy))
     return signs, faults
 
 

@@ -187,12 +187,16 @@ def ambiguous_counts(
 
 
 class _Form(NamedTuple):
-    """How a cell is split: by which pattern, into which columns, said in which words, and what it looks like."""
+    """How a cell is split: by which pattern, into which columns, what it is called, and what it looks like."""
 
     pattern: re.Pattern[str]
     parts: tuple[str, ...]
     words: str
     example: str = ""
+
+    @property
+    def named(self) -> str:
+        return f"{'an' if self.words[0] in 'aeiou' else 'a'} {self.words}"
 
 
 def _packed() -> dict[str, _Form]:
@@ -274,7 +278,7 @@ def split_cells(
             if found is None:
                 if form.example and not pd.isna(cell) and not is_missing(str(cell).strip()):
                     remedy = f"Write it as {form.example}, or its numbers in columns {', '.join(form.parts)}."
-                    faults.append((frame.index[place], name, f"{cell!r} is no {form.words}", remedy))
+                    faults.append((frame.index[place], name, f"{cell!r} is not {form.named}", remedy))
                 continue
             parts = _parts(form, cell)
             numbers = [_number(text) for text in found.groups()]
@@ -286,9 +290,9 @@ def split_cells(
                     what = f"{cell!r} says {part} {value:g}, and the table says {other:g}"
                     faults.append((label, name, what, "Correct one of them, or leave one empty."))
                 held[place] = value
-            said = ", ".join(f"{part} {value:g}" for part, value in zip(parts, numbers, strict=True))
+            shown = ", ".join(f"{part} {value:g}" for part, value in zip(parts, numbers, strict=True))
             words = form.words.replace("standard deviation", "standard error") if parts[-1][:2] == "se" else form.words
-            notes.setdefault(label, []).append(f"{name} {cell!r} read as {words}: {said}")
+            notes.setdefault(label, []).append(f"{name} {cell!r} read as {words}: {shown}")
     if not changed:
         return frame, CellNotes({}), faults
     new = {name: _column(cells, frame.index) for name, cells in changed.items()}

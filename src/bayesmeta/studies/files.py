@@ -166,8 +166,8 @@ def parse_table(
         kept = _of_file(content, name, sheet, encoding, delimiter, how)
     frame = kept.copy()
     frame.attrs = {**kept.attrs, "source": name, "sha256": hashlib.sha256(content).hexdigest()}
-    for said in kept.attrs.get("said", ()):
-        warn(f"{name}: {said}.")
+    for text in kept.attrs.get("warnings", ()):
+        warn(f"{name}: {text}.")
     return frame
 
 
@@ -180,11 +180,11 @@ def _of_text(text: str, name: str, delimiter: str | None, how: _How) -> pd.DataF
         line = line[1:-1]
     if line.startswith("sep="):
         # Excel's own first line, which says the delimiter; where it says none it is found out
-        said = line.removeprefix("sep=")
-        if said not in ("", *_DELIMITERS):
+        stated = line.removeprefix("sep=")
+        if stated not in ("", *_DELIMITERS):
             remedy = f"Allowed: {', '.join(map(repr, _DELIMITERS))}."
-            raise DataError([Fault(f"{name} line 1", f"{said[:20]!r} is no delimiter", remedy)])
-        delimiter, text, offset = said or delimiter, rest, 1
+            raise DataError([Fault(f"{name} line 1", f"{stated[:20]!r} is not a delimiter", remedy)])
+        delimiter, text, offset = stated or delimiter, rest, 1
     delimiter = delimiter or _delimiter(text, name)
     # an empty row is counted, because a spreadsheet counts it, and carries nothing
     numbered = [(n, r) for n, r in enumerate(_records(text, delimiter, name), 1 + offset) if any(r)]
@@ -253,7 +253,7 @@ def _framed(sheet: Sheet, decimal: str, how: _How) -> pd.DataFrame:
         "grouped": {column: held for column, held in grouped.items() if held},
         "places": sheet.places,
         "notes": sheet.notes,
-        "said": sheet.warnings,
+        "warnings": sheet.warnings,
         "made": dict(sheet.row_notes),
         "dates": dict(sheet.dates),
         "percents": dict(sheet.percents),

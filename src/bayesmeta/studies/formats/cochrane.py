@@ -176,8 +176,8 @@ def _sheet(
                 applies,
             )
         )
-    words, said = _judgements(judged)
-    return review_sheet(source, made, analyses, words, {**_NAMES, **_TEXTS}, [*notes, *said], base)
+    words, differing = _judgements(judged)
+    return review_sheet(source, made, analyses, words, {**_NAMES, **_TEXTS}, [*notes, *differing], base)
 
 
 def _analysis(key: str, rows: Sequence[Mapping[str, str]], stated: Mapping[str, str]) -> ReviewAnalysis:
@@ -195,10 +195,10 @@ def _analysis(key: str, rows: Sequence[Mapping[str, str]], stated: Mapping[str, 
         notes.append(f"the file states no effect measure; the effects that it prints are those of {measure}")
     else:
         notes.append("the file states no effect measure")
-    said = [stated.get(name, "").casefold() for name in ("Overall estimates", "Subgroup estimates")]
+    totalled = [stated.get(name, "").casefold() for name in ("Overall estimates", "Subgroup estimates")]
     totals: Literal["all", "subgroups", "none"] = "all"
-    if said[0] == "false":
-        totals = "subgroups" if said[1] == "true" and any(row.get("Subgroup") for row in rows) else "none"
+    if totalled[0] == "false":
+        totals = "subgroups" if totalled[1] == "true" and any(row.get("Subgroup") for row in rows) else "none"
     return ReviewAnalysis(
         key,
         label,

@@ -269,7 +269,7 @@ def _joined(grid: Grid, rows: list[int]) -> dict[int, str]:
 
 def _filled_down(grid: Grid, body: dict[int, dict[int, Cell]]) -> list[str]:
     """Give cells that are merged over several rows to each of them, in their first column; say which are merged."""
-    said = []
+    notes = []
     last = max(body, default=0)
     for r1, c1, r2, c2 in sorted(grid.merged):
         if r1 not in body or (cell := grid.cells.get((r1, c1))) is None:
@@ -278,8 +278,8 @@ def _filled_down(grid: Grid, body: dict[int, dict[int, Cell]]) -> list[str]:
             if row in body:
                 body[row][c1] = cell
         where = " ".join(["in each row"] * (r2 > r1) + [f"in column {letters(c1)} alone"] * (c2 > c1))
-        said.append(f"{letters(c1)}{r1}:{letters(c2)}{r2} are merged: {cell.text!r} read {where}")
-    return said
+        notes.append(f"{letters(c1)}{r1}:{letters(c2)}{r2} are merged: {cell.text!r} read {where}")
+    return notes
 
 
 def _unnamed(grid: Grid, source: str, columns: list[int], header: tuple[str, ...], first: int) -> list[Fault]:
@@ -304,21 +304,21 @@ def _hidden(
 ) -> list[str]:
     """Say what is hidden and read."""
     rows = sorted(grid.hidden_rows & set(body))
-    said = []
+    notes = []
     if rows:
         listed = ", ".join(map(str, rows[:_SHOWN])) + (" ..." if len(rows) > _SHOWN else "")
         why = " (a filter is on)" if grid.filtered else ""
-        said.append(
+        notes.append(
             f"{plural(len(rows), 'row')} of {grid.name} {'is' if len(rows) == 1 else 'are'} hidden and "
             f"{'was' if len(rows) == 1 else 'were'} read: {listed}{why}"
         )
     names = [name or letters(c) for c, name in zip(columns, header, strict=True) if c in grid.hidden_columns]
     if names:
-        said.append(
+        notes.append(
             f"{plural(len(names), 'column')} of {grid.name} {'is' if len(names) == 1 else 'are'} hidden and "
             f"{'was' if len(names) == 1 else 'were'} read: {', '.join(names)}"
         )
-    return said
+    return notes
 
 
 def _unit(text: str) -> bool:

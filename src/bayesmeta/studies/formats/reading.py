@@ -100,7 +100,7 @@ def read_file(
     """
     stated = {"sheet": sheet, **stated}
     if name.startswith("~$"):
-        what = "it is the mark that Excel leaves beside an open workbook, not the workbook"
+        what = "it is the lock file that Excel leaves beside an open workbook"
         raise DataError([Fault(name, what, f"Name {name.removeprefix('~$')}.")])
     if _is_review(content):
         require_applicable(name, "a review of RevMan 5", stated, {"format": "revman"})

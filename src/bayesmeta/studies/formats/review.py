@@ -374,19 +374,19 @@ def review_sheet(
     for item in analyses.values():
         found += _declared(item, rows, set(made.left), varied, {d: c for d, c in columns.items() if c in kept})
     left = [f"{row.place or f'row {row.number}'} ({row.study})" for row in rows if row.number in set(made.left)]
-    said = [*base.notes, *notes]
+    more = [*base.notes, *notes]
     if domains and overall is None:
-        said.append("risk of bias is judged by domain and not overall")
+        more.append("risk of bias is judged by domain and not overall")
     if left:
-        said.append(f"{plural(len(left), 'row')} not estimable, left out: {'; '.join(left[:20])}")
+        more.append(f"{plural(len(left), 'row')} not estimable, left out: {'; '.join(left[:20])}")
     return Sheet(
         source,
         kept,
         tuple((number, tuple(row[i] for i in filled)) for number, row in texts),
         replace(places, cells=made.cells),
-        tuple(said),
+        tuple(more),
         base.warnings,
-        row_notes={number: (*base.row_notes.get(number, ()), *said) for number, said in made.notes.items()},
+        row_notes={number: (*base.row_notes.get(number, ()), *of) for number, of in made.notes.items()},
         dates={ours: base.dates[theirs] for ours, theirs in names.items() if theirs in base.dates},
         percents={ours: base.percents[theirs] for ours, theirs in names.items() if theirs in base.percents},
         texts=frozenset(kept) - {"year", *_COLUMNS[6:]},

@@ -113,8 +113,8 @@ def revman_sheet(content: bytes, source: str) -> Sheet:
                         {"YES": True, "NO": False}.get(item.get("ESTIMABLE", "")),
                     )
                 )
-    judged, said = _judgements(root, {key: name for key, (name, _) in studies.items()})
-    return review_sheet(source, rows, analyses, judged, _NAMES, [*notes, *said])
+    judged, differing = _judgements(root, {key: name for key, (name, _) in studies.items()})
+    return review_sheet(source, rows, analyses, judged, _NAMES, [*notes, *differing])
 
 
 def _text(element: Any, tag: str) -> str:
@@ -170,9 +170,9 @@ def _judgements(root: Any, names: Mapping[str | None, str]) -> tuple[dict[str, d
         words: dict[str, set[str]] = {}
         for entry in item.iter("QUALITY_ITEM_DATA_ENTRY"):
             words.setdefault(names.get(entry.get("STUDY_ID"), ""), set()).add(judgement(entry.get("RESULT") or ""))
-        for study, said in words.items():
-            found.setdefault(study, {})[domain] = said.pop() if len(said) == 1 else ""
-        if any(len(said) > 1 for said in words.values()):
+        for study, given in words.items():
+            found.setdefault(study, {})[domain] = given.pop() if len(given) == 1 else ""
+        if any(len(given) > 1 for given in words.values()):
             split.append(domain)
     notes = [f"risk of bias, {name}: judged by group of outcomes; empty where these differ" for name in split]
     return found, notes
