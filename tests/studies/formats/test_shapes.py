@@ -233,6 +233,16 @@ def test_names_of_escalc_are_read(tmp_path):
     assert "yi is estimate, vi is var; yi is on the scale of the analysis (the logarithm of a ratio)" in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("cell", "what"),
+    [("many", r"'4 \+ many' is not a number"), ("1,036", r"'4 \+ 1,036' is not a number"), ("NA", "the cell is empty")],
+)
+def test_a_sum_of_what_is_no_number_is_a_fault_that_shows_it(tmp_path, cell, what):
+    path = written(tmp_path, f"trial;ai;bi;ci;di\nA;4;{cell};8;33\nB;6;29;9;27\n")
+    with pytest.raises(DataError, match=rf"trials\.csv row 2, column n_t: {what}"):
+        read_csv_effects(path, "OR")
+
+
 def test_what_is_stated_stands_before_names_of_other_programs(tmp_path):
     path = written(tmp_path, "study,yi,vi,mine\nA,-0.2,0.01,0.5\nB,0.1,0.02,0.4\n")
     assert read_table(path, columns={"estimate": "mine"})["estimate"].tolist() == [0.5, 0.4]
