@@ -197,7 +197,7 @@ def _look_at_sizes(work: Work) -> None:
 
     A control group of 31 that was divided between two comparisons is 15.5 in each, and people of clusters over their
     design effect are an effective sample size (Cochrane Handbook 23.1.4, 23.3.4): such rows are legitimate. With a
-    design effect of the row the same clusters would count twice. Of counts, whose rules refuse them, nothing is left.
+    design effect of the row the same clusters would count twice. Counts have a rule of their own, which refuses them.
     """
     made = np.isfinite(work.y)
     for name in ("n_t", "n_c", "n"):
@@ -211,7 +211,7 @@ def _look_at_sizes(work: Work) -> None:
         work.warn(
             np.flatnonzero(broken & (work.deff == 1)),
             f"{name} is not a whole number: read as an effective sample size (a divided group, or clusters); "
-            "correct it if it is none",
+            "correct it if it is not one",
         )
 
 

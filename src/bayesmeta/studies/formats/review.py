@@ -456,10 +456,8 @@ def _add(made: _Made, row: ReviewRow, analysis: ReviewAnalysis, places: Places, 
         shown = held.get("effect", "")
         if not cells["estimate"] and shown:
             # what the plot shows; SE is of its logarithm
-            effect, ratio = (
-                number_of(shown),
-                analysis.log_data or (analysis.measure in _RATIOS and not analysis.of_logs),
-            )
+            effect = number_of(shown)
+            ratio = analysis.log_data or (analysis.measure in _RATIOS and not analysis.of_logs)
             cells["estimate"] = number_text(math.log(effect)) if ratio and effect > 0 else shown
             if ratio and effect <= 0 and not (none if row.estimable is None else not row.estimable):
                 where = f"{source} {places.cell(row.number, 'estimate')}"
