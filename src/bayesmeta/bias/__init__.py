@@ -15,11 +15,11 @@ else:
         __name__,
         {
             "averaging": "AveragePosterior average models_of turn_of",
-            "ensembles": "ENSEMBLES ensemble",
+            "ensembles": "ENSEMBLES ensemble with_moderators",
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "tables": (
-                "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
+                "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models given_moderators "
                 "model_inclusion_table weight_table"
             ),
         },

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import replace
+from itertools import combinations, product
 
 from bayesmeta.bias.specification import PEESE, PET, CandidateModel, Ensemble, PublicationBias, StepSelection
 from bayesmeta.errors import find_name
 from bayesmeta.priors import InverseGamma, Normal, Prior
 
-__all__ = ["ENSEMBLES", "ensemble"]
+__all__ = ["ENSEMBLES", "ensemble", "with_moderators"]
 
 _TWO_SIDED = (StepSelection((0.05,), "two"), StepSelection((0.05, 0.1), "two"))
 _ONE_SIDED = (
@@ -77,3 +78,20 @@ def ensemble(
         for m, t, (form, share) in product((None, effect), (None, spread), choices)
     ]
     return Ensemble(name, models, source)
+
+
+def with_moderators(ensemble: Ensemble, names: Sequence[str]) -> Ensemble:
+    """Every model with every subset of moderators, each of which has a prior probability of one half.
+
+    Examples
+    --------
+    >>> len(with_moderators(ensemble("bma"), ["type", "timing"]).models)
+    16
+    """
+    models = [
+        replace(model, weight=model.weight / 2 ** len(names), moderators=chosen)
+        for model in ensemble.models
+        for size in range(len(names) + 1)
+        for chosen in combinations(names, size)
+    ]
+    return Ensemble(ensemble.name, models, ensemble.source)
