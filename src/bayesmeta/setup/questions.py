@@ -12,7 +12,8 @@ from bayesmeta.digits import plural
 from bayesmeta.errors import DataError, Fault, ModelError, find_name
 from bayesmeta.measures import MEASURES
 from bayesmeta.priors import SCALED_MEASURES
-from bayesmeta.setup.looking import Look, OutcomeRows, Seen, pooled_sd, see, told_rows
+from bayesmeta.setup.lacking import rows_text
+from bayesmeta.setup.looking import Look, OutcomeRows, Seen, pooled_sd, see
 from bayesmeta.setup.names import Proposals
 
 __all__ = ["ANSWERS", "Question", "checked_answer", "column_lines", "columns_of", "next_question", "seen_with"]
@@ -120,13 +121,19 @@ def seen_with(look: Look, answers: Mapping[str, str]) -> Seen:
     columns = columns_of(look, answers)
     split = "outcome" in columns and look.frame[columns["outcome"]].nunique() > 1
     label = None if split or not named else "; ".join(named)
-    return _seen(look, tuple(columns.items()), label, tuple(named if split else ()))
+    return _seen(look, tuple(columns.items()), label, tuple(named if split else ()), answers.get("comparator"))
 
 
 @functools.lru_cache(maxsize=8)
-def _seen(look: Look, columns: tuple[tuple[str, str], ...], label: str | None, chosen: tuple[str, ...]) -> Seen:
+def _seen(
+    look: Look,
+    columns: tuple[tuple[str, str], ...],
+    label: str | None,
+    chosen: tuple[str, ...],
+    comparator: str | None,
+) -> Seen:
     # every question looks at the same table
-    return see(look, dict(columns), label, chosen)
+    return see(look, dict(columns), label, chosen, comparator)
 
 
 # -- the questions -----------------------------------------------------------------------------------------------------
@@ -226,8 +233,8 @@ def measure_of(seen: Seen, answers: Mapping[str, str]) -> str:
 
 def _pointed(seen: Seen) -> dict[str, tuple[str | None, str]]:
     """What a direction is asked of, each with what is proposed and why."""
+    found: dict[str, tuple[str | None, str]] = {}
     if seen.coded == "coded_better":
-        found: dict[str, tuple[str | None, str]] = {}
         for group in seen.outcomes:
             ways = coded_ways(seen, group)
             counts = f"{ways.count('higher')} rows are coded so that higher is better, {ways.count('lower')} lower"
@@ -235,7 +242,8 @@ def _pointed(seen: Seen) -> dict[str, tuple[str | None, str]]:
         return found
     if seen.coded == "instrument":
         used = {name for group in seen.outcomes for name in group.scales}
-        return {item.name: (item.better, item.reason) for item in seen.scales if item.name in used}
+        found = {group.name: (None, "no row names an instrument") for group in seen.outcomes if not group.scales}
+        return found | {item.name: (item.better, item.reason) for item in seen.scales if item.name in used}
     return {group.name: (None, "nothing says which") for group in seen.outcomes}
 
 
@@ -406,7 +414,7 @@ def _rows(seen: Seen, answers: Mapping[str, str]) -> Question | None:
     return Question(
         "rows",
         "Is this how rows with a remark or a gap are treated?",
-        tuple(told_rows(item) for item in seen.lacking),
+        tuple(rows_text(item) for item in seen.lacking),
         "each is written into the protocol with its reason; change scores stay, and an analysis without them is added",
         "proposed, or exclude (leave out every row that needs an assumption)",
         "proposed",
