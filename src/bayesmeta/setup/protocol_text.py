@@ -105,12 +105,14 @@ def moderator_names(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
     {'category_age': 'category_age', 'men_ratio': 'men_ratio'}
     """
     text = answers.get("moderators", "none")
-    names = [] if text == "none" else [text] if text in seen.frame.columns else parts_of(text)
+    names = [] if text == "none" else parts_of(text, map(str, seen.frame.columns))
     found: dict[str, str] = {}
-    for name in names:
-        ours = re.sub(r"\W+", "_", name.casefold()).strip("_") or "moderator"
-        # a name of ours that means something else would be read as that
-        ours = f"{ours}_" if ours in seen.frame.columns and ours != name else ours
+    for name in dict.fromkeys(names):
+        ours = stem = re.sub(r"\W+", "_", name.casefold()).strip("_") or "moderator"
+        place = 2
+        # a name that another column has, or of ours that means something else, would be read as that
+        while ours in found or (ours in seen.frame.columns and ours != name):
+            ours, place = f"{stem}_{place}", place + 1
         found[ours] = name
     return found
 
