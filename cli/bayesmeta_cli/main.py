@@ -481,7 +481,7 @@ def init(
         Path | None, typer.Option("-o", "--output", metavar="PROTOCOL", help="Default: beside the table.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing that has a safe answer.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a protocol that is there.")] = False,
 ) -> None:
     """Write a protocol for a table of trials: asks on a terminal what no option states."""
 

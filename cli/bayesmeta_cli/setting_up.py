@@ -61,6 +61,8 @@ def init(
             say("\n".join(wrapped(line, "  ") for line in column_lines(look.proposals)))
     print(made.protocol)
     print(made.provenance)
+    if made.kept:
+        say(wrapped(f"kept: {made.provenance} was there already; see whether it still tells of this table"))
     if made.error is not None:
         tell(str(made.error), named=True)
         say(f"next: {next_after(made.protocol, made.error)[0]} --pin")

@@ -268,6 +268,34 @@ def test_nothing_is_overwritten_without_force(cli, table):
     assert tomllib.loads(Path("models/own.toml").read_text(encoding="utf-8"))["data"]["path"] == "../trials.csv"
 
 
+def test_a_provenance_file_is_never_lost(cli, table):
+    path = table(MESSY.read_text(encoding="utf-8"))
+    ways = [*DIRECTIONS, "--yes"]
+    # its name is not one of a protocol, which would be overwritten by it
+    for name in ("trials.provenance.toml", "models/X.Provenance.TOML"):
+        code, _, err = cli("init", path, *ways, "-o", name)
+        assert code == 3
+        assert "provenance files are called *.provenance.toml" in err
+        assert list(Path().iterdir()) == [path]
+    assert cli("init", path, *ways)[0] == 0
+    beside = Path("trials.provenance.toml")
+    # as it was written it is made anew
+    path.write_text(MESSY.read_text(encoding="utf-8").replace("Größe A;2012", "Größe A;2013"), encoding="utf-8")
+    code, _, err = cli("init", path, *ways, "--force")
+    assert (code, "kept: " in err) == (0, False)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert tomllib.loads(beside.read_text(encoding="utf-8"))["sha256"] == sha256
+    # one line that someone has filled in is enough
+    mine = beside.read_text(encoding="utf-8").replace('extracted_by = ""', 'extracted_by = "AB"')
+    beside.write_text(mine, encoding="utf-8")
+    for more in (["--force"], ["-o", "own.toml"]):
+        code, out, err = cli("init", path, *ways, *more)
+        assert (code, out.splitlines()[1]) == (0, "trials.provenance.toml")
+        assert "kept: trials.provenance.toml" in err
+        assert beside.read_text(encoding="utf-8") == mine
+    assert bm.read_protocol("own.toml").outcomes.keys() == {"fatigue"}
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
