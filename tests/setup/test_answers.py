@@ -5,6 +5,10 @@ Authority: the names that each small table was written with.
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -92,3 +96,31 @@ def test_columns_that_differ_in_a_separator_or_in_case_are_two_moderators(table)
     assert len(set(found)) == 4
     values = bm.read_effects(protocol, outcome.key).moderators
     assert [values[name].tolist() for name in found] == [[1, 2], [3, 4], ["home", "ward"], ["early", "late"]]
+
+
+def test_yes_says_on_a_terminal_what_it_took(table):
+    """The one question without a safe answer is asked; every other answer is printed, with what it agrees to."""
+    rows = rows_of(["x"], (1, 2))
+    rows[1][4] = ""
+    table([*HEAD, "Dose"], *rows)
+    master, slave = pty.openpty()
+    try:
+        os.write(master, b"lower\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "bayesmeta_cli.main", "init", "trials.csv", "--yes"],
+            stdin=slave,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Answer: ") == 1
+    for shown in ("columns = yes", "measure = SMD", "moderators = none", "threshold = 0.5", "rows = proposed"):
+        assert f"not asked: {shown}" in done.stderr
+    for shown in ("n_t     = N exp", "row 3 (S1): the SD of one arm is not reported"):
+        assert shown in done.stderr
+    assert "not asked: better" not in done.stderr

@@ -252,8 +252,12 @@ def test_rows_that_need_an_assumption_can_be_left_out(cli, table):
     path = table(MESSY.read_text(encoding="utf-8"))
     assert cli("init", path, *DIRECTIONS, "--rows", "exclude")[0] == 0
     reading = read_outcome("trials.toml", "fatigue")
-    assert {"Peña B", "Trial D et al."} == {record.study for record in reading.excluded}
-    assert reading.effects.k == 7
+    assert {"Peña B", "Trial D et al.", "试验 E"} == {record.study for record in reading.excluded}
+    assert reading.effects.k == 5
+    # that a control group was divided is an assumption too, which none of the rows left needs
+    stated = tomllib.loads(Path("trials.toml").read_text(encoding="utf-8"))
+    assert not {"control", "measure_options"} & set(stated["defaults"])
+    assert [item["name"] for item in stated["sensitivity"] if item["name"].startswith("without")] == []
 
 
 def test_nothing_is_overwritten_without_force(cli, table):

@@ -63,8 +63,8 @@ def write_scripts(analyses: Sequence[Analysis], to: Language, folder: Path | str
     Raises
     ------
     ModelError
-        For a language that is not one of those, for a prior that it has no words for, and for an analysis whose model the scripts cannot hold (counts,
-        clusters, heavy tails, imputed values); nothing is written then.
+        For a language that is not one of those, for a prior that it has no words for, and for an analysis whose model
+        the scripts cannot hold (counts, clusters, heavy tails, imputed values); nothing is written then.
 
     Examples
     --------
@@ -292,11 +292,10 @@ def _stan(name: str, prior: Prior) -> str:
     if isinstance(kernel, LogStudentT):
         density = f"student_t_lpdf(log({name}) | {kernel.df!r}, {kernel.loc!r}, {kernel.scale!r})"
         return f"target += {density} - log({name});"
-    density = _stan_density(prior)
-    if density is None:
-        known = f"{', '.join(_STAN)}, logstudentt, truncated, flat"
-        raise ModelError(f"{name}: {prior!r} is not written for Stan. Use one of {known}.")
-    return f"{name} ~ {density};" if density else ""
+    if (known := _stan_density(prior)) is None:
+        families = f"{', '.join(_STAN)}, logstudentt, truncated, flat"
+        raise ModelError(f"{name}: {prior!r} is not written for Stan. Use one of {families}.")
+    return f"{name} ~ {known};" if known else ""
 
 
 def _ends(low: float, high: float) -> dict[str, str]:

@@ -120,7 +120,7 @@ def moderator_names(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
 def _excluded(seen: Seen, answers: Mapping[str, str]) -> list[Lacking]:
     """What is left out: what lacks an effect, and with ``rows = exclude`` whatever needs an assumption."""
     everything = answers.get("rows") == "exclude"
-    return [x for x in seen.lacking if x.kind == "exclude" or (everything and x.kind in ("one_sd", "change"))]
+    return [item for item in seen.lacking if everything or item.kind == "exclude"]
 
 
 def _assumed(seen: Seen, answers: Mapping[str, str], kind: str) -> list[Lacking]:
@@ -325,7 +325,7 @@ def _defaults(
     if one := _assumed(seen, answers, "one_sd"):
         lines += _comment(*(f"An assumption. {rows_text(item)}." for item in one))
         lines += ['measure_options.sd_of_one_arm = "other"']
-    if split := [item for item in seen.lacking if item.kind == "split"]:
+    if split := _assumed(seen, answers, "split"):
         lines += _comment(*(f"{rows_text(item)}." for item in split))
         lines += [f"control = {toml_text({name: 'split' for item in split for name in item.studies})}"]
     if moderators:
