@@ -491,6 +491,27 @@ def test_the_page_about_it_shows_what_runs(cli, table):
         assert re.search(rf"^\| {re.escape(words)} \| \d+ \| \d+ \|$", text, flags=re.MULTILINE), words
 
 
+@pytest.mark.parametrize("flag", [(), ("--migrate",), ("--pin",)])
+def test_a_provenance_file_is_no_protocol(cli, table, flag):
+    path = table(MESSY.read_text(encoding="utf-8"))
+    Path("broken.toml").write_text("x = ", encoding="utf-8")
+    assert cli("init", path, *DIRECTIONS, "--yes")[0] == 0
+    before = Path("trials.provenance.toml").read_bytes()
+    code, out, err = cli("check", "trials.provenance.toml", *flag)
+    assert (code, out) == (3, "")
+    assert "it is the provenance file of trials.csv" in err
+    assert "Name the protocol: trials.toml." in err
+    assert "schema" not in err
+    assert "migrate" not in err
+    assert Path("trials.provenance.toml").read_bytes() == before
+    Path("trials.toml").rename("other.toml")
+    with pytest.raises(bm.ProtocolError, match=r"Name the protocol: other\.toml\."):
+        bm.read_protocol("trials.provenance.toml")
+    Path("other.toml").unlink()
+    with pytest.raises(bm.ProtocolError, match=r"bayesmeta init trials\.csv writes one"):
+        bm.read_protocol("trials.provenance.toml")
+
+
 def test_what_to_do_next():
     fault = bm.DataError([bm.Fault("t.csv row 2", "it is empty", "Fill it."), bm.Fault("t.csv row 3", "x", "y")])
     assert next_after("a b.toml", fault) == (
