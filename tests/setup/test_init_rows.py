@@ -123,7 +123,7 @@ def test_what_cannot_be_told_apart_is_refused(cli, table):
     path = table(good, bad, f"B,x,,FACIT-F,{numbers(13)}", without=("Outcome", "Horizon"))
     code, _, err = cli("init", path, "--yes", "--better", "higher", "--measure", "SMD")
     assert code == 3
-    assert "row 3 (A): it is to be told from row 2" in err
+    assert "row 3 (A): no filled cell of it differs from row 2" in err
     assert list(Path().iterdir()) == [path]
 
 

@@ -14,7 +14,7 @@ from bayesmeta.analysis.reviews import Asked, review_outcomes
 from bayesmeta.digits import number
 from bayesmeta.errors import DataError, Finding, ModelError, find_name, pick
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection
+from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection, Unstated
 from bayesmeta.priors import SCALED_MEASURES, Prior, parse, published_priors
 from bayesmeta.questions import threshold as make_threshold
 from bayesmeta.studies import Reading, possible_measures, read_table
@@ -109,16 +109,15 @@ def table_protocol(
         )
         found, assumed, unestimable = review_outcomes(frame, path.name, asked)
         data = dataclasses.replace(data, exclude=(*left_out, *unestimable))
-        return Protocol(path.name, path.resolve(), "", data, found, assumptions=tuple(assumed), reference_sd=ref_sd)
+        return Protocol(path.name, path.resolve(), "", data, found, unstated=tuple(assumed), reference_sd=ref_sd)
     assumed = []
     if measure is None:
         possible = possible_measures(frame)
         if possible != ("generic",):
             listed = ", ".join(possible) or f"none; columns: {', '.join(map(str, frame.columns))}"
             raise ModelError(f"{path.name}: state the measure (--measure). Its columns could make: {listed}.")
-        assumed.append(
-            "the table has estimates and nothing says of what: measure generic. State the measure to name it"
-        )
+        what = "the table has estimates and nothing says of what: measure generic. State the measure to name it"
+        assumed.append(Unstated("measure", what))
         measure = "generic"
     kind = find_measure(measure).name
     plan, defaults = _plan(kind, mu, tau, ref_sd, moderators)
@@ -126,13 +125,13 @@ def table_protocol(
     if kind == "PLO":
         likelihood, why = _of_proportions(frame)
         plan = dataclasses.replace(plan, likelihood=likelihood)
-        assumed.append(why)
+        assumed.append(Unstated("likelihood", why))
     if better is None and threshold is not None:
         raise ModelError("a threshold needs a direction: state better, higher or lower.")
     if better is None:
-        assumed.append("no direction is stated: no probability of benefit")
+        assumed.append(Unstated("direction", "no direction is stated: no probability of benefit"))
     elif threshold is None:
-        assumed.append("no threshold is stated: no probability of an important benefit")
+        assumed.append(Unstated("threshold", "no threshold is stated: no probability of an important benefit"))
     names = list(map(str, frame.columns))
     try:
         by = None if by is None else find_name("column", by, names)
@@ -153,7 +152,7 @@ def table_protocol(
         for name, chosen in _choices(frame, path.name, by, rows).items()
     }
     data = dataclasses.replace(data, where=rows)
-    return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed), reference_sd=ref_sd)
+    return Protocol(path.name, path.resolve(), "", data, outcomes, unstated=tuple(assumed), reference_sd=ref_sd)
 
 
 def _excluded(trials: Sequence[str], reason: str | None) -> tuple[Exclusion, ...]:
@@ -196,7 +195,7 @@ def reference_sd_finding(reading: Reading, reference: float) -> Finding | None:
 
 def _plan(
     measure: str, mu: Prior | str | None, tau: Prior | str | None, ref_sd: float | None, moderators: tuple[str, ...]
-) -> tuple[ModelPlan, list[str]]:
+) -> tuple[ModelPlan, list[Unstated]]:
     """Priors as stated; what is not stated is the published recommendation, if there is one."""
     given = {name: item for name, item in (("mu", mu), ("tau", tau)) if item is not None}
     priors = {name: parse(item) if isinstance(item, str) else item for name, item in given.items()}
@@ -215,7 +214,9 @@ def _plan(
         for name, prior, source in (("mu", advice.mu, advice.mu_source), ("tau", advice.tau, advice.tau_source)):
             if name not in priors:
                 priors[name], sources[name] = prior, source
-    defaults = [f"{name} {priors[name]!r}: {sources[name]}" for name in ("mu", "tau") if name not in given]
+    defaults = [
+        Unstated("prior", f"{name} {priors[name]!r}: {sources[name]}") for name in ("mu", "tau") if name not in given
+    ]
     columns = tuple(Moderator(name) for name in moderators)
     plan = ModelPlan(priors["mu"], priors["tau"], sources=sources, moderators=columns, ref_sd=ref_sd)
     return plan, defaults

@@ -155,8 +155,8 @@ def _where(seen: Seen, answers: Mapping[str, str], item: Lacking) -> list[dict[s
                 where[_column(seen, name)] = cell
                 others = others[alike]
         if len(others):
-            what = f"it is to be told from row {others.index[0]}, which holds all that it holds"
-            remedy = "Take one of them out of the table, or add a column that tells them apart."
+            what = f"no filled cell of it differs from row {others.index[0]}, so that it cannot be left out alone"
+            remedy = "Take one of the two out of the table, or add a column that distinguishes them."
             raise DataError([Fault(f"row {row} ({study[row]})", what, remedy)])
         if where not in found:
             found.append(where)

@@ -266,7 +266,7 @@ def measure_of(seen: Seen, answers: Mapping[str, str]) -> str:
     return answers.get("measure") or seen.measures[0]
 
 
-def _pointed(seen: Seen) -> dict[str, tuple[str | None, str]]:
+def _proposed_directions(seen: Seen) -> dict[str, tuple[str | None, str]]:
     """What a direction is asked of, each with what is proposed and why."""
     found: dict[str, tuple[str | None, str]] = {}
     if seen.coded == "coded_better":
@@ -317,7 +317,7 @@ def coded_ways(seen: Seen, group: OutcomeRows) -> list[str]:
 
 
 def _better(seen: Seen, answers: Mapping[str, str]) -> Question | None:
-    asked = _pointed(seen)
+    asked = _proposed_directions(seen)
     if seen.coded == "coded_better":
         mixed = {group.name for group in seen.outcomes if len(set(coded_ways(seen, group))) != 1}
         asked = {name: item for name, item in asked.items() if name in mixed}
@@ -344,7 +344,7 @@ def directions_of(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
     ModelError
         If one is missing, not asked about, or no direction.
     """
-    asked = _pointed(seen)
+    asked = _proposed_directions(seen)
     text = answers.get("better", "").strip(" ;")
     if text.casefold() in ("higher", "lower"):
         return dict.fromkeys(asked, text.casefold())
