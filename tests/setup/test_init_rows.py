@@ -183,6 +183,26 @@ def test_a_row_without_a_comparator_is_said_and_asked(cli, tmp_path, monkeypatch
     # with all of them nothing is lost, and nothing is asked
     assert cli("init", "trials.csv", *flags, "--comparator", "all", "--force")[0] == 0
     assert read_outcome("trials.toml", key).effects.k == 3
+    # an empty cell beside one level is asked about too
+    Path("trials.csv").write_text("\n".join([head, rows[0], rows[2]]) + "\n")
+    code, _, err = cli("init", "trials.csv", *flags, "--force")
+    assert code == 3
+    assert "--comparator" in err
+    assert "not stated: 1 row" in err
+    assert cli("init", "trials.csv", *flags, "--comparator", "usual care", "--yes", "--force")[0] == 0
+    assert read_outcome("trials.toml", key).rows == (2,)
+
+
+def test_directions_of_another_outcome_are_not_asked(cli, tmp_path, monkeypatch):
+    """A column of directions with an empty cell in an outcome that is not analysed."""
+    monkeypatch.chdir(tmp_path)
+    rows = [("A", "pain", "lower"), ("B", "pain", "higher"), ("A", "sleep", ""), ("B", "sleep", "higher")]
+    lines = [f"{study},{outcome},{way},{numbers(12)}" for study, outcome, way in rows]
+    head = "Study,Outcome,coded_better,N exp,Mean exp,SD exp,N con,Mean con,SD con"
+    Path("trials.csv").write_text("\n".join([head, *lines]) + "\n")
+    flags = ["--measure", "SMD", "--better", "pain=higher", "--outcome", "pain"]
+    assert cli("init", "trials.csv", *flags)[0] == 0
+    assert signs("pain") == {"A": False, "B": True}
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

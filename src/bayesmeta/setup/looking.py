@@ -418,7 +418,8 @@ def _arms(
 ) -> tuple[str | None, tuple[str, ...]]:
     """Which column tells the arms of one trial apart, and the comparators where there are several."""
     comparators: tuple[str, ...] = ()
-    if "arm_c" in frame.columns and len(set(frame["arm_c"].dropna())) > 1:
+    # an empty cell beside a level is not that level
+    if "arm_c" in frame.columns and len(frame["arm_c"].unique()) > 1:
         comparators = tuple(map(str, frame["arm_c"].value_counts().index))
     if "arm_t" in frame.columns:
         return "arm_t", comparators

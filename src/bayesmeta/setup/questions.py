@@ -232,10 +232,14 @@ def _comparator(seen: Seen, answers: Mapping[str, str]) -> Question | None:
     if not seen.comparators:
         return None
     counts = seen.frame["arm_c"].astype("str").value_counts()
+    empty = int(seen.frame["arm_c"].isna().sum())
     return Question(
         "comparator",
         "Compared with what?",
-        tuple(f"{name}: {plural(int(counts[name]), 'row')}" for name in seen.comparators),
+        (
+            *(f"{name}: {plural(int(counts[name]), 'row')}" for name in seen.comparators),
+            *((f"not stated: {plural(empty, 'row')}",) if empty else ()),
+        ),
         "rows with different comparators answer different questions",
         "one of these, or all",
     )
