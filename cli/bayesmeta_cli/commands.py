@@ -243,12 +243,13 @@ def check(
         raise typer.BadParameter("--measure, --column and --sheet go with a table; a protocol states its own.")
     from bayesmeta.setup import next_after
 
-    error, found = None, []
+    error, found, unread = None, [], False
     try:
         if not table_only:
             found = _check_protocol(path, pin, migrate, int(rows), json, csv)
         elif (review := _review(path, measure, sheet)) is not None:
             found = _check_outcomes(review, int(rows), json, csv)
+            unread = _say_unanswered(review)
         else:
             found = _check_table(path, measure, column, sheet, int(rows), json, csv)
     except (bm.ProtocolError, bm.DataError) as fault:
@@ -257,7 +258,15 @@ def check(
     warnings = sum(item.severity == "warning" for checked in found for item in checked.reading.findings)
     if not (json or csv):
         say("\n".join(f"next: {line}" for line in next_after(path, error, warnings=warnings)))
-    return 0 if error is None else INPUT
+    return 0 if error is None and not unread else INPUT
+
+
+def _say_unanswered(review: bm.Protocol) -> bool:
+    """Say which analyses of a review are not answered; return whether some of them have rows that cannot be read."""
+    unanswered = [item for item in review.unstated if item.kind in ("refused", "unreadable")]
+    for item in unanswered:
+        say(f"{item.text}.")
+    return any(item.kind == "unreadable" for item in unanswered)
 
 
 def _check_protocol(path: Path, pin: bool, migrate: bool, rows: int, json: bool, csv: bool) -> list[Checked]:

@@ -149,7 +149,7 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
     protocol = analyses.protocol_of(path, **options)
     for item in protocol.unstated:
         # everything else stands above each answer
-        if item.kind in ("measure", "review"):
+        if item.kind in ("measure", "review", "refused", "unreadable"):
             say(f"note: {item.text}.")
     raise typer.Exit(commands.pool(analyses.from_protocol(protocol), json, csv))
 

@@ -119,7 +119,7 @@ def test_statistics_without_sign_are_faults():
         assert text.startswith(
             f"{name}: has no sign, and nothing says which arm has the higher numbers. Give a column sign"
         )
-    assert "sign: is no sign" in fault("SMD", p=0.03, sign="up", n_t=20, n_c=22)
+    assert "sign: is not a sign" in fault("SMD", p=0.03, sign="up", n_t=20, n_c=22)
     assert "t: has another sign than the means" in fault("SMD", t=2.0, mean_t=1.0, mean_c=2.0, n_t=20, n_c=22)
 
 

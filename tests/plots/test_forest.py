@@ -311,7 +311,7 @@ def test_every_light_has_the_colour_and_the_sign_of_its_judgement() -> None:
     signs = [text for text in shown if text in ("+", "\u2212", "\u00d7", "!", "?")]
     assert sorted(signs) == sorted(["+", "\u00d7", "?", "\u2212", "!", "+", "\u00d7", "+"])
     assert {"+ Low", "\u2212 Some concerns", "\u00d7 High", "\u00d7 Serious", "! Critical", "Not judged"} <= set(shown)
-    with pytest.raises(bm.ModelError, match=r"'lo', 'medium' is no judgement. Allowed: low, some concerns"):
+    with pytest.raises(bm.ModelError, match=r"'lo', 'medium' is not a judgement. Allowed: low, some concerns"):
         forest_plot(fit, risk_of_bias=frame.assign(D1=["lo", "medium", "low"]))
     with pytest.raises(bm.ModelError, match="2 lines for 3 estimates"):
         forest_plot(fit, risk_of_bias=frame.iloc[:2])

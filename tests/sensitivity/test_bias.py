@@ -357,7 +357,7 @@ label = "Pain"
     assert bm.load(tmp_path / "x.nc").outcome == analysis.pooled.outcome
 
     path.write_text(text.replace('tool = "RoB 2"', 'tool = "ROBINS-I"\nhigh = ["high"]'))
-    with pytest.raises(bm.ProtocolError, match="'high' is no judgement of ROBINS-I"):
+    with pytest.raises(bm.ProtocolError, match="'high' is not a judgement of ROBINS-I"):
         bm.read_protocol(path)
     path.write_text(text.replace('better = "lower"\n', ""))
     with pytest.raises(bm.ProtocolError, match="positive towards benefit"):
@@ -376,7 +376,7 @@ def test_faults_of_judgements_come_together(tmp_path: Path) -> None:
     with pytest.raises(bm.DataError) as caught:
         bm.read_effects(path, "pain")
     said = str(caught.value)
-    assert "row 2, column rob: 'dubious' is no judgement of RoB 2" in said
-    assert "row 3, column d1: 'bad' is no judgement of RoB 2" in said
+    assert "row 2, column rob: 'dubious' is not a judgement of RoB 2" in said
+    assert "row 3, column d1: 'bad' is not a judgement of RoB 2" in said
     assert "there is no column 'd2'" in said
     assert "low, some concerns, high" in said

@@ -120,7 +120,7 @@ def test_what_a_column_of_packed_cells_cannot_split_is_a_fault(tmp_path):
     with pytest.raises(DataError) as caught:
         read_csv_effects(path, "SMD")
     texts = [str(fault) for fault in caught.value.faults]
-    assert any("row 2, column ci_t: 'about 3' is no interval" in text for text in texts)
+    assert any("row 2, column ci_t: 'about 3' is not an interval" in text for text in texts)
     assert any("row 3, column median_iqr_c" in text and "q1_c, q3_c" in text for text in texts)
     assert len(texts) == 2
 

@@ -18,10 +18,10 @@ from scipy import stats
 import bayesmeta as bm
 from bayesmeta.errors import BayesmetaWarning, DataError
 from bayesmeta.forensics import examine_reading
-from bayesmeta.measures import design_effect, effect_rows
+from bayesmeta.measures import design_effect, designs_of, effect_rows
 from bayesmeta.numerics import rule
 from bayesmeta.protocol import read_protocol
-from bayesmeta.studies import Reading, effect_sizes, possible_measures, read_outcome, with_unread
+from bayesmeta.studies import Reading, effect_sizes, possible_measures, read_csv_effects, read_outcome, with_unread
 
 CLOSED = 1e-12  # two roundings of one closed form
 PRINTED = 0.0005  # half a unit in the third decimal
@@ -359,3 +359,79 @@ def test_the_interval_of_an_odds_ratio_in_an_smd_is_judged_on_the_log_scale(tmp_
     assert not [item for item in examine_reading(made) if item.rule == "interval v estimate"]
     wrong = reading(tmp_path, table.replace("1.220,OR", "0.713,OR"), 'measure = "SMD"\n')
     assert [item for item in examine_reading(wrong) if item.rule == "interval v estimate"]
+
+
+@pytest.mark.parametrize(
+    ("word", "design"),
+    [
+        ("crossover", "crossover"),
+        ("Cross-over randomised trial", "crossover"),
+        ("randomized crossover", "crossover"),
+        ("cluster randomised controlled trial", "cluster"),
+        ("Cluster-RCT", "cluster"),
+        ("parallel groups", "parallel"),
+        ("RCT", ""),
+        ("two-arm pilot RCT", ""),
+        ("non-randomised", ""),
+        ("", ""),
+    ],
+)
+def test_words_of_a_design_that_say_which_it_is(word, design):
+    words, faults = designs_of(pd.DataFrame({"design": [word]}))
+    assert faults == []
+    assert words[0] == design
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        *(
+            ("crosover", "crossover"),
+            ("x-over", None),
+            ("pared", "paired"),
+            ("clustr", "cluster"),
+            ("paralel", "parallel"),
+        ),
+        *(("matched pairs", None), ("stepped wedge", None), ("n-of-1", None), ("cluster crossover", None)),
+    ],
+)
+def test_a_word_that_is_no_design_is_a_fault_with_the_nearest(tmp_path, word, nearest):
+    path = tmp_path / "trials.csv"
+    path.write_text(f"study,design,n,mean_t,sd_t,mean_c,sd_c,correlation,n_t,n_c\nA,{word},25,10,4,12,5,0.5,12,13\n")
+    with pytest.raises(DataError) as caught:
+        read_csv_effects(path, "SMD")
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(
+        f"trials.csv row 2, column design: {word!r} is not one of parallel, crossover, paired, cluster"
+    )
+    assert (f"Did you mean {nearest}?" in line) == (nearest is not None)
+
+
+MEANS = "study,n_t,mean_t,sd_t,n_c,mean_c,sd_c"
+
+
+def test_sizes_that_are_not_whole_are_effective_sizes_of_means_and_said(tmp_path):
+    path = tmp_path / "trials.csv"
+    path.write_text(f"{MEANS}\nA,31,10,4,15.5,12,5\nB,40,10,4,38,12,5\n")
+    with pytest.warns(BayesmetaWarning, match=r"1 of 2 rows \(A\): n_c is not a whole number: read as an effective"):
+        made = read_csv_effects(path, "MD")
+    assert made.se[0] == pytest.approx(math.sqrt(16 / 31 + 25 / 15.5), rel=CLOSED)
+    assert any("n_c is not a whole number" in text for text in made.ledger[0].assumptions)
+    assert not any("whole" in text for text in made.ledger[1].assumptions)
+
+
+def test_sizes_that_are_not_whole_beside_a_design_effect_count_clusters_twice(tmp_path):
+    path = tmp_path / "trials.csv"
+    path.write_text(f"{MEANS},icc,cluster_size\nA,30.5,10,4,31,12,5,0.02,20\nB,40,10,4,38,12,5,,\n")
+    with pytest.raises(
+        DataError, match=r"row 2, column n_t: 30\.5 is not a whole number, and a design effect is applied"
+    ):
+        read_csv_effects(path, "MD")
+
+
+@pytest.mark.parametrize(("measure", "column"), [("OR", "n_t"), ("RR", "n_c"), ("RD", "n_t"), ("PLO", "n")])
+def test_sizes_of_counts_are_whole(measure, column):
+    rows = {"events_t": [4, 5], "n_t": [30, 31], "events_c": [6, 7], "n_c": [33, 35], "events": [4, 5], "n": [30, 31]}
+    rows[column][1] += 0.5
+    (fault,) = effect_rows(pd.DataFrame(rows), measure).faults
+    assert (fault.row, fault.column, fault.rule) == (1, column, "is not a whole number")

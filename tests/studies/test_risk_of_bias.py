@@ -51,7 +51,7 @@ def test_words_of_the_other_tool_and_signs_of_two_programs_are_faults() -> None:
     with pytest.raises(DataError) as caught:
         faults.raise_if_any()
     said = str(caught.value)
-    assert "column rob: 'serious' is no judgement of RoB 2. Write low, some concerns, high" in said
+    assert "column rob: 'serious' is not a judgement of RoB 2. Write low, some concerns, high" in said
     assert "column d: '-' stands beside x: it is high risk in RevMan and some concerns in robvis" in said
     # a cross alone is high risk in both
     alone = pd.DataFrame({"study": ["A"], "rob": ["x"]})

@@ -10,14 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesmeta.analysis.reviews import Asked, review_outcomes
+from bayesmeta.analysis.reading import collected
+from bayesmeta.analysis.reviews import Requested, review_outcomes
 from bayesmeta.digits import number
 from bayesmeta.errors import DataError, Finding, ModelError, find_name, pick
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection, Unstated
 from bayesmeta.priors import SCALED_MEASURES, Prior, parse, published_priors
 from bayesmeta.questions import threshold as make_threshold
-from bayesmeta.studies import Reading, possible_measures, read_table
+from bayesmeta.studies import Reading, possible_measures, read_outcome, read_table
 
 __all__ = ["reference_sd_finding", "table_protocol"]
 
@@ -52,7 +53,8 @@ def table_protocol(
     ----------
     path : str or Path
         A table of trials, one row per estimate; or a review of RevMan or a Cochrane data package, whose analyses become
-        one outcome each, with the measures and directions that the file states.
+        one outcome each, with the measures and directions that the file states. Those that cannot be answered are named
+        in ``assumptions`` with the reason.
     measure : str, optional
         Needed unless the table has bare estimates only, which are then ``generic``.
     better : {"higher", "lower"}, optional
@@ -88,7 +90,8 @@ def table_protocol(
     Raises
     ------
     DataError
-        If a column or a value is not there, or the table holds several outcomes and nothing chooses.
+        If a column or a value is not there, the table holds several outcomes and nothing chooses, or no analysis of a
+        review can be read.
     ModelError
         If the measure must be stated, or has no default priors.
 
@@ -104,12 +107,14 @@ def table_protocol(
     frame = read_table(path, columns=columns, sheet=sheet)
     data = DataSource(path.resolve(), columns=dict(columns or {}), exclude=left_out, sheet=sheet)
     if frame.attrs.get("analyses") and by is None:
-        asked = Asked(
+        requested = Requested(
             measure, better, threshold, ref_sd, where or {}, lambda kind: _plan(kind, mu, tau, ref_sd, moderators)
         )
-        found, assumed, unestimable = review_outcomes(frame, path.name, asked)
+        found, assumed, unestimable = review_outcomes(frame, path.name, requested)
         data = dataclasses.replace(data, exclude=(*left_out, *unestimable))
-        return Protocol(path.name, path.resolve(), "", data, found, unstated=tuple(assumed), reference_sd=ref_sd)
+        return _readable(
+            Protocol(path.name, path.resolve(), "", data, found, unstated=tuple(assumed), reference_sd=ref_sd)
+        )
     assumed = []
     if measure is None:
         possible = possible_measures(frame)
@@ -153,6 +158,36 @@ def table_protocol(
     }
     data = dataclasses.replace(data, where=rows)
     return Protocol(path.name, path.resolve(), "", data, outcomes, unstated=tuple(assumed), reference_sd=ref_sd)
+
+
+def _readable(protocol: Protocol) -> Protocol:
+    """Leave out the analyses of a review whose rows cannot be read, each with its faults; the others are answered.
+
+    Raises
+    ------
+    DataError
+        If none can be read.
+    """
+    faults: dict[str, list[str]] = {}
+    for key in protocol.outcomes:
+        try:
+            # what there is to warn of is said when the analysis is read
+            with collected([], again=False):
+                read_outcome(protocol, key)
+        except (DataError, ModelError) as error:
+            faults[key] = str(error).splitlines()
+    if len(faults) == len(protocol.outcomes):
+        raise DataError("\n".join(dict.fromkeys(line for lines in faults.values() for line in lines)))
+    left = tuple(
+        Unstated(
+            "unreadable",
+            "not answered, because its rows cannot be read: "
+            f"analysis {key} ({protocol.outcomes[key].label}): {' '.join(lines).rstrip('.')}",
+        )
+        for key, lines in faults.items()
+    )
+    outcomes = {key: item for key, item in protocol.outcomes.items() if key not in faults}
+    return dataclasses.replace(protocol, outcomes=outcomes, unstated=(*protocol.unstated, *left))
 
 
 def _excluded(trials: Sequence[str], reason: str | None) -> tuple[Exclusion, ...]:
@@ -238,7 +273,7 @@ def _cell(frame: pd.DataFrame, column: str, value: Any) -> Any:
     try:
         return float(value)
     except ValueError:
-        raise ModelError(f"column {column} holds numbers, and {value!r} is none.") from None
+        raise ModelError(f"column {column} holds numbers, and {value!r} is not a number.") from None
 
 
 def _choices(frame: pd.DataFrame, name: str, by: str | None, where: dict[str, Any]) -> dict[str, dict[str, Any]]:

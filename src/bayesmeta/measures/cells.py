@@ -7,11 +7,21 @@ import re
 import numpy as np
 import pandas as pd
 
+from bayesmeta.errors import pick
 from bayesmeta.measures.rules import RowFault
 
 __all__ = ["designs_of", "signs_of"]
 
 DESIGNS = ("parallel", "crossover", "paired", "cluster")
+# words that any trial may have, and those that say nothing of pairs and clusters
+_SAY_NOTHING = frozenset(
+    [
+        *("randomised", "randomized", "controlled", "trial", "trials", "study", "rct", "rcts", "design", "group"),
+        *("groups", "arm", "arms", "non", "quasi", "pilot", "feasibility", "individual", "individually", "factorial"),
+        *("and", "a", "two", "three", "four", "multi", "2", "3", "4"),
+    ]
+)
+_NOT_STATED = frozenset(["na", "n/a", "nan", "nr", "n.r.", "not reported", "-", "."])
 
 _P = re.compile(r"(?:p\s*(?:-?\s*value)?\s*)?(<=|>=|[<>=≤≥⩽⩾])?\s*(\d*[.,]?\d+(?:e-?\d+)?)", re.IGNORECASE)
 _NOT_SIGNIFICANT = re.compile(r"(p\s*[=:]?\s*)?n\.?\s*s\.?|(not|non)[\s-]*sig.*", re.IGNORECASE)
@@ -89,15 +99,16 @@ def signs_of(column: pd.Series) -> tuple[np.ndarray, list[RowFault]]:
             signs[row] = -1
         elif text:
             remedy = 'Write 1 or "+" where the treated arm has the higher numbers, -1 or "-" where it has the lower.'
-            faults.append(RowFault(int(row), "sign", cell, "is no sign", remedy))
+            faults.append(RowFault(int(row), "sign", cell, "is not a sign", remedy))
     return signs, faults
 
 
 def designs_of(frame: pd.DataFrame) -> tuple[np.ndarray, list[RowFault]]:
     """Read from a column ``design`` how each trial was made: parallel, crossover, paired or cluster.
 
-    Tables have columns of this name for other things ("RCT"); only a word of pairs or clusters that is not one of these
-    is a fault.
+    Words that every trial may have ("randomised", "controlled", "trial") do not matter, and those that say nothing of
+    pairs and clusters ("pilot", "two-arm") are of parallel groups. Any other word is a fault: a misspelt "crosover"
+    would be read as parallel groups, with a standard error of another design.
 
     Parameters
     ----------
@@ -106,25 +117,32 @@ def designs_of(frame: pd.DataFrame) -> tuple[np.ndarray, list[RowFault]]:
     Returns
     -------
     designs : array (k,) of str
-        "" where nothing is said.
+        "" where nothing is said of pairs or clusters.
     faults : list of RowFault
 
     Examples
     --------
-    >>> designs_of(pd.DataFrame({"design": ["cross-over", "RCT", None]}))[0].tolist()
+    >>> designs_of(pd.DataFrame({"design": ["Cross-over RCT", "randomised controlled trial", None]}))[0].tolist()
     ['crossover', '', '']
+    >>> print(designs_of(pd.DataFrame({"design": ["crosover"]}))[1][0].remedy)
+    Did you mean crossover? Allowed: parallel, crossover, paired, cluster. An empty cell means parallel groups; rename a
+    column that says something else.
     """
     words, faults = np.full(len(frame), "", dtype=object), []
     if "design" not in frame.columns:
         return words, []
     column = frame["design"]
     for row in np.flatnonzero(column.notna().to_numpy()):
-        text = str(column.iloc[row]).strip().casefold().replace("-", "").replace(" ", "")
-        text = text.removesuffix("trial").removesuffix("rct")
-        if text in DESIGNS:
-            words[row] = text
-        elif any(part in text for part in ("cross", "pair", "match", "cluster")):
+        typed = str(column.iloc[row]).strip().casefold()
+        left = dict.fromkeys(re.findall(r"[^\W_]+", re.sub(r"\bcross[\W_]+over\b", "crossover", typed)))
+        told = [word for word in left if word not in _SAY_NOTHING]
+        if len(told) == 1 and told[0] in DESIGNS:
+            words[row] = told[0]
+        elif told and typed not in _NOT_STATED:
+            text = " ".join(told)
             rule = f"is not one of {', '.join(DESIGNS)}"
-            remedy = "Say how the trial was made by one of these words, or leave the cell empty: parallel groups."
+            remedy = (
+                f"{pick(text, DESIGNS)} An empty cell means parallel groups; rename a column that says something else."
+            )
             faults.append(RowFault(int(row), "design", column.iloc[row], rule, remedy))
     return words, faults

@@ -49,6 +49,7 @@ def contradictions(work: Work) -> None:
                     _compare(_ways_of_arm(stem, arm, work), work)
         if {"md", "g", "d"} & given:
             _compare_differences(work)
+    _look_at_sizes(work)
     _note_mixture(work)
     _note_unused(work)
 
@@ -189,6 +190,29 @@ def _compare_differences(work: Work) -> None:
         factor = np.where(table["n_t"] + table["n_c"] > 10, 0.1, 0.5)
         away = np.abs(x - found) > half_unit(name, work) * 1.01 + factor * np.abs(found) + 0.02
         work.warn(np.flatnonzero(away), f"{name} is not what the row's other numbers give: check them")
+
+
+def _look_at_sizes(work: Work) -> None:
+    """Warn of sizes that are not whole; refuse them where a design effect is applied too.
+
+    A control group of 31 that was divided between two comparisons is 15.5 in each, and people of clusters over their
+    design effect are an effective sample size (Cochrane Handbook 23.1.4, 23.3.4): such rows are legitimate. With a
+    design effect of the row the same clusters would count twice. Counts have a rule of their own, which refuses them.
+    """
+    made = np.isfinite(work.y)
+    for name in ("n_t", "n_c", "n"):
+        if name not in work.table.frame.columns:
+            continue
+        n = work.table[name]
+        broken = made & (n != np.rint(n)) & ~np.isnan(n)
+        for row in np.flatnonzero(broken & (work.deff != 1)):
+            remedy = "Give the people who took part, or leave out what makes the design effect."
+            work.fault(int(row), name, "is not a whole number, and a design effect is applied too", remedy)
+        work.warn(
+            np.flatnonzero(broken & (work.deff == 1)),
+            f"{name} is not a whole number: read as an effective sample size (a divided group, or clusters); "
+            "correct it if it is not one",
+        )
 
 
 def _note_mixture(work: Work) -> None:

@@ -28,8 +28,9 @@ def rules_of_counts(columns: Columns, measure: str = "OR", zero: str = "half") -
     rules = Rules(columns)
     rules.present("events_t", "n_t", "events_c", "n_c")
     rules.positive("n_t", "n_c")
-    rules.counts("events_t", "n_t")
-    rules.counts("events_c", "n_c")
+    for arm in "tc":
+        rules.counts(f"events_{arm}", f"n_{arm}")
+        rules.whole_count(f"n_{arm}", "people in the arm")
     if zero == "none" and not rules.faults:
         with np.errstate(divide="ignore", invalid="ignore"):
             y, variance = FORMULAS[measure](*_cells(columns))
@@ -125,7 +126,7 @@ def odds_ratio(
     ModelError
         If ``zero`` is not allowed.
     DataError
-        If counts are negative, not whole or more than n; or a cell is zero under ``zero="none"``.
+        If counts or sizes are negative or not whole, or counts more than n; or a cell is zero under ``zero="none"``.
 
     Examples
     --------

@@ -24,6 +24,7 @@ def rules_of_proportion(columns: Columns, zero: str = "half") -> Rules:
     rules.present("events", "n")
     rules.positive("n")
     rules.counts("events", "n")
+    rules.whole_count("n", "people")
     if zero == "none":
         inside = (columns["events"] != 0) & (columns["events"] != columns["n"])
         remedy = "Use zero='half' or the binomial likelihood, or exclude the row."
@@ -75,7 +76,7 @@ def logit_proportion(events: ArrayLike, n: ArrayLike, *, zero: str = "half") -> 
     ModelError
         If ``zero`` is not allowed.
     DataError
-        If counts are negative, not whole or more than n; or there is a zero under ``zero="none"``.
+        If counts or sizes are negative or not whole, or counts more than n; or there is a zero under ``zero="none"``.
 
     Examples
     --------

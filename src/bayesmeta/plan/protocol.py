@@ -173,12 +173,13 @@ class Unstated:
 
     Parameters
     ----------
-    kind : {"measure", "prior", "likelihood", "direction", "threshold", "review"}
-        ``"review"``: what the file of a review says of one of its analyses, or why that one is not answered.
+    kind : {"measure", "prior", "likelihood", "direction", "threshold", "review", "refused", "unreadable"}
+        Of the analyses of a review: what its file says of one, or why one is not answered: because of what was not
+        stated, or of its rows.
     text : str
     """
 
-    kind: Literal["measure", "prior", "likelihood", "direction", "threshold", "review"]
+    kind: Literal["measure", "prior", "likelihood", "direction", "threshold", "review", "refused", "unreadable"]
     text: str
 
 

@@ -43,22 +43,42 @@ _MEANINGS = {
 }
 
 
+def _table(value: Any) -> Mapping[str, Any]:
+    """A table of keys; none where something else stands in its place, which is judged when the keys are read."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _tables(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The tables that state analyses, with their place."""
-    yield "defaults", raw.get("defaults", {})
-    yield from ((f"outcome.{key}", table) for key, table in raw.get("outcome", {}).items())
-    yield from ((f"sensitivity[{i}]", table) for i, table in enumerate(raw.get("sensitivity", [])))
+    yield "defaults", _table(raw.get("defaults"))
+    yield from ((f"outcome.{key}", _table(table)) for key, table in _table(raw.get("outcome")).items())
+    yield from ((f"sensitivity[{i}]", _table(table)) for i, table in enumerate(_list(raw.get("sensitivity"))))
+
+
+def _inherited(raw: Mapping[str, Any], table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """A table inside of these keys, what is stated under defaults with it."""
+    made: dict[str, Any] = {}
+    for place in (_table(raw.get("defaults")), table):
+        for key in keys:
+            place = _table(place.get(key))
+        made |= place
+    return made
 
 
 def _numeric(item: Any, beta: Mapping[str, Any]) -> str | None:
     """Name of a moderator whose slope has a default prior; of a bare name nothing says that it is no number."""
     if isinstance(item, str):
         return None if item in beta else item
-    name = item.get("name") if isinstance(item, Mapping) else None
-    categorical = isinstance(item, Mapping) and (
+    item = _table(item)
+    name = item.get("name")
+    categorical = (
         item.get("kind") == "categorical" or "reference" in item or "pooling" in item or item.get("curve") == "monotone"
     )
-    return None if categorical or name in beta else name
+    return None if categorical or not isinstance(name, str) or name in beta else name
 
 
 def changed_meanings(raw: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -79,13 +99,10 @@ def changed_meanings(raw: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ['defaults.moderators', 'defaults.rho']
     """
     found = []
-    defaults = raw.get("defaults", {})
     for place, table in _tables(raw):
-        if not isinstance(table, Mapping):
-            continue
-        beta = {**defaults.get("priors", {}).get("beta", {}), **table.get("priors", {}).get("beta", {})}
-        references = {**defaults.get("reference", {}), **table.get("reference", {})}
-        for item in table.get("moderators", []) if isinstance(table.get("moderators", []), list) else []:
+        beta = _inherited(raw, table, "priors", "beta")
+        references = _inherited(raw, table, "reference")
+        for item in _list(table.get("moderators")):
             name = _numeric(item, beta)
             if name is not None and name not in references:
                 what, remedy = _MEANINGS["moderators"]
@@ -93,7 +110,7 @@ def changed_meanings(raw: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         if table.get("missing") == "exclude":
             found.append((f"{place}.missing", *_MEANINGS["missing"]))
         found += [(f"{place}.{key}", *_MEANINGS[key]) for key in ("rho", "cluster") if key in table]
-        if len(table.get("thresholds", [])) > 1:
+        if len(_list(table.get("thresholds"))) > 1:
             found.append((f"{place}.thresholds", *_MEANINGS["thresholds"]))
     return found
 

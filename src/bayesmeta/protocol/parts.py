@@ -209,7 +209,7 @@ def risk_of_bias(keys: OutcomeKeys, at: At, faults: Faults) -> RiskOfBias | None
     known = ROB_JUDGEMENTS[item.tool]
     high = tuple(word.lower() for word in item.high or HIGH_RISK if item.high or word in known)
     for word in (word for word in high if word not in known):
-        faults.add(f"{at('risk_of_bias')}.high", f"{word!r} is no judgement of {item.tool}", pick(word, known))
+        faults.add(f"{at('risk_of_bias')}.high", f"{word!r} is not a judgement of {item.tool}", pick(word, known))
     if item.bias is not None and keys.better is None:
         faults.add(
             f"{at('risk_of_bias')}.bias",

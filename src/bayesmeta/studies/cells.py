@@ -13,8 +13,10 @@ from bayesmeta.errors import Fault, Finding, warn
 from bayesmeta.studies.formats.sheet import address
 
 __all__ = [
+    "COMMA_NUMBER",
     "COUNT_COLUMNS",
     "MISSING",
+    "NUMBER",
     "PACKED_COLUMNS",
     "CellNotes",
     "Merged",
@@ -33,6 +35,9 @@ MISSING = frozenset({"", "na", "n/a", "nan", "#n/a", "nr", "n.r.", "not reported
 COUNT_COLUMNS = frozenset({"n", "events", *(f"{stem}_{arm}" for stem in ("n", "events") for arm in "tc")})
 #: Digits in groups of three: a decimal point (or comma), or a separator of thousands.
 GROUPED = re.compile(r"[+]?\d{1,3}([.,]\d{3})+")
+#: A number with a decimal point or none, and one with a decimal comma.
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _N = r"[+\-\u2212]?(?:\d+(?:[.,]\d+)?|[.,]\d+)"
 _TO = r"\s*(?:to|,|;|-|\u2013|\u2014|\.\.)\s*"
 _LEVEL = r"(?:9[05]\s*%\s*)?(?:CI|CrI)?\s*:?\s*"
@@ -182,12 +187,16 @@ def ambiguous_counts(
 
 
 class _Form(NamedTuple):
-    """How a cell is split: by which pattern, into which columns, said in which words, and what it looks like."""
+    """How a cell is split: by which pattern, into which columns, what it is called, and what it looks like."""
 
     pattern: re.Pattern[str]
     parts: tuple[str, ...]
     words: str
     example: str = ""
+
+    @property
+    def named(self) -> str:
+        return f"{'an' if self.words[0] in 'aeiou' else 'a'} {self.words}"
 
 
 def _packed() -> dict[str, _Form]:
@@ -269,7 +278,7 @@ def split_cells(
             if found is None:
                 if form.example and not pd.isna(cell) and not is_missing(str(cell).strip()):
                     remedy = f"Write it as {form.example}, or its numbers in columns {', '.join(form.parts)}."
-                    faults.append((frame.index[place], name, f"{cell!r} is no {form.words}", remedy))
+                    faults.append((frame.index[place], name, f"{cell!r} is not {form.named}", remedy))
                 continue
             parts = _parts(form, cell)
             numbers = [_number(text) for text in found.groups()]
@@ -281,9 +290,9 @@ def split_cells(
                     what = f"{cell!r} says {part} {value:g}, and the table says {other:g}"
                     faults.append((label, name, what, "Correct one of them, or leave one empty."))
                 held[place] = value
-            said = ", ".join(f"{part} {value:g}" for part, value in zip(parts, numbers, strict=True))
+            shown = ", ".join(f"{part} {value:g}" for part, value in zip(parts, numbers, strict=True))
             words = form.words.replace("standard deviation", "standard error") if parts[-1][:2] == "se" else form.words
-            notes.setdefault(label, []).append(f"{name} {cell!r} read as {words}: {said}")
+            notes.setdefault(label, []).append(f"{name} {cell!r} read as {words}: {shown}")
     if not changed:
         return frame, CellNotes({}), faults
     new = {name: _column(cells, frame.index) for name, cells in changed.items()}

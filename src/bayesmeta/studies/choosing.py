@@ -163,7 +163,7 @@ def _note_cells(frame: pd.DataFrame, outcome: Outcome, faults: FrameFaults) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Requested:
     """Words that say what is asked, and what they stand for."""
 
     words: str
@@ -173,12 +173,12 @@ class _Asked:
 
 def prepared_once(frame: pd.DataFrame, data: DataSource) -> PreparedTable:
     """Map and `prepare` a table that was read from a protocol's file."""
-    return _prepared(_Asked(repr(data), frame.attrs["sha256"], (frame, data)))
+    return _prepared(_Requested(repr(data), frame.attrs["sha256"], (frame, data)))
 
 
 @lru_cache(maxsize=4)
-def _prepared(asked: _Asked) -> PreparedTable:
-    frame, data = asked.meant
+def _prepared(request: _Requested) -> PreparedTable:
+    frame, data = request.meant
     mapped = map_columns(frame, data.columns, data.constants, data.values)
     if data.where:
         faults = FrameFaults(mapped)
@@ -191,9 +191,9 @@ def _prepared(asked: _Asked) -> PreparedTable:
 
 def chosen_once(table: PreparedTable, outcome: Outcome) -> SelectedRows:
     """`choose`, once for outcomes that are read alike."""
-    return _chosen(_Asked(repr((outcome.selection, outcome.model)), table, outcome))
+    return _chosen(_Requested(repr((outcome.selection, outcome.model)), table, outcome))
 
 
 @lru_cache(maxsize=8)
-def _chosen(asked: _Asked) -> SelectedRows:
-    return choose(asked.of, asked.meant)
+def _chosen(request: _Requested) -> SelectedRows:
+    return choose(request.of, request.meant)

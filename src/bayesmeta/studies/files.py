@@ -18,18 +18,16 @@ import pandas as pd
 from bayesmeta.boundary import file_bytes, require_plain_text
 from bayesmeta.errors import DataError, Fault, find_name, warn
 from bayesmeta.plan import TableShape
-from bayesmeta.studies.cells import GROUPED, is_missing
+from bayesmeta.studies.cells import COMMA_NUMBER, GROUPED, NUMBER, is_missing
 from bayesmeta.studies.columns import TEXT_COLUMNS, date_faults, map_columns, plain_name
 from bayesmeta.studies.formats.grid import units_row
-from bayesmeta.studies.formats.reading import is_text, read_file, recognised
+from bayesmeta.studies.formats.reading import is_text, read_file, recognised, require_applicable
 from bayesmeta.studies.formats.shapes import reshaped
 from bayesmeta.studies.formats.sheet import FILE_FORMATS, ExactText, Places, Sheet
 
 __all__ = ["parse_table", "read_table", "table_bytes"]
 
 _DELIMITERS = (",", ";", "\t", "|")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_COMMA_NUMBER = re.compile(r"[+-]?(\d+,\d*|,\d+)([eE][+-]?\d+)?")
 _POINT_NUMBER = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 # of the common spreadsheets; more are no table of trials
 _MOST_COLUMNS = 16_384
@@ -92,7 +90,7 @@ def _decimal(rows: list[tuple[int, list[str]]], header: list[str], name: str) ->
     first: dict[str, str] = {}
     for row, record in rows:
         for column, cell in zip(header, record, strict=False):
-            for mark, pattern in ((",", _COMMA_NUMBER), (".", _POINT_NUMBER)):
+            for mark, pattern in ((",", COMMA_NUMBER), (".", _POINT_NUMBER)):
                 if mark not in first and mark in cell and pattern.fullmatch(cell):
                     first[mark] = f"{cell!r} in row {row}, column {column}"
     if len(first) == 2:
@@ -153,19 +151,23 @@ def parse_table(
     """
     if format is not None:
         format = find_name("format", format, FILE_FORMATS)
+    if decimal is not None:
+        decimal = find_name("decimal", decimal, (".", ","))
+    if delimiter is not None and len(delimiter) != 1:
+        raise DataError([Fault(name, f"delimiter {delimiter!r} is stated", "A delimiter is one character.")])
     how = _How(decimal, text_columns, format, shape or TableShape(), tuple(sorted((columns or {}).items())))
     if is_text(content, name):
-        if sheet is not None:
-            raise DataError([Fault(name, f"sheet {sheet!r} is stated, and it is a text file", "Leave the sheet out.")])
+        allowed = dict.fromkeys(("encoding", "delimiter", "decimal", "format"), "")
+        require_applicable(name, "a text file", {"sheet": sheet}, allowed)
         text = _decode(content, name, encoding)
         require_plain_text(text, name)
         kept = _of_text(text, name, delimiter, how)
     else:
-        kept = _of_file(content, name, sheet, how)
+        kept = _of_file(content, name, sheet, encoding, delimiter, how)
     frame = kept.copy()
     frame.attrs = {**kept.attrs, "source": name, "sha256": hashlib.sha256(content).hexdigest()}
-    for said in kept.attrs.get("said", ()):
-        warn(f"{name}: {said}.")
+    for text in kept.attrs.get("warnings", ()):
+        warn(f"{name}: {text}.")
     return frame
 
 
@@ -178,11 +180,11 @@ def _of_text(text: str, name: str, delimiter: str | None, how: _How) -> pd.DataF
         line = line[1:-1]
     if line.startswith("sep="):
         # Excel's own first line, which says the delimiter; where it says none it is found out
-        said = line.removeprefix("sep=")
-        if said not in ("", *_DELIMITERS):
+        stated = line.removeprefix("sep=")
+        if stated not in ("", *_DELIMITERS):
             remedy = f"Allowed: {', '.join(map(repr, _DELIMITERS))}."
-            raise DataError([Fault(f"{name} line 1", f"{said[:20]!r} is no delimiter", remedy)])
-        delimiter, text, offset = said or delimiter, rest, 1
+            raise DataError([Fault(f"{name} line 1", f"{stated[:20]!r} is not a delimiter", remedy)])
+        delimiter, text, offset = stated or delimiter, rest, 1
     delimiter = delimiter or _delimiter(text, name)
     # an empty row is counted, because a spreadsheet counts it, and carries nothing
     numbered = [(n, r) for n, r in enumerate(_records(text, delimiter, name), 1 + offset) if any(r)]
@@ -205,8 +207,11 @@ def _of_text(text: str, name: str, delimiter: str | None, how: _How) -> pd.DataF
 
 
 @lru_cache(maxsize=4)
-def _of_file(content: bytes, name: str, sheet: str | None, how: _How) -> pd.DataFrame:
-    found = read_file(content, name, sheet)
+def _of_file(
+    content: bytes, name: str, sheet: str | None, encoding: str | None, delimiter: str | None, how: _How
+) -> pd.DataFrame:
+    stated = {"encoding": encoding, "delimiter": delimiter, "decimal": how.decimal, "format": how.format}
+    found = read_file(content, name, sheet, stated)
     _require_rows(found.header, found.rows, name)
     places = found.places or Places()
     for row, cells in found.rows:
@@ -226,9 +231,10 @@ def _require_rows(header: Sequence[str], rows: Sequence[Any], name: str) -> None
 
 def _framed(sheet: Sheet, decimal: str, how: _How) -> pd.DataFrame:
     """Make a frame of a sheet, in the shape that is declared; what was done to it goes into ``attrs``."""
-    sheet = recognised(sheet, how.format)
-    sheet, left = reshaped(sheet, how.shape, dict(how.columns), plain_name)
+    # before the shape changes, while each column is what someone typed
     _require_no_dates_between(sheet)
+    sheet = recognised(sheet, how.format, decimal)
+    sheet, left = reshaped(sheet, how.shape, dict(how.columns), plain_name)
     index = pd.Index([row for row, _ in sheet.rows], name="row")
     lowered = {column.casefold() for column in how.text_columns | sheet.texts}
     cells = {name: [row[i] for _, row in sheet.rows] for i, name in enumerate(sheet.header) if name}
@@ -247,7 +253,7 @@ def _framed(sheet: Sheet, decimal: str, how: _How) -> pd.DataFrame:
         "grouped": {column: held for column, held in grouped.items() if held},
         "places": sheet.places,
         "notes": sheet.notes,
-        "said": sheet.warnings,
+        "warnings": sheet.warnings,
         "made": dict(sheet.row_notes),
         "dates": dict(sheet.dates),
         "percents": dict(sheet.percents),
@@ -267,7 +273,7 @@ def _require_no_dates_between(sheet: Sheet) -> None:
     attrs = {"source": sheet.source, "places": sheet.places}
     for name, dates in sheet.dates.items():
         index = sheet.header.index(name)
-        mixed = any(cells[index] and row not in dates for row, cells in sheet.rows)
+        mixed = any(not is_missing(cells[index]) and row not in dates for row, cells in sheet.rows)
         made = sheet.made_dates.get(name, ())
         faults += date_faults(attrs, name, {row: date for row, date in dates.items() if mixed or row in made})
     if faults:
@@ -277,12 +283,12 @@ def _require_no_dates_between(sheet: Sheet) -> None:
 def _column(name: str, cells: list[str], index: pd.Index, decimal: str, text: bool) -> pd.Series:
     """Make numbers of a column in which every filled cell is one; else leave it text, for the reader to judge."""
     if decimal == "," and not text:
-        cells = [cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell for cell in cells]
+        cells = [cell.replace(",", ".") if COMMA_NUMBER.fullmatch(cell) else cell for cell in cells]
     # in a column of signs, or of symbols of risk of bias, "-" is one, and not a word for nothing
     signs = name.casefold() == "sign" or not {"+", "x", "X", "!", "?"}.isdisjoint(cells)
     values: list[Any] = [None if is_missing(cell) and not (signs and cell == "-") else cell for cell in cells]
     filled = [value for value in values if value is not None]
-    if not text and filled and all(_NUMBER.fullmatch(value) for value in filled):
+    if not text and filled and all(NUMBER.fullmatch(value) for value in filled):
         return pd.Series([float("nan") if value is None else float(value) for value in values], index, dtype=float)
     return pd.Series(values, index, dtype="str")
 
@@ -324,7 +330,8 @@ def read_table(
     columns : mapping, optional
         Our column name to the file's, ``{"estimate": "smd", "se": "sesmd"}``. The file's columns stay beside ours.
     encoding, delimiter, decimal : str, optional
-        How to read text; found out unless stated. A decimal comma is looked for where the delimiter is not a comma.
+        How to read text, ``decimal`` in cells of a workbook too; found out unless stated. A decimal comma is looked for
+        where the delimiter is not a comma.
     sheet : str, optional
         Of a workbook; needed where several sheets have rows.
     format : {"table", "metafor", "revman", "cochrane"}, optional
@@ -344,7 +351,8 @@ def read_table(
     DataError
         For a file that is empty, has no rows, repeats a column's name, or has rows of another length than the header;
         for cells that hold an error, a formula without a value, or a date where a number or name belongs; for macros,
-        links to other files and XML with declarations. All such places are listed.
+        links to other files and XML with declarations; for what is stated and means nothing for a file of its kind. All
+        such places are listed.
     FileNotFoundError
         If there is no such file.
 

@@ -69,7 +69,7 @@ def as_read(part: pd.DataFrame, faults: FrameFaults) -> tuple[list[tuple[str, ..
     findings = [Finding("file read as", "info", text, "Check it against the file.") for text in attrs.get("notes", ())]
     findings += [
         Finding("hidden cells read", "warning", text, "Show them, or take away what does not belong to the table.")
-        for text in attrs.get("said", ())
+        for text in attrs.get("warnings", ())
     ]
     ours = {theirs: name for name, theirs in faults.theirs.items()}
     places = {label: place for place, label in enumerate(part.index)}

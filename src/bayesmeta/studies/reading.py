@@ -182,12 +182,12 @@ def _compute(chosen: SelectedRows, outcome: Outcome) -> Reading:
         )
     if filled is not None:
         ledger = Noted(ledger, [(filled.note,) if row else () for row in filled.rows])
-    typed, said = as_typed(part, {faults.theirs.get(name, name) for name in _columns_of_levels(outcome)}, faults.attrs)
-    findings += said
+    typed, more = as_typed(part, {faults.theirs.get(name, name) for name in _columns_of_levels(outcome)}, faults.attrs)
+    findings += more
     if any(typed):
         ledger = Noted(ledger, typed)
-    done, said = as_read(part, faults)
-    findings += said
+    done, more = as_read(part, faults)
+    findings += more
     if any(done):
         ledger = Noted(ledger, done)
     _look_for_extremes(part, outcome, made.y, faults, findings)

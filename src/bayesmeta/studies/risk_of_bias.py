@@ -83,7 +83,7 @@ def read_risk_of_bias(frame: pd.DataFrame, stated: RiskOfBias, faults: FrameFaul
             if word is None:
                 allowed = ", ".join(stated.judgements)
                 faults.add(
-                    f"{cell!r} is no judgement of {stated.tool}",
+                    f"{cell!r} is not a judgement of {stated.tool}",
                     f"Write {allowed}, a usual sign (+, -, ?, x) or nothing.",
                     row=row,
                     column=column,

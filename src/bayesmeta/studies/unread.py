@@ -27,10 +27,10 @@ def note_warnings(
 ) -> None:
     """Say aloud what the numbers of rows gave reason to look at, and which known columns no way has read."""
     names = part["study"].to_numpy(dtype=object)
-    said: dict[str, np.ndarray] = {}
+    given: dict[str, np.ndarray] = {}
     for text, mask in made.warnings:
-        said[text] = said.get(text, np.zeros(len(part), dtype=bool)) | mask
-    for text, mask in said.items():
+        given[text] = given.get(text, np.zeros(len(part), dtype=bool)) | mask
+    for text, mask in given.items():
         where = ", ".join(
             map(str, dict.fromkeys(names[mask].tolist()).keys() if mask.sum() <= _SHOWN else names[mask][:_SHOWN])
         )

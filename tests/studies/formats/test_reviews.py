@@ -303,8 +303,15 @@ def test_faults_say_where_in_the_review(tmp_path):
         (package(tmp_path / "p.zip", broken), "p.zip CD000001-data-rows.csv row 6, column Experimental SD: -1 "),
     ):
         with pytest.raises(DataError) as caught:
-            read_outcome(bm.table_protocol(path), "1.2")
+            bm.table_protocol(path, where={"analysis": "1.2"})
         assert str(caught.value).startswith(where)
+        # beside it the others are answered
+        made = bm.table_protocol(path)
+        assert list(made.outcomes) == ["1.1", "1.10", "2.1", "2.2", "2.3.1", "2.3.2"]
+        (said,) = (text for text in made.assumptions if text.startswith("not answered"))
+        assert said.startswith(
+            f"not answered, because its rows cannot be read: analysis 1.2 (Quality of life): {where}"
+        )
 
 
 def test_data_rows_alone_name_their_measure_by_the_effects_that_they_print(tmp_path):
@@ -312,7 +319,7 @@ def test_data_rows_alone_name_their_measure_by_the_effects_that_they_print(tmp_p
     rows = [row for row in data_rows() if row["Analysis number"] == "1" and row["Analysis group"] == "1"]
     path = tmp_path / "CD000001-1.1-data-rows.csv"
     path.write_text(text_of(ROWS, rows), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"names no effect measure\. State it"):
+    with pytest.raises(ModelError, match=r"states no effect measure; state the measure"):
         bm.table_protocol(path)
     assert bm.table_protocol(path, measure="RR").outcomes["1.1"].selection.measure == "RR"
     for row in rows[:1] + rows[2:]:

@@ -83,6 +83,8 @@ def test_a_fault_of_an_arm_names_its_own_row(tmp_path):
         ("Beta,sleep,usual care,37,7.0,2.1,60\n", "", r"row 7 \(Beta\): of its arms \(aerobic\) 0 are controls"),
         ("Beta,sleep,aerobic", "Beta,sleep,usual care", r"\(usual care\) 2 are controls"),
         ("fatigue,resistance", "fatigue,", r"row 4, column group: the cell is empty"),
+        ("fatigue,resistance", "fatigue,NR", r"row 4, column group: the cell is empty"),
+        ("Alpha,fatigue,resistance", ",fatigue,resistance", r"row 4, column study: the cell is empty"),
         ("group", "arm", r"there is no column 'group', which data\.long"),
     ],
 )
@@ -135,6 +137,34 @@ Beta,40,38,9.7,5.1,11.0,5.0,6.0,2.0,7.0,2.1
     broken = read_table(written(tmp_path, text.replace("2.1\n", "x\n")), shape=TableShape(wide=wide))
     with pytest.raises(DataError, match=r"trials\.csv row 3, column sleep s2: 'x' is not a number"):
         effect_sizes(broken, "SMD", where={"outcome": "sleep"})
+
+
+@pytest.mark.parametrize("nothing", ["", "NA", "-", "n.r.", "\N{EN DASH}"])
+def test_cells_that_say_that_there_is_nothing_fill_no_arm_and_no_outcome(tmp_path, nothing):
+    three = tuple(
+        ArmColumns(arm, tuple(zip(("n", "mean", "sd"), names.split(), strict=True)), arm == "usual care")
+        for arm, names in (("aerobic", "n1 m1 s1"), ("resistance", "n2 m2 s2"), ("usual care", "nc mc sc"))
+    )
+    text = f"""study,n1,m1,s1,n2,m2,s2,nc,mc,sc
+Alpha,30,10.1,4.2,29,10.4,4.0,31,12.3,4.4
+Beta,40,9.7,5.1,{nothing},{nothing},{nothing},38,11.0,5.0
+"""
+    frame = read_table(written(tmp_path, text), shape=TableShape(arms=three))
+    assert frame[["study", "arm_t"]].values.tolist() == [
+        ["Alpha", "aerobic"],
+        ["Alpha", "resistance"],
+        ["Beta", "aerobic"],
+    ]
+    empty = ",".join([nothing] * 3)
+    text = f"study,f m1,f m2,f s,s m1,s m2,s s\nAlpha,1,2,3,{empty}\nGamma,{empty},{empty}\n"
+    wide = tuple(
+        (outcome, (("mean_t", f"{outcome} m1"), ("mean_c", f"{outcome} m2"), ("sd", f"{outcome} s")))
+        for outcome in ("f", "s")
+    )
+    frame = read_table(written(tmp_path, text), shape=TableShape(wide=wide))
+    assert frame[["study", "outcome"]].values.tolist() == [["Alpha", "f"]]
+    # a trial does not disappear without a word
+    assert frame.attrs["notes"][-1] == "no outcome has a number there, not read: row 3 (Gamma)"
 
 
 PROTOCOL = """
@@ -201,6 +231,16 @@ def test_names_of_escalc_are_read(tmp_path):
     assert made.se == pytest.approx([0.12, 0.15], rel=1e-12)
     notes = read_table(written(tmp_path, given)).attrs["notes"]
     assert "yi is estimate, vi is var; yi is on the scale of the analysis (the logarithm of a ratio)" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "what"),
+    [("many", r"'4 \+ many' is not a number"), ("1,036", r"'4 \+ 1,036' is not a number"), ("NA", "the cell is empty")],
+)
+def test_a_sum_of_what_is_no_number_is_a_fault_that_shows_it(tmp_path, cell, what):
+    path = written(tmp_path, f"trial;ai;bi;ci;di\nA;4;{cell};8;33\nB;6;29;9;27\n")
+    with pytest.raises(DataError, match=rf"trials\.csv row 2, column n_t: {what}"):
+        read_csv_effects(path, "OR")
 
 
 def test_what_is_stated_stands_before_names_of_other_programs(tmp_path):

@@ -242,6 +242,14 @@ def test_dates_that_excel_made_of_ranges_are_faults(tmp_path):
         tmp_path, rows, "fine.xlsx", change=lambda b, s: (change(b, s), setattr(s["B3"], "number_format", "0"))
     )
     assert read_table(path)["published"].tolist()[0].startswith("2020-01-01")
+    # one that is not known makes no others of them
+    path = saved(
+        tmp_path,
+        rows,
+        "known.xlsx",
+        lambda b, s: (change(b, s), s["B3"].__setattr__("number_format", "0"), s["H3"].__setattr__("value", "NA")),
+    )
+    assert read_table(path)["published"].isna().tolist() == [False, True, False]
     mixed = [["study", "estimate", "se", "weeks"], ["A", 0.1, 0.2, "8-12"], ["B", 0.2, 0.2, datetime.date(2026, 8, 12)]]
     with pytest.raises(DataError, match=r"mixed\.xlsx Trials!D3, column weeks: it holds the date 2026-08-12"):
         read_table(saved(tmp_path, mixed, "mixed.xlsx"))
@@ -272,6 +280,33 @@ def test_a_name_that_is_merged_over_rows_is_that_of_each(tmp_path):
     # without the merge nothing says so
     with pytest.raises(DataError, match=r"plain\.xlsx Trials!A3, column study"):
         read_csv_effects(saved(tmp_path, rows, "plain.xlsx"), where={"outcome": "sleep"})
+
+
+@pytest.mark.parametrize("end", ["A", "B", "D", "E", "F", "G"])
+def test_a_title_is_no_header_wherever_its_merged_cell_ends(tmp_path, end):
+    rows = [["Review of exercise in cancer", *[None] * 6], HEADER, *TRIALS]
+    frame = read_table(saved(tmp_path, rows, change=lambda _, sheet: sheet.merge_cells(f"A1:{end}1")))
+    assert list(frame.columns) == HEADER
+    assert frame.attrs["notes"] == ("above the header, not read: 'Review of exercise in cancer'",)
+
+
+def test_cells_that_are_merged_over_columns_are_said(tmp_path):
+    rows = [
+        ["study", "arm", "estimate", "se"],
+        *(["A", None, 0.1, 0.2], [None, None, 0.2, 0.2], ["B", "x", 0.3, 0.4], ["C", "y", 0.5, None]),
+    ]
+
+    def change(_, sheet):
+        sheet.merge_cells("A2:B3")
+        sheet.merge_cells("C5:D5")
+
+    frame = read_table(saved(tmp_path, rows, change=change))
+    assert frame["study"].tolist() == ["A", "A", "B", "C"]
+    assert frame["arm"].isna().tolist() == [True, True, False, False]
+    assert frame.attrs["notes"] == (
+        "A2:B3 are merged: 'A' read in each row in column A alone",
+        "C5:D5 are merged: '0.5' read in column C alone",
+    )
 
 
 def test_percent_cells_are_numbers_and_noted(tmp_path):

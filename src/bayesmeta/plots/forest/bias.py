@@ -131,7 +131,9 @@ def lights_of(frame: pd.DataFrame, fit: Fit) -> Lights:
         rows[label] = tuple(row)
     if unknown:
         listed = ", ".join(repr(text) for text in unknown)
-        raise ModelError(f"risk_of_bias: {listed} is no judgement. Allowed: {', '.join(_BY_NAME)}; empty: not judged.")
+        raise ModelError(
+            f"risk_of_bias: {listed} is not a judgement. Allowed: {', '.join(_BY_NAME)}; empty: not judged."
+        )
     return Lights(tuple(map(str, table.columns)), rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from bayesmeta.errors import DataError, Fault
 
@@ -31,7 +32,7 @@ def refuse_declarations(content: bytes, name: str) -> None:
         raise DataError([Fault(name, what, "Save it anew with the program that made it.")])
 
 
-def unpacked(content: bytes, name: str) -> Mapping[str, bytes]:
+def unpacked(content: bytes, name: str, inside: Mapping[str, bytes] = MappingProxyType({})) -> Mapping[str, bytes]:
     """Members of a packed file, by name.
 
     Parameters
@@ -39,6 +40,8 @@ def unpacked(content: bytes, name: str) -> Mapping[str, bytes]:
     content : bytes
     name : str
         Of the file.
+    inside : mapping of str to bytes, optional
+        What was unpacked before of the file that this one lies in; both together may not be larger than one.
 
     Raises
     ------
@@ -48,22 +51,18 @@ def unpacked(content: bytes, name: str) -> Mapping[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             members = packed.infolist()
-            size = sum(item.file_size for item in members)
-            if size > MOST_BYTES or len(members) > MEMBERS:
-                what = f"it unpacks to {size:,} bytes in {len(members):,} files; "
+            size = sum(item.file_size for item in members) + sum(map(len, inside.values()))
+            if size > MOST_BYTES or len(members) + len(inside) > MEMBERS:
+                what = f"it unpacks to {size:,} bytes in {len(members) + len(inside):,} files; "
                 what += f"allowed are {MOST_BYTES:,} and {MEMBERS:,}"
                 raise DataError([Fault(name, what, "Keep the sheet that is needed, and save that alone.")])
             if any(item.flag_bits & 1 for item in members):
                 raise DataError([Fault(name, "it is protected by a password", "Remove the password, and save it.")])
             found = {item.filename: packed.read(item) for item in members if not item.is_dir()}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, ValueError) as error:
-        raise DataError(
-            [Fault(name, f"it is damaged: {error}", "Save it anew with the program that made it.")]
-        ) from None
+    except DataError:
+        raise
     except Exception as error:
-        if isinstance(error, DataError):
-            raise
-        # zlib.error and its like have no base in common
+        # whatever zipfile, zlib and their like may raise, which have no base in common
         raise DataError(
             [Fault(name, f"it is damaged: {error}", "Save it anew with the program that made it.")]
         ) from None

@@ -10,13 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from bayesmeta.errors import DataError, Fault
+from bayesmeta.studies.cells import is_missing
 from bayesmeta.studies.formats.archive import unpacked
-from bayesmeta.studies.formats.review import ReviewAnalysis, ReviewRow, judgement, measure_name, number_of, review_sheet
+from bayesmeta.studies.formats.review import (
+    Kind,
+    ReviewAnalysis,
+    ReviewRow,
+    judgement,
+    number_of,
+    review_sheet,
+    stated_measure,
+    with_points,
+)
 from bayesmeta.studies.formats.sheet import Sheet
 
 __all__ = ["cochrane_package", "data_rows_table", "is_data_rows"]
 
-Kind = Literal["dichotomous", "continuous", "estimate", "observed-expected"]
 _NAMES = {
     "events_t": "Experimental cases",
     "n_t": "Experimental N",
@@ -31,6 +40,7 @@ _NAMES = {
     "o_e": "O-E",
     "variance": "Variance",
 }
+_TEXTS = {"study": "Study", "year": "Study year", "subgroup": "Subgroup"}
 _KINDS: dict[str, Kind] = {
     "d": "dichotomous",
     "c": "continuous",
@@ -38,7 +48,6 @@ _KINDS: dict[str, Kind] = {
     "g": "estimate",
     "o": "observed-expected",
 }
-_NOTHING = {"", "#N/A", "NA", "N/A"}
 
 #: Printed effects have six decimals; what agrees to this is the same number, and no two measures agree so by chance.
 _SAME = 2e-5
@@ -72,7 +81,8 @@ def cochrane_package(content: bytes, source: str) -> Sheet:
     members = dict(unpacked(content, source))
     for name, data in list(members.items()):
         if name.endswith(("-data.zip", "-dataPackage.zip", "-data-package.zip")):
-            members |= {f"{name}/{inner}": held for inner, held in unpacked(data, f"{source} ({name})").items()}
+            held = unpacked(data, f"{source} ({name})", members)
+            members |= {f"{name}/{inner}": content for inner, content in held.items()}
     tables = {name: data for name, data in members.items() if name.lower().endswith(".csv")}
     if any(name.endswith("-parameters.csv") for name in tables):
         what = "it is of a review of diagnostic test accuracy"
@@ -95,10 +105,11 @@ def cochrane_package(content: bytes, source: str) -> Sheet:
     return _sheet(source, rows, settings, subgroups, judged, notes)
 
 
-def data_rows_table(sheet: Sheet) -> Sheet:
+def data_rows_table(sheet: Sheet, decimal: str) -> Sheet:
     """Make a table of data rows that stand in a file of their own."""
+    sheet = with_points(sheet, decimal, {*_NAMES.values(), "Mean", "CI start", "CI end"})
     rows = [(number, "", dict(zip(sheet.header, cells, strict=True))) for number, cells in sheet.rows]
-    return _sheet(sheet.source, rows, (), (), (), [*sheet.notes, "data rows of a Cochrane review"])
+    return _sheet(sheet.source, rows, (), (), (), ["data rows of a Cochrane review"], sheet)
 
 
 def _records(content: bytes, name: str) -> list[tuple[int, dict[str, str]]]:
@@ -113,7 +124,7 @@ def _records(content: bytes, name: str) -> list[tuple[int, dict[str, str]]]:
     return [
         (
             line,
-            {name: "" if cell.strip() in _NOTHING else cell.strip() for name, cell in zip(header, cells, strict=False)},
+            {name: "" if is_missing(cell.strip()) else cell.strip() for name, cell in zip(header, cells, strict=False)},
         )
         for line, cells in enumerate(records[1:], 2)
         if any(cells)
@@ -131,6 +142,7 @@ def _sheet(
     subgroups: Sequence[Mapping[str, str]],
     judged: Sequence[Mapping[str, str]],
     notes: Sequence[str],
+    base: Sheet | None = None,
 ) -> Sheet:
     stated = {_key(row): row for row in settings}
     numbers = {(_key(row), row.get("Subgroup", "")): row.get("Subgroup number", "") for row in subgroups}
@@ -164,26 +176,29 @@ def _sheet(
                 applies,
             )
         )
-    words, said = _judgements(judged)
-    return review_sheet(source, made, analyses, words, _NAMES, [*notes, *said])
+    words, differing = _judgements(judged)
+    return review_sheet(source, made, analyses, words, {**_NAMES, **_TEXTS}, [*notes, *differing], base)
 
 
 def _analysis(key: str, rows: Sequence[Mapping[str, str]], stated: Mapping[str, str]) -> ReviewAnalysis:
     label = stated.get("Analysis name") or next((row["Analysis name"] for row in rows if row.get("Analysis name")), key)
     kind = _kind(stated.get("Data type", ""), rows)
-    measure = measure_name(stated.get("Effect measure", ""))
+    log_data = stated.get("Log-scale data", "").casefold() == "true"
+    nonevents = False
     notes: list[str] = []
-    if not measure and not stated and (measure := _measure_by_numbers(rows, kind)):
-        notes.append(f"the file names no effect measure; the effects that it prints are those of {measure}")
-    elif not measure and stated:
-        measure = "OR" if kind == "observed-expected" else "generic"
-        notes.append(f"its effect measure is {stated.get('Effect measure') or 'not stated'}: taken as {measure}")
-    if stated.get("Statistical method", "").casefold() == "peto":
-        notes.append("the review pools Peto odds ratios; here the odds ratio of the counts")
-    said = [stated.get(name, "").casefold() for name in ("Overall estimates", "Subgroup estimates")]
+    if stated:
+        method = stated.get("Statistical method", "")
+        found = stated_measure(stated.get("Effect measure", ""), kind, method=method, log_data=log_data)
+        measure, nonevents = found.name, found.nonevents
+        notes += found.notes
+    elif measure := _measure_by_numbers(rows, kind):
+        notes.append(f"the file states no effect measure; the effects that it prints are those of {measure}")
+    else:
+        notes.append("the file states no effect measure")
+    totalled = [stated.get(name, "").casefold() for name in ("Overall estimates", "Subgroup estimates")]
     totals: Literal["all", "subgroups", "none"] = "all"
-    if said[0] == "false":
-        totals = "subgroups" if said[1] == "true" and any(row.get("Subgroup") for row in rows) else "none"
+    if totalled[0] == "false":
+        totals = "subgroups" if totalled[1] == "true" and any(row.get("Subgroup") for row in rows) else "none"
     return ReviewAnalysis(
         key,
         label,
@@ -191,9 +206,10 @@ def _analysis(key: str, rows: Sequence[Mapping[str, str]], stated: Mapping[str, 
         kind,
         measure,
         None,
-        stated.get("Swap event and non-event", "").casefold() == "true",
+        nonevents or stated.get("Swap event and non-event", "").casefold() == "true",
         totals,
         tuple(notes),
+        log_data,
     )
 
 

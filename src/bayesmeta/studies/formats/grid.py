@@ -215,6 +215,9 @@ def _header_rows(grid: Grid, source: str) -> tuple[list[int], int, list[str]]:
 
     def reach(row: int) -> int:
         filled = set(grid.by_row[row])
+        if filled == {first}:
+            # alone, and over the names of the trials: a title, wherever its merged cell ends
+            return 1
         return len(filled.union(*(range(c1, c2 + 1) for c1, c2 in wide[row]))) if wide[row] else len(filled)
 
     full = max(reach(row) for row in list(grid.by_row)[: _TOP * 2])
@@ -265,15 +268,18 @@ def _joined(grid: Grid, rows: list[int]) -> dict[int, str]:
 
 
 def _filled_down(grid: Grid, body: dict[int, dict[int, Cell]]) -> list[str]:
-    """Give cells that are merged over several rows to each of them; say which."""
-    said = []
+    """Give cells that are merged over several rows to each of them, in their first column; say which are merged."""
+    notes = []
+    last = max(body, default=0)
     for r1, c1, r2, c2 in sorted(grid.merged):
-        if r2 > r1 and c1 == c2 and r1 in body and (cell := grid.cells.get((r1, c1))) is not None:
-            for row in range(r1 + 1, r2 + 1):
-                if row in body:
-                    body[row][c1] = cell
-            said.append(f"{letters(c1)}{r1}:{letters(c1)}{r2} are merged: {cell.text!r} read in each row")
-    return said
+        if r1 not in body or (cell := grid.cells.get((r1, c1))) is None:
+            continue
+        for row in range(r1 + 1, min(r2, last) + 1):
+            if row in body:
+                body[row][c1] = cell
+        where = " ".join(["in each row"] * (r2 > r1) + [f"in column {letters(c1)} alone"] * (c2 > c1))
+        notes.append(f"{letters(c1)}{r1}:{letters(c2)}{r2} are merged: {cell.text!r} read {where}")
+    return notes
 
 
 def _unnamed(grid: Grid, source: str, columns: list[int], header: tuple[str, ...], first: int) -> list[Fault]:
@@ -298,21 +304,21 @@ def _hidden(
 ) -> list[str]:
     """Say what is hidden and read."""
     rows = sorted(grid.hidden_rows & set(body))
-    said = []
+    notes = []
     if rows:
         listed = ", ".join(map(str, rows[:_SHOWN])) + (" ..." if len(rows) > _SHOWN else "")
         why = " (a filter is on)" if grid.filtered else ""
-        said.append(
+        notes.append(
             f"{plural(len(rows), 'row')} of {grid.name} {'is' if len(rows) == 1 else 'are'} hidden and "
             f"{'was' if len(rows) == 1 else 'were'} read: {listed}{why}"
         )
     names = [name or letters(c) for c, name in zip(columns, header, strict=True) if c in grid.hidden_columns]
     if names:
-        said.append(
+        notes.append(
             f"{plural(len(names), 'column')} of {grid.name} {'is' if len(names) == 1 else 'are'} hidden and "
             f"{'was' if len(names) == 1 else 'were'} read: {', '.join(names)}"
         )
-    return said
+    return notes
 
 
 def _unit(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from bayesmeta.errors import DataError, Fault
@@ -16,7 +16,10 @@ __all__ = ["opendocument_grids"]
 _ERROR = re.compile(r"#(DIV/0!|REF!|NAME\?|VALUE!|NUM!|NULL!)|Err:\d+")
 _CONTAINERS = {"table-header-rows", "table-row-group", "table-rows", "table-header-columns", "table-column-group"}
 _CONTAINERS |= {"table-columns"}
-_MOST_REPEATED = 100_000
+# of the common spreadsheets
+_ROWS, _COLUMNS = 1_048_576, 16_384
+#: Most filled cells of a sheet. A file may repeat one cell or row as often as it likes in a few bytes.
+MOST_CELLS = 1_000_000
 
 
 def opendocument_grids(content: bytes, name: str) -> dict[str, Grid]:
@@ -25,7 +28,8 @@ def opendocument_grids(content: bytes, name: str) -> dict[str, Grid]:
     Raises
     ------
     DataError
-        If it is damaged, protected by a password, holds macros or links, or declares entities.
+        If it is damaged, protected by a password, holds macros or links, declares entities, or repeats cells beyond
+        what a sheet holds.
     """
     members = unpacked(content, name)
     if b"manifest:encryption-data" in members.get("META-INF/manifest.xml", b""):
@@ -42,14 +46,16 @@ def opendocument_grids(content: bytes, name: str) -> dict[str, Grid]:
 
     try:
         document = load(io.BytesIO(content))
+        unseen = _unseen(document)
         tables = document.spreadsheet.getElementsByType(Table)
-        return {grid.name: grid for table in tables if (grid := _grid(table)) is not None}
+        grids = [_grid(table, name, unseen) for table in tables]
     except DataError:
         raise
     except Exception as error:
         # whatever a parser of foreign bytes may raise
         what = f"it cannot be read as a spreadsheet: {' '.join(str(error).split()) or type(error).__name__}"
         raise DataError([Fault(name, what, "Open it in LibreOffice, and save it anew.")]) from error
+    return {grid.name: grid for grid in grids}
 
 
 def _tag(node: Any) -> str:
@@ -66,10 +72,22 @@ def _children(node: Any, tag: str) -> Iterator[Any]:
 
 
 def _repeated(node: Any, name: str) -> int:
-    return int(node.getAttribute(name) or 1)
+    return max(1, int(node.getAttribute(name) or 1))
 
 
-def _grid(table: Any) -> Grid | None:
+def _unseen(document: Any) -> set[str]:
+    """Names of the styles whose sheets are not displayed."""
+    from odf.style import Style, TableProperties
+
+    return {
+        str(style.getAttribute("name"))
+        for style in document.automaticstyles.getElementsByType(Style)
+        for item in style.getElementsByType(TableProperties)
+        if str(item.getAttribute("display")) == "false"
+    }
+
+
+def _grid(table: Any, source: str, unseen: Collection[str]) -> Grid:
     title = str(table.getAttribute("name"))
     cells: dict[tuple[int, int], Cell] = {}
     merged: list[tuple[int, int, int, int]] = []
@@ -85,19 +103,21 @@ def _grid(table: Any) -> Grid | None:
             wide = _repeated(node, "numbercolumnsrepeated")
             made = _cell(node) if _tag(node) == "table-cell" else None
             if made is not None:
+                _require_room(f"{source} {title}", number + times, column + wide, len(cells) + len(found) + wide)
                 formulas += bool(node.getAttribute("formula")) * wide
-                found |= dict.fromkeys(range(column + 1, column + 1 + min(wide, _MOST_REPEATED)), made)
+                found |= dict.fromkeys(range(column + 1, column + 1 + wide), made)
             if _tag(node) == "table-cell":
                 down, across = _repeated(node, "numberrowsspanned"), _repeated(node, "numbercolumnsspanned")
                 if down > 1 or across > 1:
-                    merged.append((number + 1, column + 1, number + down, column + across))
+                    merged.append((number + 1, column + 1, min(number + down, _ROWS), min(column + across, _COLUMNS)))
             column += wide
+        # the rows that repeat to the end of a sheet are empty
         if found:
-            # the rows that repeat to the end of a sheet are empty
-            for place in range(number + 1, number + 1 + min(times, _MOST_REPEATED)):
+            _require_room(f"{source} {title}", number + times, max(found), len(cells) + len(found) * times)
+            for place in range(number + 1, number + 1 + times):
                 cells |= {(place, c): cell for c, cell in found.items()}
             if (seen := row.getAttribute("visibility")) in ("collapse", "filter"):
-                hidden_rows |= set(range(number + 1, number + 1 + min(times, _MOST_REPEATED)))
+                hidden_rows |= set(range(number + 1, number + 1 + times))
                 filtered |= seen == "filter"
         number += times
     hidden_columns: set[int] = set()
@@ -105,11 +125,28 @@ def _grid(table: Any) -> Grid | None:
     for node in _children(table, "table-column"):
         times = _repeated(node, "numbercolumnsrepeated")
         if node.getAttribute("visibility") in ("collapse", "filter"):
-            hidden_columns |= set(range(place + 1, place + 1 + min(times, _MOST_REPEATED)))
+            hidden_columns |= set(range(place + 1, min(place + times, _COLUMNS) + 1))
         place += times
     return Grid(
-        title, cells, tuple(merged), frozenset(hidden_rows), frozenset(hidden_columns), filtered, formulas=formulas
+        title,
+        cells,
+        tuple(merged),
+        frozenset(hidden_rows),
+        frozenset(hidden_columns),
+        filtered,
+        str(table.getAttribute("stylename")) in unseen,
+        formulas,
     )
+
+
+def _require_room(where: str, row: int, column: int, cells: int) -> None:
+    """Refuse filled cells beyond the end of a sheet, or more of them than any table of trials has."""
+    if row > _ROWS or column > _COLUMNS or cells > MOST_CELLS:
+        what = f"filled cells are repeated to row {row:,}, column {column:,}: {cells:,} cells"
+        remedy = (
+            f"A sheet may have {_ROWS:,} rows, {_COLUMNS:,} columns and {MOST_CELLS:,} filled cells. Delete the others."
+        )
+        raise DataError([Fault(where, what, remedy)])
 
 
 def _text(node: Any) -> str:

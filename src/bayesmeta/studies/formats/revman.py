@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from bayesmeta.errors import DataError, Fault
 from bayesmeta.studies.formats.archive import refuse_declarations
-from bayesmeta.studies.formats.grid import number_text
 from bayesmeta.studies.formats.review import (
+    Kind,
     ReviewAnalysis,
     ReviewRow,
     better_side,
     judgement,
-    measure_name,
-    number_of,
     review_sheet,
+    stated_measure,
+    with_points,
 )
 from bayesmeta.studies.formats.sheet import Sheet
 
 __all__ = ["is_revman_table", "revman_sheet", "revman_table"]
 
-_KINDS = {"DICH": "dichotomous", "CONT": "continuous", "IV": "estimate", "IPD": "observed-expected"}
+_KINDS: dict[str, Kind] = {"DICH": "dichotomous", "CONT": "continuous", "IV": "estimate", "IPD": "observed-expected"}
 _ARM_NAMES = {
     "events_t": "EVENTS_1",
     "n_t": "TOTAL_1",
@@ -33,7 +32,7 @@ _ARM_NAMES = {
     "mean_c": "MEAN_2",
     "sd_c": "SD_2",
 }
-_NAMES = {**_ARM_NAMES, "se": "SE", "o_e": "O_E", "variance": "VAR"}
+_NAMES = {**_ARM_NAMES, "estimate": "EFFECT_SIZE", "se": "SE", "o_e": "O_E", "variance": "VAR"}
 _TABLE_NAMES = {
     "events_t": "Events 1",
     "n_t": "Total 1",
@@ -48,6 +47,8 @@ _TABLE_NAMES = {
     "o_e": "O-E",
     "variance": "Var",
 }
+_TABLE_TEXTS = {"study": "Name", "year": "Year of study"}
+_LOG_DATA = "Entered data are on log-scale (Generic Inverse Variance only)"
 _TOTALS: dict[str, Literal["all", "subgroups", "none"]] = {"YES": "all", "SUB": "subgroups", "NO": "none"}
 
 
@@ -108,12 +109,12 @@ def revman_sheet(content: bytes, source: str) -> Sheet:
                         "" if subgroup is None else _text(subgroup, "NAME"),
                         name,
                         year,
-                        _values(item, stem, analyses[key].measure),
+                        _values(item),
                         {"YES": True, "NO": False}.get(item.get("ESTIMABLE", "")),
                     )
                 )
-    judged, said = _judgements(root, {key: name for key, (name, _) in studies.items()})
-    return review_sheet(source, rows, analyses, judged, _NAMES, [*notes, *said])
+    judged, differing = _judgements(root, {key: name for key, (name, _) in studies.items()})
+    return review_sheet(source, rows, analyses, judged, _NAMES, [*notes, *differing])
 
 
 def _text(element: Any, tag: str) -> str:
@@ -131,46 +132,33 @@ def _data(outcome: Any, stem: str) -> Iterator[tuple[Any, Any]]:
 
 
 def _analysis(outcome: Any, stem: str, key: str, comparison: str) -> ReviewAnalysis:
-    stated = outcome.get("EFFECT_MEASURE") or _text(outcome, "EFFECT_MEASURE")
-    measure = measure_name(stated)
-    notes = []
-    if stem == "IPD":
-        measure = measure or "OR"
-    elif not measure:
-        measure = "generic"
-        notes.append(f"its effect measure is {stated or 'not stated'}: taken as generic")
-    if outcome.get("METHOD") == "PETO" or "PETO" in stated.upper():
-        notes.append("the review pools Peto odds ratios; here the odds ratio of the counts")
+    kind, log_data = _KINDS[stem], outcome.get("LOG_DATA") == "YES"
+    text = outcome.get("EFFECT_MEASURE") or _text(outcome, "EFFECT_MEASURE")
+    stated = stated_measure(text, kind, method=outcome.get("METHOD") or "", log_data=log_data)
+    notes = [*stated.notes]
     labels = [_text(outcome, name) for name in ("GRAPH_LABEL_1", "GRAPH_LABEL_2", "GROUP_LABEL_1", "GROUP_LABEL_2")]
     better = better_side(*labels)
     if better is not None:
         notes.append(f"{better} is better: the plot's sides are {labels[0]!r} and {labels[1]!r}")
-    swapped = stem == "DICH" and outcome.get("SWAP_EVENTS") == "YES"
+    swapped = stem == "DICH" and (stated.nonevents or outcome.get("SWAP_EVENTS") == "YES")
     return ReviewAnalysis(
         key,
         _text(outcome, "NAME"),
         comparison,
-        _KINDS[stem],  # type: ignore[arg-type]
-        measure,
+        kind,
+        stated.name,
         better,
         swapped,
         _TOTALS.get(outcome.get("TOTALS") or "YES", "all"),
         tuple(notes),
+        log_data,
+        stated.of_logs,
     )
 
 
-def _values(item: Any, stem: str, measure: str) -> Mapping[str, str]:
+def _values(item: Any) -> Mapping[str, str]:
     values = {name: item.get(theirs) or "" for name, theirs in _NAMES.items()}
-    if stem == "IV":
-        effect, given = number_of(item.get("EFFECT_SIZE")), item.get("ESTIMATE")
-        if given:
-            values["estimate"] = given
-        elif measure in ("OR", "RR", "HR", "IRR", "ROM"):
-            # EFFECT_SIZE is what the plot shows; SE is of its logarithm
-            values["estimate"] = number_text(math.log(effect)) if effect > 0 else ""
-        else:
-            values["estimate"] = item.get("EFFECT_SIZE") or ""
-    return values
+    return values | {"estimate": item.get("ESTIMATE") or "", "effect": values["estimate"]}
 
 
 def _judgements(root: Any, names: Mapping[str | None, str]) -> tuple[dict[str, dict[str, str]], list[str]]:
@@ -182,9 +170,9 @@ def _judgements(root: Any, names: Mapping[str | None, str]) -> tuple[dict[str, d
         words: dict[str, set[str]] = {}
         for entry in item.iter("QUALITY_ITEM_DATA_ENTRY"):
             words.setdefault(names.get(entry.get("STUDY_ID"), ""), set()).add(judgement(entry.get("RESULT") or ""))
-        for study, said in words.items():
-            found.setdefault(study, {})[domain] = said.pop() if len(said) == 1 else ""
-        if any(len(said) > 1 for said in words.values()):
+        for study, given in words.items():
+            found.setdefault(study, {})[domain] = given.pop() if len(given) == 1 else ""
+        if any(len(given) > 1 for given in words.values()):
             split.append(domain)
     notes = [f"risk of bias, {name}: judged by group of outcomes; empty where these differ" for name in split]
     return found, notes
@@ -198,8 +186,9 @@ def is_revman_table(header: tuple[str, ...]) -> bool:
     return {"Comparison Number", "Outcome Number", "Subgroup Number", "Name"} <= set(header)
 
 
-def revman_table(sheet: Sheet) -> Sheet:
+def revman_table(sheet: Sheet, decimal: str) -> Sheet:
     """Make a table of RevMan 5's export: rows of comparisons, outcomes and subgroups name the trials that follow."""
+    sheet = with_points(sheet, decimal, _TABLE_NAMES.values())
     comparisons: dict[str, str] = {}
     analyses: dict[str, ReviewAnalysis] = {}
     groups: dict[tuple[str, str], str] = {}
@@ -217,9 +206,7 @@ def revman_table(sheet: Sheet) -> Sheet:
         else:
             group = "" if three == "0" else three
             values = {name: cell.get(theirs, "") for name, theirs in _TABLE_NAMES.items()}
-            if analyses[key].measure in ("OR", "RR", "HR", "IRR", "ROM") and values["estimate"]:
-                effect = number_of(values["estimate"])
-                values["estimate"] = number_text(math.log(effect)) if effect > 0 else ""
+            values["effect"] = values.pop("estimate")
             rows.append(
                 ReviewRow(
                     number,
@@ -233,19 +220,22 @@ def revman_table(sheet: Sheet) -> Sheet:
                 )
             )
     notes = ["a table of analyses that RevMan 5 exported: one analysis per outcome"]
-    return review_sheet(sheet.source, rows, analyses, {}, _TABLE_NAMES, [*sheet.notes, *notes])
+    return review_sheet(sheet.source, rows, analyses, {}, {**_TABLE_NAMES, **_TABLE_TEXTS}, notes, sheet)
 
 
 def _tabled(cell: Mapping[str, str], key: str, comparison: str) -> ReviewAnalysis:
-    kind = {"D": "dichotomous", "C": "continuous", "P": "observed-expected", "O": "observed-expected"}.get(
-        cell.get("Data Type", "")[:1].upper(), "estimate"
-    )
-    if cell.get("Data Type", "").upper().startswith("IPD"):
-        kind = "observed-expected"
-    measure = measure_name(cell.get("Effect Measure", ""))
-    notes = []
-    if cell.get("Statistical Method") == "PETO":
-        notes.append("the review pools Peto odds ratios; here the odds ratio of the counts")
+    type_ = cell.get("Data Type", "").upper()
+    kinds: dict[str, Kind] = {
+        "D": "dichotomous",
+        "C": "continuous",
+        "P": "observed-expected",
+        "O": "observed-expected",
+    }
+    kind = "observed-expected" if type_.startswith("IPD") else kinds.get(type_[:1], "estimate")
+    log_data = cell.get(_LOG_DATA, "").casefold() == "yes"
+    method = cell.get("Statistical Method", "")
+    stated = stated_measure(cell.get("Effect Measure", ""), kind, method=method, log_data=log_data)
+    notes = [*stated.notes]
     labels = [cell.get(n, "") for n in ("Left Graph Label", "Right Graph Label", "Group Label 1", "Group Label 2")]
     better = better_side(*labels)
     if better is not None:
@@ -255,10 +245,12 @@ def _tabled(cell: Mapping[str, str], key: str, comparison: str) -> ReviewAnalysi
         key,
         cell["Name"],
         comparison,
-        kind,  # type: ignore[arg-type]
-        measure or ("OR" if kind == "observed-expected" else "generic"),
+        kind,
+        stated.name,
         better,
-        cell.get("Swap event and non-event", "").lower() in ("yes", "true"),
+        stated.nonevents or cell.get("Swap event and non-event", "").lower() in ("yes", "true"),
         totals,  # type: ignore[arg-type]
         tuple(notes),
+        log_data,
+        stated.of_logs,
     )

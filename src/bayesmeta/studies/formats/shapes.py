@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bayesmeta.errors import DataError, Fault, pick
 from bayesmeta.plan import ARM_STEMS, ArmColumns, LongTable, TableShape
+from bayesmeta.studies.cells import is_missing
 from bayesmeta.studies.formats.sheet import Places, Sheet
 
 __all__ = ["reshaped"]
@@ -131,12 +132,14 @@ def _per_outcome(sheet: Sheet, groups: Sequence[tuple[str, tuple[tuple[str, str]
         raise DataError([Fault(sheet.source, what, "Rename it, or declare the outcomes in one way.")])
     ours = list(dict.fromkeys(name for pairs in named.values() for name in pairs))
     made = _Made(sheet, [*shared, "outcome", *ours])
-    number = 1
+    number, empty = 1, []
+    study, places = found.get("study"), sheet.places or Places()
     for row, values in sheet.rows:
         cells = found.cells(values)
-        for outcome, pairs in named.items():
-            if not any(cells[theirs] for theirs in pairs.values()):
-                continue
+        filled = {outcome: pairs for outcome, pairs in named.items() if _filled(cells, pairs.values())}
+        if not filled:
+            empty.append(places.row(row) + (f" ({cells[study]})" if study and cells[study] else ""))
+        for outcome, pairs in filled.items():
             number += 1
             made.begin(number, row, f" ({outcome})", f"from the columns of {outcome}")
             for name in shared:
@@ -144,7 +147,15 @@ def _per_outcome(sheet: Sheet, groups: Sequence[tuple[str, tuple[tuple[str, str]
             made.rows[-1][1]["outcome"] = outcome
             for name, theirs in pairs.items():
                 made.take(number, name, row, theirs, cells[theirs])
-    return made.done(f"one row per outcome, of {len(named)} groups of columns: {', '.join(named)}")
+    sheet = made.done(f"one row per outcome, of {len(named)} groups of columns: {', '.join(named)}")
+    if not empty:
+        return sheet
+    return replace(sheet, notes=(*sheet.notes, f"no outcome has a number there, not read: {', '.join(empty)}"))
+
+
+def _filled(cells: Mapping[str, str], names: Iterable[str]) -> bool:
+    """Whether one of these cells holds anything."""
+    return not all(is_missing(cells[name]) for name in names)
 
 
 def _one(text: str) -> str:
@@ -169,8 +180,9 @@ def _per_arm(sheet: Sheet, long: LongTable, found: _Finder) -> tuple[Sheet, set[
     groups: dict[tuple[str, ...], list[tuple[int, dict[str, str]]]] = {}
     for row, values in sheet.rows:
         cells = found.cells(values)
-        if not cells[arm]:
-            faults.append(Fault(f"{sheet.source} {places.cell(row, arm)}", "the cell is empty", "Name the arm."))
+        for column, remedy in ((study, "Name the trial."), (arm, "Name the arm.")):
+            if is_missing(cells[column]):
+                faults.append(Fault(f"{sheet.source} {places.cell(row, column)}", "the cell is empty", remedy))
         groups.setdefault(tuple(_one(cells[name]) for name in (study, *by)), []).append((row, cells))
     for rows in groups.values():
         first, head = rows[0]
@@ -214,7 +226,7 @@ def _several_arms(sheet: Sheet, arms: Sequence[ArmColumns], found: _Finder) -> S
     number, faults = 1, []
     for row, values in sheet.rows:
         cells = found.cells(values)
-        filled = [any(cells[theirs] for theirs in pairs.values()) for pairs in named]
+        filled = [_filled(cells, pairs.values()) for pairs in named]
         others = [i for i in range(len(arms)) if filled[i] and i != base]
         if not filled[base] or not others:
             what = "the control arm is empty" if not filled[base] else "only the control arm is filled"

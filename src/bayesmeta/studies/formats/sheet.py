@@ -56,7 +56,7 @@ class Places:
         if (row, column) in self.cells:
             return self.cells[row, column]
         if (letters := self.letters.get(column)) is not None and row not in self.rows:
-            return f"{self._quoted}!{letters}{row}, column {column}"
+            return f"{self._quoted}!{letters}{row}, column {self.names.get(column, column)}"
         return f"{self.row(row)}, column {self.names.get(column, column)}"
 
     def row(self, row: int) -> str:
@@ -117,6 +117,8 @@ class FileAnalysis:
         Domain of risk of bias to its column.
     notes : tuple of str
         What was made of what the file says.
+    estimates : bool
+        Whether its rows hold estimates, and not the counts or means that these are made from.
     """
 
     key: str
@@ -127,6 +129,7 @@ class FileAnalysis:
     scale: Literal["natural", "log"] | None = None
     domains: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    estimates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

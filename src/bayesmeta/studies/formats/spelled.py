@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from bayesmeta.studies.cells import is_missing
 from bayesmeta.studies.formats.grid import number_text
 from bayesmeta.studies.formats.review import number_of
 from bayesmeta.studies.formats.sheet import Sheet
@@ -120,8 +121,11 @@ def _escalc(sheet: Sheet, names: dict[str, str]) -> Sheet:
 
 
 def _sum(one: str, two: str) -> str:
+    if is_missing(one) or is_missing(two):
+        return ""
     total = number_of(one) + number_of(two)
-    return number_text(total) if total == total else ""
+    # what cannot be added is named by whoever needs the sum
+    return number_text(total) if total == total else f"{one} + {two}"
 
 
 def _with(sheet: Sheet, name: str, of: tuple[str, str], make: Callable[[str, str], str]) -> Sheet:

@@ -14,6 +14,8 @@ from bayesmeta.studies.formats.grid import Cell, Grid, number_text
 
 __all__ = ["workbook_grids"]
 
+# of a sheet; a file may hide as many as it likes
+_COLUMNS = 16_384
 _DATES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
 
 
@@ -67,7 +69,7 @@ def _grid(sheet: Any, written: Any) -> Grid:
         number
         for item in sheet.column_dimensions.values()
         if item.hidden
-        for number in range(item.min or item.index, (item.max or item.min or item.index) + 1)
+        for number in range(item.min or item.index, min(item.max or item.min or item.index, _COLUMNS) + 1)
     }
     return Grid(
         sheet.title,
