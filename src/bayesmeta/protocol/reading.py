@@ -44,7 +44,7 @@ from bayesmeta.protocol.keys import (
     TopKeys,
 )
 from bayesmeta.protocol.migration import changed_meanings
-from bayesmeta.protocol.places import data_file
+from bayesmeta.protocol.places import data_file, require_protocol
 from bayesmeta.protocol.rules import exclusions, make_outcome, merge
 
 __all__ = ["read_protocol"]
@@ -186,6 +186,7 @@ def read_protocol(path: str | Path) -> Protocol:
     path = path.resolve()
     faults = Faults(path.name)
     raw = _tables(content, path.name)
+    require_protocol(path, raw)
     version = raw.get("schema")
     if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
         faults.add("schema", f"{version} is newer than this bayesmeta reads ({SCHEMA})", "Update bayesmeta.")
