@@ -19,8 +19,8 @@ else:
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "tables": (
-                "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models given_moderators "
-                "model_inclusion_table weight_table"
+                "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
+                "given_moderators model_inclusion_table weight_table"
             ),
         },
         guard="bayesmeta.boundary",
