@@ -41,8 +41,7 @@ if TYPE_CHECKING:
         prior_check_table,
         prior_conflict_table,
     )
-    from bayesmeta.columns import as_text
-    from bayesmeta.digits import percent
+    from bayesmeta.columns import as_text, percent
     from bayesmeta.effects import (
         ConditionalEstimates,
         Effects,
@@ -178,8 +177,7 @@ _find, _names = exports(
         "analysis": "Analysis analyse analyse_all analysis_of headline_table table_protocol",
         "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table "
         "prior_conflict_table",
-        "columns": "as_text",
-        "digits": "percent",
+        "columns": "as_text percent",
         "effects": "ConditionalEstimates Effects RawDifferences",
         "errors": (
             "BayesmetaError BayesmetaWarning Check DataError Fault Finding InferenceError ModelError ProtocolError"
