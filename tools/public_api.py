@@ -28,7 +28,7 @@ THEMES = {
         "Models and fits",
         ("model", "fits", "nuts", "joint", "marginals", "analysis"),
     ),
-    "ask": ("Questions", ("questions", "moderators", "checking", "columns", "digits", "boundary")),
+    "ask": ("Questions", ("questions", "moderators", "checking", "columns", "boundary")),
     "report": ("Reports and errors", ("report", "records", "errors")),
     "setup": ("Setting up, and other programs", ("setup",)),
     "sensitivity": ("Sensitivity analyses", ("sensitivity",)),

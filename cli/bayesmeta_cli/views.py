@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
-from bayesmeta.columns import columns_of, readable
-from bayesmeta.digits import plural
+from bayesmeta.columns import columns_of, plural, readable
 from bayesmeta.model import prior_text
 from bayesmeta_cli.render import (
     NEW_STUDY,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayesmeta.analysis.reading import collected
 from bayesmeta.analysis.reviews import Requested, review_outcomes
-from bayesmeta.digits import number
+from bayesmeta.columns import number
 from bayesmeta.errors import DataError, Finding, ModelError, find_name, pick
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection, Unstated

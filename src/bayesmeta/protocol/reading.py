@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from bayesmeta.boundary import file_bytes, require_plain_values
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault, ProtocolError, pick, warn
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import (

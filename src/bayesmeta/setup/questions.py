@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault, ModelError, find_name
 from bayesmeta.measures import MEASURES
 from bayesmeta.priors import SCALED_MEASURES
