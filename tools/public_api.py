@@ -32,6 +32,7 @@ THEMES = {
     "report": ("Reports and errors", ("report", "records", "errors")),
     "setup": ("Setting up, and other programs", ("setup",)),
     "sensitivity": ("Sensitivity analyses", ("sensitivity",)),
+    "bias": ("Publication bias", ("bias",)),
     "priors": ("Priors", ("priors",)),
     "measures": ("Effect measures", ("measures",)),
     "classical": ("Classical methods", ("classical",)),
