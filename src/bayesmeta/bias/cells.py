@@ -165,15 +165,17 @@ def log_weight_integral(chances: Chances, trials: NDArray[np.intp], rule: Weight
 
 def log_chance_of_being_seen(chances: Chances, weights: FloatArray) -> FloatArray:
     """Logarithm of the product over estimates, and pairs, of their chances, (G, W), for weights of shape (W, J)."""
-    shape = len(chances.single), len(weights)
-    log, product, count = np.zeros(shape), np.ones(shape), 0
-    both = (weights[:, :, None] * weights[:, None, :]).reshape(len(weights), -1)
-    for each, columns in ((chances.single, weights), (chances.double, both)):
-        turned = np.ascontiguousarray(columns.T)
-        for i in range(each.shape[1]):
-            product *= each[:, i] @ turned
-            count += 1
-            if count % _MULTIPLIED == 0:
-                log += np.log(product)
-                product[:] = 1.0
+    shape, turned = (len(chances.single), len(weights)), np.ascontiguousarray(weights.T)
+    log, product, alone, pairs = np.zeros(shape), np.ones(shape), chances.single.shape[1], chances.double.shape[1]
+    intervals = weights.shape[1]
+    for i in range(alone + pairs):
+        if i < alone:
+            product *= chances.single[:, i] @ turned
+        else:
+            both = chances.double[:, i - alone].reshape(-1, intervals, intervals)
+            # one weight after the other, for products of matrices this small start no threads
+            product *= sum(turned[j] * (both[:, j] @ turned) for j in range(intervals))
+        if i % _MULTIPLIED == _MULTIPLIED - 1:
+            log += np.log(product)
+            product[:] = 1.0
     return log + np.log(product)
