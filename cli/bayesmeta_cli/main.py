@@ -275,7 +275,7 @@ def sensitivity(
 
     Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
     dependence counts heterogeneity heterogeneity-by best-level within-trials risk-of-bias credibility estimators
-    multiverse; permutation and gosh only when named.
+    multiverse; publication-bias when named or where the protocol has [bias]; permutation and gosh only when named.
     """
 
 
