@@ -43,7 +43,7 @@ def fishers_z(effects: Effects) -> Effects:
     --------
     >>> z = fishers_z(bm.Effects(["A"], [0.5], [0.2], measure="SMD"))
     >>> z.measure, round(float(z.y[0]), 4), round(float(z.se[0]), 4)
-    ('ZCOR', 0.2475, 0.1001)
+    ('ZCOR', 0.2475, 0.0999)
     """
     if effects.measure != "SMD":
         raise ModelError(f"Fisher's z of {effects.measure}: only standardised mean differences (SMD) become z.")

@@ -213,7 +213,7 @@ def averaged_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     DataFrame
         Per parameter (``mu``, ``tau``, ``theta_new``, ``PET``, ``PEESE``) two rows, ``models`` "all" and "with it":
         ``mean sd median lower upper p_zero level``. `p_zero` is the probability of models that lack the parameter, in
-        which it is exactly zero.
+        which it is exactly zero; of a new study of those without effect and heterogeneity.
 
     Raises
     ------
@@ -232,8 +232,11 @@ def averaged_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows = []
     for name in ("mu", "theta_new", *posterior.scalars):
         zero = float(posterior.shares[~has[parts[name]]].sum()) if parts.get(name) in has else 0.0
+        if name == "theta_new":
+            models = posterior.ensemble.models
+            zero = float(posterior.shares[[m.mu is None and m.tau is None for m in models]].sum())
         rows.append({"parameter": name, "models": "all", **_described(marginal(fit, name), level), "p_zero": zero})
-        if zero > 0 and zero < 1:
+        if name in conditions and 0 < zero < 1:
             part = given_models(fit, **conditions[name])
             rows.append(
                 {"parameter": name, "models": "with it", **_described(marginal(part, name), level), "p_zero": 0.0}

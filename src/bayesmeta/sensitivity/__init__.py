@@ -35,7 +35,7 @@ else:
             "multiverse": "CHOICES Variant data_choices multiverse_summary multiverse_table variants_of",
             "predictive_loo": "loo_table",
             "prior_bench": "NamedPrior conflict named_priors prior_bench_table",
-            "publication_bias": "INCLUSION average_sentence",
+            "publication_bias": "BIAS_TABLES average_sentence bias_tables",
             "robustness": (
                 "SECTIONS SLOW ReadableSection SensitivityAnalyses check_model read_section sensitivity_analyses "
                 "usual_sections"

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from bayesmeta.bias import (
     FEW,
     PEESE,
     PET,
+    StepSelection,
     average_of,
+    averaged_table,
     bias_benefit_table,
+    candidate_table,
     favoured,
     model_inclusion_table,
     models_of,
+    weight_table,
 )
-from bayesmeta.columns import Column, columns_of, optional, unprinted
+from bayesmeta.columns import Column, columns_of, names_of, optional, unprinted
 from bayesmeta.digits import bayes_factor_text, percent
 from bayesmeta.errors import InferenceError, ModelError
+from bayesmeta.fits import LEVEL
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
-from bayesmeta.sensitivity.verdicts import answers, the_mean, written
+from bayesmeta.sensitivity.verdicts import QUANTITIES, answers, the_mean, written
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bayesmeta.fits import Fit
     from bayesmeta.plan import Threshold
 
-__all__ = ["INCLUSION", "average_sentence"]
+__all__ = ["BIAS_TABLES", "average_sentence", "bias_tables"]
 
-#: Columns of the table of inclusion Bayes factors.
-INCLUSION = (
+_INCLUSION = (
     *columns_of("text", part="in the model"),
     *columns_of("count", models="models"),
     *columns_of("share", prior="prior"),
@@ -50,8 +56,61 @@ _COLUMNS = (
         )
     ),
 )
+_ESTIMATES = (
+    Column("parameter", "text", "", labels={**QUANTITIES, "tau": "heterogeneity SD (tau)"}),
+    *columns_of("text", models="models"),
+    *unprinted(number="mean sd"),
+    *columns_of("effect", median="median", lower="lower", upper="upper"),
+    *columns_of("share", p_zero="P(zero)"),
+    *unprinted(number="level"),
+)
+_WEIGHTS = (
+    *columns_of("number", 3, **{"from": "p from", "to": "to"}),
+    *columns_of("count", trials="trials"),
+    *columns_of("number", mean="mean weight", median="median", lower="lower", upper="upper"),
+    *columns_of("number", prior_mean="prior mean"),
+    *unprinted(probability="p_one", number="level"),
+)
+_CANDIDATES = (
+    *columns_of("text", bias="bias", effect="effect", heterogeneity="heterogeneity"),
+    *columns_of("probability", prior="prior", posterior="posterior"),
+    *columns_of("factor", bayes_factor="Bayes factor"),
+    *columns_of("number", log_evidence="log evidence"),
+    *unprinted(number="error"),
+    *columns_of("effect", mean="mean"),
+)
+#: Columns of the tables of an average, by name.
+BIAS_TABLES: Mapping[str, tuple[Column, ...]] = MappingProxyType(
+    {
+        "chances": _COLUMNS,
+        "inclusion": _INCLUSION,
+        "estimates": _ESTIMATES,
+        "weights": _WEIGHTS,
+        "candidates": _CANDIDATES,
+    }
+)
 #: Odds from which the data are said to speak for or against bias.
 _SPEAKS = 3.0
+
+
+def _chances(averaged: Fit, threshold: Threshold | float | None, level: float) -> pd.DataFrame:
+    """Chances by family of bias, with what they rest on in its ``attrs``."""
+    ensemble = models_of(averaged).ensemble
+    stated = {"mu": [m.mu for m in ensemble.models], "tau": [m.tau for m in ensemble.models]}
+    priors = {name: repr(prior) for name, some in stated.items() for prior in some if prior is not None}
+    priors |= {m.bias.name: repr(m.bias.slope) for m in ensemble.models if isinstance(m.bias, PET | PEESE)}
+    inclusion = model_inclusion_table(averaged).set_index("part")["bayes_factor"]
+    table = bias_benefit_table(averaged, threshold, level=level)
+    table.attrs = {
+        "ensemble": ensemble.name,
+        "source": ensemble.source,
+        "direction": favoured(averaged),
+        "better": averaged.effects.better or "",
+        "trials": averaged.effects.n_trials,
+        "priors": ", ".join(f"{name} {text}" for name, text in priors.items()),
+        "bias_bayes_factor": float(inclusion["bias"]) if "bias" in inclusion else None,
+    }
+    return table
 
 
 def _computed(fit: Fit, options: SectionOptions) -> Computed:
@@ -60,23 +119,48 @@ def _computed(fit: Fit, options: SectionOptions) -> Computed:
     except InferenceError as error:
         # one integral that does not settle must not cost the whole report
         raise ModelError(f"publication bias: {error}") from error
-    table = bias_benefit_table(averaged, options.threshold, level=options.level)
-    inclusion = model_inclusion_table(averaged)
-    models = models_of(averaged).ensemble.models
-    stated = {"mu": [m.mu for m in models], "tau": [m.tau for m in models]}
-    priors = {name: repr(prior) for name, some in stated.items() for prior in some if prior is not None}
-    priors |= {m.bias.name: repr(m.bias.slope) for m in models if isinstance(m.bias, PET | PEESE)}
-    found = inclusion.loc[inclusion["part"] == "bias", "bayes_factor"]
-    table.attrs = {
-        "ensemble": models_of(averaged).ensemble.name,
-        "source": models_of(averaged).ensemble.source,
-        "direction": favoured(averaged),
-        "better": fit.effects.better or "",
-        "trials": fit.effects.n_trials,
-        "priors": ", ".join(f"{name} {text}" for name, text in priors.items()),
-        "bias_bayes_factor": float(found.iloc[0]) if len(found) else None,
+    table = _chances(averaged, options.threshold, options.level)
+    return Computed(table, (), {"inclusion": model_inclusion_table(averaged)})
+
+
+def bias_tables(
+    fit: Fit, threshold: Threshold | float | None = None, *, level: float = LEVEL
+) -> dict[str, pd.DataFrame]:
+    """All tables of an average over models of publication bias.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of `bayesmeta.average`.
+    threshold : Threshold or float, optional
+        Default: the primary one of the fit's outcome.
+    level : float
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        Those of `BIAS_TABLES`: ``chances`` (`bayesmeta.bias.bias_benefit_table`, with what they rest on in its
+        ``attrs``), ``inclusion``, ``estimates``, ``weights`` (empty where no model selects by p), ``candidates``.
+
+    Raises
+    ------
+    ModelError
+        For a fit of one model.
+
+    Examples
+    --------
+    >>> tables = bias_tables(bm.average(effects, "bma"), 0.2)
+    >>> list(tables), len(tables["weights"])
+    (['chances', 'inclusion', 'estimates', 'weights', 'candidates'], 0)
+    """
+    selects = any(isinstance(model.bias, StepSelection) for model in models_of(fit).ensemble.models)
+    return {
+        "chances": _chances(fit, threshold, level),
+        "inclusion": model_inclusion_table(fit),
+        "estimates": averaged_table(fit, level=level),
+        "weights": weight_table(fit, level=level) if selects else pd.DataFrame(columns=names_of(_WEIGHTS)),
+        "candidates": candidate_table(fit),
     }
-    return Computed(table, (), {"inclusion": inclusion})
 
 
 def average_sentence(fit: Fit, table: pd.DataFrame) -> str:
@@ -149,7 +233,7 @@ SECTION = Section(
     "effect put it at exactly no effect, which is no benefit. P(imp.): important benefit; P(harm): important harm.",
     notes=_notes,
     verdict=_verdict,
-    parts={"inclusion": INCLUSION},
+    parts={"inclusion": _INCLUSION},
     references=("bartos2023", "maier2023", "vevea1995", "stanley2014"),
     at_threshold=True,
     stated=True,
