@@ -97,8 +97,10 @@ def plan_of(protocols: BiasPlan | None, stated: Mapping[str, Any]) -> BiasPlan:
     """What is averaged: as the protocol says, but for what the command line does; a named ensemble replaces models."""
     from bayesmeta.plan import BiasPlan
 
-    models = {"models": ()} if "ensemble" in stated else {}
-    return dataclasses.replace(protocols or BiasPlan(), **models, **stated)
+    plan = protocols or BiasPlan()
+    if "ensemble" in stated:
+        plan = dataclasses.replace(plan, models=())
+    return dataclasses.replace(plan, **stated)
 
 
 def _averaged(analyses: Sequence[bm.Analysis], plan: BiasPlan) -> list[Averaged]:

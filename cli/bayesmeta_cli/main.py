@@ -147,12 +147,10 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
     from bayesmeta_cli import analyses, commands
 
     protocol = analyses.protocol_of(path, **options)
-    for text in protocol.assumptions:
-        # priors stand above each answer
-        if "generic" in text or (
-            text.startswith(("analysis ", "not answered")) and ": mu " not in text and ": tau " not in text
-        ):
-            say(f"note: {text}.")
+    for item in protocol.unstated:
+        # everything else stands above each answer
+        if item.kind in ("measure", "review", "refused", "unreadable"):
+            say(f"note: {item.text}.")
     raise typer.Exit(commands.pool(analyses.from_protocol(protocol), json, csv))
 
 
@@ -507,7 +505,7 @@ def init(
         Path | None, typer.Option("-o", "--output", metavar="PROTOCOL", help="Default: beside the table.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing that has a safe answer.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a protocol that is there.")] = False,
 ) -> None:
     """Write a protocol for a table of trials: asks on a terminal what no option states."""
 

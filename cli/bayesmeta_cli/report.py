@@ -29,8 +29,9 @@ def report(
         protocol = bm.read_protocol(path)
     else:
         protocol = protocol_of(path, **table)
+        say("note: without a protocol these defaults hold:")
         for text in protocol.assumptions:
-            say(f"note: assumed: {text}")
+            say(wrapped(f"{text}.", "  "))
     with steps(len(names or protocol.outcomes) + 3) as step:
         written = bm.write_report(protocol, output, outcomes=names, progress=step, **ask)
     print(written.page)

@@ -15,7 +15,7 @@ from bayesmeta.analysis.fitting import NOT_ESTIMABLE, one_at_a_time
 from bayesmeta.analysis.reading import recompute
 from bayesmeta.analysis.unstated import reference_sd_finding
 from bayesmeta.classical import check_name, pool, pool_check
-from bayesmeta.digits import number, percent, plural, ratios, together
+from bayesmeta.columns import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.lazy import show_as_html
 from bayesmeta.measures import measure

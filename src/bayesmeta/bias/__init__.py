@@ -15,12 +15,12 @@ else:
         __name__,
         {
             "averaging": "AveragePosterior average average_of favoured models_of turn_of",
-            "ensembles": "ENSEMBLES ensemble planned_ensemble",
+            "ensembles": "ENSEMBLES ensemble planned_ensemble with_moderators",
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "tables": (
                 "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
-                "model_inclusion_table weight_table"
+                "given_moderators model_inclusion_table weight_table"
             ),
         },
         guard="bayesmeta.boundary",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import combinations, product
 
 from bayesmeta.bias.specification import PEESE, PET, CandidateModel, Ensemble, PublicationBias, StepSelection
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.plan import BIAS_ENSEMBLES, BiasModelPlan, BiasPlan
 from bayesmeta.priors import InverseGamma, Normal, Prior
 
-__all__ = ["ENSEMBLES", "ensemble", "planned_ensemble"]
+__all__ = ["ENSEMBLES", "ensemble", "planned_ensemble", "with_moderators"]
 
 _TWO_SIDED = (StepSelection((0.05,), "two"), StepSelection((0.05, 0.1), "two"))
 _ONE_SIDED = (
@@ -135,3 +135,20 @@ def _form(item: BiasModelPlan) -> PublicationBias:
     if item.kind == "selection":
         return StepSelection(item.steps, item.sides)
     return PET() if item.kind == "PET" else PEESE()
+
+
+def with_moderators(ensemble: Ensemble, names: Sequence[str]) -> Ensemble:
+    """Every model with every subset of moderators, each of which has a prior probability of one half.
+
+    Examples
+    --------
+    >>> len(with_moderators(ensemble("bma"), ["type", "timing"]).models)
+    16
+    """
+    models = [
+        replace(model, weight=model.weight / 2 ** len(names), moderators=chosen)
+        for model in ensemble.models
+        for size in range(len(names) + 1)
+        for chosen in combinations(names, size)
+    ]
+    return Ensemble(ensemble.name, models, ensemble.source)

@@ -45,7 +45,9 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
 
     Parameters
     ----------
-    mu, tau : arrays of shape (G,)
+    mu : array of shape (G,) or (G, k)
+        The mean of all trials, or of each.
+    tau : array of shape (G,)
     nodes : sequence of int
         Of each weight, or of the slope.
 
@@ -54,7 +56,8 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
     array of shape (G,)
     """
     variance = rows.se**2 + tau[:, None] ** 2
-    residual = rows.y - mu[:, None]
+    centre = mu if mu.ndim == 2 else mu[:, None]
+    residual = rows.y - centre
     constant = -0.5 * np.log(2.0 * math.pi * variance).sum(axis=1)
     if isinstance(rows.bias, PET | PEESE):
         slope, log_mass = slope_nodes(rows, mu, tau, nodes[0])
@@ -71,7 +74,7 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
     if rows.cells is None:
         return np.asarray(plain)
     assert isinstance(rows.bias, StepSelection)
-    chances = cell_probabilities(rows.cells, np.broadcast_to(mu[:, None], variance.shape), np.sqrt(variance))
+    chances = cell_probabilities(rows.cells, np.broadcast_to(centre, variance.shape), np.sqrt(variance))
     return np.asarray(plain + log_weight_integral(chances, rows.cells.trials, weight_rule(rows.bias, nodes)))
 
 

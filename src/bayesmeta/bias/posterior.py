@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.bias.cells import cell_probabilities, log_chance_of_being_seen
+from bayesmeta.bias.importance import Sampled
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.specification import PEESE, PET, StepSelection
@@ -42,6 +43,8 @@ _FELT = 1e-9
 #: Where panels of a tabulated density begin, as shares of the mass before them.
 _PANELS = (0.0, 1e-8, 1e-4, 0.02, 0.2, 0.5, 0.8, 0.98, 1 - 1e-4, 1 - 1e-8, 1.0)
 _WEIGHT_NODES = 65
+#: Draws on which the marginal of a weight is averaged where coefficients are drawn.
+_SOME = 400
 
 
 def _moments(table: Table) -> int:
@@ -311,32 +314,33 @@ def _given_slope(table: Table) -> _GivenSlope:
     return _GivenSlope(table, start.tau, start.mass, slope, share, log_total)
 
 
-def weight_of(table: Table, index: int) -> Marginal:
+def weight_of(part: Table | Sampled, index: int) -> Marginal:
     """Weight of an interval of p after the first, ``index`` from 1.
 
     With ``w_j = sum_{l >= j} eta_l`` and a Dirichlet ``eta``, one weight x is Beta(sum of alpha from j, sum before),
     and the shares of x and of 1 - x are Dirichlet vectors of their own: x can be the outermost variable.
     """
-    form = table.model.bias
+    form, rows = part.model.bias, part.rows
     assert isinstance(form, StepSelection)
-    assert table.rows.cells is not None
-    mu, tau, mass = _heavy(table)
-    chances = cell_probabilities(
-        table.rows.cells,
-        np.broadcast_to(mu[:, None], (mu.size, table.rows.y.size)),
-        np.sqrt(table.rows.se**2 + tau[:, None] ** 2),
-    )
-    alpha, trials = np.array(form.alpha), table.rows.cells.trials
+    assert rows.cells is not None
+    if isinstance(part, Table):
+        mu, tau, mass = _heavy(part)
+        centre = mu[:, None]
+    else:
+        centre, tau, mass = part.some(_SOME)
+    spread = np.sqrt(rows.se**2 + tau[:, None] ** 2)
+    chances = cell_probabilities(rows.cells, np.broadcast_to(centre, spread.shape), spread)
+    alpha, trials, inner = np.array(form.alpha), rows.cells.trials, part.inner
     a, b = float(alpha[index:].sum()), float(alpha[:index].sum())
     t, _ = rule(_WEIGHT_NODES)
     t = 0.5 * (1.0 + t)
-    lower, log_lower = _simplex(alpha[index:], table.inner[index:])
-    upper, log_upper = _simplex(alpha[:index], table.inner[: index - 1])
+    lower, log_lower = _simplex(alpha[index:], inner[index:])
+    upper, log_upper = _simplex(alpha[:index], inner[: index - 1])
     # weights below x are its shares from the far end; those above are what 1 - x leaves
     below = np.cumsum(lower[:, ::-1], axis=1)[:, ::-1]
     above = np.cumsum(upper[:, ::-1], axis=1)[:, ::-1]
     log_mass = (log_upper[:, None] + log_lower).ravel()
-    values = np.empty((t.size, mu.size))
+    values = np.empty((t.size, tau.size))
     for i, x in enumerate(t * t):
         first = np.repeat(x + (1.0 - x) * above, len(below), axis=0)
         weights = np.column_stack([first, np.tile(x * below, (len(above), 1))])

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.bias.averaging import AveragePosterior, log_bayes_factor, models_of
+from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.posterior import weight_of
+from bayesmeta.bias.regression import Regression
 from bayesmeta.bias.specification import CandidateModel, StepSelection
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit, marginal
@@ -32,6 +34,7 @@ __all__ = [
     "bias_prior_table",
     "candidate_table",
     "given_models",
+    "given_moderators",
     "model_inclusion_table",
     "weight_table",
 ]
@@ -92,15 +95,40 @@ def given_models(
             and (bias is None or bias == kind or (bias == "any" and kind != "none"))
         )
 
-    chosen = [i for i, model in enumerate(posterior.ensemble.models) if kept(model)]
-    if not chosen:
+    return _only(fit, [kept(model) for model in posterior.ensemble.models])
+
+
+def given_moderators(fit: Fit, name: str, *, present: bool = True) -> Fit:
+    """The average over the models that have a moderator, or over those that lack it.
+
+    Raises
+    ------
+    ModelError
+        For a moderator that no model has.
+
+    Examples
+    --------
+    >>> averaged = bm.average(effects, "bma", moderators={"weeks": bm.Normal(0, 0.1)})
+    >>> len(given_moderators(averaged, "weeks").posterior.tables)
+    4
+    """
+    models = models_of(fit).ensemble.models
+    find_name("moderator", name, dict.fromkeys(item for model in models for item in model.moderators))
+    return _only(fit, [(name in model.moderators) == present for model in models])
+
+
+def _only(fit: Fit, kept: Sequence[bool]) -> Fit:
+    """The average over the models that are kept."""
+    posterior, chosen = models_of(fit), np.flatnonzero(kept)
+    if not chosen.size:
         raise ModelError("no model of this average is so: nothing is left to average.")
     shares = posterior.shares[chosen]
     if not shares.sum() > 0:
         raise ModelError("the models that are left have no posterior probability in double precision.")
+    models = tuple(posterior.ensemble.models[i] for i in chosen)
     part = dataclasses.replace(
         posterior,
-        ensemble=dataclasses.replace(posterior.ensemble, models=tuple(posterior.ensemble.models[i] for i in chosen)),
+        ensemble=dataclasses.replace(posterior.ensemble, models=models),
         tables=tuple(posterior.tables[i] for i in chosen),
         shares=shares / shares.sum(),
     )
@@ -113,8 +141,8 @@ def candidate_table(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model: ``effect`` and ``heterogeneity`` (the prior, or "none"), ``bias``, ``prior`` and
-        ``posterior`` probability, ``log_evidence``, ``error`` of its integral (largest change of an answer between
+        One row per model: ``effect`` and ``heterogeneity`` (the prior, or "none"), ``bias``, ``moderators``, ``prior``
+        and ``posterior`` probability, ``log_evidence``, ``error`` of its integral (largest change of an answer between
         nested rules), ``bayes_factor`` of the model against all others, and ``mean``, its posterior mean effect.
 
     Raises
@@ -136,6 +164,7 @@ def candidate_table(fit: Fit) -> pd.DataFrame:
                 "effect": "none" if model.mu is None else repr(model.mu),
                 "heterogeneity": "none" if model.tau is None else repr(model.tau),
                 "bias": "none" if model.bias is None else model.bias.name,
+                "moderators": ", ".join(model.moderators),
                 "prior": model.weight,
                 "posterior": float(posterior.shares[i]),
                 "log_evidence": table.log_evidence,
@@ -143,10 +172,18 @@ def candidate_table(fit: Fit) -> pd.DataFrame:
                 "bayes_factor": math.exp(log_bayes_factor(posterior.prior_shares, posterior.shares, one))
                 if one.size > 1
                 else math.nan,
-                "mean": posterior.sign * float((table.mass * table.mu).sum()),
+                "mean": _mean(posterior, i),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _mean(posterior: AveragePosterior, index: int) -> float:
+    """Posterior mean effect of one model, over the observed mix of moderators."""
+    part = posterior.tables[index]
+    if isinstance(part, Table):
+        return posterior.sign * float((part.mass * part.mu).sum())
+    return part.quantity(posterior.design.profile(), posterior.sign, new=False).mean
 
 
 def _components(models: Sequence[CandidateModel]) -> dict[str, BoolArray]:
@@ -160,6 +197,8 @@ def _components(models: Sequence[CandidateModel]) -> dict[str, BoolArray]:
         "PEESE": lambda model: _bias_of(model) == "PEESE",
     }
     found = {name: np.array([has(model) for model in models]) for name, has in parts.items()}
+    for name in dict.fromkeys(name for model in models for name in model.moderators):
+        found[f"moderator {name}"] = np.array([name in model.moderators for model in models])
     return {name: has for name, has in found.items() if has.any() and not has.all()}
 
 
@@ -286,7 +325,7 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         for i in kept:
             j = _interval_of(posterior.ensemble.models[i].bias, 0.5 * (low + high))
             if j and (i, j) not in known:
-                known[i, j] = weight_of(posterior.tables[i], j)
+                known[i, j] = _weight(posterior, i, j)
             marginals.append(known[i, j] if j else atom(1.0))
         form = mixed(np.array([*posterior.shares[kept], rest]), [*marginals, atom(1.0)])
         lower, median, upper = form.quantile(interval_ends(level)).tolist()
@@ -305,6 +344,12 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _weight(posterior: AveragePosterior, index: int, interval: int) -> Marginal:
+    part = posterior.tables[index]
+    assert not isinstance(part, Regression)
+    return weight_of(part, interval)
 
 
 def _one_sided_edges(form: StepSelection) -> list[float]:
@@ -415,18 +460,11 @@ def bias_prior_table(fit: Fit) -> pd.DataFrame:
                 alpha = np.array(form.alpha)
                 a, total = float(alpha[j + 1 :].sum()), float(alpha.sum())
                 prior_mean, prior_sd = a / total, math.sqrt(a * (total - a) / (total**2 * (total + 1.0)))
-                found = mixed(shares, [weight_of(posterior.tables[i], j + 1) for i in chosen])
+                found = mixed(shares, [_weight(posterior, i, j + 1) for i in chosen])
             else:
                 # half-Cauchy slopes have no moments
                 prior_mean = prior_sd = math.nan
-                single = dataclasses.replace(
-                    posterior,
-                    ensemble=dataclasses.replace(
-                        posterior.ensemble, models=tuple(posterior.ensemble.models[i] for i in chosen)
-                    ),
-                    tables=tuple(posterior.tables[i] for i in chosen),
-                    shares=shares,
-                )
+                single = models_of(_only(fit, np.isin(np.arange(posterior.shares.size), chosen).tolist()))
                 found = single.named(name)
             rows.append(
                 {

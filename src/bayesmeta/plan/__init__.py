@@ -29,7 +29,7 @@ else:
                 "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator TrialInteraction scaling_of stated_rows stated_values"
             ),
             "outcome": "DIVISIONS ControlArm Decision Exclusion Outcome Selection",
-            "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
+            "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity Unstated vary",
             "registry": "COMPARED MinimalDifference mid_registry minimal_difference",
             "shapes": "ARM_STEMS ArmColumns LongTable TableShape",
             "thresholds": (

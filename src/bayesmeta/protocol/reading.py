@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from bayesmeta.boundary import file_bytes, require_plain_values
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault, ProtocolError, pick, warn
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import (
@@ -46,7 +46,7 @@ from bayesmeta.protocol.keys import (
     TopKeys,
 )
 from bayesmeta.protocol.migration import changed_meanings
-from bayesmeta.protocol.places import data_file
+from bayesmeta.protocol.places import data_file, require_protocol
 from bayesmeta.protocol.rules import exclusions, make_outcome, merge
 
 __all__ = ["read_protocol"]
@@ -188,6 +188,7 @@ def read_protocol(path: str | Path) -> Protocol:
     path = path.resolve()
     faults = Faults(path.name)
     raw = _tables(content, path.name)
+    require_protocol(path, raw)
     version = raw.get("schema")
     if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
         faults.add("schema", f"{version} is newer than this bayesmeta reads ({SCHEMA})", "Update bayesmeta.")

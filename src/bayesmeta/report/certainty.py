@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.measures import measure
 from bayesmeta.plan import DOMAINS, Threshold, concerns_of
 from bayesmeta.report.summary import SummaryRow, Yardstick

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayesmeta.digits import plural, with_minus
+from bayesmeta.columns import plural, with_minus
 from bayesmeta.plan import DOMAINS, Judgement
 from bayesmeta.questions import CAVEAT, NaturalAnswer, in_sentence
 from bayesmeta.report.glossary import glossary_of

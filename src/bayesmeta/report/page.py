@@ -18,8 +18,20 @@ import pandas as pd
 
 from bayesmeta.analysis import NO_MODERATORS
 from bayesmeta.classical import check_name
-from bayesmeta.columns import LEAST_SHARE, Column, Readable, columns_of, names_of, readable
-from bayesmeta.digits import DIGITS, percent, plural, ratios, together, with_minus
+from bayesmeta.columns import (
+    DIGITS,
+    LEAST_SHARE,
+    Column,
+    Readable,
+    columns_of,
+    names_of,
+    percent,
+    plural,
+    ratios,
+    readable,
+    together,
+    with_minus,
+)
 from bayesmeta.measures import measure
 from bayesmeta.model import prior_text
 from bayesmeta.moderators import moderator_blocks

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.classical import check_name
-from bayesmeta.digits import amount, percent
+from bayesmeta.columns import amount, percent
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.fits import distribution
 from bayesmeta.measures import measure

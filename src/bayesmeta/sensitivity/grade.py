@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import pool_check
-from bayesmeta.digits import amount, number, percent, ratios, together
+from bayesmeta.columns import amount, number, percent, ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure

@@ -22,8 +22,7 @@ from bayesmeta.bias import (
     models_of,
     weight_table,
 )
-from bayesmeta.columns import Column, columns_of, names_of, optional, unprinted
-from bayesmeta.digits import bayes_factor_text, percent
+from bayesmeta.columns import Column, bayes_factor_text, columns_of, names_of, optional, percent, unprinted
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
@@ -73,6 +72,7 @@ _WEIGHTS = (
 )
 _CANDIDATES = (
     *columns_of("text", bias="bias", effect="effect", heterogeneity="heterogeneity"),
+    *unprinted(text="moderators"),
     *columns_of("probability", prior="prior", posterior="posterior"),
     *columns_of("factor", bayes_factor="Bayes factor"),
     *columns_of("number", log_evidence="log evidence"),

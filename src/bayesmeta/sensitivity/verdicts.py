@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bayesmeta.digits import percent, plural, ratios, together
+from bayesmeta.columns import percent, plural, ratios, together
 from bayesmeta.fits import main_quantiles
 from bayesmeta.measures import measure
 from bayesmeta.questions import numeric_distance
