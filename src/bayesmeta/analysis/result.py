@@ -292,7 +292,7 @@ class Analysis:
         Parameters
         ----------
         sections : sequence of str, optional
-            Default: all but the slow ones and ``declared``, which sums up what `declared` holds.
+            Default: `bayesmeta.sensitivity.usual_sections` but ``declared``, which sums up what `declared` holds.
         **options
             Of `bayesmeta.sensitivity.sensitivity_analyses`.
         """
@@ -304,7 +304,8 @@ class Analysis:
                 "options": self.pooled.outcome.selection.measure_options,
                 **options,
             }
-        options = {"moderated": self.moderated, "risk_of_bias": self.risk_of_bias, **options}
+        stated = None if self.protocol is None else self.protocol.bias
+        options = {"moderated": self.moderated, "risk_of_bias": self.risk_of_bias, "bias": stated, **options}
         if "declared" not in (sections or ()):
             return sensitivity_analyses(self.pooled, sections, **options)
         found = sensitivity_analyses(
@@ -318,7 +319,7 @@ class Analysis:
 
     @cached_property
     def sections(self) -> SensitivityAnalyses:
-        """Its sensitivity analyses: those that were run, else all but the slow ones."""
+        """Its sensitivity analyses: those that were run, else the usual ones."""
         return self.sensitivity() if self.sections_run is None else self.sections_run
 
     @cached_property

@@ -14,8 +14,8 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "averaging": "AveragePosterior average models_of turn_of",
-            "ensembles": "ENSEMBLES ensemble with_moderators",
+            "averaging": "AveragePosterior average average_of favoured models_of turn_of",
+            "ensembles": "ENSEMBLES ensemble planned_ensemble with_moderators",
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "tables": (

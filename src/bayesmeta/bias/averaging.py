@@ -17,13 +17,13 @@ from scipy import special
 
 from bayesmeta.bias.dependence import Pairs, pairs_of, precision_times
 from bayesmeta.bias.ensembles import ensemble as named_ensemble
-from bayesmeta.bias.ensembles import with_moderators
+from bayesmeta.bias.ensembles import planned_ensemble, with_moderators
 from bayesmeta.bias.importance import LIMIT, Sampled, sample_model
 from bayesmeta.bias.integration import Table, integrate
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.posterior import draws_of, mean_of, new_study_of, share_above, slope_of, study_of, tau_of
 from bayesmeta.bias.regression import Columns, Regression, regress
-from bayesmeta.bias.specification import CandidateModel, Ensemble, StepSelection
+from bayesmeta.bias.specification import PEESE, CandidateModel, Ensemble, StepSelection
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError, find_name
 from bayesmeta.fits import Fit
@@ -31,10 +31,10 @@ from bayesmeta.marginals import Marginal, Marginals, Separate
 from bayesmeta.measures import require_null
 from bayesmeta.model import Coefficient, Design, Model, build_design
 from bayesmeta.numerics import roots
-from bayesmeta.plan import Outcome
-from bayesmeta.priors import Cauchy, Normal, Prior, StudentT, Truncated, Uniform
+from bayesmeta.plan import BiasPlan, Outcome
+from bayesmeta.priors import Cauchy, HalfCauchy, Normal, Prior, StudentT, Truncated, Uniform
 
-__all__ = ["AveragePosterior", "average", "models_of", "turn_of"]
+__all__ = ["AveragePosterior", "average", "average_of", "favoured", "models_of", "turn_of"]
 
 FloatArray = NDArray[np.float64]
 Part = Table | Regression | Sampled
@@ -273,12 +273,103 @@ def turn_of(effects: Effects, ensemble: Ensemble, direction: str | None = None) 
     stated = effects.better if direction is None else find_name("direction", direction, _WHERE)
     if stated is not None:
         return 1.0 if stated == "higher" else -1.0
-    if all(m.bias is None or (isinstance(m.bias, StepSelection) and m.bias.sides == "two") for m in ensemble.models):
+    if not _directed(ensemble):
         return 1.0
     raise ModelError(
         "one-sided selection, PET and PEESE need to know which results are favoured, and these effects do not say "
         'which direction is better. Give direction = "higher" or "lower", or use the ensemble "2w" (two-sided p).'
     )
+
+
+def _directed(ensemble: Ensemble) -> bool:
+    """Whether some model favours one direction."""
+    return any(
+        m.bias is not None and not (isinstance(m.bias, StepSelection) and m.bias.sides == "two")
+        for m in ensemble.models
+    )
+
+
+def favoured(fit: Fit) -> str:
+    """Which effects are favoured by the models of selection of an average.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of `average`.
+
+    Returns
+    -------
+    str
+        "higher" or "lower"; "neither" where all models of selection are two-sided, or there are none.
+
+    Raises
+    ------
+    ModelError
+        For a fit of one model.
+
+    Examples
+    --------
+    >>> favoured(bm.average(effects, "2w"))
+    'neither'
+    """
+    posterior = models_of(fit)
+    if not _directed(posterior.ensemble):
+        return "neither"
+    return "higher" if posterior.sign > 0 else "lower"
+
+
+#: Measures of which the priors of the published averages are.
+_STANDARDISED = ("SMD", "SMDH")
+
+
+def average_of(fit: Fit, plan: BiasPlan | None = None) -> Fit:
+    """Average models of publication bias for the rows of an analysis, as a plan states it.
+
+    Parameters
+    ----------
+    fit : Fit
+        The pooled analysis, whose rows, direction and thresholds are used.
+    plan : BiasPlan, optional
+        Default: RoBMA's 36 models. Priors that it does not state are those of the ensemble for standardised mean
+        differences, of which these are, and those of the analysis for other measures. There the slope of PEESE is in
+        their unit: half-Cauchy(5 / s), with s half the width of the central 68.3 % of the prior of mu.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ModelError
+        As `average`, and where neither the plan nor an analysis of another measure has a prior of tau.
+    InferenceError
+        Where an integral does not settle.
+
+    Examples
+    --------
+    >>> from bayesmeta.plan import BiasPlan
+    >>> average_of(fit, BiasPlan("bma")).engine
+    'average'
+    """
+    plan = BiasPlan() if plan is None else plan
+    require_null(fit.effects.measure, "an average over models of publication bias")
+    if fit.effects.measure not in _STANDARDISED:
+        tau = plan.tau or fit.model.tau
+        if tau is None:
+            raise ModelError(
+                f"publication bias: the ensemble's prior of tau is of standardised mean differences, not of "
+                f"{fit.effects.measure}, and the analysis has none. State tau in [bias]."
+            )
+        plan = dataclasses.replace(plan, mu=plan.mu or fit.model.mu, tau=tau)
+    ensemble = planned_ensemble(plan)
+    if fit.effects.measure not in _STANDARDISED and plan.mu is not None:
+        low, high = plan.mu.ppf(special.ndtr([-1.0, 1.0])).tolist()
+        slope = HalfCauchy(5.0 / (0.5 * (high - low)))
+        models = [
+            dataclasses.replace(m, bias=PEESE(slope)) if isinstance(m.bias, PEESE) else m for m in ensemble.models
+        ]
+        ensemble = dataclasses.replace(ensemble, models=tuple(models))
+    return average(fit.effects, ensemble, direction=plan.direction, outcome=fit.outcome)
 
 
 def average(

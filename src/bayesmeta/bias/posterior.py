@@ -100,7 +100,8 @@ def mean_of(tables: Sequence[Table], shares: Sequence[float] | FloatArray, scale
             u = (mu - c) / s
             z = np.arcsinh(u)
             inside = (z >= low) & (z <= high)
-            t = (2.0 * z[inside] - low - high) / (high - low)
+            # rounding must not leave the interval of the series
+            t = np.clip((2.0 * z[inside] - low - high) / (high - low), -1.0, 1.0)
             total[inside] += w * np.maximum(evaluate(t, own)[0], 0.0) / (s * np.sqrt(1.0 + u[inside] ** 2))
         return total / abs(scale)
 

@@ -24,7 +24,7 @@ from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.marginals import Marginal
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_probabilities, resolve_threshold
+from bayesmeta.questions import any_benefit_of, benefit_probabilities, resolve_threshold
 
 __all__ = [
     "BIAS_CHOICES",
@@ -252,7 +252,7 @@ def averaged_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     DataFrame
         Per parameter (``mu``, ``tau``, ``theta_new``, ``PET``, ``PEESE``) two rows, ``models`` "all" and "with it":
         ``mean sd median lower upper p_zero level``. `p_zero` is the probability of models that lack the parameter, in
-        which it is exactly zero.
+        which it is exactly zero; of a new study of those without effect and heterogeneity.
 
     Raises
     ------
@@ -271,8 +271,11 @@ def averaged_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows = []
     for name in ("mu", "theta_new", *posterior.scalars):
         zero = float(posterior.shares[~has[parts[name]]].sum()) if parts.get(name) in has else 0.0
+        if name == "theta_new":
+            models = posterior.ensemble.models
+            zero = float(posterior.shares[[m.mu is None and m.tau is None for m in models]].sum())
         rows.append({"parameter": name, "models": "all", **_described(marginal(fit, name), level), "p_zero": zero})
-        if zero > 0 and zero < 1:
+        if name in conditions and 0 < zero < 1:
             part = given_models(fit, **conditions[name])
             rows.append(
                 {"parameter": name, "models": "with it", **_described(marginal(part, name), level), "p_zero": 0.0}
@@ -371,46 +374,51 @@ def _prior_weight(posterior: AveragePosterior, one_sided: float) -> float:
     return total
 
 
-def bias_benefit_table(fit: Fit, threshold: Threshold | float | None = None) -> pd.DataFrame:
+def bias_benefit_table(fit: Fit, threshold: Threshold | float | None = None, *, level: float = LEVEL) -> pd.DataFrame:
     """Chances of benefit without bias, under each family of bias, and averaged over all.
 
     Parameters
     ----------
     fit : Fit
-        Of `bayesmeta.average`, with a direction.
+        Of `bayesmeta.average`. Where its effects have no better direction, no chances are given.
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; without one only the chance of any benefit is given.
+    level : float
+        Of the interval.
 
     Returns
     -------
     DataFrame
-        Rows "no bias", "selection by p", "PET", "PEESE" and "average", those that the average has: ``models prior
-        posterior median lower upper p_any_benefit p_important_benefit p_important_harm``, all of the mean effect, and
-        with ``_new`` of a new study.
+        Rows "no bias", "selection by p", "PET", "PEESE" and "average", those that the average has: ``models count
+        prior posterior median lower upper p_any_benefit p_important_benefit p_important_harm``, all of the mean effect,
+        and with ``_new`` of a new study.
 
     Raises
     ------
     ModelError
-        For a fit of one model, and without a direction.
+        For a fit of one model.
     """
     posterior = models_of(fit)
     known = {_bias_of(model) for model in posterior.ensemble.models}
     labels = {"none": "no bias", "selection": "selection by p", "PET": "PET", "PEESE": "PEESE"}
-    item = resolve_threshold(fit, threshold)
+    item = resolve_threshold(fit, threshold) if fit.effects.better is not None else None
     rows = []
     for kind in (*(kind for kind in labels if kind in known), None):
         part = fit if kind is None else given_models(fit, bias=kind)
         chosen = [kind in (None, _bias_of(model)) for model in posterior.ensemble.models]
-        lower, median, upper = marginal(part, "mu").quantile(interval_ends(LEVEL)).tolist()
-        chances = benefit_probabilities(part, item if item is not None else 0.0)
-        if item is None:
-            chances = {name: value for name, value in chances.items() if "any" in name}
+        lower, median, upper = marginal(part, "mu").quantile(interval_ends(level)).tolist()
+        chances: dict[str, float] = {}
+        if item is not None:
+            chances = benefit_probabilities(part, item)
+        elif fit.effects.better is not None:
+            ends = {"mu": "", "theta_new": "_new"}
+            chances = {f"p_any_benefit{end}": any_benefit_of(part, name) for name, end in ends.items()}
         rows.append(
             {
                 "models": "average" if kind is None else labels[kind],
                 "count": int(np.sum(chosen)),
-                "prior": float(posterior.prior_shares[chosen].sum()),
-                "posterior": float(posterior.shares[chosen].sum()),
+                "prior": 1.0 if kind is None else float(posterior.prior_shares[chosen].sum()),
+                "posterior": 1.0 if kind is None else float(posterior.shares[chosen].sum()),
                 "median": median,
                 "lower": lower,
                 "upper": upper,

@@ -19,7 +19,10 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "bias": "BIAS_FORMS HIGH_RISK ROB_JUDGEMENTS BiasForm BiasSize RiskOfBias RobTool",
+            "bias": (
+                "BIAS_ENSEMBLES BIAS_FORMS BIAS_MODELS HIGH_RISK ROB_JUDGEMENTS BiasEnsemble BiasForm BiasModelKind "
+                "BiasModelPlan BiasPlan BiasSize RiskOfBias RobTool"
+            ),
             "formula": "parse_moderators",
             "judgements": "CERTAINTIES CONCERNS DOMAINS SYMBOLS Judgement Judgements concerns_of",
             "modelling": (

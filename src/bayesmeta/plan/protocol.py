@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bayesmeta.errors import find_name
+from bayesmeta.plan.bias import BiasPlan
 from bayesmeta.plan.outcome import Exclusion, Outcome
 from bayesmeta.plan.shapes import TableShape
 from bayesmeta.priors import Normal
@@ -188,8 +189,9 @@ class Protocol:
     """A whole analysis, stated before it is run.
 
     ``sha256`` is the hash of the file's bytes; empty where there is no file, and then ``unstated`` says what was taken
-    in its place (`bayesmeta.table_protocol`), and ``assumptions`` the same in words. ``classical``, ``bias`` and
-    ``report`` are the plain tables of those names, checked for their keys.
+    in its place (`bayesmeta.table_protocol`), and ``assumptions`` the same in words. ``classical`` and ``report`` are
+    the plain tables of those names, checked for their keys; ``bias`` is None where no average over models of
+    publication bias is stated.
     """
 
     title: str
@@ -200,7 +202,7 @@ class Protocol:
     sensitivities: tuple[Sensitivity, ...] = ()
     sampling: Sampling | None = None
     classical: Mapping[str, Any] = field(default_factory=dict)
-    bias: Mapping[str, Any] = field(default_factory=dict)
+    bias: BiasPlan | None = None
     joint: JointPlan | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     schema: int = 1
