@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayesmeta.bias.fisher import *
     from bayesmeta.bias.specification import *
     from bayesmeta.bias.tables import *
+    from bayesmeta.bias.worst_case import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
@@ -22,6 +23,7 @@ else:
                 "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
                 "model_inclusion_table weight_table"
             ),
+            "worst_case": "s_value worst_case_table",
         },
         guard="bayesmeta.boundary",
     )
