@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayesmeta.bias.specification import *
     from bayesmeta.bias.tables import *
     from bayesmeta.bias.worst_case import *
+    from bayesmeta.bias.z_curve import *
 else:
     __getattr__, __dir__ = exports(
         __name__,
@@ -24,6 +25,7 @@ else:
                 "model_inclusion_table weight_table"
             ),
             "worst_case": "s_value worst_case_table",
+            "z_curve": "ZCurve z_curve",
         },
         guard="bayesmeta.boundary",
     )

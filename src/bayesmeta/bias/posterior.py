@@ -21,6 +21,7 @@ from bayesmeta.priors import Normal
 
 __all__ = [
     "draws_of",
+    "heavy_nodes",
     "mean_of",
     "new_study_of",
     "share_above",
@@ -198,7 +199,7 @@ def share_above(table: Table, distance: ArrayLike, normal: ArrayLike, scale: flo
 # -- parameters of bias ------------------------------------------------------------------------------------------------
 
 
-def _heavy(table: Table) -> tuple[FloatArray, FloatArray, FloatArray]:
+def heavy_nodes(table: Table) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Nodes (mu, tau) with what they hold, by the embedded rules, those that hold next to nothing left out.
 
     Integrals have settled on these nodes too: that was the check.
@@ -319,7 +320,7 @@ def weight_of(table: Table, index: int) -> Marginal:
     form = table.model.bias
     assert isinstance(form, StepSelection)
     assert table.rows.cells is not None
-    mu, tau, mass = _heavy(table)
+    mu, tau, mass = heavy_nodes(table)
     chances = cell_probabilities(
         table.rows.cells,
         np.broadcast_to(mu[:, None], (mu.size, table.rows.y.size)),
