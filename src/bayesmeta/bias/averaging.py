@@ -19,7 +19,8 @@ from bayesmeta.bias.ensembles import ensemble as named_ensemble
 from bayesmeta.bias.integration import Table, integrate
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.posterior import draws_of, mean_of, new_study_of, share_above, slope_of, study_of, tau_of
-from bayesmeta.bias.specification import CandidateModel, Ensemble, StepSelection
+from bayesmeta.bias.specification import PEESE, PET, CandidateModel, Ensemble, StepSelection
+from bayesmeta.bias.stated import StatedSelection
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError, find_name
 from bayesmeta.fits import Fit
@@ -81,11 +82,7 @@ class AveragePosterior:
     @property
     def scalars(self) -> tuple[str, ...]:
         """Names of all parameters beyond the mean; weights of p stand in `weight_table`."""
-        slopes = dict.fromkeys(
-            model.bias.name
-            for model in self.ensemble.models
-            if model.bias is not None and not isinstance(model.bias, StepSelection)
-        )
+        slopes = dict.fromkeys(model.bias.name for model in self.ensemble.models if isinstance(model.bias, PET | PEESE))
         tau = ("tau",) if any(model.tau is not None for model in self.ensemble.models) else ()
         return (*tau, *slopes)
 
@@ -220,7 +217,8 @@ def turn_of(effects: Effects, ensemble: Ensemble, direction: str | None = None) 
     stated = effects.better if direction is None else find_name("direction", direction, _WHERE)
     if stated is not None:
         return 1.0 if stated == "higher" else -1.0
-    if all(m.bias is None or (isinstance(m.bias, StepSelection) and m.bias.sides == "two") for m in ensemble.models):
+    two_sided = (StepSelection, StatedSelection)
+    if all(m.bias is None or (isinstance(m.bias, two_sided) and m.bias.sides == "two") for m in ensemble.models):
         return 1.0
     raise ModelError(
         "one-sided selection, PET and PEESE need to know which results are favoured, and these effects do not say "

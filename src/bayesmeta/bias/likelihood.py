@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesmeta.bias.cells import Cells, cell_probabilities, cells_of, log_weight_integral, weight_rule
 from bayesmeta.bias.specification import PEESE, PET, PublicationBias, StepSelection
+from bayesmeta.bias.stated import CopasSelection, ExponentialSelection, StatedSelection, log_selection
 from bayesmeta.numerics import rule
 
 __all__ = ["Rows", "log_likelihood", "slope_nodes"]
@@ -22,17 +23,24 @@ _REACH = 9.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Independent estimates, turned so that the direction of selection is positive, under one form of bias."""
+    """Independent estimates, turned so that the direction of selection is positive, under one form of bias.
+
+    Under Copas selection `se` is what it was before selection, and `chances` are normal quantiles of those to be seen.
+    """
 
     y: FloatArray
     se: FloatArray
     bias: PublicationBias | None
     cells: Cells | None
+    chances: FloatArray
 
     @classmethod
     def of(cls, y: FloatArray, se: FloatArray, bias: PublicationBias | None) -> Rows:
         """Estimates with their intervals of p."""
-        return cls(y, se, bias, cells_of(y, se, bias) if isinstance(bias, StepSelection) else None)
+        if isinstance(bias, CopasSelection):
+            return cls(y, bias.unselected(se), bias, None, bias.chances(se))
+        cells = cells_of(y, se, bias) if isinstance(bias, StepSelection | StatedSelection) else None
+        return cls(y, se, bias, cells, np.zeros(y.size))
 
     @property
     def regressor(self) -> FloatArray:
@@ -68,9 +76,11 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
         peak = log.max(axis=1)
         return np.asarray(constant + peak + np.log(np.exp(log - peak[:, None]).sum(axis=1)))
     plain = constant - 0.5 * (residual**2 / variance).sum(axis=1)
+    if isinstance(rows.bias, ExponentialSelection | CopasSelection):
+        return np.asarray(plain + log_selection(rows.bias, rows.y, rows.se, rows.chances, mu, tau))
     if rows.cells is None:
         return np.asarray(plain)
-    assert isinstance(rows.bias, StepSelection)
+    assert isinstance(rows.bias, StepSelection | StatedSelection)
     chances = cell_probabilities(rows.cells, np.broadcast_to(mu[:, None], variance.shape), np.sqrt(variance))
     return np.asarray(plain + log_weight_integral(chances, rows.cells.trials, weight_rule(rows.bias, nodes)))
 

@@ -14,6 +14,7 @@ from bayesmeta.bias.cells import cell_probabilities, log_chance_of_being_seen
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.specification import PEESE, PET, StepSelection
+from bayesmeta.bias.stated import CopasSelection
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals import Gridded, Marginal, NormalMixture, from_density
 from bayesmeta.numerics import coefficients, embedded, evaluate, rule
@@ -126,8 +127,11 @@ def study_of(table: Table, row: int, scale: float = 1.0) -> Marginal:
     Raises
     ------
     ModelError
-        Under PET and PEESE with a prior of the mean that is not normal.
+        Under PET and PEESE with a prior of the mean that is not normal, and under Copas selection, where being seen
+        says something of a trial's error.
     """
+    if isinstance(table.model.bias, CopasSelection):
+        raise ModelError(f"the true effect of one trial under {table.model.bias.name} is not available.")
     if isinstance(table.model.bias, PET | PEESE):
         return _study_with_slope(table, row, scale)
     if table.model.tau is None:

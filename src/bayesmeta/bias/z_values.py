@@ -25,6 +25,7 @@ from bayesmeta.bias.integration import Table
 from bayesmeta.bias.likelihood import slope_nodes
 from bayesmeta.bias.posterior import heavy_nodes
 from bayesmeta.bias.specification import PEESE, PET, StepSelection
+from bayesmeta.bias.stated import CopasSelection, ExponentialSelection, StatedSelection
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.marginals import both_positive
@@ -71,8 +72,8 @@ class ZCurve:
     Examples
     --------
     >>> curve = z_curve(bm.average(effects, "2w"))
-    >>> bool(np.trapezoid(curve.density["conducted"], curve.density["z"]) > 0.999)
-    True
+    >>> curve.z.round(2).tolist(), [round(cut, 2) for cut in curve.cuts]
+    ([2.0, 1.0, 1.5, -0.5], [-1.96, -1.64, 1.64, 1.96])
     """
 
     z: FloatArray
@@ -115,7 +116,7 @@ def z_curve(fit: Fit, grid: ArrayLike | None = None, *, level: float = LEVEL) ->
     Raises
     ------
     ModelError
-        For a fit of one model, and a grid that is not ascending numbers.
+        For a fit of one model, a smooth or a Copas selection, and a grid that is not ascending numbers.
 
     References
     ----------
@@ -130,6 +131,9 @@ def z_curve(fit: Fit, grid: ArrayLike | None = None, *, level: float = LEVEL) ->
     """
     posterior = models_of(fit)
     kept = [i for i, share in enumerate(posterior.shares) if share > _LIGHT / 100]
+    for i in kept:
+        if isinstance(form := posterior.ensemble.models[i].bias, ExponentialSelection | CopasSelection):
+            raise ModelError(f"z-curve: {form.name} has no steps of p, of which it is made. Use StatedSelection.")
     tables, shares = [posterior.tables[i] for i in kept], posterior.shares[kept] / posterior.shares[kept].sum()
     rows = tables[0].rows
     observed = rows.y / rows.se
@@ -150,10 +154,10 @@ def z_curve(fit: Fit, grid: ArrayLike | None = None, *, level: float = LEVEL) ->
     counts = np.einsum("m,mqb->qb", shares, np.array([part.counts for part in parts]))
     ends = np.array([_quantiles(row, interval_ends(level)) for row in counts])
     # few published of many conducted, and many conducted per published, are the same end
-    ends[3] = 1.0 / ends[3, ::-1]
+    ends[3] = 1.0 / ends[3, ::-1] - 1.0
     k, seen = observed.size, float((np.abs(observed) > _CRITICAL).mean())
     numbers = np.column_stack([mean, ends])
-    numbers = np.vstack([np.full(4, seen), numbers[:3], k * (numbers[3] - 1.0), numbers[3]])
+    numbers = np.vstack([np.full(4, seen), numbers[:3], k * numbers[3], 1.0 + numbers[3]])
     summary = pd.DataFrame(numbers, columns=["mean", "lower", "median", "upper"])
     summary.insert(0, "quantity", _QUANTITIES)
     shown = pd.DataFrame({"z": z, "published": density[0] / k, "conducted": density[1]})
@@ -222,8 +226,10 @@ def _of_model(table: Table, share: float, z: FloatArray) -> _Part:
     member = np.ones((1, 1)) if cells is None else cells.member
     weights, log_mass, trials = np.ones((1, 1)), np.zeros(1), np.zeros(1)
     if cells is not None:
-        assert isinstance(rows.bias, StepSelection)
-        found = weight_rule(rows.bias, table.inner)
+        assert isinstance(rows.bias, StepSelection | StatedSelection)
+        # ends of intervals are read from nodes, of which one weight alone would have few
+        least = {1: 96, 2: 24}.get(len(table.inner), 0)
+        found = weight_rule(rows.bias, [max(n, least) for n in table.inner])
         weights, log_mass, trials = found.weights, found.log_mass, cells.trials.astype(float)
     log_seen = log_mass + np.log(weights) @ trials
     group = member.argmax(axis=1)[np.searchsorted(cuts, z)]
@@ -257,7 +263,7 @@ def _of_model(table: Table, share: float, z: FloatArray) -> _Part:
         # published per conducted lies between 0 and 1, as the others do
         rates = (significant / k, discovered / conducted, again / significant, k / conducted)
         for n, values in enumerate(rates):
-            mean[n] += (joint * (1.0 / values if n == 3 else values)).sum()
+            mean[n] += (joint * (1.0 / values - 1.0 if n == 3 else values)).sum()
             at = np.minimum((values * _BINS).astype(int), _BINS - 1)
             counts[n] += np.bincount(at.ravel(), joint.ravel(), _BINS)
         seen *= part.mass[:, None, None]
@@ -265,7 +271,7 @@ def _of_model(table: Table, share: float, z: FloatArray) -> _Part:
         for j in range(weights.shape[1]):
             density[0, group == j] += _heights(seen[..., j], shown, sd, z[group == j])
         density[1] += _heights(behind, before, sd, z)
-    if cells is not None and not cells.trials[1:].any():
+    if isinstance(rows.bias, StepSelection) and cells is not None and not cells.trials[1:].any():
         # with no trial in a lower interval the tail of the conducted is that of the priors
         mean[3] = math.nan
     return _Part(density, mean, counts)
