@@ -180,3 +180,13 @@ def test_units_do_not_matter(scale: float) -> None:
     )
     assert other.log_evidence + y.size * math.log(scale) == pytest.approx(one.log_evidence, abs=2e-6)
     assert mean_of([other], [1.0]).quantile(0.9) == pytest.approx(scale * mean_of([one], [1.0]).quantile(0.9), rel=1e-5)
+
+
+@pytest.mark.parametrize(("mu", "tau"), [(bm.Normal(0.2, 0.03), bm.Uniform(0.12, 0.18)), (bm.Uniform(-0.1, 0.7), TAU)])
+def test_jumps_at_the_ends_of_a_prior_cost_nothing(mu: bm.priors.Prior, tau: bm.priors.Prior) -> None:
+    """Rounding put the outermost nodes beside the support, where the density is zero, and integrals did not settle."""
+    y, se = np.array([0.05, 0.3, 0.5, 0.62, -0.1, 0.35]), np.array([0.1, 0.15, 0.2, 0.25, 0.2, 0.3])
+    ours = integrate(y, se, CandidateModel(mu, tau))
+    theirs = bm.fit(bm.Effects([*"abcdef"], y, se, measure="SMD"), bm.Model(mu, tau))
+    assert ours.log_evidence == pytest.approx(theirs.log_evidence, abs=1e-9)
+    assert ours.mass.shape[1] <= 129

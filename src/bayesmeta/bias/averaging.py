@@ -23,7 +23,8 @@ from bayesmeta.bias.integration import Table, integrate
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.posterior import draws_of, mean_of, new_study_of, share_above, slope_of, study_of, tau_of
 from bayesmeta.bias.regression import Columns, Regression, regress
-from bayesmeta.bias.specification import PEESE, CandidateModel, Ensemble, StepSelection
+from bayesmeta.bias.specification import PEESE, PET, CandidateModel, Ensemble, StepSelection
+from bayesmeta.bias.stated import StatedSelection
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError, find_name
 from bayesmeta.fits import Fit
@@ -91,11 +92,7 @@ class AveragePosterior:
     @property
     def scalars(self) -> tuple[str, ...]:
         """Names of all parameters beyond the mean; weights of p stand in `weight_table`."""
-        slopes = dict.fromkeys(
-            model.bias.name
-            for model in self.ensemble.models
-            if model.bias is not None and not isinstance(model.bias, StepSelection)
-        )
+        slopes = dict.fromkeys(model.bias.name for model in self.ensemble.models if isinstance(model.bias, PET | PEESE))
         tau = ("tau",) if any(model.tau is not None for model in self.ensemble.models) else ()
         return (*tau, *slopes)
 
@@ -284,7 +281,7 @@ def turn_of(effects: Effects, ensemble: Ensemble, direction: str | None = None) 
 def _directed(ensemble: Ensemble) -> bool:
     """Whether some model favours one direction."""
     return any(
-        m.bias is not None and not (isinstance(m.bias, StepSelection) and m.bias.sides == "two")
+        m.bias is not None and not (isinstance(m.bias, StepSelection | StatedSelection) and m.bias.sides == "two")
         for m in ensemble.models
     )
 

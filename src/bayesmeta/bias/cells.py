@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.bias.specification import StepSelection
+from bayesmeta.bias.stated import StatedSelection
 
 __all__ = ["Cells", "Chances", "WeightRule", "cell_probabilities", "cells_of", "log_weight_integral", "weight_rule"]
 
@@ -43,7 +44,7 @@ class Cells:
     trials: NDArray[np.intp]
 
 
-def cells_of(y: FloatArray, se: FloatArray, form: StepSelection) -> Cells:
+def cells_of(y: FloatArray, se: FloatArray, form: StepSelection | StatedSelection) -> Cells:
     """Put estimates into the intervals of p, effects turned so that the direction of selection is positive."""
     steps, two = np.array(form.steps), form.sides == "two"
     critical = -special.ndtri(steps * (0.5 if two else 1.0))
@@ -92,7 +93,7 @@ class WeightRule:
     log_mass: FloatArray
 
 
-def weight_rule(form: StepSelection, nodes: Sequence[int]) -> WeightRule:
+def weight_rule(form: StepSelection | StatedSelection, nodes: Sequence[int]) -> WeightRule:
     r"""Gauss rule for cumulative Dirichlet weights.
 
     ``w_j+1 = w_j s_j`` with independent ``s_j ~ Beta(sum_{l>j} alpha_l, alpha_j)``; in ``t = sqrt(s)`` the poles that
@@ -101,8 +102,10 @@ def weight_rule(form: StepSelection, nodes: Sequence[int]) -> WeightRule:
     Parameters
     ----------
     nodes : sequence of int
-        Per ratio of two neighbouring weights, from the most to the least significant.
+        Per ratio of two neighbouring weights, from the most to the least significant; none where they are stated.
     """
+    if isinstance(form, StatedSelection):
+        return WeightRule(np.array([form.weights]) / form.weights[0], np.zeros(1))
     alpha = np.array(form.alpha)
     weights, log_mass = np.ones((1, 1)), np.zeros(1)
     for j in range(alpha.size - 1):

@@ -38,6 +38,8 @@ _SCAN_WINDOWS = 17
 _FIRST, _MOST = (65, 65), 1025
 #: Nodes of each weight, or of the slope, to begin with; each number is compared with the next.
 _INNER = {"selection": (4, 8, 12, 16, 24, 32, 48, 64, 96), "small-study effects": (17, 33, 65, 129, 257, 513)}
+#: Relative: what a variable and its inverse may lose.
+_ROUNDING = 1e-13
 #: Points over which they are compared.
 _COMPARED = 24
 
@@ -100,7 +102,7 @@ class _Integrand:
     inner: tuple[int, ...]
 
     def tau_of(self, u: FloatArray) -> FloatArray:
-        return u if self.model.tau is None else self.tau_variable.x(u)
+        return u if self.model.tau is None else _at_ends(self.tau_variable.x(u), self.model.tau)
 
     def frame(self, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Centre and scale of the mean at each tau: its moments without prior and bias."""
@@ -118,6 +120,7 @@ class _Integrand:
             if self.model.tau is not None:
                 prior = prior + (self.model.tau.logpdf(tau) + self.tau_variable.log_jacobian(u))[:, None]
             if self.model.mu is not None:
+                mu = _at_ends(mu, self.model.mu)
                 prior = prior + self.model.mu.logpdf(mu) + np.log(scale[:, None] * np.cosh(z))
         used = np.isfinite(prior) if chosen is None else chosen & np.isfinite(prior)
         found = np.full(z.shape, -np.inf)
@@ -125,6 +128,14 @@ class _Integrand:
             self.rows, mu[used], np.broadcast_to(tau[:, None], z.shape)[used], self.inner
         )
         return found
+
+
+def _at_ends(x: FloatArray, prior: Prior) -> FloatArray:
+    """Values that rounding has put beside an end of a prior's support, where the density may jump, put on it."""
+    for end in prior.support:
+        if math.isfinite(end):
+            x = np.where(np.abs(x - end) <= _ROUNDING * (abs(end) + np.abs(x).max()), end, x)
+    return x
 
 
 def integrate(
@@ -151,7 +162,7 @@ def integrate(
         Where the integral does not settle.
     """
     rows = Rows.of(y, se, model.bias, pairs)
-    coarse = () if model.bias is None else _coarse(model.bias)
+    coarse = () if model.bias is None or not model.bias.parameters else _coarse(model.bias)
     rough = _Integrand(rows, model, tau_variable(model.tau, se), coarse)
     low, high = tau_window(lambda u: _highest(rough, u), model.tau, rough.tau_variable, se, float(np.ptp(y)))
     windows = _windows_of_mu(rough, low, high)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from bayesmeta.bias.cells import Cells, Chances, cell_probabilities, cells_of, log_weight_integral, weight_rule
 from bayesmeta.bias.dependence import ALONE, Pairs, log_determinant, pair_probabilities, precision_times
 from bayesmeta.bias.specification import PEESE, PET, PublicationBias, StepSelection
+from bayesmeta.bias.stated import CopasSelection, ExponentialSelection, StatedSelection, log_selection
+from bayesmeta.errors import ModelError
 from bayesmeta.numerics import rule
 
 __all__ = ["Rows", "log_likelihood", "slope_nodes"]
@@ -23,18 +25,28 @@ _REACH = 9.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Estimates, turned so that the direction of selection is positive, under one form of bias."""
+    """Estimates, turned so that the direction of selection is positive, under one form of bias.
+
+    Under Copas selection `se` is what it was before selection, and `visible` are normal quantiles of the chances to be
+    seen.
+    """
 
     y: FloatArray
     se: FloatArray
     bias: PublicationBias | None
     pairs: Pairs
     cells: Cells | None
+    visible: FloatArray
 
     @classmethod
     def of(cls, y: FloatArray, se: FloatArray, bias: PublicationBias | None, pairs: Pairs = ALONE) -> Rows:
         """Estimates with their intervals of p."""
-        return cls(y, se, bias, pairs, cells_of(y, se, bias) if isinstance(bias, StepSelection) else None)
+        if isinstance(bias, CopasSelection | ExponentialSelection) and pairs.first.size:
+            raise ModelError(f"{bias.name}: two results that share patients are selected together by steps of p only.")
+        if isinstance(bias, CopasSelection):
+            return cls(y, bias.unselected(se), bias, pairs, None, bias.chances(se))
+        cells = cells_of(y, se, bias) if isinstance(bias, StepSelection | StatedSelection) else None
+        return cls(y, se, bias, pairs, cells, np.zeros(y.size))
 
     @property
     def regressor(self) -> FloatArray:
@@ -95,9 +107,11 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
         peak = log.max(axis=1)
         return np.asarray(constant + peak + np.log(np.exp(log - peak[:, None]).sum(axis=1)))
     plain = constant - 0.5 * rows.sums(tau, residual)[:, 0, 0]
+    if isinstance(rows.bias, ExponentialSelection | CopasSelection):
+        return np.asarray(plain + log_selection(rows.bias, rows.y, rows.se, rows.visible, mu, tau))
     if rows.cells is None:
         return np.asarray(plain)
-    assert isinstance(rows.bias, StepSelection)
+    assert isinstance(rows.bias, StepSelection | StatedSelection)
     chances = rows.chances(centre, tau)
     return np.asarray(plain + log_weight_integral(chances, rows.cells.trials, weight_rule(rows.bias, nodes)))
 

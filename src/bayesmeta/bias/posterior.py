@@ -16,6 +16,7 @@ from bayesmeta.bias.importance import Sampled
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.specification import PEESE, PET, StepSelection
+from bayesmeta.bias.stated import CopasSelection
 from bayesmeta.errors import ModelError
 from bayesmeta.marginals import Gridded, Marginal, NormalMixture, from_density
 from bayesmeta.numerics import coefficients, embedded, evaluate, rule
@@ -23,6 +24,7 @@ from bayesmeta.priors import Normal
 
 __all__ = [
     "draws_of",
+    "heavy_nodes",
     "mean_of",
     "new_study_of",
     "share_above",
@@ -130,8 +132,11 @@ def study_of(table: Table, row: int, scale: float = 1.0) -> Marginal:
     Raises
     ------
     ModelError
-        Under PET and PEESE with a prior of the mean that is not normal.
+        Under PET and PEESE with a prior of the mean that is not normal, and under Copas selection, where being seen
+        says something of a trial's error.
     """
+    if isinstance(table.model.bias, CopasSelection):
+        raise ModelError(f"the true effect of one trial under {table.model.bias.name} is not available.")
     if isinstance(table.model.bias, PET | PEESE):
         return _study_with_slope(table, row, scale)
     if table.model.tau is None:
@@ -203,7 +208,7 @@ def share_above(table: Table, distance: ArrayLike, normal: ArrayLike, scale: flo
 # -- parameters of bias ------------------------------------------------------------------------------------------------
 
 
-def _heavy(table: Table) -> tuple[FloatArray, FloatArray, FloatArray]:
+def heavy_nodes(table: Table) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Nodes (mu, tau) with what they hold, by the embedded rules, those that hold next to nothing left out.
 
     Integrals have settled on these nodes too: that was the check.
@@ -328,7 +333,7 @@ def weight_of(part: Table | Sampled, index: int) -> Marginal:
     assert isinstance(form, StepSelection)
     assert rows.cells is not None
     if isinstance(part, Table):
-        mu, tau, mass = _heavy(part)
+        mu, tau, mass = heavy_nodes(part)
         centre = mu[:, None]
     else:
         centre, tau, mass = part.some(_SOME)

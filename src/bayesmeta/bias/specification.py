@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from bayesmeta.bias.stated import Stated
 from bayesmeta.errors import ModelError
 from bayesmeta.priors import HalfCauchy, Prior
 
@@ -120,7 +121,7 @@ class PEESE:
     parameters = ("PEESE",)
 
 
-PublicationBias = StepSelection | PET | PEESE
+PublicationBias = StepSelection | PET | PEESE | Stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class CandidateModel:
         Of the mean effect in the outcome's own direction; None is no effect.
     tau : Prior or None
         Of the between-study SD; None is a common effect.
-    bias : StepSelection, PET, PEESE or None
+    bias : StepSelection, PET, PEESE, StatedSelection, ExponentialSelection, CopasSelection or None
         How results are selected; None is not at all.
     weight : float
         Prior probability, up to the sum of those of the average.

@@ -18,7 +18,8 @@ from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.posterior import weight_of
 from bayesmeta.bias.regression import Regression
-from bayesmeta.bias.specification import CandidateModel, StepSelection
+from bayesmeta.bias.specification import PEESE, PET, CandidateModel, StepSelection
+from bayesmeta.bias.stated import StatedSelection
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.marginals import Marginal
@@ -50,7 +51,7 @@ FEW = 10
 def _bias_of(model: CandidateModel) -> str:
     if model.bias is None:
         return "none"
-    return "selection" if isinstance(model.bias, StepSelection) else model.bias.name
+    return model.bias.name if isinstance(model.bias, PET | PEESE) else "selection"
 
 
 def given_models(
@@ -192,7 +193,7 @@ def _components(models: Sequence[CandidateModel]) -> dict[str, BoolArray]:
         "effect": lambda model: model.mu is not None,
         "heterogeneity": lambda model: model.tau is not None,
         "bias": lambda model: model.bias is not None,
-        "selection by p": lambda model: isinstance(model.bias, StepSelection),
+        "selection by p": lambda model: _bias_of(model) == "selection",
         "PET": lambda model: _bias_of(model) == "PET",
         "PEESE": lambda model: _bias_of(model) == "PEESE",
     }
@@ -309,7 +310,8 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         Where no model selects by p.
     """
     posterior = models_of(fit)
-    chosen = [i for i, model in enumerate(posterior.ensemble.models) if isinstance(model.bias, StepSelection)]
+    by_steps = StepSelection | StatedSelection
+    chosen = [i for i, model in enumerate(posterior.ensemble.models) if isinstance(model.bias, by_steps)]
     if not chosen:
         raise ModelError("no model of this average selects by p.")
     forms = [posterior.ensemble.models[i].bias for i in chosen]
@@ -349,10 +351,13 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
 def _weight(posterior: AveragePosterior, index: int, interval: int) -> Marginal:
     part = posterior.tables[index]
     assert not isinstance(part, Regression)
+    form = part.model.bias
+    if isinstance(form, StatedSelection):
+        return atom(form.weights[interval] / form.weights[0])
     return weight_of(part, interval)
 
 
-def _one_sided_edges(form: StepSelection) -> list[float]:
+def _one_sided_edges(form: StepSelection | StatedSelection) -> list[float]:
     return [*form.steps] if form.sides == "one" else [end for s in form.steps for end in (0.5 * s, 1.0 - 0.5 * s)]
 
 
@@ -370,6 +375,8 @@ def _prior_weight(posterior: AveragePosterior, one_sided: float) -> float:
         if isinstance(model.bias, StepSelection):
             alpha = np.array(model.bias.alpha)
             mean = float(alpha[_interval_of(model.bias, one_sided) :].sum() / alpha.sum())
+        if isinstance(model.bias, StatedSelection):
+            mean = model.bias.weights[_interval_of(model.bias, one_sided)] / model.bias.weights[0]
         total += model.weight * mean
     return total
 
