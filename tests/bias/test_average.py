@@ -61,6 +61,10 @@ def test_a_medicine_prior_of_dentine() -> None:
     """RoBMA's MedicineBMA vignette."""
     fit = bm.average(effects("Poulsen2006"), "bma", mu=bm.StudentT(0, 0.51, 5), tau=bm.InverseGamma(1.79, 0.28))
     found = factors(fit)
+    # by the name of the subfield, and where lower is better
+    rows = dataclasses.replace(effects("Poulsen2006"), y=-effects("Poulsen2006").y, better="lower")
+    mu, tau = (bm.Cochrane("smd", "Oral Health", name) for name in ("mu", "tau"))
+    assert factors(bm.average(rows, "bma", mu=mu, tau=tau)) == pytest.approx(found, rel=1e-6)
     assert found["effect"] == pytest.approx(218.53, rel=PRINTED)
     assert found["heterogeneity"] == pytest.approx(3.52, abs=6e-3)
     assert bias.given_models(fit, effect=True).ok

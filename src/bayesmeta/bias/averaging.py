@@ -33,7 +33,7 @@ from bayesmeta.measures import require_null
 from bayesmeta.model import Coefficient, Design, Model, build_design
 from bayesmeta.numerics import roots
 from bayesmeta.plan import BiasPlan, Outcome
-from bayesmeta.priors import Cauchy, HalfCauchy, Normal, Prior, StudentT, Truncated, Uniform
+from bayesmeta.priors import Cauchy, HalfCauchy, Normal, Prior, StudentT, Truncated, Uniform, resolve
 
 __all__ = ["AveragePosterior", "average", "average_of", "favoured", "models_of", "turn_of"]
 
@@ -448,7 +448,10 @@ def average(
     )
     design = build_design(effects, model)
     columns = _columns(design, moderators)
-    turned = [dataclasses.replace(m, mu=_turned(m.mu, sign)) for m in ensemble.models]
+    turned = [
+        dataclasses.replace(m, mu=_turned(m.mu, sign), tau=None if m.tau is None else resolve(m.tau))
+        for m in ensemble.models
+    ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # arrays are summed without the interpreter's lock; each model is computed alone, so that none depends on others
         tables = tuple(pool.map(lambda m: _part(sign * effects.y, effects.se, pairs, m, design, columns), turned))
@@ -499,9 +502,9 @@ def _columns(design: Design, moderators: Mapping[str, Prior | Coefficient]) -> C
 
 def _turned(prior: Prior | None, sign: float) -> Prior | None:
     """A prior of the turned mean."""
-    if prior is None or sign > 0:
-        return prior
-    return _mirrored(prior)
+    if prior is None:
+        return None
+    return resolve(prior) if sign > 0 else _mirrored(resolve(prior))
 
 
 def _mirrored(prior: Prior) -> Prior:

@@ -9,7 +9,7 @@ import numpy as np
 from bayesmeta.bias.specification import PEESE, Ensemble
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.priors import LogNormal, LogStudentT, Prior, Truncated, Uniform
+from bayesmeta.priors import LogNormal, LogStudentT, Prior, Truncated, Uniform, resolve
 
 __all__ = ["fishers_z", "halved"]
 
@@ -80,8 +80,8 @@ def halved(ensemble: Ensemble) -> Ensemble:
         models.append(
             replace(
                 model,
-                mu=None if model.mu is None else _scaled(model.mu, 0.5),
-                tau=None if model.tau is None else _scaled(model.tau, 0.5),
+                mu=None if model.mu is None else _scaled(resolve(model.mu), 0.5),
+                tau=None if model.tau is None else _scaled(resolve(model.tau), 0.5),
                 bias=PEESE(_scaled(bias.slope, 2.0)) if isinstance(bias, PEESE) else bias,
             )
         )
