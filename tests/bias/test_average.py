@@ -234,7 +234,7 @@ def test_a_bayes_factor_beyond_doubles() -> None:
 def test_what_an_average_refuses(bem: bm.Fit) -> None:
     with pytest.warns(bm.BayesmetaWarning, match="as independent"):
         twice = bm.Effects(["A", "A", "B"], [0.1, 0.2, 0.3], [0.1] * 3, measure="SMD", better="higher", label=[*"abc"])
-    with pytest.raises(bm.ModelError, match="depend on each other"):
+    with pytest.raises(bm.ModelError, match="Give their covariance"):
         bm.average(twice)
     with pytest.raises(bm.ModelError, match="improper"):
         bias.ensemble("bma", mu=bm.Flat())

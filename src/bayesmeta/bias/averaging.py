@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.bias.dependence import Pairs, pairs_of, precision_times
 from bayesmeta.bias.ensembles import ensemble as named_ensemble
 from bayesmeta.bias.ensembles import planned_ensemble, with_moderators
 from bayesmeta.bias.importance import LIMIT, Sampled, sample_model
@@ -208,7 +209,8 @@ class AveragePosterior:
         total = np.zeros(effects.k)
         for share, part in zip(self.shares, self.tables, strict=True):
             held = part.mass.sum(axis=1) if isinstance(part, Table) else part.weights
-            precision = 1.0 / (part.rows.se**2 + part.tau[:, None] ** 2)
+            ones = np.ones((effects.k, 1))
+            precision = precision_times(part.rows.se, part.rows.pairs, part.tau, ones)[:, :, 0]
             total += share * (held @ (precision / precision.sum(axis=1, keepdims=True)))
         return total
 
@@ -378,6 +380,7 @@ def average(
     tau: Prior | None = None,
     moderators: Mapping[str, Prior | Coefficient] = MappingProxyType({}),
     direction: str | None = None,
+    rho: float = 0.5,
     outcome: Outcome | None = None,
 ) -> Fit:
     """Average models of an effect, of heterogeneity and of publication bias, by quadrature.
@@ -388,7 +391,8 @@ def average(
     Parameters
     ----------
     effects : Effects
-        Independent rows of a measure that has a null.
+        Of a measure that has a null. Rows that share patients in twos enter by their bivariate normal density, and are
+        selected by both p values; larger blocks and clusters are refused.
     ensemble : Ensemble or str
         A name of `bayesmeta.bias.ENSEMBLES`, or models of one's own.
     mu, tau : Prior, optional
@@ -401,6 +405,8 @@ def average(
         draw stands for a kernel of a tenth of a posterior SD.
     direction : {"higher", "lower"}, optional
         Which effects are favoured by selection. Default: the better direction of the effects.
+    rho : float
+        Correlation of the true effects of two rows that share patients, as of `bayesmeta.Model`.
     outcome : Outcome, optional
         Stored with the fit for tables.
 
@@ -412,7 +418,7 @@ def average(
     Raises
     ------
     ModelError
-        For rows that depend on each other, a measure without a null, and one-sided models without a direction.
+        For rows that depend on each other otherwise, a measure without a null, one-sided models without a direction.
     InferenceError
         Where an integral does not settle.
 
@@ -432,7 +438,7 @@ def average(
         ensemble = named_ensemble(ensemble, mu=mu, tau=tau)
     elif mu is not None or tau is not None:
         raise ModelError("mu and tau are of a named ensemble; one of one's own has priors in its models.")
-    _require_independent(effects)
+    pairs = pairs_of(effects, rho)
     sign = turn_of(effects, ensemble, direction)
     if moderators:
         ensemble = with_moderators(ensemble, list(moderators))
@@ -441,13 +447,14 @@ def average(
         mu=next((m.mu for m in ensemble.models if m.mu is not None), None) or Normal(0, 1),
         tau=next((m.tau for m in ensemble.models if m.tau is not None), None),
         beta=dict(moderators),
+        rho=rho,
     )
     design = build_design(effects, model)
     columns = _columns(design, moderators)
     turned = [dataclasses.replace(m, mu=_turned(m.mu, sign)) for m in ensemble.models]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # arrays are summed without the interpreter's lock; each model is computed alone, so that none depends on others
-        tables = tuple(pool.map(lambda m: _part(sign * effects.y, effects.se, m, design, columns), turned))
+        tables = tuple(pool.map(lambda m: _part(sign * effects.y, effects.se, pairs, m, design, columns), turned))
     log = np.log([m.weight for m in ensemble.models]) + np.array([table.log_evidence for table in tables])
     shares = np.exp(log - special.logsumexp(log))
     posterior = AveragePosterior(design, ensemble, tables, shares, sign)
@@ -461,15 +468,15 @@ def average(
     return Fit(effects, model, "average", tuple(checks), 1, posterior, outcome)
 
 
-def _part(y: FloatArray, se: FloatArray, model: CandidateModel, design: Design, columns: Columns) -> Part:
+def _part(y: FloatArray, se: FloatArray, pairs: Pairs, model: CandidateModel, design: Design, columns: Columns) -> Part:
     """One model, by the cheapest integral that is exact, or else by importance sampling."""
     if not model.moderators:
-        return integrate(y, se, model)
+        return integrate(y, se, model, pairs)
     chosen = [term.columns for term in design.terms if term.name in model.moderators]
     used = [0] * (model.mu is not None) + [i for part in chosen for i in range(part.start, part.stop)]
     if isinstance(model.bias, StepSelection):
-        return sample_model(y, se, columns, model, np.array(used))
-    return regress(y, se, columns, model, np.array(used))
+        return sample_model(y, se, columns, model, np.array(used), pairs)
+    return regress(y, se, columns, model, np.array(used), pairs)
 
 
 def _columns(design: Design, moderators: Mapping[str, Prior | Coefficient]) -> Columns:
@@ -491,15 +498,6 @@ def _columns(design: Design, moderators: Mapping[str, Prior | Coefficient]) -> C
     X = design.X.copy()
     X[:, 1:] += shift
     return Columns(X, sd, shift)
-
-
-def _require_independent(effects: Effects) -> None:
-    repeated = effects.n_trials < effects.k
-    if effects.blocks or effects.cluster is not None or repeated:
-        raise ModelError(
-            f"publication bias: {effects.k} rows of {effects.n_trials} trials depend on each other, and the models of "
-            "selection take them as independent. Choose one row per trial, or combine the rows of a trial first."
-        )
 
 
 def _turned(prior: Prior | None, sign: float) -> Prior | None:

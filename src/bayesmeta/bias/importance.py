@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 from scipy.stats import qmc
 
+from bayesmeta.bias.dependence import ALONE, Pairs, shrink
 from bayesmeta.bias.likelihood import Rows, log_likelihood
 from bayesmeta.bias.regression import Columns
 from bayesmeta.bias.specification import CandidateModel, StepSelection
@@ -75,10 +76,10 @@ class Sampled:
 
     def study(self, index: int, scale: float) -> NormalMixture:
         """``scale`` times the true effect of one trial, which selection of the estimate does not touch."""
-        se2 = self.rows.se[index] ** 2
-        own = self.tau**2 / (self.tau**2 + se2)
-        mean = own * self.rows.y[index] + (1.0 - own) * (self.beta @ self.columns.X[index, self.used])
-        return self._smooth(scale * mean, abs(scale) * np.sqrt(own * se2))
+        own, other, partner, variance = shrink(self.rows.se, self.rows.pairs, index, self.tau)
+        means = self.beta @ self.columns.X[[index, partner]][:, self.used].T
+        mean = own * self.rows.y[index] + other * self.rows.y[partner] + (1.0 - own) * means[:, 0] - other * means[:, 1]
+        return self._smooth(scale * mean, abs(scale) * np.sqrt(variance))
 
     def share_above(self, row: FloatArray, distance: FloatArray, normal: FloatArray, scale: float) -> FloatArray:
         """P(quantity > distance + tau normal), of pairs of distance and normal quantile."""
@@ -130,7 +131,14 @@ class _Target:
 
 
 def sample_model(
-    y: FloatArray, se: FloatArray, columns: Columns, model: CandidateModel, used: NDArray[np.intp], *, seed: int = 1
+    y: FloatArray,
+    se: FloatArray,
+    columns: Columns,
+    model: CandidateModel,
+    used: NDArray[np.intp],
+    pairs: Pairs = ALONE,
+    *,
+    seed: int = 1,
 ) -> Sampled:
     """Integrate a model with selection by p and moderators, which do not integrate out analytically.
 
@@ -141,6 +149,8 @@ def sample_model(
     ----------
     used : array of int
         Columns that are in the model.
+    pairs : Pairs
+        Estimates that share patients; all others are independent.
 
     Raises
     ------
@@ -148,7 +158,7 @@ def sample_model(
         Where the error of the evidence stays above one percent.
     """
     assert isinstance(model.bias, StepSelection)
-    rows = Rows.of(y, se, model.bias)
+    rows = Rows.of(y, se, model.bias, pairs)
     count = len(model.bias.parameters)
     nodes = (_NODES.get(count, 6),) * count
     intercept = bool(used.size) and used[0] == 0

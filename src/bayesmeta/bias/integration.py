@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.bias.dependence import ALONE, Pairs
 from bayesmeta.bias.likelihood import Rows, log_likelihood
 from bayesmeta.bias.specification import CandidateModel, PublicationBias, StepSelection
 from bayesmeta.errors import InferenceError
@@ -103,9 +104,9 @@ class _Integrand:
 
     def frame(self, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Centre and scale of the mean at each tau: its moments without prior and bias."""
-        precision = 1.0 / (self.rows.se**2 + tau[:, None] ** 2)
-        total = precision.sum(axis=1)
-        return precision @ self.rows.y / total, 1.0 / np.sqrt(total)
+        products = self.rows.sums(tau, np.ones_like(self.rows.y), self.rows.y)
+        total = products[:, 0, 0]
+        return products[:, 0, 1] / total, 1.0 / np.sqrt(total)
 
     def log(self, u: FloatArray, z: FloatArray, chosen: NDArray[np.bool_] | None = None) -> FloatArray:
         """At tau variables (T,) and, for each, variables of the mean (T, M); minus infinity where not chosen."""
@@ -126,14 +127,18 @@ class _Integrand:
         return found
 
 
-def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance: float = TOLERANCE) -> Table:
+def integrate(
+    y: FloatArray, se: FloatArray, model: CandidateModel, pairs: Pairs = ALONE, *, tolerance: float = TOLERANCE
+) -> Table:
     """Integrate a candidate model.
 
     Parameters
     ----------
     y, se : arrays of shape (k,)
-        Independent estimates, turned so that the direction of selection is positive; priors are of turned effects.
+        Estimates, turned so that the direction of selection is positive; priors are of turned effects.
     model : CandidateModel
+    pairs : Pairs
+        Estimates that share patients; all others are independent.
     tolerance : float
 
     Returns
@@ -145,7 +150,7 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
     InferenceError
         Where the integral does not settle.
     """
-    rows = Rows.of(y, se, model.bias)
+    rows = Rows.of(y, se, model.bias, pairs)
     coarse = () if model.bias is None else _coarse(model.bias)
     rough = _Integrand(rows, model, tau_variable(model.tau, se), coarse)
     low, high = tau_window(lambda u: _highest(rough, u), model.tau, rough.tau_variable, se, float(np.ptp(y)))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.bias.cells import cell_probabilities, log_chance_of_being_seen
+from bayesmeta.bias.cells import log_chance_of_being_seen
+from bayesmeta.bias.dependence import shrink
 from bayesmeta.bias.importance import Sampled
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
@@ -135,9 +136,9 @@ def study_of(table: Table, row: int, scale: float = 1.0) -> Marginal:
         return _study_with_slope(table, row, scale)
     if table.model.tau is None:
         return mean_of([table], [1.0], scale)
-    variance, noise = table.tau**2, table.rows.se[row] ** 2
-    own = variance / (variance + noise)
-    return _linear(table, scale * own * table.rows.y[row], scale * (1.0 - own), abs(scale) * np.sqrt(own * noise))
+    own, other, partner, variance = shrink(table.rows.se, table.rows.pairs, row, table.tau)
+    start = own * table.rows.y[row] + other * table.rows.y[partner]
+    return _linear(table, scale * start, scale * (1.0 - own - other), abs(scale) * np.sqrt(variance))
 
 
 def tau_of(table: Table) -> Marginal:
@@ -257,15 +258,18 @@ class _GivenSlope:
 
     def moments(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Sums that the likelihood is made of, (T,): precision, its products with y and with x, and of y with x."""
-        precision = 1.0 / (self.table.rows.se**2 + self.tau[:, None] ** 2)
-        y, x = self.table.rows.y, self.table.rows.regressor
-        return precision.sum(axis=1), precision @ y, precision @ x, precision @ (x * y)
+        rows = self.table.rows
+        found = rows.sums(self.tau, np.ones_like(rows.y), rows.y, rows.regressor)
+        return found[:, 0, 0], found[:, 0, 1], found[:, 0, 2], found[:, 1, 2]
+
+    def square(self) -> FloatArray:
+        """Product of x with itself at each tau, (T,)."""
+        return self.table.rows.sums(self.tau, self.table.rows.regressor)[:, 0, 0]
 
     def log(self, slope: FloatArray) -> FloatArray:
         """Logarithm of the likelihood of slopes (T, S) up to a constant of each tau, the mean integrated out."""
         total, pull, push, both = (item[:, None] for item in self.moments())
-        precision = 1.0 / (self.table.rows.se**2 + self.tau[:, None] ** 2)
-        quad = (precision @ self.table.rows.regressor**2)[:, None]
+        quad = self.square()[:, None]
         base = slope * both - 0.5 * slope**2 * quad
         prior = self.table.model.mu
         if prior is None:
@@ -294,7 +298,7 @@ def _given_slope(table: Table) -> _GivenSlope:
     empty = np.empty(0)
     start = _GivenSlope(table, table.tau[kept], held[kept] / held[kept].sum(), empty, empty, empty)
     total, pull, push, both = start.moments()
-    quad = (1.0 / (table.rows.se**2 + start.tau[:, None] ** 2)) @ table.rows.regressor**2
+    quad = start.square()
     if table.model.mu is None:
         best, sd = both / quad, 1.0 / np.sqrt(quad)
     else:
@@ -328,8 +332,7 @@ def weight_of(part: Table | Sampled, index: int) -> Marginal:
         centre = mu[:, None]
     else:
         centre, tau, mass = part.some(_SOME)
-    spread = np.sqrt(rows.se**2 + tau[:, None] ** 2)
-    chances = cell_probabilities(rows.cells, np.broadcast_to(centre, spread.shape), spread)
+    chances = rows.chances(centre, tau)
     alpha, trials, inner = np.array(form.alpha), rows.cells.trials, part.inner
     a, b = float(alpha[index:].sum()), float(alpha[:index].sum())
     t, _ = rule(_WEIGHT_NODES)
@@ -387,13 +390,15 @@ def _study_with_slope(table: Table, row: int, scale: float) -> Marginal:
     given = _given_slope(table)
     y, x, slope, share, tau = table.rows.y, table.rows.regressor, given.slope, given.share, given.tau
     total, pull, push, _ = given.moments()
-    own = tau**2 / (tau**2 + table.rows.se[row] ** 2)
-    centre, left = np.zeros(slope.shape), np.zeros(tau.size)
+    own, other, partner, variance = (
+        item if isinstance(item, int) else item[:, None] for item in shrink(table.rows.se, table.rows.pairs, row, tau)
+    )
+    centre, left = np.zeros(slope.shape), np.zeros((tau.size, 1))
     if prior is not None:
         total, pull = total + prior.sd**-2, pull + prior.mean / prior.sd**2
-        centre, left = (pull[:, None] - slope * push[:, None]) / total[:, None], 1.0 / total
-    means = own[:, None] * (y[row] - slope * x[row]) + (1.0 - own)[:, None] * centre
-    sds = np.sqrt(own * table.rows.se[row] ** 2 + (1.0 - own) ** 2 * left)
+        centre, left = (pull[:, None] - slope * push[:, None]) / total[:, None], (1.0 / total)[:, None]
+    means = own * (y[row] - slope * x[row]) + other * (y[partner] - slope * x[partner]) + (1.0 - own - other) * centre
+    sds = np.sqrt(variance + (1.0 - own - other) ** 2 * left)[:, 0]
     sds = np.broadcast_to(abs(scale) * sds[:, None], means.shape)
     heavy = share > _LIGHT
     return NormalMixture(share[heavy] / share[heavy].sum(), scale * means[heavy], sds[heavy])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bayesmeta.bias.dependence import ALONE, Pairs, log_determinant, precision_times, shrink
 from bayesmeta.bias.integration import TOLERANCE, tau_variable, tau_window
 from bayesmeta.bias.likelihood import Rows
 from bayesmeta.bias.specification import PEESE, PET, CandidateModel
@@ -88,11 +89,17 @@ class Regression:
 
     def study(self, index: int, scale: float) -> Marginal:
         """``scale`` times the true effect of one trial."""
-        se2, x = self.rows.se[index] ** 2, self.columns.X[index, self.used]
-        shift = self.slope * (self.rows.regressor[index] if self.model.bias is not None else 0.0)
-        own = self.tau**2 / (self.tau**2 + se2)
-        mean = own * (self.rows.y[index] - shift) + (1.0 - own) * (self.mean @ x)
-        variance = own * se2 + (1.0 - own) ** 2 * np.einsum("i,nij,j->n", x, self.cov, x)
+        x = self.columns.X[:, self.used]
+        own, other, partner, variance = shrink(self.rows.se, self.rows.pairs, index, self.tau)
+        shift = (
+            self.slope * self.rows.regressor[:, None]
+            if self.model.bias is not None
+            else np.zeros((self.rows.y.size, 1))
+        )
+        away = self.rows.y[:, None] - shift
+        row = x[index] - own[:, None] * x[index] - other[:, None] * x[partner]
+        mean = own * away[index] + other * away[partner] + np.einsum("ni,ni->n", row, self.mean)
+        variance = variance + np.einsum("ni,nij,nj->n", row, self.cov, row)
         return NormalMixture(self.weights, scale * mean, abs(scale) * np.sqrt(np.maximum(variance, 0.0)))
 
     def share_above(self, row: FloatArray, distance: FloatArray, normal: FloatArray, scale: float) -> FloatArray:
@@ -146,24 +153,29 @@ def _closed(
         The coefficients' mean at slope 0, and what a unit of slope takes from it.
     cov : array of shape (T, q, q)
     """
-    precision = 1.0 / (rows.se**2 + tau[:, None] ** 2)
     r = rows.y - X @ prior_mean
     x = rows.regressor if rows.bias is not None else np.zeros_like(r)
-    XtW = X.T[None] * precision[:, None, :]
+    XtW = precision_times(rows.se, rows.pairs, tau, X).transpose(0, 2, 1)
     A = XtW @ X + np.diag(prior_sd**-2)
+    products = rows.sums(tau, r, x)
     cov = np.linalg.inv(A) if X.shape[1] else np.zeros((tau.size, 0, 0))
     pull, push = XtW @ r, XtW @ x
     half, other = np.einsum("tij,tj->ti", cov, pull), np.einsum("tij,tj->ti", cov, push)
-    rr = precision @ r**2 - (pull * half).sum(axis=1)
-    xr = precision @ (x * r) - (push * half).sum(axis=1)
-    xx = precision @ x**2 - (push * other).sum(axis=1)
-    log0 = 0.5 * np.log(precision / (2.0 * math.pi)).sum(axis=1) - 0.5 * rr
+    rr = products[:, 0, 0] - (pull * half).sum(axis=1)
+    xr = products[:, 0, 1] - (push * half).sum(axis=1)
+    xx = products[:, 1, 1] - (push * other).sum(axis=1)
+    log0 = -0.5 * (r.size * math.log(2.0 * math.pi) + log_determinant(rows.se, rows.pairs, tau) + rr)
     log0 -= 0.5 * np.linalg.slogdet(A)[1] + np.log(prior_sd).sum()
     return log0, xr, xx, half + prior_mean, other, cov
 
 
 def regress(
-    y: FloatArray, se: FloatArray, columns: Columns, model: CandidateModel, used: NDArray[np.intp]
+    y: FloatArray,
+    se: FloatArray,
+    columns: Columns,
+    model: CandidateModel,
+    used: NDArray[np.intp],
+    pairs: Pairs = ALONE,
 ) -> Regression:
     """Integrate a model without selection by p.
 
@@ -171,6 +183,8 @@ def regress(
     ----------
     used : array of int
         Columns that are in the model.
+    pairs : Pairs
+        Estimates that share patients; all others are independent.
 
     Raises
     ------
@@ -179,7 +193,7 @@ def regress(
     InferenceError
         Where the nodes do not settle.
     """
-    rows = Rows.of(y, se, model.bias)
+    rows = Rows.of(y, se, model.bias, pairs)
     prior_mean, prior_sd = np.zeros(columns.X.shape[1]), np.concatenate([[1.0], columns.sd])
     if model.mu is not None:
         if not isinstance(model.mu, Normal):
