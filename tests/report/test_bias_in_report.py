@@ -112,5 +112,5 @@ def test_where_it_cannot_be_computed_the_reason_stands_there(tmp_path: Path) -> 
         found = bm.analyse(asked, "recall")
     # of the rest only this section is computed
     found = dataclasses.replace(found, sections_run=found.sensitivity(["publication-bias"]))
-    why = "9 rows of 8 trials depend on each other"
+    why = "several rows of one trial are given as independent"
     assert found.publication_bias.startswith(f"Publication bias is in none of these numbers: {why}")
