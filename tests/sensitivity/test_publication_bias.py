@@ -184,6 +184,25 @@ def test_the_stated_direction_is_the_one_that_is_favoured() -> None:
     assert table.attrs["bias_bayes_factor"] < 1
 
 
+def test_rows_that_share_patients_are_linked_as_in_the_analysis() -> None:
+    """The correlation of true effects is the analysis', not the default."""
+    rows = bm.Effects(
+        [*"AAB"],
+        [0.4, 0.2, 0.3],
+        [0.2, 0.2, 0.15],
+        measure="SMD",
+        better="higher",
+        label=["A1", "A2", "B"],
+        blocks=[([0, 1], [[0.04, 0.02], [0.02, 0.04]])],
+    )
+    fit = bm.fit(rows, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5), rho=0.9))
+    found = bias.model_inclusion_table(bias.average_of(fit, BiasPlan("bma")))
+    expected = bias.model_inclusion_table(bm.average(rows, "bma", rho=0.9))
+    other = bias.model_inclusion_table(bm.average(rows, "bma", rho=0.5))
+    assert found["log_bayes_factor"].tolist() == expected["log_bayes_factor"].tolist()
+    assert found["log_bayes_factor"].tolist() != other["log_bayes_factor"].tolist()
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 

@@ -323,6 +323,22 @@ class Analysis:
         return self.sensitivity() if self.sections_run is None else self.sections_run
 
     @cached_property
+    def publication_bias(self) -> str:
+        """What the average that the protocol states under ``[bias]`` gives beside the headline, or why there is none.
+
+        Empty where the protocol states no average: then nothing about publication bias is in any answer.
+        """
+        from bayesmeta.sensitivity import average_sentence
+
+        if self.protocol is None or self.protocol.bias is None:
+            return ""
+        table = self.sections.tables.get("publication-bias")
+        if table is not None:
+            return f"The headline has no model of publication bias. {average_sentence(self.pooled, table)}"
+        why = self.sections.not_done.get("publication-bias", "the section publication-bias was not run.")
+        return f"Publication bias is in none of these numbers: {why.removeprefix('publication bias: ')}"
+
+    @cached_property
     def grade(self) -> tuple[pd.DataFrame | None, str]:
         """GRADE support of the outcome, or the reason why there is none."""
         from bayesmeta.sensitivity import grade_table

@@ -366,7 +366,7 @@ def average_of(fit: Fit, plan: BiasPlan | None = None) -> Fit:
             dataclasses.replace(m, bias=PEESE(slope)) if isinstance(m.bias, PEESE) else m for m in ensemble.models
         ]
         ensemble = dataclasses.replace(ensemble, models=tuple(models))
-    return average(fit.effects, ensemble, direction=plan.direction, outcome=fit.outcome)
+    return average(fit.effects, ensemble, direction=plan.direction, rho=fit.model.rho, outcome=fit.outcome)
 
 
 def average(

@@ -309,6 +309,7 @@ def view_of(
         "own_unit": row.unit or ("ratio" if kind.log else ""),
         "folded": {name: _folded(name, read) for name, read in sections.items()},
         "own_result": part.own_result,
+        "publication_bias": part.publication_bias,
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
         "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",

@@ -175,7 +175,7 @@ def average_sentence(fit: Fit, table: pd.DataFrame) -> str:
     """
     line: Any = table.iloc[-1]
     mean = written(fit, answers(table.iloc[-1:], "models", "median")[0])
-    names = {"p_any_benefit": "any benefit", "p_important_benefit": "important benefit"}
+    names = {"p_any_benefit": "any benefit", "p_important_benefit": "important benefit, at the stated threshold"}
     chances = [f"P({words}) {percent(float(line[name]))}" for name, words in names.items() if name in table]
     return ", ".join([f"{_averaged(table)}, {the_mean(fit)} is {mean}", *chances]) + "."
 
