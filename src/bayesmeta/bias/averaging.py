@@ -282,9 +282,9 @@ def average(
         ensemble = named_ensemble(ensemble, mu=mu, tau=tau)
     elif mu is not None or tau is not None:
         raise ModelError("mu and tau are of a named ensemble; one of one's own has priors in its models.")
-    _require_independent(effects)
+    require_independent(effects)
     sign = turn_of(effects, ensemble, direction)
-    turned = [CandidateModel(_turned(m.mu, sign), m.tau, m.bias, m.weight) for m in ensemble.models]
+    turned = [CandidateModel(turned_prior(m.mu, sign), m.tau, m.bias, m.weight) for m in ensemble.models]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # arrays are summed without the interpreter's lock; each model is computed alone, so that none depends on others
         tables = tuple(pool.map(lambda model: integrate(sign * effects.y, effects.se, model), turned))
@@ -307,7 +307,7 @@ def average(
     return Fit(effects, model, "average", (check,), 1, posterior, outcome)
 
 
-def _require_independent(effects: Effects) -> None:
+def require_independent(effects: Effects) -> None:
     repeated = effects.n_trials < effects.k
     if effects.blocks or effects.cluster is not None or repeated:
         raise ModelError(
@@ -316,7 +316,7 @@ def _require_independent(effects: Effects) -> None:
         )
 
 
-def _turned(prior: Prior | None, sign: float) -> Prior | None:
+def turned_prior(prior: Prior | None, sign: float) -> Prior | None:
     """A prior of the turned mean."""
     if prior is None or sign > 0:
         return prior
