@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from bayesmeta.bias.fisher import *
     from bayesmeta.bias.specification import *
     from bayesmeta.bias.stated import *
+    from bayesmeta.bias.strength import *
     from bayesmeta.bias.tables import *
     from bayesmeta.bias.worst_case import *
     from bayesmeta.bias.z_values import *
@@ -22,6 +23,7 @@ else:
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "stated": "CopasSelection ExponentialSelection StatedSelection",
+            "strength": "selection_needed stated_selection_table",
             "tables": (
                 "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
                 "given_moderators model_inclusion_table weight_table"

@@ -449,7 +449,7 @@ def average(
     design = build_design(effects, model)
     columns = _columns(design, moderators)
     turned = [
-        dataclasses.replace(m, mu=_turned(m.mu, sign), tau=None if m.tau is None else resolve(m.tau))
+        dataclasses.replace(m, mu=turned_prior(m.mu, sign), tau=None if m.tau is None else resolve(m.tau))
         for m in ensemble.models
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -500,7 +500,7 @@ def _columns(design: Design, moderators: Mapping[str, Prior | Coefficient]) -> C
     return Columns(X, sd, shift)
 
 
-def _turned(prior: Prior | None, sign: float) -> Prior | None:
+def turned_prior(prior: Prior | None, sign: float) -> Prior | None:
     """A prior of the turned mean."""
     if prior is None:
         return None
