@@ -105,6 +105,13 @@ def test_influence_is_the_same_in_every_unit(unit):
     assert other == pytest.approx(one, rel=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_a_regression_on_standard_errors_is_the_same_in_every_unit(unit):
+    y, se = np.array([0.1, 0.5, -0.2, 0.4, 0.9]), np.array([0.1, 0.2, 0.15, 0.3, 0.2])
+    one, other = (egger_test(trials(by * y, by * se), form="mixed") for by in (1.0, unit))
+    assert other.stat == pytest.approx(one.stat, rel=1e-6)
+
+
 def test_residuals_of_a_perfect_line_are_zero_and_not_rounding():
     x = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0])
     table = influence_table(trials(0.1 * x, np.linspace(0.1, 0.4, 7), moderators={"x": x}), moderators=["x"])

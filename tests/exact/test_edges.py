@@ -20,6 +20,7 @@ from bayesmeta.exact import conditional_draws, narrow, solve
 from bayesmeta.exact.answers import ExactPosterior
 from bayesmeta.exact.batched import Values
 from bayesmeta.exact.quadrature import _differences
+from bayesmeta.fits import marginal
 from bayesmeta.marginals import SETTLED
 
 # the engine's own target; the grids below are good to 1e-11
@@ -61,7 +62,7 @@ def test_rows_that_share_patients_under_a_prior_with_a_mixing_scale() -> None:
     fit = bm.fit(trials(blocks=True), bm.Model(bm.StudentT(0.3, 0.2, 4), bm.HalfNormal(0.5), rho=0.5))
     assert fit.engine == "exact"
     assert fit.log_evidence == pytest.approx(evidence, abs=TOLERANCE)
-    assert bm.marginal(fit, "mu").mean == pytest.approx(mean, abs=TOLERANCE)
+    assert marginal(fit, "mu").mean == pytest.approx(mean, abs=TOLERANCE)
 
 
 def test_an_inverse_gamma_prior_far_below_the_errors_is_the_prior() -> None:
@@ -71,7 +72,7 @@ def test_an_inverse_gamma_prior_far_below_the_errors_is_the_prior() -> None:
     p = np.array([0.025, 0.5, 0.975])
     # tau = scale / Gamma(shape)
     expected = 1e-3 / stats.gamma.ppf(1 - p, 6.0)
-    assert bm.marginal(fit, "tau").quantile(p) == pytest.approx(expected, rel=1e-7)
+    assert marginal(fit, "tau").quantile(p) == pytest.approx(expected, rel=1e-7)
 
 
 def test_a_wide_prior_of_a_proportion_is_summed_on_as_many_values_as_it_needs() -> None:
@@ -145,6 +146,24 @@ def test_a_quantile_of_a_truncated_posterior_has_not_settled_where_one_of_severa
     # far out in the tail both rules agree
     _, change = wrong.quantities(np.ones((1, 1)), ["theta_new"]).quantiles(np.array([1e-12, 0.5]))
     assert change[0] > SETTLED
+
+
+def test_a_new_study_beside_a_mean_that_is_cut_far_from_the_data() -> None:
+    """Two trials at -2 with errors of 0.1, and a mean that may not be negative: 28 standard deviations away."""
+    effects = Effects(["A", "B"], [-2.0, -2.0], [0.1, 0.1], measure="MD")
+    fit = bm.fit(effects, bm.Model(bm.Truncated(bm.Normal(0, 1), 0, math.inf), bm.HalfNormal(1e-3)))
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    tau, share = 4e-3 * (nodes + 1), np.empty(60)
+    # beyond its end the mean falls as exp(-400 mu)
+    mu, at = np.linspace(0.0, 0.1, 20_001), np.array([-1e-3, 0.0, 1e-3, 5e-3])
+    below = np.empty((60, 4))
+    for i, t in enumerate(tau):
+        log = 2 * stats.norm.logpdf(-2, mu, math.hypot(0.1, t)) + stats.norm.logpdf(mu) + stats.norm.logpdf(t, 0, 1e-3)
+        density = np.exp(log + 390)
+        share[i] = weights[i] * np.trapezoid(density, mu)
+        below[i] = np.trapezoid(density * special.ndtr((at[:, None] - mu) / t), mu) / np.trapezoid(density, mu)
+    # the trapezoidal rule at the end of mu, where the integrand of the smallest tau is nearly a step
+    assert marginal(fit, "theta_new").cdf(at) == pytest.approx(share @ below / share.sum(), abs=1e-5)
 
 
 def test_draws_of_a_truncated_mean_follow_its_distribution() -> None:
