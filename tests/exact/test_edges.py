@@ -82,6 +82,26 @@ def test_a_wide_prior_of_a_proportion_is_summed_on_as_many_values_as_it_needs() 
     assert fit.log_evidence == pytest.approx(math.log(0.5), abs=TOLERANCE)
 
 
+def test_a_log_normal_prior_of_tau_beside_many_counts_is_summed_on_grids() -> None:
+    """Sums over log tau, mu and each effect, of smooth densities: they converge faster than any power of the step."""
+    x, n = np.array([3, 9, 14, 2, 20, 6, 11, 5, 17, 8, 1, 25], float), np.full(12, 40.0)
+    y, se = np.log(x / (n - x)), np.sqrt(1 / x + 1 / (n - x))
+    names = [f"T{i}" for i in range(12)]
+    effects = Effects(names, y, se, measure="PLO", counts=np.column_stack([x, n]), n=n[:, None], better="lower")
+    fit = bm.fit(effects, bm.Model(bm.Normal(0, 2), bm.LogNormal(0, 2), likelihood="binomial"))
+    # a tau far below the errors is as likely as none, so that the prior's lower tail counts
+    log_tau, mu, z = np.linspace(-16.0, 2.4, 93), np.linspace(-5.0, 2.5, 76), np.linspace(-8.0, 8.0, 201)
+    theta = mu[:, None, None] + np.exp(log_tau)[:, None] * z
+    weights = stats.norm.pdf(z)
+    never = 40 * np.logaddexp(0.0, theta)
+    total = np.zeros((mu.size, log_tau.size))
+    for events in x:
+        total += np.log(np.exp(events * theta - never) @ (weights / weights.sum())) + math.log(special.comb(40, events))
+    total += stats.norm.logpdf(mu, 0, 2)[:, None] + stats.norm.logpdf(log_tau, 0, 2)
+    evidence = special.logsumexp(total) + math.log((mu[1] - mu[0]) * (log_tau[1] - log_tau[0]))
+    assert fit.log_evidence == pytest.approx(evidence, abs=1e-6)
+
+
 def test_a_window_closes_in_on_a_maximum_between_two_points_of_a_scan() -> None:
     """A spike with an SD of 0.02 stands 60 nats above a shoulder with an SD of 1, which the scan sees nearly alone."""
     centre = 5.125
