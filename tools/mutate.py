@@ -4,8 +4,8 @@ Run: python3 -m uv run python tools/mutate.py [--sample 400] [--seed 1] [--worke
 
 A seeded sample of mutants, in proportion to the places for one in each file, at least one per file. A mutant meets the
 tests of its own room that run its line, then those that run its file; tests that sample are left out. The result stands
-in tests/mutation.json: the score of each room, and every survivor with what was found when somebody looked at it, which
-is kept from one run to the next.
+in tests/mutation.json: the score of each room, the names of all mutants, and every survivor with what was found when
+somebody looked at it, which is kept from one run to the next; what it says stands in docs/validation.md.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import resource
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,10 @@ class Mutant:
     first, last : int
         Its lines.
     before, after : str
+    scope : str
+        The function, or the class and its method, that it stands in; empty at the level of the file.
+    number : int
+        Which it is of those in its scope that read alike, from 1.
     """
 
     file: str
@@ -89,6 +94,8 @@ class Mutant:
     last: int
     before: str
     after: str
+    scope: str
+    number: int
 
     @property
     def room(self) -> str:
@@ -98,7 +105,8 @@ class Mutant:
     @property
     def name(self) -> str:
         """What finds it again after other lines of the file have changed."""
-        return f"{self.file}: {self.before} -> {self.after}"
+        among = f" (number {self.number})" if self.number > 1 else ""
+        return f"{self.file}, {self.scope or 'module'}: {self.before} -> {self.after}{among}"
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
@@ -163,10 +171,31 @@ def _number(node: ast.AST) -> bool:
 def mutants(path: Path) -> list[Mutant]:
     """Every mutant of a file."""
     found, name = [], path.relative_to(ROOT).as_posix()
-    for place, node in places(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = scopes(tree)
+    alike: Counter[tuple[str, str, str]] = Counter()
+    for place, node in places(tree):
         for variant, new in enumerate(changes(node)):
             before, after = (ast.unparse(ast.fix_missing_locations(item)) for item in (node, new))
-            found.append(Mutant(name, place, variant, node.lineno, node.end_lineno or node.lineno, before, after))  # type: ignore[attr-defined]
+            scope, first, last = inside[id(node)], node.lineno, node.end_lineno  # type: ignore[attr-defined]
+            alike[scope, before, after] += 1
+            number = alike[scope, before, after]
+            found.append(Mutant(name, place, variant, first, last, before, after, scope, number))
+    return found
+
+
+def scopes(tree: ast.Module) -> dict[int, str]:
+    """Scope of every node of a tree, by its identity: "Class.method", or empty at the level of the file."""
+    found: dict[int, str] = {}
+
+    def enter(node: ast.AST, scope: str) -> None:
+        found[id(node)] = scope
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            scope = f"{scope}.{node.name}".removeprefix(".")
+        for inner in ast.iter_child_nodes(node):
+            enter(inner, scope)
+
+    enter(tree, "")
     return found
 
 
@@ -428,6 +457,7 @@ def keep(asked: argparse.Namespace, rooms: tuple[str, ...], verdicts: list[tuple
         "sources": fingerprint(rooms),
         "scores": scores,
         "survivors": survivors,
+        "found": [one.name for one, verdict in verdicts if verdict != "survived"],
     }
     RESULTS.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(scores, indent=1))
