@@ -423,7 +423,6 @@ class Model:
     ``y ~ N(theta, S)`` and ``theta ~ N(X beta, tau**2 R)``, where ``R`` is 1 on the diagonal and ``rho`` between
     rows of one block of dependent rows, ``-rho`` where an arm is treated in one and control in the other
     (`effect_correlations`). With ``cluster_tau``, ``theta_ij = x_ij beta + u_i + w_ij``, ``u_i ~ N(0,
-    tau**2)`` for trial (cluster) i and ``w_ij ~ N(0, cluster_tau**2)`` for its rows; ``rho`` then plays no part.
     tau**2)`` for trial (cluster) i and ``w_ij ~ N(0, cluster_tau**2)`` for its rows; ``rho`` then plays no part. With
     ``tau_by``, ``theta ~ N(X beta, T R T)``, T diagonal with the tau of each row's level.
 
