@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bayesmeta.digits import bayes_factor_text, number, numbers, p_value, percent, ratios
+from bayesmeta.columns import bayes_factor_text, number, numbers, p_value, percent, ratios
 
 
 @pytest.mark.parametrize(

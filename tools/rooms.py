@@ -117,7 +117,7 @@ def main() -> None:
     axes.text(
         11.9,
         min(floors) - 0.45,
-        "errors, digits and lazy are below all of them",
+        "errors and lazy are below all of them",
         ha="right",
         va="center",
         fontsize=7,

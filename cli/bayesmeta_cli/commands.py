@@ -263,12 +263,10 @@ def check(
 
 def _say_unanswered(review: bm.Protocol) -> bool:
     """Say which analyses of a review are not answered; return whether some of them have rows that cannot be read."""
-    from bayesmeta.analysis import UNREADABLE
-
-    unanswered = [text for text in review.assumptions if text.startswith("not answered")]
-    for text in unanswered:
-        say(f"{text}.")
-    return any(text.startswith(UNREADABLE) for text in unanswered)
+    unanswered = [item for item in review.unstated if item.kind in ("refused", "unreadable")]
+    for item in unanswered:
+        say(f"{item.text}.")
+    return any(item.kind == "unreadable" for item in unanswered)
 
 
 def _check_protocol(path: Path, pin: bool, migrate: bool, rows: int, json: bool, csv: bool) -> list[Checked]:

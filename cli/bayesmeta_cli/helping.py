@@ -21,7 +21,7 @@ GROUPS = {
     "Start": "init check template example explain doctor",
     "Fit": "pool fit joint borrow",
     "Question": "benefit compare profiles reanalyse",
-    "Check": "ppc sensitivity influence multiverse forensics audit",
+    "Check": "ppc sensitivity bias influence multiverse forensics audit",
     "Draw": "forest mu-tau new-study icons heterogeneity benefit-curve funnel bubble curve outliers",
     "Publish": "report cite export",
 }

@@ -147,12 +147,10 @@ def pool(path: Table, json: Json = False, csv: Csv = False, **options: Any) -> N
     from bayesmeta_cli import analyses, commands
 
     protocol = analyses.protocol_of(path, **options)
-    for text in protocol.assumptions:
-        # priors stand above each answer
-        if "generic" in text or (
-            text.startswith(("analysis ", "not answered")) and ": mu " not in text and ": tau " not in text
-        ):
-            say(f"note: {text}.")
+    for item in protocol.unstated:
+        # everything else stands above each answer
+        if item.kind in ("measure", "review", "refused", "unreadable"):
+            say(f"note: {item.text}.")
     raise typer.Exit(commands.pool(analyses.from_protocol(protocol), json, csv))
 
 
@@ -275,7 +273,7 @@ def sensitivity(
 
     Sections: declared concordance priors tipping scaling leave-one-out cumulative inconsistency small-study influence
     dependence counts heterogeneity heterogeneity-by best-level within-trials risk-of-bias credibility estimators
-    multiverse; permutation and gosh only when named.
+    multiverse; publication-bias when named or where the protocol has [bias]; permutation and gosh only when named.
     """
 
 
@@ -294,6 +292,32 @@ def influence(
 @_of("sensitivity", OF_OUTCOMES)
 def multiverse(path: ProtocolFile, figure: Figure = None, **shared: Any) -> None:
     """Every combination of estimator, interval, prior and effect-size formula, and which choice moves the answer."""
+
+
+@app.command()
+@taking(OF_A_TABLE)
+def bias(
+    path: Annotated[Path, typer.Argument(metavar="PROTOCOL|CSV", help="Protocol (.toml) or table.")],
+    ensemble: Annotated[
+        str | None, typer.Option("--ensemble", metavar="psma|pp|2w|bma", help="Default: the protocol's, else psma.")
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option("--direction", metavar="higher|lower", help="Which effects are favoured; default the better."),
+    ] = None,
+    models: Annotated[bool, typer.Option("--models", help="Print every model, not the most probable alone.")] = False,
+    outcome: OutcomeNames = None,
+    json: Json = False,
+    csv: Csv = False,
+    **options: Any,
+) -> None:
+    """Models with and without publication bias, averaged: estimates, chances of benefit, inclusion Bayes factors.
+
+    Of a table without a protocol, options say what a protocol would; --mu and --tau are priors of the average.
+    """
+    from bayesmeta_cli import bias as commands
+
+    raise typer.Exit(commands.bias(path, outcome or [], ensemble, direction, models, json, csv, options))
 
 
 @app.command()
@@ -481,7 +505,7 @@ def init(
         Path | None, typer.Option("-o", "--output", metavar="PROTOCOL", help="Default: beside the table.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing that has a safe answer.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a protocol that is there.")] = False,
 ) -> None:
     """Write a protocol for a table of trials: asks on a terminal what no option states."""
 

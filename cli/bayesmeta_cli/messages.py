@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from bayesmeta import BayesmetaWarning
 from bayesmeta.boundary import printable
@@ -21,9 +21,9 @@ _UNDER_WAY: list[_Line] = []
 
 def say(text: str) -> None:
     """Write lines to stderr, if anyone listens there."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError), ExitStack() as cleared:
         for line in _UNDER_WAY:
-            line.clear()
+            cleared.enter_context(line.cleared())
         print("\n".join(map(printable, text.split("\n"))), file=sys.stderr)
 
 
@@ -108,15 +108,20 @@ class _Line:
         if self._shown:
             self._write()
 
-    def clear(self) -> None:
-        with self._lock, suppress(OSError, ValueError):
-            if self._shown:
-                print(CLEAR, end="", file=sys.stderr, flush=True)
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Wipe the line out, and let nobody write it anew until what stands in its place is printed."""
+        with self._lock:
+            with suppress(OSError, ValueError):
+                if self._shown:
+                    print(CLEAR, end="", file=sys.stderr, flush=True)
+            yield
 
     def end(self) -> None:
         self._ended.set()
         self._thread.join()
-        self.clear()
+        with self.cleared():
+            pass
 
     def _tick(self) -> None:
         while not self._ended.wait(PATIENCE):

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bayesmeta.digits import UNDEFINED, amount, is_number, number, p_words, ratios, together
+from bayesmeta.columns import UNDEFINED, amount, is_number, number, p_words, ratios, together
 
 if TYPE_CHECKING:
     from bayesmeta.columns import Readable

@@ -29,8 +29,9 @@ def report(
         protocol = bm.read_protocol(path)
     else:
         protocol = protocol_of(path, **table)
+        say("note: without a protocol these defaults hold:")
         for text in protocol.assumptions:
-            say(f"note: assumed: {text}")
+            say(wrapped(f"{text}.", "  "))
     with steps(len(names or protocol.outcomes) + 3) as step:
         written = bm.write_report(protocol, output, outcomes=names, progress=step, **ask)
     print(written.page)
@@ -46,11 +47,12 @@ def report(
 def cite(path: Path, bibtex: bool, outcome: Sequence[str], fits: Path | None) -> None:
     """Print the methods paragraph and the references that follow from what a protocol runs."""
     from bayesmeta.report import bibliography, methods_text, used_references
-    from bayesmeta.sensitivity import SECTIONS, SLOW
+    from bayesmeta.sensitivity import usual_sections
 
     analyses = from_file(path, outcome, fits)
     found = [fit for item in analyses for fit in item.fits]
-    sections = [name for name in SECTIONS if name not in SLOW]
+    stated = next((item.protocol.bias for item in analyses if item.protocol is not None), None)
+    sections = usual_sections(stated)
     if not bibtex:
         print(wrapped(methods_text(found, sections)) + "\n")
     print(bibliography(used_references(found, sections)), end="")

@@ -43,12 +43,13 @@ def sensitivity(
     csv: bool,
 ) -> None:
     """Run the sensitivity analyses of every outcome: the declared ones, then every section."""
-    from bayesmeta.sensitivity import SECTIONS, SLOW, trial_order
+    from bayesmeta.sensitivity import SECTIONS, trial_order, usual_sections
 
-    wanted = section_names(section, list(SECTIONS), [name for name in SECTIONS if name not in SLOW])
+    named = section_names(section, list(SECTIONS), [])
     chance = number(cut, "--cut", chance=True)
     existing(path, ("protocol",))
     protocol = bm.read_protocol(path)
+    wanted = named or usual_sections(protocol.bias)
     stated = DECLARED in wanted
     analyses = from_protocol(
         protocol, outcome, moderated=stated or any(SECTIONS[name].moderated for name in wanted), declared=stated

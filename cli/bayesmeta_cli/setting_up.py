@@ -42,7 +42,7 @@ def init(
 ) -> int:
     """Write a protocol and a provenance file; on a terminal what no option states is asked."""
     existing(path, ("table",))
-    from bayesmeta.setup import checked_answers, column_lines, destinations, initialise, look_at, next_after
+    from bayesmeta.setup import checked_answers, destinations, initialise, look_at, next_after, next_question
 
     destinations(path, output, force=force)
     lists = {"columns": map, "outcome": outcome, "better": better, "moderators": moderator}
@@ -57,10 +57,14 @@ def init(
     made = initialise(path, answers, output=output, sheet=sheet, confirm=yes, force=force)
     for name in made.assumed:
         say(wrapped(f"not asked: {name} = {made.answers[name]}"))
-        if name == "columns":
-            say("\n".join(wrapped(line, "  ") for line in column_lines(look.proposals)))
+        question = next_question(look, {key: text for key, text in made.answers.items() if key != name})
+        if name in ("columns", "rows") and question is not None:
+            # what was agreed to; the lines of other questions are choices
+            say("\n".join(wrapped(line, "  ") for line in question.lines))
     print(made.protocol)
     print(made.provenance)
+    if made.kept:
+        say(wrapped(f"kept: {made.provenance} was there already; see whether it still tells of this table"))
     if made.error is not None:
         tell(str(made.error), named=True)
         say(f"next: {next_after(made.protocol, made.error)[0]} --pin")
@@ -70,19 +74,20 @@ def init(
 
 
 def _asked(look: Look, answers: Mapping[str, str], yes: bool) -> dict[str, str]:
-    """Ask one question after the other until a protocol can be written."""
+    """Ask one question after the other until a protocol can be written; what `yes` answers is left out."""
     from bayesmeta.setup import checked_answer, next_question
 
-    found = dict(answers)
+    found, assumed = dict(answers), set()
     while (question := next_question(look, found)) is not None:
         if yes and question.default is not None and (question.safe or question.key == "rows"):
             found[question.key] = checked_answer(look, question, "", found)
+            assumed.add(question.key)
             continue
         try:
             found[question.key] = checked_answer(look, question, _prompted(question), found)
         except bm.ModelError as error:
             say(wrapped(f"error: {error}"))
-    return found
+    return {name: text for name, text in found.items() if name not in assumed}
 
 
 def _prompted(question: Question) -> str:

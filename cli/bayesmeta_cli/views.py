@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bayesmeta as bm
-from bayesmeta.columns import columns_of, readable
-from bayesmeta.digits import plural
+from bayesmeta.columns import columns_of, plural, readable
 from bayesmeta.model import prior_text
 from bayesmeta_cli.render import (
     NEW_STUDY,
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 STUDY_ROWS = 20
 #: Below this many trials a moderated analysis says how much of it is its prior.
 FEW_TRIALS = 10
-_QUANTITIES = (("mu", "mean effect (mu)"), ("theta_new", "new study (theta_new)"), ("tau", "heterogeneity SD (tau)"))
 
 
 def counts(effects: bm.Effects) -> str:
@@ -58,13 +56,23 @@ def _written(fit: bm.Fit, columns: Sequence[Sequence[Any]]) -> list[list[str]]:
     return ratios(columns) if bm.measures.measure(fit.effects.measure).log else together(columns)
 
 
-def _one_arm(fit: bm.Fit) -> bool:
-    return bm.measures.measure(fit.effects.measure).single_arm
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What is estimated, in the words of two arms or of one: one arm has no effect, but a mean and true values."""
+
+    mean: str
+    new_study: str
+    shrinkage: str
 
 
-def _of_one_arm(text: str) -> str:
-    """Words without an effect: one arm has a mean and true values."""
-    return text.replace("mean effect", "mean").replace("true effect", "true value")
+_TWO_ARMS = _Terms("mean effect", NEW_STUDY, "the trial's effect")
+_SINGLE_ARM = _Terms(
+    "mean", "New study: the true value in a new study like these, not its result.", "the trial's true value"
+)
+
+
+def _terms(fit: bm.Fit) -> _Terms:
+    return _SINGLE_ARM if bm.measures.measure(fit.effects.measure).single_arm else _TWO_ARMS
 
 
 def name_of(analysis: bm.Analysis) -> str:
@@ -80,10 +88,6 @@ _POOLED = (
     *columns_of("effect", estimate="mean", lower="lower", upper="upper"),
     *columns_of("sd", tau="tau", tau_within="tau within"),
     *columns_of("effect", pi_lower="PI lower", pi_upper="PI upper"),
-)
-_CHANCES = (
-    *columns_of("text", chance="probability of"),
-    *columns_of("probability", p_mean="mean effect", p_new="new study"),
 )
 
 
@@ -134,15 +138,16 @@ def _coefficient_priors(fit: bm.Fit, analysis: bm.Analysis) -> str:
 
 def _quantity_table(fit: bm.Fit) -> str:
     natural = bm.summarize(fit, scale="natural")
-    said = _of_one_arm if _one_arm(fit) else str
-    labels = {name: said(label) for name, label in _QUANTITIES if name in natural.index}
+    terms = _terms(fit)
+    named = {"mu": f"{terms.mean} (mu)", "theta_new": "new study (theta_new)", "tau": "heterogeneity SD (tau)"}
+    labels = {name: label for name, label in named.items() if name in natural.index}
     labels |= {name: label_of(name) for name in further(fit)}
     rows: list[tuple[Any, ...]] = [
         (label, *natural.loc[name, ["median", "lower", "upper"]]) for name, label in labels.items()
     ]
     classical = bm.compare_table(fit, scale="natural")
     remarks = ["Medians with 95 % central credible intervals."]
-    remarks += [said(NEW_STUDY)] if "theta_new" in natural.index else []
+    remarks += [terms.new_study] if "theta_new" in natural.index else []
     for method in (check := bm.classical.check_name(fit.effects), "common effect"):
         line = classical[classical["method"] == method].iloc[0]
         if method == "common effect" and fit.effects.n_trials > 1:
@@ -196,9 +201,11 @@ def probability_tables(
     from bayesmeta.questions import chance_notes
 
     chances, notes = bm.chance_table(fit, stated, asked=thresholds), chance_notes(fit, stated, thresholds, share=share)
-    said = _of_one_arm if _one_arm(fit) else str
-    first = said(f" {NEW_STUDY}") if share else ""
-    columns = [replace(column, header=said(str(column.header))) for column in _CHANCES]
+    first = f" {_terms(fit).new_study}" if share else ""
+    columns = (
+        *columns_of("text", chance="probability of"),
+        *columns_of("probability", p_mean=_terms(fit).mean, p_new="new study"),
+    )
     return [
         laid_out(readable(chances[chances["threshold"] == name], columns), text + first * (i == 0))
         for i, (name, text) in enumerate(notes.items())
@@ -279,11 +286,11 @@ def _study_block(fit: bm.Fit) -> str:
         *columns_of("effect", theta_lower="lower", theta_upper="upper"),
         *columns_of("number", 1 if len(rows) <= 100 else 2, weight="weight %"),
     )
+    terms = _terms(fit)
     note = (
-        "Reported: 95 % confidence intervals. Shrinkage: posterior of the trial's effect, medians with 95 % central "
-        "credible intervals. Weight: share in the posterior mean effect."
+        f"Reported: 95 % confidence intervals. Shrinkage: posterior of {terms.shrinkage}, medians with 95 % central "
+        f"credible intervals. Weight: share in the posterior {terms.mean}."
     )
-    note = _of_one_arm(note).replace("the trial's effect", "the trial's true value") if _one_arm(fit) else note
     if len(rows) > STUDY_ROWS:
         note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
     return laid_out(readable(rows.head(STUDY_ROWS), columns, fit.effects.measure), note)
@@ -363,8 +370,8 @@ def check_view(key: str, label: str, reading: Reading, moderated: str, rows: int
     shown = min(rows, effects.k)
     lines.append(wrapped(f"First {shown} of {effects.k} derived rows, on the {words}; rows as in {reading.source}."))
     for items, what in (
-        (reading.excluded, "excluded"),
-        (reading.assumed, "assumed"),
+        (reading.excluded, "left out"),
+        (reading.assumed, "filled in"),
         (reading.turned, "sign reversed"),
     ):
         lines += _reasons(items, what)

@@ -42,8 +42,7 @@ if TYPE_CHECKING:
         prior_check_table,
         prior_conflict_table,
     )
-    from bayesmeta.columns import as_text
-    from bayesmeta.digits import percent
+    from bayesmeta.columns import as_text, percent
     from bayesmeta.effects import (
         ConditionalEstimates,
         Effects,
@@ -180,8 +179,7 @@ _find, _names = exports(
         "bias": "average",
         "checking": "overlap_table power_scaling_table ppc_table predictive_table prior_check_table "
         "prior_conflict_table",
-        "columns": "as_text",
-        "digits": "percent",
+        "columns": "as_text percent",
         "effects": "ConditionalEstimates Effects RawDifferences",
         "errors": (
             "BayesmetaError BayesmetaWarning Check DataError Fault Finding InferenceError ModelError ProtocolError"

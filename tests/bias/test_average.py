@@ -61,6 +61,10 @@ def test_a_medicine_prior_of_dentine() -> None:
     """RoBMA's MedicineBMA vignette."""
     fit = bm.average(effects("Poulsen2006"), "bma", mu=bm.StudentT(0, 0.51, 5), tau=bm.InverseGamma(1.79, 0.28))
     found = factors(fit)
+    # by the name of the subfield, and where lower is better
+    rows = dataclasses.replace(effects("Poulsen2006"), y=-effects("Poulsen2006").y, better="lower")
+    mu, tau = (bm.Cochrane("smd", "Oral Health", name) for name in ("mu", "tau"))
+    assert factors(bm.average(rows, "bma", mu=mu, tau=tau)) == pytest.approx(found, rel=1e-6)
     assert found["effect"] == pytest.approx(218.53, rel=PRINTED)
     assert found["heterogeneity"] == pytest.approx(3.52, abs=6e-3)
     assert bias.given_models(fit, effect=True).ok
@@ -234,7 +238,7 @@ def test_a_bayes_factor_beyond_doubles() -> None:
 def test_what_an_average_refuses(bem: bm.Fit) -> None:
     with pytest.warns(bm.BayesmetaWarning, match="as independent"):
         twice = bm.Effects(["A", "A", "B"], [0.1, 0.2, 0.3], [0.1] * 3, measure="SMD", better="higher", label=[*"abc"])
-    with pytest.raises(bm.ModelError, match="depend on each other"):
+    with pytest.raises(bm.ModelError, match="Give their covariance"):
         bm.average(twice)
     with pytest.raises(bm.ModelError, match="improper"):
         bias.ensemble("bma", mu=bm.Flat())

@@ -47,6 +47,7 @@ COMMANDS = {
     "compare": ["PROTOCOL|FIT", "--preset", "--outcome", "--fits", "--json", "--csv"],
     "benefit": ["PROTOCOL|FIT", "--threshold", "--outcome", "--fits", "--json", "--csv"],
     "sensitivity": ["PROTOCOL", "--section", "--outcome", "--cut", "--order", "-o", "--json", "--csv"],
+    "bias": ["PROTOCOL|CSV", "--ensemble", "--direction", "--models", "--outcome", "--measure", "--json", "--csv"],
     "influence": ["PROTOCOL|FIT", "--gosh", "--figure", "--outcome", "--fits", "--json", "--csv"],
     "multiverse": ["PROTOCOL", "--figure", "--outcome", "--json", "--csv"],
     "forensics": ["PROTOCOL|CSV", "--column", "--grain", "--bounds", "--rules", "--json", "--csv"],

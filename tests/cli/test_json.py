@@ -31,6 +31,7 @@ POOLED = ["pool", DEPRESSION_CSV, "--column", "estimate=smd", "--column", "se=se
 SCHEMAS = [
     "audit",
     "benefit",
+    "bias",
     "borrow",
     "check",
     "columns",

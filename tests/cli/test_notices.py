@@ -180,3 +180,45 @@ def test_benefit_names_the_bands(capsys):
     sizes = [row["size"] for row in found["sizes"]]
     assert sizes == ["important benefit", "small benefit", "little to no effect", "small harm", "important harm"]
     assert found["notices"] == []
+
+
+ESTIMATES = "study,estimate,se\nA,-0.2,0.1\nB,-0.3,0.2\nC,-0.1,0.15\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "notes"),
+    [
+        (["--measure", "generic", "--ref-sd", "1"], []),
+        (["--mu", "normal(0, 1)", "--tau", "halfnormal(1)"], ["the table has estimates and nothing says of what"]),
+    ],
+)
+def test_pool_says_of_what_was_not_stated_only_what_its_answer_does_not(tmp_path, capsys, flags, notes):
+    """Priors, direction and thresholds stand above and in the answer; the measure that was taken does not."""
+    path = tmp_path / "estimates.csv"
+    path.write_text(ESTIMATES, encoding="utf-8")
+    assert main(["pool", str(path), *flags]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert [line.removeprefix("note: ").partition(":")[0] for line in said] == notes
+
+
+def test_what_no_protocol_stated_has_a_kind_each(tmp_path):
+    path = tmp_path / "estimates.csv"
+    path.write_text(ESTIMATES, encoding="utf-8")
+    protocol = bm.table_protocol(path, ref_sd=1.0)
+    assert [item.kind for item in protocol.unstated] == ["measure", "prior", "prior", "direction"]
+    assert protocol.assumptions == tuple(item.text for item in protocol.unstated)
+    protocol = bm.table_protocol(path, measure="SMD", better="lower")
+    assert [item.kind for item in protocol.unstated] == ["prior", "prior", "threshold"]
+
+
+def test_one_arm_has_a_mean_and_true_values_and_no_effect(tmp_path, capsys):
+    path = tmp_path / "arms.csv"
+    path.write_text("study,events,n\nA,5,40\nB,7,50\nC,4,35\n", encoding="utf-8")
+    assert main(["pool", str(path), "--measure", "PLO", "--better", "lower", "--threshold", "0.2"]) == 0
+    out = flat(capsys.readouterr().out)
+    for words in ("mean (mu)", "probability of mean new study", "New study: the true value in a new study"):
+        assert words in out, words
+    assert "posterior of the trial's true value" in out
+    assert "share in the posterior mean." in out
+    assert "mean effect" not in out
+    assert "true effect" not in out

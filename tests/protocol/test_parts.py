@@ -23,7 +23,7 @@ from bayesmeta.model import (
     Spline,
     StudentEffects,
 )
-from bayesmeta.plan import JointPlan, vary
+from bayesmeta.plan import BIAS_ENSEMBLES, BiasModelPlan, BiasPlan, JointPlan, vary
 from bayesmeta.priors import parse
 from bayesmeta.protocol import protocol_schema, read_protocol
 
@@ -428,3 +428,52 @@ def test_faults_of_several_parts_are_told_at_once(tmp_path):
         ),
     )
     assert len(found) == 4, found
+
+
+# -- [bias] ------------------------------------------------------------------------------------------------------------
+
+
+def test_models_of_publication_bias(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    assert read(tmp_path, HEAD + outcome()).bias is None
+    assert read(tmp_path, HEAD + outcome() + "[bias]\n").bias == BiasPlan()
+    stated = '[bias]\nensemble = "pp"\ndirection = "lower"\nmu = "normal(0, 0.5)"\ntau = "halfnormal(0.3)"\n'
+    expected = BiasPlan("pp", "lower", parse("normal(0, 0.5)"), parse("halfnormal(0.3)"))
+    assert read(tmp_path, HEAD + outcome() + stated).bias == expected
+    own = '[[bias.model]]\nkind = "selection"\nsteps = [0.025, 0.5]\nsides = "two"\nweight = 3\n'
+    own += '[[bias.model]]\nkind = "PET"\n'
+    found = read(tmp_path, HEAD + outcome() + own).bias
+    assert found == BiasPlan(models=(BiasModelPlan("selection", (0.025, 0.5), "two", 3.0), BiasModelPlan("PET")))
+    # it is computed now, and nothing is said of it
+    assert not recwarn.list
+
+
+def test_names_of_ensembles_are_those_that_there_are() -> None:
+    from bayesmeta.bias import ENSEMBLES, ensemble
+
+    assert ENSEMBLES == BIAS_ENSEMBLES
+    assert [ensemble(name).name for name in ENSEMBLES] == ["psma", "pp", "2w", "bma"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('ensemble = "robma"', ["bias.ensemble", "'robma'", "psma", "2w", "bma"]),
+        ('direction = "up"', ["bias.direction", "higher", "lower"]),
+        ("models = 1", ["'models' is not a key here", "model"]),
+        ('mu = "flat()"', ["bias.mu", "improper", "normal(0, 1)"]),
+        ('tau = "normal(0, 1)"', ["bias.tau", "not of positive numbers", "halfnormal"]),
+        ('ensemble = "pp"\n[[bias.model]]\nkind = "PET"', ["ensemble and model are both stated"]),
+        ('[[bias.model]]\nkind = "copas"', ["bias.model[0].kind", "selection", "PEESE"]),
+        ('[[bias.model]]\nkind = "selection"', ["bias.model[0].steps", "needs steps", "[0.025, 0.5]"]),
+        ('[[bias.model]]\nkind = "selection"\nsteps = [0.5, 0.05]', ["bias.model[0].steps", "do not ascend"]),
+        ('[[bias.model]]\nkind = "selection"\nsteps = [0.0]', ["bias.model[0].steps[0]", "is not > 0"]),
+        ('[[bias.model]]\nkind = "PET"\nsteps = [0.05]', ["bias.model[0]", "PET has no steps"]),
+        ('[[bias.model]]\nkind = "PET"\nsides = "one"', ["bias.model[0]", "PET has no steps"]),
+        ('[[bias.model]]\nkind = "PET"\nweight = 0', ["bias.model[0].weight", "is not > 0"]),
+    ],
+)
+def test_faults_of_bias_models(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(ProtocolError) as found:
+        read_protocol(write(tmp_path, f"{HEAD}{outcome()}[bias]\n{text}\n"))
+    assert len(found.value.faults) == 1
+    assert [word for word in words if word not in str(found.value)] == []

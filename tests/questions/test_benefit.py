@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
 import bayesmeta as bm
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.effects import Effects
 from bayesmeta.fits import marginal
 from bayesmeta.questions import direction

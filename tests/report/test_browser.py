@@ -16,7 +16,7 @@ from scipy import special
 
 import bayesmeta as bm
 from bayesmeta.analysis import recompute
-from bayesmeta.digits import number
+from bayesmeta.columns import number
 from bayesmeta.plan import vary
 from bayesmeta.questions import WEIGHTS, borrowing_table, threshold
 from bayesmeta.report import followed, packed_form, serialised_form

@@ -21,7 +21,7 @@ from docx.oxml.ns import qn
 from docx.shared import Mm, Pt
 
 import bayesmeta as bm
-from bayesmeta.digits import with_minus
+from bayesmeta.columns import with_minus
 from bayesmeta.plan import DOMAINS, BaselineRisk, Judgement, Judgements
 from bayesmeta.report import (
     FindingsTable,

@@ -141,6 +141,22 @@ def test_small_study_effects_count_below_a_p_value_of_one_in_ten(p, word):
     assert told.tolist() == [word, word]
 
 
+@pytest.mark.parametrize(("trials", "few"), [(9, "With 9 trials priors drive it"), (12, "")])
+def test_an_average_over_models_of_bias_is_evidence_and_no_rating(trials, few):
+    fit = common([-0.3] * 12, np.linspace(0.1, 0.4, 12).tolist())
+    table = pd.DataFrame({"models": ["no bias", "average"], "p_important_benefit": [0.45, 0.0503]})
+    table.attrs = {"bias_bayes_factor": 16.62, "trials": trials}
+    rows = grade_table(fit, half(), tables={"publication-bias": table})
+    factor = line(rows, "publication bias", "inclusion Bayes factor of bias")
+    moved = line(rows, "publication bias", "P(important benefit)")
+    assert (factor["value"], moved["value"]) == ("17", "45.0 %, 5.0 %")
+    assert factor["suggestion"] == moved["suggestion"] == ""
+    assert few in factor["rationale"]
+    # an average without models of bias says nothing of it
+    table.attrs["bias_bayes_factor"] = None
+    assert not grade_table(fit, half(), tables={"publication-bias": table})["item"].str.startswith("inclusion").any()
+
+
 def test_risk_of_bias_says_how_much_rests_on_it():
     y, se = [-0.9, -0.2, -0.3, -0.1], [0.1, 0.2, 0.2, 0.2]
     fit = common(y, se)

@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
-from bayesmeta.columns import columns_of, derived, names_of, unprinted
-from bayesmeta.digits import with_minus
+from bayesmeta.columns import columns_of, derived, names_of, unprinted, with_minus
 from bayesmeta.records import output_schema
 from bayesmeta.report import used_references
 from bayesmeta.sensitivity import CHECKS, SECTIONS, Computed, Section, check_model, read_section, sensitivity_analyses

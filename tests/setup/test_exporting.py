@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,52 @@ def test_every_prior_is_written_in_each_language(
     assert stan in (written(fit, "stan", tmp_path / "s") / "model.stan").read_text()
     assert r in (written(fit, "r", tmp_path / "r") / "bayesmeta.R").read_text()
     assert pymc in (written(fit, "pymc", tmp_path / "p") / "model.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("mu", "tau", "stan", "brms"),
+    [
+        (
+            bm.Uniform(-0.75, 2),
+            bm.Uniform(0.1, 1.0000001),
+            ["real<lower=-0.75, upper=2> mu;", "real<lower=0.1, upper=1.0000001> tau;"],
+            ['class = "Intercept", lb = -0.75, ub = 2', 'class = "sd", lb = 0.1, ub = 1.0000001'],
+        ),
+        (
+            bm.priors.Truncated(bm.Normal(0, 1), -1, math.inf),
+            bm.priors.Truncated(bm.HalfNormal(0.5), 0, 3),
+            ["real<lower=-1> mu;", "mu ~ normal(0.0, 1.0);", "real<lower=0, upper=3> tau;", "tau ~ normal(0, 0.5);"],
+            ['"normal(0.0, 1.0)", class = "Intercept", lb = -1)', '"normal(0, 0.5)", class = "sd", lb = 0, ub = 3)'],
+        ),
+        (bm.Normal(0, 1), bm.HalfNormal(0.5), ["real mu;", "real<lower=0> tau;"], ['class = "Intercept")', '"sd")']),
+    ],
+)
+def test_a_prior_with_ends_bounds_its_parameter(
+    tmp_path: Path, mu: bm.priors.Prior, tau: bm.priors.Prior, stan: list[str], brms: list[str]
+) -> None:
+    """Stan's reference manual: a parameter must have every value between its declared bounds. brms: lb, ub."""
+    fit = bm.fit(bm.example()[0], bm.Model(mu, tau))
+    text = (written(fit, "stan", tmp_path / "s") / "model.stan").read_text()
+    assert [line for line in stan if line not in text] == []
+    text = (written(fit, "r", tmp_path / "r") / "brms.R").read_text()
+    assert [words for words in brms if words not in text] == []
+
+
+def test_what_one_language_lacks_keeps_no_other_from_being_written(tmp_path: Path) -> None:
+    """Jeffreys' prior is in none of the samplers; metafor knows no priors."""
+    fit = bm.fit(bm.example()[0], bm.Model(bm.Flat(), bm.priors.Jeffreys()))
+    folder = written(fit, "r", tmp_path / "r")
+    assert sorted(path.name for path in folder.glob("*.R")) == ["metafor.R"]
+    readme = " ".join((folder / "README.md").read_text().split())
+    assert "`brms.R`, because jeffreys() is not among Stan's families; it takes normal, studentt, cauchy," in readme
+    assert "`bayesmeta.R`, because" in readme
+    for to in ("stan", "pymc"):
+        with pytest.raises(bm.ModelError, match=r"jeffreys\(\) is not written for .* Use one of normal, "):
+            write_scripts([bm.analysis_of(fit)], to, tmp_path / to)
+        assert not (tmp_path / to).exists()
+    # cut priors are not written for PyMC, and are for R
+    cut = bm.fit(bm.example()[0], bm.Model(bm.Normal(0, 1), bm.priors.Truncated(bm.HalfNormal(0.5), 0, 1)))
+    assert "brms.R" in {path.name for path in written(cut, "r", tmp_path / "cut").iterdir()}
 
 
 def test_densities_written_for_r_are_ours(tmp_path: Path) -> None:

@@ -252,8 +252,12 @@ def test_rows_that_need_an_assumption_can_be_left_out(cli, table):
     path = table(MESSY.read_text(encoding="utf-8"))
     assert cli("init", path, *DIRECTIONS, "--rows", "exclude")[0] == 0
     reading = read_outcome("trials.toml", "fatigue")
-    assert {"Peña B", "Trial D et al."} == {record.study for record in reading.excluded}
-    assert reading.effects.k == 7
+    assert {"Peña B", "Trial D et al.", "试验 E"} == {record.study for record in reading.excluded}
+    assert reading.effects.k == 5
+    # that a control group was divided is an assumption too, which none of the rows left needs
+    stated = tomllib.loads(Path("trials.toml").read_text(encoding="utf-8"))
+    assert not {"control", "measure_options"} & set(stated["defaults"])
+    assert [item["name"] for item in stated["sensitivity"] if item["name"].startswith("without")] == []
 
 
 def test_nothing_is_overwritten_without_force(cli, table):
@@ -266,6 +270,34 @@ def test_nothing_is_overwritten_without_force(cli, table):
     assert cli("init", path, *DIRECTIONS, "--yes", "--force")[0] == 0
     assert cli("init", path, *DIRECTIONS, "--yes", "-o", "models/own.toml")[0] == 0
     assert tomllib.loads(Path("models/own.toml").read_text(encoding="utf-8"))["data"]["path"] == "../trials.csv"
+
+
+def test_a_provenance_file_is_never_lost(cli, table):
+    path = table(MESSY.read_text(encoding="utf-8"))
+    ways = [*DIRECTIONS, "--yes"]
+    # its name is not one of a protocol, which would be overwritten by it
+    for name in ("trials.provenance.toml", "models/X.Provenance.TOML"):
+        code, _, err = cli("init", path, *ways, "-o", name)
+        assert code == 3
+        assert "provenance files are called *.provenance.toml" in err
+        assert list(Path().iterdir()) == [path]
+    assert cli("init", path, *ways)[0] == 0
+    beside = Path("trials.provenance.toml")
+    # as it was written it is made anew
+    path.write_text(MESSY.read_text(encoding="utf-8").replace("Größe A;2012", "Größe A;2013"), encoding="utf-8")
+    code, _, err = cli("init", path, *ways, "--force")
+    assert (code, "kept: " in err) == (0, False)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert tomllib.loads(beside.read_text(encoding="utf-8"))["sha256"] == sha256
+    # one line that someone has filled in is enough
+    mine = beside.read_text(encoding="utf-8").replace('extracted_by = ""', 'extracted_by = "AB"')
+    beside.write_text(mine, encoding="utf-8")
+    for more in (["--force"], ["-o", "own.toml"]):
+        code, out, err = cli("init", path, *ways, *more)
+        assert (code, out.splitlines()[1]) == (0, "trials.provenance.toml")
+        assert "kept: trials.provenance.toml" in err
+        assert beside.read_text(encoding="utf-8") == mine
+    assert bm.read_protocol("own.toml").outcomes.keys() == {"fatigue"}
 
 
 @pytest.mark.parametrize(
@@ -457,6 +489,27 @@ def test_the_page_about_it_shows_what_runs(cli, table):
     # what the script prints stands on the page
     for words, _, _ in tool("first_report").steps(Path()):
         assert re.search(rf"^\| {re.escape(words)} \| \d+ \| \d+ \|$", text, flags=re.MULTILINE), words
+
+
+@pytest.mark.parametrize("flag", [(), ("--migrate",), ("--pin",)])
+def test_a_provenance_file_is_no_protocol(cli, table, flag):
+    path = table(MESSY.read_text(encoding="utf-8"))
+    Path("broken.toml").write_text("x = ", encoding="utf-8")
+    assert cli("init", path, *DIRECTIONS, "--yes")[0] == 0
+    before = Path("trials.provenance.toml").read_bytes()
+    code, out, err = cli("check", "trials.provenance.toml", *flag)
+    assert (code, out) == (3, "")
+    assert "it is the provenance file of trials.csv" in err
+    assert "Name the protocol: trials.toml." in err
+    assert "schema" not in err
+    assert "migrate" not in err
+    assert Path("trials.provenance.toml").read_bytes() == before
+    Path("trials.toml").rename("other.toml")
+    with pytest.raises(bm.ProtocolError, match=r"Name the protocol: other\.toml\."):
+        bm.read_protocol("trials.provenance.toml")
+    Path("other.toml").unlink()
+    with pytest.raises(bm.ProtocolError, match=r"bayesmeta init trials\.csv writes one"):
+        bm.read_protocol("trials.provenance.toml")
 
 
 def test_what_to_do_next():

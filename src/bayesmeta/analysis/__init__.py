@@ -20,6 +20,6 @@ else:
             "result": "Analysis BorrowedReview heading_of headline_table headline_texts with_threshold",
             "running": "analyse analyse_all analysis_of borrow_review read_analyses",
             "together": "analyse_joint",
-            "unstated": "UNREADABLE table_protocol",
+            "unstated": "table_protocol",
         },
     )

@@ -10,7 +10,7 @@ import numpy as np
 from bayesmeta.analysis.fitting import fitted, hashes_of, moderated_model, require_sound
 from bayesmeta.analysis.reading import collected, concerns, touches_data
 from bayesmeta.analysis.result import Analysis
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.plan import Outcome, Protocol, Sensitivity, stated_rows, stated_values, vary

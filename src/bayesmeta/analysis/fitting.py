@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from bayesmeta.analysis.reading import collected
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.exact import why_unsupported

@@ -15,7 +15,7 @@ from bayesmeta.analysis.fitting import NOT_ESTIMABLE, one_at_a_time
 from bayesmeta.analysis.reading import recompute
 from bayesmeta.analysis.unstated import reference_sd_finding
 from bayesmeta.classical import check_name, pool, pool_check
-from bayesmeta.digits import number, percent, plural, ratios, together
+from bayesmeta.columns import number, percent, plural, ratios, together
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.lazy import show_as_html
 from bayesmeta.measures import measure
@@ -292,7 +292,7 @@ class Analysis:
         Parameters
         ----------
         sections : sequence of str, optional
-            Default: all but the slow ones and ``declared``, which sums up what `declared` holds.
+            Default: `bayesmeta.sensitivity.usual_sections` but ``declared``, which sums up what `declared` holds.
         **options
             Of `bayesmeta.sensitivity.sensitivity_analyses`.
         """
@@ -304,7 +304,8 @@ class Analysis:
                 "options": self.pooled.outcome.selection.measure_options,
                 **options,
             }
-        options = {"moderated": self.moderated, "risk_of_bias": self.risk_of_bias, **options}
+        stated = None if self.protocol is None else self.protocol.bias
+        options = {"moderated": self.moderated, "risk_of_bias": self.risk_of_bias, "bias": stated, **options}
         if "declared" not in (sections or ()):
             return sensitivity_analyses(self.pooled, sections, **options)
         found = sensitivity_analyses(
@@ -318,8 +319,24 @@ class Analysis:
 
     @cached_property
     def sections(self) -> SensitivityAnalyses:
-        """Its sensitivity analyses: those that were run, else all but the slow ones."""
+        """Its sensitivity analyses: those that were run, else the usual ones."""
         return self.sensitivity() if self.sections_run is None else self.sections_run
+
+    @cached_property
+    def publication_bias(self) -> str:
+        """What the average that the protocol states under ``[bias]`` gives beside the headline, or why there is none.
+
+        Empty where the protocol states no average: then nothing about publication bias is in any answer.
+        """
+        from bayesmeta.sensitivity import average_sentence
+
+        if self.protocol is None or self.protocol.bias is None:
+            return ""
+        table = self.sections.tables.get("publication-bias")
+        if table is not None:
+            return f"The headline has no model of publication bias. {average_sentence(self.pooled, table)}"
+        why = self.sections.not_done.get("publication-bias", "the section publication-bias was not run.")
+        return f"Publication bias is in none of these numbers: {why.removeprefix('publication bias: ')}"
 
     @cached_property
     def grade(self) -> tuple[pd.DataFrame | None, str]:

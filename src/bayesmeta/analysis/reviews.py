@@ -10,7 +10,7 @@ import pandas as pd
 
 from bayesmeta.errors import DataError, ModelError
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.plan import Decision, Exclusion, ModelPlan, Outcome, RiskOfBias, Selection, Threshold
+from bayesmeta.plan import Decision, Exclusion, ModelPlan, Outcome, RiskOfBias, Selection, Threshold, Unstated
 from bayesmeta.questions import threshold as make_threshold
 from bayesmeta.studies import FileAnalysis
 
@@ -28,12 +28,12 @@ class Requested(NamedTuple):
     threshold: float | None
     ref_sd: float | None
     where: Mapping[str, Any]
-    plan_of: Callable[[str], tuple[ModelPlan, list[str]]]
+    plan_of: Callable[[str], tuple[ModelPlan, list[Unstated]]]
 
 
 def review_outcomes(
     frame: pd.DataFrame, name: str, requested: Requested
-) -> tuple[dict[str, Outcome], list[str], tuple[Exclusion, ...]]:
+) -> tuple[dict[str, Outcome], list[Unstated], tuple[Exclusion, ...]]:
     """Make an outcome of every analysis of a review that can be answered.
 
     Parameters
@@ -47,7 +47,7 @@ def review_outcomes(
     Returns
     -------
     outcomes : dict of str to Outcome
-    assumed : list of str
+    unstated : list of Unstated
         What was assumed, and which analyses are not answered and why.
     exclusions : tuple of Exclusion
         Of rows that the file calls not estimable.
@@ -65,8 +65,8 @@ def review_outcomes(
         listed = ", ".join(f"{item.key} ({item.label})" for item in frame.attrs["analyses"][:20])
         raise DataError(f"{name}: no analysis is chosen. Analyses: {listed}.")
     outcomes: dict[str, Outcome] = {}
-    assumed: list[str] = []
-    refused: list[str] = []
+    assumed: list[Unstated] = []
+    refused: list[Unstated] = []
     for item in chosen:
         rows = _rows(frame, item)
         kind, why = requested.measure or item.measure, list[str]()
@@ -83,12 +83,13 @@ def review_outcomes(
                 stated = (make_threshold(requested.threshold, measure_name=kind, better=str(better)),)
         except ModelError as error:
             head = f"analysis {item.key} ({item.label}), {kind or 'measure not stated'}"
-            refused.append(f"not answered: {head}: {str(error).rstrip('.')}")
+            refused.append(Unstated("refused", f"not answered: {head}: {str(error).rstrip('.')}"))
             continue
         head = f"analysis {item.key} ({item.label}), {kind}"
-        assumed += [f"{head}: {text}" for text in (*item.notes, *why, *defaults)]
+        assumed += [Unstated("review", f"{head}: {text}") for text in (*item.notes, *why)]
+        assumed += [Unstated(default.kind, f"{head}: {default.text}") for default in defaults]
         if better is None:
-            assumed.append(f"{head}: no direction is stated: no probability of benefit")
+            assumed.append(Unstated("direction", f"{head}: no direction is stated: no probability of benefit"))
         selection = Selection(
             kind,
             better,
@@ -98,7 +99,7 @@ def review_outcomes(
         )
         outcomes[item.key] = Outcome(item.key, item.label, selection, plan, Decision(stated))
     if not outcomes:
-        raise ModelError("\n".join([f"{name}: no analysis can be answered.", *refused]))
+        raise ModelError("\n".join([f"{name}: no analysis can be answered.", *(item.text for item in refused)]))
     if requested.threshold is not None and len({item.selection.measure for item in outcomes.values()}) > 1:
         raise ModelError("one threshold, and analyses of several measures. Choose one with --where analysis=NUMBER.")
     left = (Exclusion({"estimable": "no"}, _NOT_ESTIMABLE),) if frame.attrs.get("not_estimable") else ()

@@ -12,18 +12,16 @@ import pandas as pd
 
 from bayesmeta.analysis.reading import collected
 from bayesmeta.analysis.reviews import Requested, review_outcomes
-from bayesmeta.digits import number
+from bayesmeta.columns import number
 from bayesmeta.errors import DataError, Finding, ModelError, find_name, pick
 from bayesmeta.measures import measure as find_measure
-from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection
+from bayesmeta.plan import DataSource, Decision, Exclusion, ModelPlan, Moderator, Outcome, Protocol, Selection, Unstated
 from bayesmeta.priors import SCALED_MEASURES, Prior, parse, published_priors
 from bayesmeta.questions import threshold as make_threshold
 from bayesmeta.studies import Reading, possible_measures, read_outcome, read_table
 
-__all__ = ["UNREADABLE", "reference_sd_finding", "table_protocol"]
+__all__ = ["reference_sd_finding", "table_protocol"]
 
-#: How the assumption begins that says why an analysis of a review is not answered, where its rows are at fault.
-UNREADABLE = "not answered, because its rows cannot be read"
 # values of a column that a message lists
 _LISTED = 10
 #: Factor by which a reference SD may differ from the SDs of the table; populations differ by less.
@@ -115,7 +113,7 @@ def table_protocol(
         found, assumed, unestimable = review_outcomes(frame, path.name, requested)
         data = dataclasses.replace(data, exclude=(*left_out, *unestimable))
         return _readable(
-            Protocol(path.name, path.resolve(), "", data, found, assumptions=tuple(assumed), reference_sd=ref_sd)
+            Protocol(path.name, path.resolve(), "", data, found, unstated=tuple(assumed), reference_sd=ref_sd)
         )
     assumed = []
     if measure is None:
@@ -123,9 +121,8 @@ def table_protocol(
         if possible != ("generic",):
             listed = ", ".join(possible) or f"none; columns: {', '.join(map(str, frame.columns))}"
             raise ModelError(f"{path.name}: state the measure (--measure). Its columns could make: {listed}.")
-        assumed.append(
-            "the table has estimates and nothing says of what: measure generic. State the measure to name it"
-        )
+        what = "the table has estimates and nothing says of what: measure generic. State the measure to name it"
+        assumed.append(Unstated("measure", what))
         measure = "generic"
     kind = find_measure(measure).name
     plan, defaults = _plan(kind, mu, tau, ref_sd, moderators)
@@ -133,13 +130,13 @@ def table_protocol(
     if kind == "PLO":
         likelihood, why = _of_proportions(frame)
         plan = dataclasses.replace(plan, likelihood=likelihood)
-        assumed.append(why)
+        assumed.append(Unstated("likelihood", why))
     if better is None and threshold is not None:
         raise ModelError("a threshold needs a direction: state better, higher or lower.")
     if better is None:
-        assumed.append("no direction is stated: no probability of benefit")
+        assumed.append(Unstated("direction", "no direction is stated: no probability of benefit"))
     elif threshold is None:
-        assumed.append("no threshold is stated: no probability of an important benefit")
+        assumed.append(Unstated("threshold", "no threshold is stated: no probability of an important benefit"))
     names = list(map(str, frame.columns))
     try:
         by = None if by is None else find_name("column", by, names)
@@ -160,7 +157,7 @@ def table_protocol(
         for name, chosen in _choices(frame, path.name, by, rows).items()
     }
     data = dataclasses.replace(data, where=rows)
-    return Protocol(path.name, path.resolve(), "", data, outcomes, assumptions=tuple(assumed), reference_sd=ref_sd)
+    return Protocol(path.name, path.resolve(), "", data, outcomes, unstated=tuple(assumed), reference_sd=ref_sd)
 
 
 def _readable(protocol: Protocol) -> Protocol:
@@ -182,11 +179,15 @@ def _readable(protocol: Protocol) -> Protocol:
     if len(faults) == len(protocol.outcomes):
         raise DataError("\n".join(dict.fromkeys(line for lines in faults.values() for line in lines)))
     left = tuple(
-        f"{UNREADABLE}: analysis {key} ({protocol.outcomes[key].label}): {' '.join(lines).rstrip('.')}"
+        Unstated(
+            "unreadable",
+            "not answered, because its rows cannot be read: "
+            f"analysis {key} ({protocol.outcomes[key].label}): {' '.join(lines).rstrip('.')}",
+        )
         for key, lines in faults.items()
     )
     outcomes = {key: item for key, item in protocol.outcomes.items() if key not in faults}
-    return dataclasses.replace(protocol, outcomes=outcomes, assumptions=(*protocol.assumptions, *left))
+    return dataclasses.replace(protocol, outcomes=outcomes, unstated=(*protocol.unstated, *left))
 
 
 def _excluded(trials: Sequence[str], reason: str | None) -> tuple[Exclusion, ...]:
@@ -229,7 +230,7 @@ def reference_sd_finding(reading: Reading, reference: float) -> Finding | None:
 
 def _plan(
     measure: str, mu: Prior | str | None, tau: Prior | str | None, ref_sd: float | None, moderators: tuple[str, ...]
-) -> tuple[ModelPlan, list[str]]:
+) -> tuple[ModelPlan, list[Unstated]]:
     """Priors as stated; what is not stated is the published recommendation, if there is one."""
     given = {name: item for name, item in (("mu", mu), ("tau", tau)) if item is not None}
     priors = {name: parse(item) if isinstance(item, str) else item for name, item in given.items()}
@@ -248,7 +249,9 @@ def _plan(
         for name, prior, source in (("mu", advice.mu, advice.mu_source), ("tau", advice.tau, advice.tau_source)):
             if name not in priors:
                 priors[name], sources[name] = prior, source
-    defaults = [f"{name} {priors[name]!r}: {sources[name]}" for name in ("mu", "tau") if name not in given]
+    defaults = [
+        Unstated("prior", f"{name} {priors[name]!r}: {sources[name]}") for name in ("mu", "tau") if name not in given
+    ]
     columns = tuple(Moderator(name) for name in moderators)
     plan = ModelPlan(priors["mu"], priors["tau"], sources=sources, moderators=columns, ref_sd=ref_sd)
     return plan, defaults

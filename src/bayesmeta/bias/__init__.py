@@ -19,16 +19,16 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "averaging": "AveragePosterior average models_of turn_of",
+            "averaging": "AveragePosterior average average_of favoured models_of turn_of",
             "companions": "bias_companions_table",
-            "ensembles": "ENSEMBLES ensemble",
+            "ensembles": "ENSEMBLES ensemble planned_ensemble with_moderators",
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",
             "stated": "CopasSelection ExponentialSelection StatedSelection",
             "strength": "selection_needed stated_selection_table",
             "tables": (
                 "BIAS_CHOICES FEW averaged_table bias_benefit_table bias_prior_table candidate_table given_models "
-                "model_inclusion_table weight_table"
+                "given_moderators model_inclusion_table weight_table"
             ),
             "worst_case": "s_value worst_case_table",
             "z_values": "ZCurve z_curve",

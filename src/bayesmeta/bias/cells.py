@@ -12,7 +12,7 @@ from scipy import special
 from bayesmeta.bias.specification import StepSelection
 from bayesmeta.bias.stated import StatedSelection
 
-__all__ = ["Cells", "WeightRule", "cell_probabilities", "cells_of", "log_weight_integral", "weight_rule"]
+__all__ = ["Cells", "Chances", "WeightRule", "cell_probabilities", "cells_of", "log_weight_integral", "weight_rule"]
 
 FloatArray = NDArray[np.float64]
 #: Probabilities that are multiplied before a logarithm is taken: none is below 1e-17 where anything depends on it.
@@ -121,13 +121,34 @@ def weight_rule(form: StepSelection | StatedSelection, nodes: Sequence[int]) -> 
     return WeightRule(weights, log_mass)
 
 
-def log_weight_integral(chances: FloatArray, trials: NDArray[np.intp], rule: WeightRule) -> FloatArray:
+@dataclass(frozen=True, slots=True, eq=False)
+class Chances:
+    """Probabilities of the intervals of p before selection, at G points.
+
+    Attributes
+    ----------
+    single : array of shape (G, n, J)
+        Of estimates that stand alone.
+    double : array of shape (G, m, J * J)
+        Of pairs of estimates that share patients, together.
+    """
+
+    single: FloatArray
+    double: FloatArray
+
+    def part(self, chosen: slice) -> Chances:
+        """At some of the points."""
+        return Chances(self.single[chosen], self.double[chosen])
+
+
+def log_weight_integral(chances: Chances, trials: NDArray[np.intp], rule: WeightRule) -> FloatArray:
     """Logarithm of the integral over the weights of ``prod_j w_j^n_j / prod_i sum_j w_j P_ij``.
+
+    A pair of estimates that share patients is divided by ``sum_jl w_j w_l P_jl``, with P of their bivariate normal.
 
     Parameters
     ----------
-    chances : array of shape (G, k, J)
-        Of `cell_probabilities`.
+    chances : Chances
     trials : array of shape (J,)
     rule : WeightRule
 
@@ -136,21 +157,27 @@ def log_weight_integral(chances: FloatArray, trials: NDArray[np.intp], rule: Wei
     array of shape (G,)
     """
     log_seen = rule.log_mass + np.log(rule.weights) @ trials
-    found = np.empty(len(chances))
+    found = np.empty(len(chances.single))
     step = max(1, int(_ROOM // log_seen.size))
-    for start in range(0, len(chances), step):
-        log = log_seen - log_chance_of_being_seen(chances[start : start + step], rule.weights)
+    for start in range(0, found.size, step):
+        log = log_seen - log_chance_of_being_seen(chances.part(slice(start, start + step)), rule.weights)
         peak = log.max(axis=1)
         found[start : start + step] = peak + np.log(np.exp(log - peak[:, None]).sum(axis=1))
     return found
 
 
-def log_chance_of_being_seen(chances: FloatArray, weights: FloatArray) -> FloatArray:
-    """Logarithm of ``prod_i sum_j w_j P_ij``, shape (G, W), for weights of shape (W, J)."""
-    log, product = np.zeros((len(chances), len(weights))), np.ones((len(chances), len(weights)))
-    turned = np.ascontiguousarray(weights.T)
-    for i in range(chances.shape[1]):
-        product *= chances[:, i] @ turned
+def log_chance_of_being_seen(chances: Chances, weights: FloatArray) -> FloatArray:
+    """Logarithm of the product over estimates, and pairs, of their chances, (G, W), for weights of shape (W, J)."""
+    shape, turned = (len(chances.single), len(weights)), np.ascontiguousarray(weights.T)
+    log, product, alone, pairs = np.zeros(shape), np.ones(shape), chances.single.shape[1], chances.double.shape[1]
+    intervals = weights.shape[1]
+    for i in range(alone + pairs):
+        if i < alone:
+            product *= chances.single[:, i] @ turned
+        else:
+            both = chances.double[:, i - alone].reshape(-1, intervals, intervals)
+            # one weight after the other, for products of matrices this small start no threads
+            product *= sum(turned[j] * (both[:, j] @ turned) for j in range(intervals))
         if i % _MULTIPLIED == _MULTIPLIED - 1:
             log += np.log(product)
             product[:] = 1.0

@@ -9,7 +9,7 @@ import numpy as np
 from bayesmeta.bias.specification import PEESE, Ensemble
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
-from bayesmeta.priors import LogNormal, LogStudentT, Prior, Truncated, Uniform
+from bayesmeta.priors import LogNormal, LogStudentT, Prior, Truncated, Uniform, resolve
 
 __all__ = ["fishers_z", "halved"]
 
@@ -43,7 +43,7 @@ def fishers_z(effects: Effects) -> Effects:
     --------
     >>> z = fishers_z(bm.Effects(["A"], [0.5], [0.2], measure="SMD"))
     >>> z.measure, round(float(z.y[0]), 4), round(float(z.se[0]), 4)
-    ('ZCOR', 0.2475, 0.1001)
+    ('ZCOR', 0.2475, 0.0999)
     """
     if effects.measure != "SMD":
         raise ModelError(f"Fisher's z of {effects.measure}: only standardised mean differences (SMD) become z.")
@@ -80,8 +80,8 @@ def halved(ensemble: Ensemble) -> Ensemble:
         models.append(
             replace(
                 model,
-                mu=None if model.mu is None else _scaled(model.mu, 0.5),
-                tau=None if model.tau is None else _scaled(model.tau, 0.5),
+                mu=None if model.mu is None else _scaled(resolve(model.mu), 0.5),
+                tau=None if model.tau is None else _scaled(resolve(model.tau), 0.5),
                 bias=PEESE(_scaled(bias.slope, 2.0)) if isinstance(bias, PEESE) else bias,
             )
         )

@@ -7,11 +7,13 @@ the mean is known the less the larger tau is, and a rectangle around all of it w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmeta.bias.dependence import ALONE, Pairs
 from bayesmeta.bias.likelihood import Rows, log_likelihood
 from bayesmeta.bias.specification import CandidateModel, PublicationBias, StepSelection
 from bayesmeta.errors import InferenceError
@@ -19,7 +21,7 @@ from bayesmeta.marginals import Variable
 from bayesmeta.numerics import embedded, rule
 from bayesmeta.priors import InverseGamma, LogNormal, LogStudentT, Prior, Truncated
 
-__all__ = ["TOLERANCE", "Table", "integrate"]
+__all__ = ["TOLERANCE", "Table", "integrate", "tau_variable", "tau_window"]
 
 FloatArray = NDArray[np.float64]
 #: Nested rules, and rules of weights and slopes, change no answer by more than this before it is given.
@@ -104,9 +106,9 @@ class _Integrand:
 
     def frame(self, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Centre and scale of the mean at each tau: its moments without prior and bias."""
-        precision = 1.0 / (self.rows.se**2 + tau[:, None] ** 2)
-        total = precision.sum(axis=1)
-        return precision @ self.rows.y / total, 1.0 / np.sqrt(total)
+        products = self.rows.sums(tau, np.ones_like(self.rows.y), self.rows.y)
+        total = products[:, 0, 0]
+        return products[:, 0, 1] / total, 1.0 / np.sqrt(total)
 
     def log(self, u: FloatArray, z: FloatArray, chosen: NDArray[np.bool_] | None = None) -> FloatArray:
         """At tau variables (T,) and, for each, variables of the mean (T, M); minus infinity where not chosen."""
@@ -136,14 +138,18 @@ def _at_ends(x: FloatArray, prior: Prior) -> FloatArray:
     return x
 
 
-def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance: float = TOLERANCE) -> Table:
+def integrate(
+    y: FloatArray, se: FloatArray, model: CandidateModel, pairs: Pairs = ALONE, *, tolerance: float = TOLERANCE
+) -> Table:
     """Integrate a candidate model.
 
     Parameters
     ----------
     y, se : arrays of shape (k,)
-        Independent estimates, turned so that the direction of selection is positive; priors are of turned effects.
+        Estimates, turned so that the direction of selection is positive; priors are of turned effects.
     model : CandidateModel
+    pairs : Pairs
+        Estimates that share patients; all others are independent.
     tolerance : float
 
     Returns
@@ -155,10 +161,10 @@ def integrate(y: FloatArray, se: FloatArray, model: CandidateModel, *, tolerance
     InferenceError
         Where the integral does not settle.
     """
-    rows = Rows.of(y, se, model.bias)
+    rows = Rows.of(y, se, model.bias, pairs)
     coarse = () if model.bias is None or not model.bias.parameters else _coarse(model.bias)
-    rough = _Integrand(rows, model, _tau_variable(model.tau, se), coarse)
-    low, high = _window(rough)
+    rough = _Integrand(rows, model, tau_variable(model.tau, se), coarse)
+    low, high = tau_window(lambda u: _highest(rough, u), model.tau, rough.tau_variable, se, float(np.ptp(y)))
     windows = _windows_of_mu(rough, low, high)
     counts, left = [1 if model.tau is None else _FIRST[0], 1 if model.mu is None else _FIRST[1]], 0.0
     exact: _Integrand | None = None
@@ -248,8 +254,8 @@ def _answers(mass: FloatArray, mu: FloatArray, tau: FloatArray, reference: Float
     return np.array(found)
 
 
-def _tau_variable(prior: Prior | None, se: FloatArray) -> Variable:
-    """A logarithm where the prior vanishes at zero faster than any power; else what is linear there."""
+def tau_variable(prior: Prior | None, se: FloatArray) -> Variable:
+    """Variable of integration: a logarithm where the prior vanishes at zero faster than any power; else asinh."""
     kernel = prior.prior if isinstance(prior, Truncated) else prior
     scale = float(np.median(se))
     if isinstance(kernel, InverseGamma | LogNormal | LogStudentT):
@@ -257,23 +263,35 @@ def _tau_variable(prior: Prior | None, se: FloatArray) -> Variable:
     return Variable("asinh", 0.0, scale)
 
 
-def _window(rough: _Integrand) -> tuple[float, float]:
-    """Where the integrand of tau, maximised over the mean, is not negligible, in its variable."""
-    prior = rough.model.tau
+def tau_window(
+    top: Callable[[FloatArray], FloatArray], prior: Prior | None, variable: Variable, se: FloatArray, span: float
+) -> tuple[float, float]:
+    """Where a log integrand of the variable of tau is not negligible.
+
+    Parameters
+    ----------
+    top : callable
+        From values of the variable (T,) to logarithms (T,).
+    span : float
+        Of the estimates.
+    """
     if prior is None:
         return 0.0, 0.0
-    rows = rough.rows
-    far = 1e4 * (float(np.ptp(rows.y)) + float(rows.se.max()))
-    nearest = max(prior.support[0], 0.0 if rough.tau_variable.kind == "asinh" else 1e-8 * float(rows.se.min()))
-    ends = rough.tau_variable.z(np.array([nearest, min(prior.support[1], far)]))
-    low, high = float(ends[0]), float(ends[1])
+    far = 1e4 * (span + float(se.max()))
+    nearest = max(prior.support[0], 0.0 if variable.kind == "asinh" else 1e-8 * float(se.min()))
+    low, high = variable.z(np.array([nearest, min(prior.support[1], far)])).tolist()
     for depth in (80.0, DEPTH):
         u = np.linspace(low, high, _SCAN_TAU)
-        z = np.zeros((u.size, 1)) if rough.model.mu is None else np.tile(_SCAN_MU, (u.size, 1))
-        top = rough.log(u, z).max(axis=1)
-        found = np.flatnonzero(top > top.max() - depth)
+        log = top(u)
+        found = np.flatnonzero(log > log.max() - depth)
         low, high = float(u[max(found[0] - 1, 0)]), float(u[min(found[-1] + 1, u.size - 1)])
     return low, high
+
+
+def _highest(rough: _Integrand, u: FloatArray) -> FloatArray:
+    """The log integrand, maximised over the mean, at variables of tau (T,)."""
+    z = np.zeros((u.size, 1)) if rough.model.mu is None else np.tile(_SCAN_MU, (u.size, 1))
+    return rough.log(u, z).max(axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.bias.cells import cell_probabilities, log_chance_of_being_seen
+from bayesmeta.bias.cells import log_chance_of_being_seen
+from bayesmeta.bias.dependence import shrink
+from bayesmeta.bias.importance import Sampled
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.specification import PEESE, PET, StepSelection
@@ -44,6 +46,8 @@ _FELT = 1e-9
 #: Where panels of a tabulated density begin, as shares of the mass before them.
 _PANELS = (0.0, 1e-8, 1e-4, 0.02, 0.2, 0.5, 0.8, 0.98, 1 - 1e-4, 1 - 1e-8, 1.0)
 _WEIGHT_NODES = 65
+#: Draws on which the marginal of a weight is averaged where coefficients are drawn.
+_SOME = 400
 
 
 def _moments(table: Table) -> int:
@@ -98,7 +102,8 @@ def mean_of(tables: Sequence[Table], shares: Sequence[float] | FloatArray, scale
             u = (mu - c) / s
             z = np.arcsinh(u)
             inside = (z >= low) & (z <= high)
-            t = (2.0 * z[inside] - low - high) / (high - low)
+            # rounding must not leave the interval of the series
+            t = np.clip((2.0 * z[inside] - low - high) / (high - low), -1.0, 1.0)
             total[inside] += w * np.maximum(evaluate(t, own)[0], 0.0) / (s * np.sqrt(1.0 + u[inside] ** 2))
         return total / abs(scale)
 
@@ -136,9 +141,9 @@ def study_of(table: Table, row: int, scale: float = 1.0) -> Marginal:
         return _study_with_slope(table, row, scale)
     if table.model.tau is None:
         return mean_of([table], [1.0], scale)
-    variance, noise = table.tau**2, table.rows.se[row] ** 2
-    own = variance / (variance + noise)
-    return _linear(table, scale * own * table.rows.y[row], scale * (1.0 - own), abs(scale) * np.sqrt(own * noise))
+    own, other, partner, variance = shrink(table.rows.se, table.rows.pairs, row, table.tau)
+    start = own * table.rows.y[row] + other * table.rows.y[partner]
+    return _linear(table, scale * start, scale * (1.0 - own - other), abs(scale) * np.sqrt(variance))
 
 
 def tau_of(table: Table) -> Marginal:
@@ -258,15 +263,18 @@ class _GivenSlope:
 
     def moments(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Sums that the likelihood is made of, (T,): precision, its products with y and with x, and of y with x."""
-        precision = 1.0 / (self.table.rows.se**2 + self.tau[:, None] ** 2)
-        y, x = self.table.rows.y, self.table.rows.regressor
-        return precision.sum(axis=1), precision @ y, precision @ x, precision @ (x * y)
+        rows = self.table.rows
+        found = rows.sums(self.tau, np.ones_like(rows.y), rows.y, rows.regressor)
+        return found[:, 0, 0], found[:, 0, 1], found[:, 0, 2], found[:, 1, 2]
+
+    def square(self) -> FloatArray:
+        """Product of x with itself at each tau, (T,)."""
+        return self.table.rows.sums(self.tau, self.table.rows.regressor)[:, 0, 0]
 
     def log(self, slope: FloatArray) -> FloatArray:
         """Logarithm of the likelihood of slopes (T, S) up to a constant of each tau, the mean integrated out."""
         total, pull, push, both = (item[:, None] for item in self.moments())
-        precision = 1.0 / (self.table.rows.se**2 + self.tau[:, None] ** 2)
-        quad = (precision @ self.table.rows.regressor**2)[:, None]
+        quad = self.square()[:, None]
         base = slope * both - 0.5 * slope**2 * quad
         prior = self.table.model.mu
         if prior is None:
@@ -295,7 +303,7 @@ def _given_slope(table: Table) -> _GivenSlope:
     empty = np.empty(0)
     start = _GivenSlope(table, table.tau[kept], held[kept] / held[kept].sum(), empty, empty, empty)
     total, pull, push, both = start.moments()
-    quad = (1.0 / (table.rows.se**2 + start.tau[:, None] ** 2)) @ table.rows.regressor**2
+    quad = start.square()
     if table.model.mu is None:
         best, sd = both / quad, 1.0 / np.sqrt(quad)
     else:
@@ -315,32 +323,32 @@ def _given_slope(table: Table) -> _GivenSlope:
     return _GivenSlope(table, start.tau, start.mass, slope, share, log_total)
 
 
-def weight_of(table: Table, index: int) -> Marginal:
+def weight_of(part: Table | Sampled, index: int) -> Marginal:
     """Weight of an interval of p after the first, ``index`` from 1.
 
     With ``w_j = sum_{l >= j} eta_l`` and a Dirichlet ``eta``, one weight x is Beta(sum of alpha from j, sum before),
     and the shares of x and of 1 - x are Dirichlet vectors of their own: x can be the outermost variable.
     """
-    form = table.model.bias
+    form, rows = part.model.bias, part.rows
     assert isinstance(form, StepSelection)
-    assert table.rows.cells is not None
-    mu, tau, mass = heavy_nodes(table)
-    chances = cell_probabilities(
-        table.rows.cells,
-        np.broadcast_to(mu[:, None], (mu.size, table.rows.y.size)),
-        np.sqrt(table.rows.se**2 + tau[:, None] ** 2),
-    )
-    alpha, trials = np.array(form.alpha), table.rows.cells.trials
+    assert rows.cells is not None
+    if isinstance(part, Table):
+        mu, tau, mass = heavy_nodes(part)
+        centre = mu[:, None]
+    else:
+        centre, tau, mass = part.some(_SOME)
+    chances = rows.chances(centre, tau)
+    alpha, trials, inner = np.array(form.alpha), rows.cells.trials, part.inner
     a, b = float(alpha[index:].sum()), float(alpha[:index].sum())
     t, _ = rule(_WEIGHT_NODES)
     t = 0.5 * (1.0 + t)
-    lower, log_lower = _simplex(alpha[index:], table.inner[index:])
-    upper, log_upper = _simplex(alpha[:index], table.inner[: index - 1])
+    lower, log_lower = _simplex(alpha[index:], inner[index:])
+    upper, log_upper = _simplex(alpha[:index], inner[: index - 1])
     # weights below x are its shares from the far end; those above are what 1 - x leaves
     below = np.cumsum(lower[:, ::-1], axis=1)[:, ::-1]
     above = np.cumsum(upper[:, ::-1], axis=1)[:, ::-1]
     log_mass = (log_upper[:, None] + log_lower).ravel()
-    values = np.empty((t.size, mu.size))
+    values = np.empty((t.size, tau.size))
     for i, x in enumerate(t * t):
         first = np.repeat(x + (1.0 - x) * above, len(below), axis=0)
         weights = np.column_stack([first, np.tile(x * below, (len(above), 1))])
@@ -387,13 +395,15 @@ def _study_with_slope(table: Table, row: int, scale: float) -> Marginal:
     given = _given_slope(table)
     y, x, slope, share, tau = table.rows.y, table.rows.regressor, given.slope, given.share, given.tau
     total, pull, push, _ = given.moments()
-    own = tau**2 / (tau**2 + table.rows.se[row] ** 2)
-    centre, left = np.zeros(slope.shape), np.zeros(tau.size)
+    own, other, partner, variance = (
+        item if isinstance(item, int) else item[:, None] for item in shrink(table.rows.se, table.rows.pairs, row, tau)
+    )
+    centre, left = np.zeros(slope.shape), np.zeros((tau.size, 1))
     if prior is not None:
         total, pull = total + prior.sd**-2, pull + prior.mean / prior.sd**2
-        centre, left = (pull[:, None] - slope * push[:, None]) / total[:, None], 1.0 / total
-    means = own[:, None] * (y[row] - slope * x[row]) + (1.0 - own)[:, None] * centre
-    sds = np.sqrt(own * table.rows.se[row] ** 2 + (1.0 - own) ** 2 * left)
+        centre, left = (pull[:, None] - slope * push[:, None]) / total[:, None], (1.0 / total)[:, None]
+    means = own * (y[row] - slope * x[row]) + other * (y[partner] - slope * x[partner]) + (1.0 - own - other) * centre
+    sds = np.sqrt(variance + (1.0 - own - other) ** 2 * left)[:, 0]
     sds = np.broadcast_to(abs(scale) * sds[:, None], means.shape)
     heavy = share > _LIGHT
     return NormalMixture(share[heavy] / share[heavy].sum(), scale * means[heavy], sds[heavy])

@@ -138,12 +138,15 @@ class CandidateModel:
         How results are selected; None is not at all.
     weight : float
         Prior probability, up to the sum of those of the average.
+    moderators : sequence of str
+        Those that are in the model, of the ones that `bayesmeta.average` is given.
     """
 
     mu: Prior | None
     tau: Prior | None
     bias: PublicationBias | None = None
     weight: float = 1.0
+    moderators: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.weight > 0 and math.isfinite(self.weight)):

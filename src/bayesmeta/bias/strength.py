@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from scipy import optimize
 
-from bayesmeta.bias.averaging import require_independent, turn_of, turned_prior
+from bayesmeta.bias.averaging import turn_of, turned_prior
+from bayesmeta.bias.dependence import pairs_of
 from bayesmeta.bias.integration import Table, integrate
 from bayesmeta.bias.posterior import mean_of, new_study_of, share_above
 from bayesmeta.bias.specification import CandidateModel, Ensemble
@@ -32,13 +33,13 @@ _TARGETS = ("mean effect", "new study")
 
 
 class _Question:
-    """Independent estimates and priors, turned, and a benefit: its probability under any stated selection."""
+    """Estimates and priors, turned, and a benefit: its probability under any stated selection."""
 
     def __init__(
         self, effects: Effects, model: Model, threshold: Threshold | float | None, direction: str | None, bias: Stated
     ) -> None:
         require_null(effects.measure, "selection of a stated strength")
-        require_independent(effects)
+        self.pairs = pairs_of(effects, model.rho)
         if model != Model(model.mu, model.tau, rho=model.rho):
             raise ModelError(
                 "selection of a stated strength needs a model of a mean and a between-study SD alone: no moderators, "
@@ -64,7 +65,8 @@ class _Question:
 
     def table(self, bias: Stated | None) -> Table:
         mu = turned_prior(self.model.mu, self.sign)
-        return integrate(self.sign * self.effects.y, self.effects.se, CandidateModel(mu, self.model.tau, bias))
+        found = CandidateModel(mu, self.model.tau, bias)
+        return integrate(self.sign * self.effects.y, self.effects.se, found, self.pairs)
 
     def chances(self, table: Table, distance: float) -> tuple[float, float]:
         """P(benefit beyond a distance), of the mean effect and in a new study."""
@@ -86,7 +88,7 @@ def stated_selection_table(
     Parameters
     ----------
     effects : Effects
-        Independent rows.
+        Independent rows, or twos that share patients.
     model : Model
         Priors of the mean effect and of the between-study SD.
     selections : sequence of StatedSelection, ExponentialSelection, CopasSelection or float
@@ -149,7 +151,7 @@ def selection_needed(
     Parameters
     ----------
     effects : Effects
-        Independent rows.
+        Independent rows, or twos that share patients.
     model : Model
         Priors of the mean effect and of the between-study SD.
     threshold : Threshold or float, optional

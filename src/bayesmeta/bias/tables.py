@@ -17,6 +17,7 @@ from bayesmeta.bias.averaging import AveragePosterior, log_bayes_factor, models_
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.mixing import atom, mixed
 from bayesmeta.bias.posterior import weight_of
+from bayesmeta.bias.regression import Regression
 from bayesmeta.bias.specification import PEESE, PET, CandidateModel, StepSelection
 from bayesmeta.bias.stated import StatedSelection
 from bayesmeta.errors import ModelError, find_name
@@ -24,7 +25,7 @@ from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.marginals import Marginal
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Threshold
-from bayesmeta.questions import benefit_probabilities, resolve_threshold
+from bayesmeta.questions import any_benefit_of, benefit_probabilities, resolve_threshold
 
 __all__ = [
     "BIAS_CHOICES",
@@ -34,6 +35,7 @@ __all__ = [
     "bias_prior_table",
     "candidate_table",
     "given_models",
+    "given_moderators",
     "model_inclusion_table",
     "weight_table",
 ]
@@ -94,15 +96,40 @@ def given_models(
             and (bias is None or bias == kind or (bias == "any" and kind != "none"))
         )
 
-    chosen = [i for i, model in enumerate(posterior.ensemble.models) if kept(model)]
-    if not chosen:
+    return _only(fit, [kept(model) for model in posterior.ensemble.models])
+
+
+def given_moderators(fit: Fit, name: str, *, present: bool = True) -> Fit:
+    """The average over the models that have a moderator, or over those that lack it.
+
+    Raises
+    ------
+    ModelError
+        For a moderator that no model has.
+
+    Examples
+    --------
+    >>> averaged = bm.average(effects, "bma", moderators={"weeks": bm.Normal(0, 0.1)})
+    >>> len(given_moderators(averaged, "weeks").posterior.tables)
+    4
+    """
+    models = models_of(fit).ensemble.models
+    find_name("moderator", name, dict.fromkeys(item for model in models for item in model.moderators))
+    return _only(fit, [(name in model.moderators) == present for model in models])
+
+
+def _only(fit: Fit, kept: Sequence[bool]) -> Fit:
+    """The average over the models that are kept."""
+    posterior, chosen = models_of(fit), np.flatnonzero(kept)
+    if not chosen.size:
         raise ModelError("no model of this average is so: nothing is left to average.")
     shares = posterior.shares[chosen]
     if not shares.sum() > 0:
         raise ModelError("the models that are left have no posterior probability in double precision.")
+    models = tuple(posterior.ensemble.models[i] for i in chosen)
     part = dataclasses.replace(
         posterior,
-        ensemble=dataclasses.replace(posterior.ensemble, models=tuple(posterior.ensemble.models[i] for i in chosen)),
+        ensemble=dataclasses.replace(posterior.ensemble, models=models),
         tables=tuple(posterior.tables[i] for i in chosen),
         shares=shares / shares.sum(),
     )
@@ -115,8 +142,8 @@ def candidate_table(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model: ``effect`` and ``heterogeneity`` (the prior, or "none"), ``bias``, ``prior`` and
-        ``posterior`` probability, ``log_evidence``, ``error`` of its integral (largest change of an answer between
+        One row per model: ``effect`` and ``heterogeneity`` (the prior, or "none"), ``bias``, ``moderators``, ``prior``
+        and ``posterior`` probability, ``log_evidence``, ``error`` of its integral (largest change of an answer between
         nested rules), ``bayes_factor`` of the model against all others, and ``mean``, its posterior mean effect.
 
     Raises
@@ -138,6 +165,7 @@ def candidate_table(fit: Fit) -> pd.DataFrame:
                 "effect": "none" if model.mu is None else repr(model.mu),
                 "heterogeneity": "none" if model.tau is None else repr(model.tau),
                 "bias": "none" if model.bias is None else model.bias.name,
+                "moderators": ", ".join(model.moderators),
                 "prior": model.weight,
                 "posterior": float(posterior.shares[i]),
                 "log_evidence": table.log_evidence,
@@ -145,10 +173,18 @@ def candidate_table(fit: Fit) -> pd.DataFrame:
                 "bayes_factor": math.exp(log_bayes_factor(posterior.prior_shares, posterior.shares, one))
                 if one.size > 1
                 else math.nan,
-                "mean": posterior.sign * float((table.mass * table.mu).sum()),
+                "mean": _mean(posterior, i),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _mean(posterior: AveragePosterior, index: int) -> float:
+    """Posterior mean effect of one model, over the observed mix of moderators."""
+    part = posterior.tables[index]
+    if isinstance(part, Table):
+        return posterior.sign * float((part.mass * part.mu).sum())
+    return part.quantity(posterior.design.profile(), posterior.sign, new=False).mean
 
 
 def _components(models: Sequence[CandidateModel]) -> dict[str, BoolArray]:
@@ -162,6 +198,8 @@ def _components(models: Sequence[CandidateModel]) -> dict[str, BoolArray]:
         "PEESE": lambda model: _bias_of(model) == "PEESE",
     }
     found = {name: np.array([has(model) for model in models]) for name, has in parts.items()}
+    for name in dict.fromkeys(name for model in models for name in model.moderators):
+        found[f"moderator {name}"] = np.array([name in model.moderators for model in models])
     return {name: has for name, has in found.items() if has.any() and not has.all()}
 
 
@@ -199,7 +237,7 @@ def model_inclusion_table(fit: Fit) -> pd.DataFrame:
                 "part": name,
                 "models": int(has.sum()),
                 "prior": float(prior[has].sum()),
-                "posterior": float(posterior.shares[has].sum()),
+                "posterior": min(1.0, float(posterior.shares[has].sum())),
                 "bayes_factor": math.exp(factor) if factor < 709.0 else math.inf,
                 "log_bayes_factor": factor,
             }
@@ -215,7 +253,7 @@ def averaged_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     DataFrame
         Per parameter (``mu``, ``tau``, ``theta_new``, ``PET``, ``PEESE``) two rows, ``models`` "all" and "with it":
         ``mean sd median lower upper p_zero level``. `p_zero` is the probability of models that lack the parameter, in
-        which it is exactly zero.
+        which it is exactly zero; of a new study of those without effect and heterogeneity.
 
     Raises
     ------
@@ -234,8 +272,11 @@ def averaged_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     rows = []
     for name in ("mu", "theta_new", *posterior.scalars):
         zero = float(posterior.shares[~has[parts[name]]].sum()) if parts.get(name) in has else 0.0
+        if name == "theta_new":
+            models = posterior.ensemble.models
+            zero = float(posterior.shares[[m.mu is None and m.tau is None for m in models]].sum())
         rows.append({"parameter": name, "models": "all", **_described(marginal(fit, name), level), "p_zero": zero})
-        if zero > 0 and zero < 1:
+        if name in conditions and 0 < zero < 1:
             part = given_models(fit, **conditions[name])
             rows.append(
                 {"parameter": name, "models": "with it", **_described(marginal(part, name), level), "p_zero": 0.0}
@@ -286,7 +327,7 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
         for i in kept:
             j = _interval_of(posterior.ensemble.models[i].bias, 0.5 * (low + high))
             if j and (i, j) not in known:
-                known[i, j] = _weight_of(posterior.tables[i], j)
+                known[i, j] = _weight(posterior, i, j)
             marginals.append(known[i, j] if j else atom(1.0))
         form = mixed(np.array([*posterior.shares[kept], rest]), [*marginals, atom(1.0)])
         lower, median, upper = form.quantile(interval_ends(level)).tolist()
@@ -307,11 +348,13 @@ def weight_table(fit: Fit, *, level: float = LEVEL) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _weight_of(table: Table, index: int) -> Marginal:
-    form = table.model.bias
+def _weight(posterior: AveragePosterior, index: int, interval: int) -> Marginal:
+    part = posterior.tables[index]
+    assert not isinstance(part, Regression)
+    form = part.model.bias
     if isinstance(form, StatedSelection):
-        return atom(form.weights[index] / form.weights[0])
-    return weight_of(table, index)
+        return atom(form.weights[interval] / form.weights[0])
+    return weight_of(part, interval)
 
 
 def _one_sided_edges(form: StepSelection | StatedSelection) -> list[float]:
@@ -338,46 +381,51 @@ def _prior_weight(posterior: AveragePosterior, one_sided: float) -> float:
     return total
 
 
-def bias_benefit_table(fit: Fit, threshold: Threshold | float | None = None) -> pd.DataFrame:
+def bias_benefit_table(fit: Fit, threshold: Threshold | float | None = None, *, level: float = LEVEL) -> pd.DataFrame:
     """Chances of benefit without bias, under each family of bias, and averaged over all.
 
     Parameters
     ----------
     fit : Fit
-        Of `bayesmeta.average`, with a direction.
+        Of `bayesmeta.average`. Where its effects have no better direction, no chances are given.
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; without one only the chance of any benefit is given.
+    level : float
+        Of the interval.
 
     Returns
     -------
     DataFrame
-        Rows "no bias", "selection by p", "PET", "PEESE" and "average", those that the average has: ``models prior
-        posterior median lower upper p_any_benefit p_important_benefit p_important_harm``, all of the mean effect, and
-        with ``_new`` of a new study.
+        Rows "no bias", "selection by p", "PET", "PEESE" and "average", those that the average has: ``models count
+        prior posterior median lower upper p_any_benefit p_important_benefit p_important_harm``, all of the mean effect,
+        and with ``_new`` of a new study.
 
     Raises
     ------
     ModelError
-        For a fit of one model, and without a direction.
+        For a fit of one model.
     """
     posterior = models_of(fit)
     known = {_bias_of(model) for model in posterior.ensemble.models}
     labels = {"none": "no bias", "selection": "selection by p", "PET": "PET", "PEESE": "PEESE"}
-    item = resolve_threshold(fit, threshold)
+    item = resolve_threshold(fit, threshold) if fit.effects.better is not None else None
     rows = []
     for kind in (*(kind for kind in labels if kind in known), None):
         part = fit if kind is None else given_models(fit, bias=kind)
         chosen = [kind in (None, _bias_of(model)) for model in posterior.ensemble.models]
-        lower, median, upper = marginal(part, "mu").quantile(interval_ends(LEVEL)).tolist()
-        chances = benefit_probabilities(part, item if item is not None else 0.0)
-        if item is None:
-            chances = {name: value for name, value in chances.items() if "any" in name}
+        lower, median, upper = marginal(part, "mu").quantile(interval_ends(level)).tolist()
+        chances: dict[str, float] = {}
+        if item is not None:
+            chances = benefit_probabilities(part, item)
+        elif fit.effects.better is not None:
+            ends = {"mu": "", "theta_new": "_new"}
+            chances = {f"p_any_benefit{end}": any_benefit_of(part, name) for name, end in ends.items()}
         rows.append(
             {
                 "models": "average" if kind is None else labels[kind],
                 "count": int(np.sum(chosen)),
-                "prior": float(posterior.prior_shares[chosen].sum()),
-                "posterior": float(posterior.shares[chosen].sum()),
+                "prior": 1.0 if kind is None else min(1.0, float(posterior.prior_shares[chosen].sum())),
+                "posterior": 1.0 if kind is None else min(1.0, float(posterior.shares[chosen].sum())),
                 "median": median,
                 "lower": lower,
                 "upper": upper,
@@ -419,18 +467,11 @@ def bias_prior_table(fit: Fit) -> pd.DataFrame:
                 alpha = np.array(form.alpha)
                 a, total = float(alpha[j + 1 :].sum()), float(alpha.sum())
                 prior_mean, prior_sd = a / total, math.sqrt(a * (total - a) / (total**2 * (total + 1.0)))
-                found = mixed(shares, [weight_of(posterior.tables[i], j + 1) for i in chosen])
+                found = mixed(shares, [_weight(posterior, i, j + 1) for i in chosen])
             else:
                 # half-Cauchy slopes have no moments
                 prior_mean = prior_sd = math.nan
-                single = dataclasses.replace(
-                    posterior,
-                    ensemble=dataclasses.replace(
-                        posterior.ensemble, models=tuple(posterior.ensemble.models[i] for i in chosen)
-                    ),
-                    tables=tuple(posterior.tables[i] for i in chosen),
-                    shares=shares,
-                )
+                single = models_of(_only(fit, np.isin(np.arange(posterior.shares.size), chosen).tolist()))
                 found = single.named(name)
             rows.append(
                 {

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta.bias.averaging import models_of
-from bayesmeta.bias.cells import cell_probabilities, log_chance_of_being_seen, weight_rule
+from bayesmeta.bias.cells import Chances, cell_probabilities, log_chance_of_being_seen, weight_rule
 from bayesmeta.bias.integration import Table
 from bayesmeta.bias.likelihood import slope_nodes
 from bayesmeta.bias.posterior import heavy_nodes
@@ -116,7 +116,8 @@ def z_curve(fit: Fit, grid: ArrayLike | None = None, *, level: float = LEVEL) ->
     Raises
     ------
     ModelError
-        For a fit of one model, a smooth or a Copas selection, and a grid that is not ascending numbers.
+        For a fit of one model, a smooth or a Copas selection, rows that share patients, moderators, and a grid that is
+        not ascending numbers.
 
     References
     ----------
@@ -134,8 +135,12 @@ def z_curve(fit: Fit, grid: ArrayLike | None = None, *, level: float = LEVEL) ->
     for i in kept:
         if isinstance(form := posterior.ensemble.models[i].bias, ExponentialSelection | CopasSelection):
             raise ModelError(f"z-curve: {form.name} has no steps of p, of which it is made. Use StatedSelection.")
-    tables, shares = [posterior.tables[i] for i in kept], posterior.shares[kept] / posterior.shares[kept].sum()
-    rows = tables[0].rows
+    tables = [part for i in kept if isinstance(part := posterior.tables[i], Table)]
+    shares, rows = posterior.shares[kept] / posterior.shares[kept].sum(), posterior.tables[0].rows
+    if len(tables) < len(kept) or rows.pairs.first.size:
+        raise ModelError(
+            "z-curve: of independent results without moderators. Average one row per trial, and no moderator."
+        )
     observed = rows.y / rows.se
     # what has no posterior probability has no step that could be seen
     cuts = sorted({float(z) for table in tables for z in _cuts_of(table)})
@@ -202,8 +207,8 @@ def _nodes_of(table: Table, share: float) -> _Nodes:
     if not isinstance(rows.bias, PET | PEESE):
         return _Nodes(mass, mu, tau, np.broadcast_to(mu[:, None], (mu.size, rows.y.size)))
     x, precision = rows.regressor, 1.0 / (rows.se**2 + tau[:, None] ** 2)
-    slope, log = slope_nodes(rows, mu, tau, table.inner[0])
     xr, xx = (precision * x * (rows.y - mu[:, None])).sum(axis=1), precision @ x**2
+    slope, log = slope_nodes(rows.bias, xx, xr, table.inner[0])
     log = log + slope * xr[:, None] - 0.5 * slope**2 * xx[:, None]
     mass = (mass[:, None] * special.softmax(log, axis=1)).ravel()
     mu, tau = np.repeat(mu, slope.shape[1]), np.repeat(tau, slope.shape[1])
@@ -241,7 +246,8 @@ def _of_model(table: Table, share: float, z: FloatArray) -> _Part:
             chances = np.ones((part.mu.size, k, 1))
         else:
             chances = cell_probabilities(cells, part.published, sd * rows.se)
-        log = log_seen - log_chance_of_being_seen(chances, weights)
+        alone = Chances(chances, np.empty((part.mu.size, 0, weights.shape[1] ** 2)))
+        log = log_seen - log_chance_of_being_seen(alone, weights)
         given = special.softmax(log, axis=1)
         found_significant = special.ndtr((before - _CRITICAL) / sd) + special.ndtr((-before - _CRITICAL) / sd)
         twice, once = _replicated(before, shown, sd, cuts, member)

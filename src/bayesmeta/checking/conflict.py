@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import weighted_chi2_cdf
-from bayesmeta.digits import number
+from bayesmeta.columns import number
 from bayesmeta.errors import Finding
 from bayesmeta.fits import Fit
 from bayesmeta.nuts import HierarchicalRows, build_rows

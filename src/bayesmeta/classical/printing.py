@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmeta.digits import UNDEFINED, amount, number, numbers, p_value, together
+from bayesmeta.columns import UNDEFINED, amount, number, numbers, p_value, together
 
 if TYPE_CHECKING:
     import pandas as pd

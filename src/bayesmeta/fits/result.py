@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayesmeta.columns import as_text
-from bayesmeta.digits import plural
+from bayesmeta.columns import as_text, plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import Check, ModelError
 from bayesmeta.exact import ExactPosterior, NodePosterior

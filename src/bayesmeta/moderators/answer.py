@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import MetaRegression, gvif
-from bayesmeta.columns import Column, columns_of, unprinted
-from bayesmeta.digits import p_words, percent
+from bayesmeta.columns import Column, columns_of, p_words, percent, unprinted
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure

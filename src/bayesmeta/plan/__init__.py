@@ -19,14 +19,17 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "bias": "BIAS_FORMS HIGH_RISK ROB_JUDGEMENTS BiasForm BiasSize RiskOfBias RobTool",
+            "bias": (
+                "BIAS_ENSEMBLES BIAS_FORMS BIAS_MODELS HIGH_RISK ROB_JUDGEMENTS BiasEnsemble BiasForm BiasModelKind "
+                "BiasModelPlan BiasPlan BiasSize RiskOfBias RobTool"
+            ),
             "formula": "parse_moderators",
             "judgements": "CERTAINTIES CONCERNS DOMAINS SYMBOLS Judgement Judgements concerns_of",
             "modelling": (
                 "DEFAULT_COEFFICIENT_SOURCE ModelPlan Moderator TrialInteraction scaling_of stated_rows stated_values"
             ),
             "outcome": "DIVISIONS ControlArm Decision Exclusion Outcome Selection",
-            "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity vary",
+            "protocol": "Assumption Borrow DataSource JointPlan Protocol Sampling Sensitivity Unstated vary",
             "registry": "COMPARED MinimalDifference mid_registry minimal_difference",
             "shapes": "ARM_STEMS ArmColumns LongTable TableShape",
             "thresholds": (

@@ -1,4 +1,4 @@
-"""Risk of bias as it is stated: where judgements of trials stand, which count as high, how large bias may be."""
+"""Bias as it is stated: judgements of trials and how large their bias may be; models of publication bias."""
 
 from __future__ import annotations
 
@@ -9,12 +9,32 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from bayesmeta.errors import ModelError, find_name
+from bayesmeta.priors import Prior
 
-__all__ = ["BIAS_FORMS", "HIGH_RISK", "ROB_JUDGEMENTS", "BiasForm", "BiasSize", "RiskOfBias", "RobTool"]
+__all__ = [
+    "BIAS_ENSEMBLES",
+    "BIAS_FORMS",
+    "BIAS_MODELS",
+    "HIGH_RISK",
+    "ROB_JUDGEMENTS",
+    "BiasEnsemble",
+    "BiasForm",
+    "BiasModelKind",
+    "BiasModelPlan",
+    "BiasPlan",
+    "BiasSize",
+    "RiskOfBias",
+    "RobTool",
+]
 
 RobTool = Literal["RoB 2", "ROBINS-I"]
 BiasForm = Literal["trial", "common"]
 BIAS_FORMS: tuple[BiasForm, ...] = get_args(BiasForm)
+BiasEnsemble = Literal["psma", "pp", "2w", "bma"]
+#: Names of averages that others have published; `bayesmeta.bias.ensemble` makes them.
+BIAS_ENSEMBLES: tuple[BiasEnsemble, ...] = get_args(BiasEnsemble)
+BiasModelKind = Literal["selection", "PET", "PEESE"]
+BIAS_MODELS: tuple[BiasModelKind, ...] = get_args(BiasModelKind)
 #: The judgements of each tool, from the best to the worst.
 ROB_JUDGEMENTS: Mapping[RobTool, tuple[str, ...]] = MappingProxyType(
     {
@@ -89,3 +109,64 @@ class RiskOfBias:
     def judgements(self) -> tuple[str, ...]:
         """The judgements of the tool, from the best to the worst."""
         return ROB_JUDGEMENTS[self.tool]
+
+
+@dataclass(frozen=True, slots=True)
+class BiasModelPlan:
+    """One model of publication bias.
+
+    Parameters
+    ----------
+    kind : {"selection", "PET", "PEESE"}
+    steps : tuple of float
+        Of a selection model: the p values at which the chance of being seen changes.
+    sides : {"one", "two"}
+        Of a selection model: which p.
+    weight : float
+        Prior probability given that there is bias, up to the sum of those of all bias models.
+    """
+
+    kind: BiasModelKind
+    steps: tuple[float, ...] = ()
+    sides: Literal["one", "two"] = "one"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        find_name("kind", self.kind, BIAS_MODELS)
+        if (self.kind == "selection") != bool(self.steps):
+            needed = "needs steps, such as (0.025,)" if self.kind == "selection" else "has no steps"
+            raise ModelError(f"bias model {self.kind}: it {needed}.")
+
+
+@dataclass(frozen=True, slots=True)
+class BiasPlan:
+    """Which models of publication bias are averaged.
+
+    Parameters
+    ----------
+    ensemble : {"psma", "pp", "2w", "bma"}
+        RoBMA's default of six weight functions, PET and PEESE; PET and PEESE; two two-sided weight functions; no bias.
+    direction : {"higher", "lower"}, optional
+        Which effects are favoured by selection; default the better ones.
+    mu, tau : Prior, optional
+        Of the models with an effect, and with heterogeneity. Default: those of the ensemble for standardised mean
+        differences, of which they are; those of the analysis for other measures.
+    models : tuple of BiasModelPlan
+        Bias models in place of those of the ensemble.
+
+    Examples
+    --------
+    >>> BiasPlan().ensemble
+    'psma'
+    """
+
+    ensemble: BiasEnsemble = "psma"
+    direction: Literal["higher", "lower"] | None = None
+    mu: Prior | None = None
+    tau: Prior | None = None
+    models: tuple[BiasModelPlan, ...] = ()
+
+    def __post_init__(self) -> None:
+        find_name("ensemble", self.ensemble, BIAS_ENSEMBLES)
+        if self.direction is not None:
+            find_name("direction", self.direction, ("higher", "lower"))

@@ -10,14 +10,15 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bayesmeta.errors import find_name
+from bayesmeta.plan.bias import BiasPlan
 from bayesmeta.plan.outcome import Exclusion, Outcome
 from bayesmeta.plan.shapes import TableShape
 from bayesmeta.priors import Normal
 
-__all__ = ["Assumption", "Borrow", "DataSource", "JointPlan", "Protocol", "Sampling", "Sensitivity", "vary"]
+__all__ = ["Assumption", "Borrow", "DataSource", "JointPlan", "Protocol", "Sampling", "Sensitivity", "Unstated", "vary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +169,29 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Unstated:
+    """Something that no protocol stated, with what was taken in its place.
+
+    Parameters
+    ----------
+    kind : {"measure", "prior", "likelihood", "direction", "threshold", "review", "refused", "unreadable"}
+        Of the analyses of a review: what its file says of one, or why one is not answered: because of what was not
+        stated, or of its rows.
+    text : str
+    """
+
+    kind: Literal["measure", "prior", "likelihood", "direction", "threshold", "review", "refused", "unreadable"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Protocol:
     """A whole analysis, stated before it is run.
 
-    ``sha256`` is the hash of the file's bytes; empty where there is no file, and then ``assumptions`` names what was
-    assumed in its place (`bayesmeta.table_protocol`). ``classical``, ``bias`` and ``report`` are the plain tables of
-    those names, checked for their keys.
+    ``sha256`` is the hash of the file's bytes; empty where there is no file, and then ``unstated`` says what was taken
+    in its place (`bayesmeta.table_protocol`), and ``assumptions`` the same in words. ``classical`` and ``report`` are
+    the plain tables of those names, checked for their keys; ``bias`` is None where no average over models of
+    publication bias is stated.
     """
 
     title: str
@@ -184,13 +202,18 @@ class Protocol:
     sensitivities: tuple[Sensitivity, ...] = ()
     sampling: Sampling | None = None
     classical: Mapping[str, Any] = field(default_factory=dict)
-    bias: Mapping[str, Any] = field(default_factory=dict)
+    bias: BiasPlan | None = None
     joint: JointPlan | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     schema: int = 1
     borrow: Mapping[str, Borrow] = field(default_factory=dict)
-    assumptions: tuple[str, ...] = ()
+    unstated: tuple[Unstated, ...] = ()
     reference_sd: float | None = None
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was taken where nothing was stated, in words."""
+        return tuple(item.text for item in self.unstated)
 
     def outcome(self, key: str) -> Outcome:
         """Return one outcome by its key.

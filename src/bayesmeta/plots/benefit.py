@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure, require_null
 from bayesmeta.plan import Threshold

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.marginals import NormalMixture
 from bayesmeta.measures import measure

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.model import Monotone, Spline

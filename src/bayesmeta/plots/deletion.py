@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from bayesmeta.classical import check_words
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold

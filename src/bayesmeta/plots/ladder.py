@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.errors import BayesmetaError, ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.digits import bayes_factor_text, percent
+from bayesmeta.columns import bayes_factor_text, percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plots.picture import Plot, drawing

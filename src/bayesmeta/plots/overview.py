@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure
 from bayesmeta.plan import Threshold

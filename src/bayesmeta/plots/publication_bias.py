@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.bias import ZCurve, given_models, model_inclusion_table, models_of, weight_table, z_curve
-from bayesmeta.digits import bayes_factor_text, percent
+from bayesmeta.columns import bayes_factor_text, percent
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import framed

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import Measure, measure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.effects import Effects
 from bayesmeta.fits import Fit, marginal
 from bayesmeta.measures import Measure, measure

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
 from bayesmeta.measures import MEASURES
+from bayesmeta.plan import BiasEnsemble, BiasModelKind
 from bayesmeta.protocol.values import (
     PUBLISHED,
     amount_value,
@@ -447,10 +448,29 @@ class ClassicalKeys(_Keys):
     preset: _Text | None = None
 
 
-class BiasKeys(_Keys):
-    """Bias models."""
+class BiasModelKeys(_Keys):
+    """One model of publication bias."""
 
-    ensemble: _Text | None = None
+    kind: BiasModelKind
+    steps: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [], description="of a selection model: p values at which the chance of being seen changes, ascending"
+    )
+    sides: Literal["one", "two"] | None = Field(None, description="of a selection model: which p (one)")
+    weight: _Positive = Field(1.0, description="prior probability given bias, up to the sum of all")
+
+
+class BiasKeys(_Keys):
+    """Models of publication bias that are averaged."""
+
+    ensemble: BiasEnsemble | None = Field(
+        None, description="psma (RoBMA's 36 models; the default), pp (PET and PEESE), 2w (two-sided p), bma (no bias)"
+    )
+    direction: Literal["higher", "lower"] | None = Field(
+        None, description="which effects are favoured by selection; default the better ones"
+    )
+    mu: _PriorKey = Field(None, description="of the models with an effect")
+    tau: _PriorKey = Field(None, description="of the models with heterogeneity")
+    model: list[BiasModelKeys] = Field([], description="bias models of one's own, in place of an ensemble's")
 
 
 class BorrowKeys(_Keys):

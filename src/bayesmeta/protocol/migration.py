@@ -10,6 +10,7 @@ from typing import Any
 
 from bayesmeta.boundary import file_bytes, replaced
 from bayesmeta.errors import Fault, ProtocolError
+from bayesmeta.protocol.places import require_protocol
 
 __all__ = ["changed_meanings", "migrate"]
 
@@ -129,7 +130,7 @@ def migrate(path: str | Path) -> list[str]:
     Raises
     ------
     ProtocolError
-        If the file is no TOML, or is not of schema 1.
+        If the file is no TOML, no protocol, or not of schema 1.
     FileNotFoundError
         If there is no such file.
 
@@ -149,6 +150,7 @@ def migrate(path: str | Path) -> list[str]:
         raw = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise ProtocolError([Fault(path.name, f"not valid TOML: {error}", "Correct that place.")]) from error
+    require_protocol(path, raw)
     if raw.get("schema") != 1:
         raise ProtocolError(
             [Fault(f"{path.name} key schema", f"{raw.get('schema')!r} is not 1", "Only schema 1 is migrated.")]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bayesmeta.boundary import file_bytes, replaced
 from bayesmeta.errors import ProtocolError
-from bayesmeta.protocol.places import data_file
+from bayesmeta.protocol.places import data_file, require_protocol
 
 __all__ = ["pin_data"]
 
@@ -34,13 +34,15 @@ def pin_data(path: Path) -> str:
     """
     try:
         content = file_bytes(path).decode("utf-8")
-        table = tomllib.loads(content.removeprefix("\ufeff")).get("data", {})
+        raw = tomllib.loads(content.removeprefix("\ufeff"))
     except ValueError:
         from bayesmeta.protocol.reading import read_protocol
 
         # the reader of protocols says where and what to do
         read_protocol(path)
         raise
+    require_protocol(path, raw)
+    table = raw.get("data", {})
     if not isinstance(table, dict) or not isinstance(table.get("path"), str):
         raise ProtocolError(f'{path.name} key data.path: the key is missing. Add [data] with path = "...".')
     data = data_file(path.parent, table["path"])

@@ -9,13 +9,15 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from bayesmeta.boundary import file_bytes, require_plain_values
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault, ProtocolError, pick, warn
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import (
     ARM_STEMS,
     ArmColumns,
     Assumption,
+    BiasModelPlan,
+    BiasPlan,
     Borrow,
     DataSource,
     JointPlan,
@@ -44,7 +46,7 @@ from bayesmeta.protocol.keys import (
     TopKeys,
 )
 from bayesmeta.protocol.migration import changed_meanings
-from bayesmeta.protocol.places import data_file
+from bayesmeta.protocol.places import data_file, require_protocol
 from bayesmeta.protocol.rules import exclusions, make_outcome, merge
 
 __all__ = ["read_protocol"]
@@ -186,6 +188,7 @@ def read_protocol(path: str | Path) -> Protocol:
     path = path.resolve()
     faults = Faults(path.name)
     raw = _tables(content, path.name)
+    require_protocol(path, raw)
     version = raw.get("schema")
     if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
         faults.add("schema", f"{version} is newer than this bayesmeta reads ({SCHEMA})", "Update bayesmeta.")
@@ -224,10 +227,10 @@ def read_protocol(path: str | Path) -> Protocol:
         name: check_section(model, raw.get(name, {}), name, faults)[0].model_dump(exclude_none=True)
         for name, model in (
             ("classical", ClassicalKeys),
-            ("bias", BiasKeys),
             ("report", ReportKeys),
         )
     }
+    bias = _bias(raw["bias"], faults) if "bias" in raw else None
     sampling = None
     if "sampling" in raw:
         keys, _, broken = check_section(SamplingKeys, raw["sampling"], "sampling", faults)
@@ -247,7 +250,7 @@ def read_protocol(path: str | Path) -> Protocol:
         sensitivities=sensitivities,
         sampling=sampling,
         classical=plain["classical"],
-        bias=plain["bias"],
+        bias=bias,
         joint=joint,
         report=plain["report"],
         borrow=borrow,
@@ -256,9 +259,44 @@ def read_protocol(path: str | Path) -> Protocol:
 
 def _warn_of_unused(raw: Mapping[str, Any], path: Path) -> None:
     """Name the keys that are part of the protocol's language but that nothing in this version reads."""
-    unused = [f"[{name}]" for name in ("classical", "bias") if raw.get(name)]
-    if unused:
-        warn(f"{path.name}: {', '.join(unused)}: read and checked, but this version computes nothing from it.")
+    if raw.get("classical"):
+        warn(f"{path.name}: [classical]: read and checked, but this version computes nothing from it.")
+
+
+def _bias(raw: Any, faults: Faults) -> BiasPlan | None:
+    """Check which models of publication bias are averaged, and under which priors."""
+    keys, _, broken = check_section(BiasKeys, raw, "bias", faults)
+    if keys.ensemble is not None and keys.model:
+        faults.add("bias", "ensemble and model are both stated", "Name an ensemble, or state models of your own.")
+    for name, stated in (("mu", keys.mu), ("tau", keys.tau)):
+        if stated is None:
+            continue
+        if not stated.prior.proper:
+            what = f"{stated.prior!r} is improper, and models under it have no evidence to be averaged by"
+            faults.add(f"bias.{name}", what, "Write a proper prior, such as normal(0, 1).")
+            broken.add(name)
+        elif name == "tau" and stated.prior.support[0] < 0:
+            what = f"{stated.prior!r} is not of positive numbers, and tau is an SD"
+            faults.add("bias.tau", what, "Write one such as halfnormal(0.5) or inversegamma(1, 0.15).")
+            broken.add(name)
+    for index, item in enumerate(keys.model):
+        where = f"bias.model[{index}]"
+        if item.kind == "selection" and (not item.steps or item.steps != sorted(set(item.steps))):
+            what = "selection needs steps" if not item.steps else f"steps = {item.steps} do not ascend"
+            faults.add(f"{where}.steps", what, "Write p values in ascending order, such as [0.025, 0.5].")
+            broken.add("model")
+        elif item.kind != "selection" and (item.steps or item.sides):
+            faults.add(where, f"{item.kind} has no steps and sides", 'Remove them, or write kind = "selection".')
+            broken.add("model")
+    if broken:
+        return None
+    return BiasPlan(
+        keys.ensemble or "psma",
+        keys.direction,
+        None if keys.mu is None else keys.mu.prior,
+        None if keys.tau is None else keys.tau.prior,
+        tuple(BiasModelPlan(item.kind, tuple(item.steps), item.sides or "one", item.weight) for item in keys.model),
+    )
 
 
 def _outcomes(

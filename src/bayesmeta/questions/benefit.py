@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from bayesmeta import numerics
-from bayesmeta.digits import number, percent
+from bayesmeta.columns import number, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, distributions, tail_mcse
 from bayesmeta.measures import measure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bayesmeta.classical import NARROW, NO_WIDTH, is_clustered, pool
-from bayesmeta.digits import ratios, together
+from bayesmeta.columns import ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit
 from bayesmeta.measures import measure

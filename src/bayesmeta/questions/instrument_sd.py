@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.classical import pool
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.priors import LogNormal

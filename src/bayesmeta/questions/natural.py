@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmeta.digits import amount
+from bayesmeta.columns import amount
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution
 from bayesmeta.numerics import interval_ends

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayesmeta.digits import UNDEFINED, amount, number
+from bayesmeta.columns import UNDEFINED, amount, number
 from bayesmeta.fits import LEVEL
 from bayesmeta.numerics import interval_ends
 from bayesmeta.plan import Amount, BetaRisk

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.digits import amount, percent
+from bayesmeta.columns import amount, percent
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.measures import measure, require_null

@@ -20,7 +20,7 @@ else:
     __getattr__, __dir__ = exports(
         __name__,
         {
-            "sensitivity": "sensitivity_record preset_record",
+            "sensitivity": "bias_record preset_record sensitivity_record",
             "borrow": "borrow_record",
             "form": "SCHEMA_VERSION envelope head json_text output_schema plain scale_name small_k_note table_records",
             "outputs": (

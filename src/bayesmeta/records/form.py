@@ -130,7 +130,7 @@ def envelope(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def output_schema(name: str) -> dict[str, Any]:
     """Read the JSON Schema of an output: ``pool fit run compare benefit sensitivity check plot protocol``.
 
-    What it says of sensitivity analyses and of moderators is made from their columns.
+    What it says of sensitivity analyses, of averages and of moderators is made from their columns.
 
     Examples
     --------
@@ -149,6 +149,11 @@ def output_schema(name: str) -> dict[str, Any]:
         from bayesmeta.sensitivity import SECTIONS
 
         schema["$defs"]["sections"] = closed({key: _section_schema(item) for key, item in SECTIONS.items()}, ())
+    if "tables" in schema.get("$defs", ()):
+        from bayesmeta.sensitivity import BIAS_TABLES
+
+        tables = {key: {"type": "array", "items": rows_schema(item)} for key, item in BIAS_TABLES.items()}
+        schema["$defs"]["tables"] = closed(tables)
     if "moderators" in schema.get("$defs", ()):
         from bayesmeta.moderators import MODERATOR_COLUMNS
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.columns import Column, columns_of, joined, readable
-from bayesmeta.digits import number, percent
+from bayesmeta.columns import Column, columns_of, joined, number, percent, readable
 from bayesmeta.errors import ModelError
 from bayesmeta.measures import measure as find_measure
 from bayesmeta.questions import WEIGHTS, Borrowing, borrowing_table, natural_table, next_trial_table, risk_table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.measures import measure
 from bayesmeta.plan import DOMAINS, Threshold, concerns_of
 from bayesmeta.report.summary import SummaryRow, Yardstick
@@ -72,6 +72,10 @@ _SHORT: Mapping[str, Callable[[str], str]] = {
     "Egger's test, random effects": lambda value: "",
     "shift by trim and fill": lambda value: f"trim and fill {value.replace(' standard errors', ' SE')}",
     "shift by limit meta-analysis": lambda value: "",
+    "inclusion Bayes factor of bias": lambda value: f"models of bias: Bayes factor {value}",
+    "P(important benefit) without bias, and averaged": lambda value: (
+        f"P(important) {value.replace(', ', ' without bias, ')} averaged"
+    ),
     "judgements of trials": lambda value: "no judgements of trials in the table",
     "people, interventions, comparators, outcomes": lambda value: "judged, not computed",
 }

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bayesmeta.columns import csv_text
-from bayesmeta.digits import with_minus
+from bayesmeta.columns import csv_text, with_minus
 from bayesmeta.measures import measure
 from bayesmeta.questions import natural_answer
 from bayesmeta.report.findings import FindingsTable, Line, chance_lines, evidence_profile, summary_of_findings

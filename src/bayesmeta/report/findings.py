@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayesmeta.digits import plural, with_minus
+from bayesmeta.columns import plural, with_minus
 from bayesmeta.plan import DOMAINS, Judgement
 from bayesmeta.questions import CAVEAT, NaturalAnswer, in_sentence
 from bayesmeta.report.glossary import glossary_of
@@ -160,7 +160,7 @@ def _difference(row: SummaryRow) -> Cell:
 
 
 def _effect(row: SummaryRow, notes: _Notes) -> Cell:
-    beside = notes.of(*(f"{severity.capitalize()}: {text}" for severity, text in row.notices), row.own_result)
+    beside = notes.of(*(f"{severity.capitalize()}: {text}" for severity, text in row.notices), row.own_result, row.bias)
     lines = [_line(f"{row.measure} {row.effect_words}", beside)]
     lines.append(_line(f"new study: {row.effect_new[1]} to {row.effect_new[2]}"))
     remark = f"{row.classical_name}: {row.classical_remark}" if row.classical_remark else ""

@@ -18,8 +18,20 @@ import pandas as pd
 
 from bayesmeta.analysis import NO_MODERATORS
 from bayesmeta.classical import check_name
-from bayesmeta.columns import LEAST_SHARE, Column, Readable, columns_of, names_of, readable
-from bayesmeta.digits import DIGITS, percent, plural, ratios, together, with_minus
+from bayesmeta.columns import (
+    DIGITS,
+    LEAST_SHARE,
+    Column,
+    Readable,
+    columns_of,
+    names_of,
+    percent,
+    plural,
+    ratios,
+    readable,
+    together,
+    with_minus,
+)
 from bayesmeta.measures import measure
 from bayesmeta.model import prior_text
 from bayesmeta.moderators import moderator_blocks
@@ -297,6 +309,7 @@ def view_of(
         "own_unit": row.unit or ("ratio" if kind.log else ""),
         "folded": {name: _folded(name, read) for name, read in sections.items()},
         "own_result": part.own_result,
+        "publication_bias": part.publication_bias,
         "sentence": benefit_sentence(part.pooled, item) if item is not None and effects.better is not None else "",
         "effect": f"{effect[0]} ({effect[1]} to {effect[2]})",
         "classical_effect": f"{hksj[0]} ({hksj[1]} to {hksj[2]})" if hksj else "not defined",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesmeta.digits import amount, plural
+from bayesmeta.columns import amount, plural
 from bayesmeta.measures import measure
 from bayesmeta.plan import CERTAINTIES, DOMAINS, Judgements
 from bayesmeta.questions import in_sentence

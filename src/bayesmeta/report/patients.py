@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bayesmeta.digits import with_minus
+from bayesmeta.columns import with_minus
 from bayesmeta.questions import STANDARDISED, NaturalAnswer, in_sentence, spoken_direction
 from bayesmeta.report.summary import Asked, SummaryRow
 

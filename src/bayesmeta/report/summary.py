@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmeta.classical import check_name
-from bayesmeta.digits import amount, percent
+from bayesmeta.columns import amount, percent
 from bayesmeta.errors import Finding, ModelError
 from bayesmeta.fits import distribution
 from bayesmeta.measures import measure
@@ -160,6 +160,8 @@ class SummaryRow:
         The panel's.
     notices : tuple of (str, str)
         What must be read beside the numbers: severity and text.
+    bias : str
+        What an average over models of publication bias gives, where the protocol states one.
     """
 
     key: str
@@ -187,6 +189,7 @@ class SummaryRow:
     agreement: str = ""
     judgement: Judgement = field(default_factory=Judgement)
     notices: tuple[tuple[str, str], ...] = ()
+    bias: str = ""
     own_result: str = ""
 
     @property
@@ -423,6 +426,7 @@ def summary_of(part: Analysis, who: str = UNNAMED, judgements: Judgements | None
         "natural": natural,
         "notices": tuple((item.severity, f"{item.rule}: {item.evidence}") for item in _to_judge(part)),
         "own_result": part.own_result,
+        "bias": part.publication_bias,
     }
     if effects.better is None:
         return SummaryRow(**found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayesmeta.digits import percent
+from bayesmeta.columns import percent
 from bayesmeta.plan import Threshold
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayesmeta.digits import bayes_factor_text, p_words, percent
+from bayesmeta.columns import bayes_factor_text, p_words, percent
 from bayesmeta.measures import measure
 from bayesmeta.questions import interval_texts
 from bayesmeta.report.axes import Axis

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayesmeta.boundary import printable
-from bayesmeta.digits import with_minus
+from bayesmeta.columns import with_minus
 from bayesmeta.report.findings import FindingsTable, Line
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmeta.sensitivity.multiverse import *
     from bayesmeta.sensitivity.predictive_loo import *
     from bayesmeta.sensitivity.prior_bench import *
+    from bayesmeta.sensitivity.publication_bias import *
     from bayesmeta.sensitivity.robustness import *
     from bayesmeta.sensitivity.section import *
     from bayesmeta.sensitivity.tipping import *
@@ -34,8 +35,10 @@ else:
             "multiverse": "CHOICES Variant data_choices multiverse_summary multiverse_table variants_of",
             "predictive_loo": "loo_table",
             "prior_bench": "NamedPrior conflict named_priors prior_bench_table",
+            "publication_bias": "BIAS_TABLES average_sentence bias_tables",
             "robustness": (
-                "SECTIONS SLOW ReadableSection SensitivityAnalyses check_model read_section sensitivity_analyses"
+                "SECTIONS SLOW ReadableSection SensitivityAnalyses check_model read_section sensitivity_analyses "
+                "usual_sections"
             ),
             "section": "Computed Section SectionOptions trial_order",
             "tipping": "prior_probability tipping_table",

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmeta.columns import columns_of, optional, unprinted
-from bayesmeta.digits import amount, percent, plural
+from bayesmeta.columns import amount, columns_of, optional, percent, plural, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import BayesmetaWarning, ModelError
 from bayesmeta.fits import LEVEL, Fit, distributions, exactly, fit_many

@@ -23,8 +23,7 @@ from bayesmeta.classical import (
     tau2_intervals_table,
     zero_cell_table,
 )
-from bayesmeta.columns import columns_of, derived, joined, unprinted
-from bayesmeta.digits import number, p_value, p_words, plural
+from bayesmeta.columns import columns_of, derived, joined, number, p_value, p_words, plural, unprinted
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit

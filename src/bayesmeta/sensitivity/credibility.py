@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.columns import Column, columns_of, derived, unprinted
-from bayesmeta.digits import bayes_factor_text, p_value, plural
+from bayesmeta.columns import Column, bayes_factor_text, columns_of, derived, p_value, plural, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.moderators import classical_regression, moderator_test_table, varies_within, within_trial_table

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import pool_check
-from bayesmeta.digits import amount, number, percent, ratios, together
+from bayesmeta.columns import amount, bayes_factor_text, number, percent, ratios, together
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL
 from bayesmeta.measures import measure
@@ -57,7 +57,7 @@ def grade_table(
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome; it must be a number.
     tables : mapping, optional
-        Sensitivity analyses that exist already (``small-study``, ``risk-of-bias``).
+        Sensitivity analyses that exist already (``small-study``, ``publication-bias``, ``risk-of-bias``).
     risk_of_bias : sequence of str, or pandas.DataFrame, optional
         The judgement of each row, None where it is not stated; or a frame with a column per domain and ``overall``.
         What the fit's outcome states counts as high, else ``"high"`` and the like.
@@ -99,6 +99,7 @@ def grade_table(
         *_imprecision(fit, chosen, benefit, worse, level),
         *_inconsistency(fit, chosen, level),
         *_publication(fit, (tables or {}).get("small-study")),
+        *_averaged((tables or {}).get("publication-bias")),
         *_risk(fit, risk_of_bias, (tables or {}).get("risk-of-bias")),
         (_PEOPLE, "for the panel"),
     ]
@@ -157,7 +158,7 @@ _SIDES, _OVERLAP, _TAU, _PREDICTION = _items(
 _ASYMMETRY = "Cochrane Handbook 13.3.5.4: asymmetry is not judged with fewer than ten trials"
 _BIASED = "Small trials differ from large ones; reasons other than missing trials exist"
 _SHIFT = "How far the mean would move under that method's assumption"
-_FEW, _EGGER, _MIXED, _FILL, _LIMIT = _items(
+_FEW, _EGGER, _MIXED, _FILL, _LIMIT, _EVIDENCE, _MOVED = _items(
     "publication bias",
     (
         "small-study effects",
@@ -169,6 +170,16 @@ _FEW, _EGGER, _MIXED, _FILL, _LIMIT = _items(
     *(
         (f"shift by {name}", "sensitivity analysis, no test", _SHIFT)
         for name in ("trim and fill", "limit meta-analysis")
+    ),
+    (
+        "inclusion Bayes factor of bias",
+        "models with and without publication bias, averaged: doi:10.1002/jrsm.1594",
+        "How much the data moved the odds of bias; above 1 they speak for it",
+    ),
+    (
+        "P(important benefit) without bias, and averaged",
+        "the same average, at the stated threshold",
+        "How much of the probability depends on nothing being missing",
     ),
 )
 _JUDGED, _WEIGHT, _DOMAINS, _REST, _LOW, _ADJUSTED, _TIP = _items(
@@ -305,6 +316,18 @@ def _publication(fit: Fit, table: pd.DataFrame | None) -> list[_Line]:
         for shift in table.loc[table["method"] == name, "shift"].dropna().head(1):
             rows.append((item, f"{shift:+.1f} standard errors"))
     return rows
+
+
+def _averaged(table: pd.DataFrame | None) -> list[_Line]:
+    """What an average over models of publication bias found: evidence, from which no rule suggests anything."""
+    if table is None or table.attrs["bias_bayes_factor"] is None or "p_important_benefit" not in table:
+        return []
+    few = table.attrs["trials"]
+    note = f"With {few} trials priors drive it" if few < ENOUGH else ""
+    lines = table.set_index("models")["p_important_benefit"]
+    without, averaged = (percent(float(lines[name])) for name in ("no bias", "average"))
+    factor: _Line = (_EVIDENCE, bayes_factor_text(table.attrs["bias_bayes_factor"]))
+    return [(*factor, "", note) if note else factor, (_MOVED, f"{without}, {averaged}")]
 
 
 def _risk(fit: Fit, judged: Sequence[str | None] | pd.DataFrame | None, table: pd.DataFrame | None) -> list[_Line]:

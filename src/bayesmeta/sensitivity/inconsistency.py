@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from bayesmeta.columns import columns_of, names_of, unprinted
-from bayesmeta.digits import plural
+from bayesmeta.columns import columns_of, names_of, plural, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, distribution, marginal
 from bayesmeta.measures import require_null

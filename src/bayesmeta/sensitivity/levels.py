@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.columns import columns_of, unprinted
-from bayesmeta.digits import bayes_factor_text, number, p_value, percent
+from bayesmeta.columns import bayes_factor_text, columns_of, number, p_value, percent, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.plan import Threshold

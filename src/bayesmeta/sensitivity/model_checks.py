@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bayesmeta.checking import overlap_table, power_scaling_table, ppc_table, predictive_table, prior_check_table
-from bayesmeta.columns import columns_of
-from bayesmeta.digits import p_value, plural
+from bayesmeta.columns import columns_of, p_value, plural
 from bayesmeta.sensitivity.predictive_loo import KHAT, loo_table
 from bayesmeta.sensitivity.section import Computed, Section
 from bayesmeta.sensitivity.verdicts import QUANTITIES, largest, listed

@@ -15,8 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.columns import columns_of, derived, optional, unprinted
-from bayesmeta.digits import p_value, p_words
+from bayesmeta.columns import columns_of, derived, optional, p_value, p_words, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.fits import LEVEL, Fit, exactly, fit_many, main_quantiles, marginal
 from bayesmeta.marginals import Marginal, NormalMixture

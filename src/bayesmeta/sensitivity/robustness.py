@@ -14,7 +14,7 @@ from bayesmeta.classical import ALTERNATIVES, ClassicalFit
 from bayesmeta.columns import Column, Readable, columns_of, readable, unprinted
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit
-from bayesmeta.plan import Threshold
+from bayesmeta.plan import BiasPlan, Threshold
 from bayesmeta.questions import resolve_threshold
 from bayesmeta.sensitivity import (
     bias,
@@ -24,6 +24,7 @@ from bayesmeta.sensitivity import (
     levels,
     multiverse,
     prior_bench,
+    publication_bias,
     tipping,
     trials,
     variations,
@@ -41,6 +42,7 @@ __all__ = [
     "check_model",
     "read_section",
     "sensitivity_analyses",
+    "usual_sections",
 ]
 
 SCALING = Section(
@@ -83,6 +85,7 @@ _SECTIONS: dict[str, Section] = {
         credibility.CREDIBILITY,
         credibility.WITHIN_TRIALS,
         classical.SMALL_STUDY,
+        publication_bias.SECTION,
         classical.INFLUENCE,
         classical.DEPENDENCE,
         classical.COUNTS,
@@ -97,6 +100,22 @@ _SECTIONS: dict[str, Section] = {
 SECTIONS: Mapping[str, Section] = MappingProxyType(_SECTIONS)
 #: Sections that are made only when they are named, because they refit thousands of times.
 SLOW = tuple(name for name, item in SECTIONS.items() if item.slow)
+
+
+def usual_sections(bias: BiasPlan | None = None) -> list[str]:
+    """Names of the sections that are made where none is named.
+
+    Parameters
+    ----------
+    bias : BiasPlan, optional
+        Where one is stated, publication bias is one of them.
+
+    Examples
+    --------
+    >>> "publication-bias" in usual_sections(), "gosh" in usual_sections()
+    (False, False)
+    """
+    return [name for name, item in SECTIONS.items() if not item.slow and (bias is not None or not item.stated)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,6 +163,7 @@ def sensitivity_analyses(
     moderated: Fit | None = None,
     risk_of_bias: pd.DataFrame | None = None,
     alternative: Literal["auto", "greater", "less", "two-sided"] | None = None,
+    bias: BiasPlan | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> SensitivityAnalyses:
     """Ask everything of one fit.
@@ -153,7 +173,7 @@ def sensitivity_analyses(
     fit : Fit
         The pooled analysis.
     sections : sequence of str, optional
-        Names of `SECTIONS`; default all but the slow ones and ``declared``.
+        Names of `SECTIONS`; default `usual_sections` but ``declared``.
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
     recompute : callable, optional
@@ -177,6 +197,9 @@ def sensitivity_analyses(
         Judgements of the rows, of which ``overall`` is used (`bayesmeta.studies.Reading`).
     alternative : {"auto", "greater", "less", "two-sided"}, optional
         Of one-sided methods of small-study effects; default what the fit's outcome states, else "auto".
+    bias : BiasPlan, optional
+        Which models of publication bias are averaged; where it is stated this section is one of the usual ones, and
+        where the section is named without it RoBMA's 36 models are.
     progress : callable, optional
         Is given the name of each section before it is computed.
 
@@ -197,7 +220,7 @@ def sensitivity_analyses(
     >>> list(found.tables), list(found.not_done)
     (['concordance'], ['counts'])
     """
-    usual = [name for name, item in SECTIONS.items() if not item.slow and item is not variations.SECTION]
+    usual = [name for name in usual_sections(bias) if name != variations.SECTION.name]
     names = usual if sections is None else sections
     names = list(dict.fromkeys(find_name("section", name, SECTIONS) for name in names))
     if alternative is not None:
@@ -215,6 +238,7 @@ def sensitivity_analyses(
         moderated,
         risk_of_bias,
         alternative,
+        bias,
     )
     found = _computed([SECTIONS[name] for name in names], fit, chosen, progress)
     # what no protocol states moderators for is missed by nobody who asks for everything

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical import ClassicalFit
     from bayesmeta.effects import Effects
     from bayesmeta.fits import Fit
-    from bayesmeta.plan import Threshold
+    from bayesmeta.plan import BiasPlan, Threshold
 
 __all__ = ["Computed", "Fold", "Section", "SectionOptions", "answers_of", "notes_of", "trial_order"]
 
@@ -42,6 +42,7 @@ class SectionOptions:
     moderated: Fit | None = None
     risk_of_bias: pd.DataFrame | None = None
     alternative: Literal["auto", "greater", "less", "two-sided"] | None = None
+    bias: BiasPlan | None = None
 
     def threshold_of(self, fit: Fit) -> Threshold | None:
         """The threshold given, else the primary one of the fit's outcome."""
@@ -128,6 +129,8 @@ class Section:
         Whether it is of the moderated analysis, which has to be there.
     slow : bool
         Made only when it is named, because it refits thousands of times.
+    stated : bool
+        Made only when it is named, or where the protocol states what it is made of.
     """
 
     name: str
@@ -146,6 +149,7 @@ class Section:
     at_threshold: bool = False
     moderated: bool = False
     slow: bool = False
+    stated: bool = False
 
 
 def notes_of(table: pd.DataFrame) -> list[str]:

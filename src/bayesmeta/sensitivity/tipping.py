@@ -12,8 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from bayesmeta.columns import columns_of, derived, joined, names_of, unprinted
-from bayesmeta.digits import percent
+from bayesmeta.columns import columns_of, derived, joined, names_of, percent, unprinted
 from bayesmeta.errors import ModelError
 from bayesmeta.exact import location
 from bayesmeta.fits import Fit, distribution, distributions, exactly, fit_many, marginal

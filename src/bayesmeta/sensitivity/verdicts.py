@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bayesmeta.digits import percent, plural, ratios, together
+from bayesmeta.columns import percent, plural, ratios, together
 from bayesmeta.fits import main_quantiles
 from bayesmeta.measures import measure
 from bayesmeta.questions import numeric_distance
@@ -140,7 +140,7 @@ def _texts(fit: Fit, values: Sequence[float]) -> list[str]:
     return (ratios if kind.log else together)([natural])[0]
 
 
-def _the_mean(fit: Fit) -> str:
+def the_mean(fit: Fit) -> str:
     """The mean, with its measure, or its unit where it has one."""
     name = fit.effects.measure
     scale = fit.effects.unit if name in ("MD", "generic") else name
@@ -208,10 +208,10 @@ def compared(
     """
     moved = other_conclusion(fit, threshold, main, others)
     if not moved and len(others) == 1 and not with_main:
-        return f"{kept} {_the_mean(fit)} is {written(fit, others[0])}: {shows(fit, threshold, main)} too."
+        return f"{kept} {the_mean(fit)} is {written(fit, others[0])}: {shows(fit, threshold, main)} too."
     if not moved:
         return (
-            f"{kept} {_the_mean(fit)} stays {span(fit, [*others, *([main] if with_main else [])])}, and the interval "
+            f"{kept} {the_mean(fit)} stays {span(fit, [*others, *([main] if with_main else [])])}, and the interval "
             f"always shows "
             f"{shows(fit, threshold, main)}."
         )
@@ -221,7 +221,7 @@ def compared(
     others_too = [item.name for item in moved if item is not far]
     more = f" Another conclusion too {by}{listed(others_too)}." if others_too else ""
     return (
-        f"{lost} {main.name} the interval shows {shows(fit, threshold, main)} ({_the_mean(fit)} is "
+        f"{lost} {main.name} the interval shows {shows(fit, threshold, main)} ({the_mean(fit)} is "
         f"{ours}), {by}{far.name} {shows(fit, threshold, far)} ({theirs}).{more}"
     )
 

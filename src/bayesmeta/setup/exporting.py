@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +20,7 @@ from bayesmeta.errors import ModelError
 from bayesmeta.fits import Fit
 from bayesmeta.measures import measure
 from bayesmeta.model import Model, effect_correlations
-from bayesmeta.priors import LogStudentT, Normal, Prior, resolve
+from bayesmeta.priors import LogStudentT, Normal, Prior, Truncated, resolve
 from bayesmeta.questions import summarize
 from bayesmeta.setup.pymc_model import pymc_text
 
@@ -63,8 +63,8 @@ def write_scripts(analyses: Sequence[Analysis], to: Language, folder: Path | str
     Raises
     ------
     ModelError
-        For a language that is not one of those, and for an analysis whose model the scripts cannot hold (counts,
-        clusters, heavy tails, imputed values); nothing is written then.
+        For a language that is not one of those, for a prior that it has no words for, and for an analysis whose model
+        the scripts cannot hold (counts, clusters, heavy tails, imputed values); nothing is written then.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def _files(fit: Fit, title: str, to: Language) -> dict[str, str]:
         for (rows, _), block in zip(effects.blocks, effect_correlations(effects, model.rho), strict=True):
             R[np.ix_(rows, rows)] = block
         files["covariance.csv"], files["correlation.csv"] = _matrix(effects.covariance()), _matrix(R)
-    words = _words(title, fit, shared)
+    words = _words(title, fit, shared) | _PRIORS_IN[to](*map(_resolved, (fit.model.mu, fit.model.tau)))
     scripts = dict(_SCRIPTS[to])
     refused = []
     for name in list(scripts):
@@ -171,13 +171,8 @@ def _matrix(values: Any) -> str:
 
 
 def _words(title: str, fit: Fit, shared: bool) -> dict[str, Any]:
-    """What the templates know of an analysis."""
+    """What the templates of every language know of an analysis."""
     model, kind = fit.model, measure(fit.effects.measure)
-    mu = resolve(model.mu)
-    tau = None if model.tau is None else resolve(model.tau)
-    upper = getattr(tau, "high", math.inf) if tau is not None and tau.name == "uniform" else math.inf
-    stan = [_stan(name, prior) for name, prior in (("mu", mu), ("tau", tau)) if prior is not None]
-    brms = [_brms(part, prior) for part, prior in (("Intercept", mu), ("sd", tau)) if prior is not None]
     return {
         "title": " ".join(title.replace('"', "'").replace("\\", "/").split()),
         "version": metadata.version("bayesmeta"),
@@ -186,25 +181,51 @@ def _words(title: str, fit: Fit, shared: bool) -> dict[str, Any]:
         "measure": kind.label,
         "log": kind.log,
         "shared": shared,
-        "common": tau is None,
+        "common": model.tau is None,
         "alone": fit.effects.n_trials < 2,
-        "mu": mu,
-        "flat_mu": mu.name == "flat",
         "mu_text": repr(model.mu),
         "tau_text": None if model.tau is None else repr(model.tau),
-        "tau_prior": tau,
-        "tau_r": None if tau is None else _r_density(tau),
-        "mu_pymc": pymc_text("mu", mu),
-        "tau_pymc": None if tau is None else pymc_text("tau", tau, positive=True),
-        "mu_bounds": "",
-        "tau_upper": "" if upper == math.inf else f", upper={upper:g}",
-        "stan_priors": [line for line in stan if line],
-        "brms_priors": ", ".join(line for line in brms if line),
     }
 
 
+def _in_r(mu: Prior, tau: Prior | None) -> dict[str, Any]:
+    parts = [(part, prior) for part, prior in (("Intercept", mu), ("sd", tau)) if prior is not None]
+    unknown = [repr(prior) for _, prior in parts if _stan_density(prior) is None]
+    return {
+        "mu": mu,
+        "flat_mu": mu.name == "flat",
+        "tau_r": None if tau is None else _r_density(tau),
+        "brms_priors": ", ".join(_brms(part, prior) for part, prior in parts),
+        "brms_unknown": " and ".join(unknown),
+    }
+
+
+def _in_pymc(mu: Prior, tau: Prior | None) -> dict[str, Any]:
+    return {
+        "mu_pymc": pymc_text("mu", mu),
+        "tau_pymc": None if tau is None else pymc_text("tau", tau, positive=True),
+    }
+
+
+def _in_stan(mu: Prior, tau: Prior | None) -> dict[str, Any]:
+    lines = [_stan(name, prior) for name, prior in (("mu", mu), ("tau", tau)) if prior is not None]
+    return {
+        "stan_priors": [line for line in lines if line],
+        "mu_bounds": _bounded(*mu.support),
+        "tau_bounds": "" if tau is None else _bounded(max(tau.support[0], 0.0), tau.support[1]),
+    }
+
+
+#: What the templates of one language know of the priors.
+_PRIORS_IN: Mapping[Language, Callable[[Any, Any], dict[str, Any]]] = {"r": _in_r, "pymc": _in_pymc, "stan": _in_stan}
+
+
+def _resolved(prior: Prior | None) -> Prior | None:
+    return None if prior is None else resolve(prior)
+
+
 def _unwritten(name: str, words: Mapping[str, Any]) -> str:
-    """Why a script cannot hold this analysis; empty where it can."""
+    """Why a script cannot hold this analysis, and what it can; empty where it can."""
     if name == "metafor.R" and words["alone"]:
         return "one trial has no heterogeneity to estimate"
     if name in ("bayesmeta.R", "brms.R") and words["shared"]:
@@ -214,9 +235,9 @@ def _unwritten(name: str, words: Mapping[str, Any]) -> str:
     if name == "bayesmeta.R" and words["common"]:
         return "the model has a common effect"
     if name == "bayesmeta.R" and words["tau_r"] is None:
-        return "the prior of tau has no density in closed form there"
-    if name == "brms.R" and isinstance(words["tau_prior"], LogStudentT):
-        return "the prior of tau is not among Stan's families"
+        return f"the prior of tau has no density in closed form there; it takes {', '.join(_R_DENSITIES)}"
+    if name == "brms.R" and words["brms_unknown"]:
+        return f"{words['brms_unknown']} is not among Stan's families; it takes {', '.join(_STAN)}, flat"
     return ""
 
 
@@ -257,21 +278,42 @@ def _r_density(prior: Prior) -> str | None:
     return None if text is None else text.format(**_fields(prior))
 
 
-def _stan(name: str, prior: Prior) -> str:
-    if prior.name == "flat":
+def _stan_density(prior: Prior) -> str | None:
+    """A density in Stan's words, empty of a flat one; None where Stan has none. Bounds cut a truncated one."""
+    kernel = resolve(prior.prior) if isinstance(prior, Truncated) else prior
+    if kernel.name == "flat":
         return ""
-    if isinstance(prior, LogStudentT):
-        density = f"student_t_lpdf(log({name}) | {prior.df!r}, {prior.loc!r}, {prior.scale!r})"
+    return _STAN[kernel.name].format(**_fields(kernel)) if kernel.name in _STAN else None
+
+
+def _stan(name: str, prior: Prior) -> str:
+    """The line that gives a parameter its prior; empty of a flat one."""
+    kernel = resolve(prior.prior) if isinstance(prior, Truncated) else prior
+    if isinstance(kernel, LogStudentT):
+        density = f"student_t_lpdf(log({name}) | {kernel.df!r}, {kernel.loc!r}, {kernel.scale!r})"
         return f"target += {density} - log({name});"
-    if prior.name not in _STAN:
-        raise ModelError(f"{name}: {prior!r} is not written for Stan. Use one of {', '.join(_STAN)}.")
-    return f"{name} ~ {_STAN[prior.name].format(**_fields(prior))};"
+    if (known := _stan_density(prior)) is None:
+        families = f"{', '.join(_STAN)}, logstudentt, truncated, flat"
+        raise ModelError(f"{name}: {prior!r} is not written for Stan. Use one of {families}.")
+    return f"{name} ~ {known};" if known else ""
+
+
+def _ends(low: float, high: float) -> dict[str, str]:
+    """Finite ends of a parameter, as Stan and R write numbers."""
+    return {
+        side: repr(float(end)).removesuffix(".0")
+        for side, end in (("lower", low), ("upper", high))
+        if math.isfinite(end)
+    }
+
+
+def _bounded(low: float, high: float) -> str:
+    found = ", ".join(f"{side}={end}" for side, end in _ends(low, high).items())
+    return f"<{found}>" if found else ""
 
 
 def _brms(part: str, prior: Prior) -> str:
-    if prior.name == "flat":
-        # brms has defaults of its own where nothing is set
-        return f'set_prior("", class = "{part}")'
-    if prior.name not in _STAN:
-        return ""
-    return f'set_prior("{_STAN[prior.name].format(**_fields(prior))}", class = "{part}")'
+    """A prior for brms, which has defaults of its own where nothing is set, and no bounds but 0 of ``sd``."""
+    ends = _ends(*prior.support) if prior.name in ("uniform", "truncated") or part == "Intercept" else {}
+    bounds = "".join(f", {'lb' if side == 'lower' else 'ub'} = {end}" for side, end in ends.items())
+    return f'set_prior("{_stan_density(prior) or ""}", class = "{part}"{bounds})'

@@ -26,6 +26,9 @@ from bayesmeta.studies import read_outcome
 __all__ = ["Initialised", "checked_answers", "destinations", "initialise", "open_questions", "unanswered"]
 
 
+_PROVENANCE = ".provenance.toml"
+
+
 @dataclass(frozen=True, slots=True)
 class Initialised:
     """What `initialise` wrote.
@@ -39,6 +42,8 @@ class Initialised:
         Names of the answers that nobody gave.
     error : ProtocolError or DataError or None
         What must be corrected in the table before the protocol can be run.
+    kept : bool
+        Whether there was a provenance file already, which was left as it is.
     """
 
     protocol: Path
@@ -46,6 +51,7 @@ class Initialised:
     answers: Mapping[str, str]
     assumed: tuple[str, ...]
     error: ProtocolError | DataError | None = None
+    kept: bool = False
 
 
 def destinations(table: str | Path, output: str | Path | None = None, *, force: bool = False) -> tuple[Path, Path]:
@@ -57,14 +63,14 @@ def destinations(table: str | Path, output: str | Path | None = None, *, force: 
     output : str or Path, optional
         The protocol; default beside the table, under its name.
     force : bool
-        Whether files that are there may be replaced.
+        Whether a protocol that is there may be replaced.
 
     Raises
     ------
     FileExistsError
-        If one of them is there, unless ``force``.
+        If the protocol is there, unless ``force``.
     ModelError
-        If ``output`` is no ``.toml``.
+        If ``output`` is no ``.toml``, or has the name of a provenance file.
 
     Examples
     --------
@@ -75,11 +81,12 @@ def destinations(table: str | Path, output: str | Path | None = None, *, force: 
     protocol = table.with_suffix(".toml") if output is None else Path(output)
     if protocol.suffix.lower() != ".toml":
         raise ModelError(f"{protocol}: a protocol is a .toml file. Call it {protocol.with_suffix('.toml').name}.")
-    provenance = protocol.with_name(f"{table.stem}.provenance.toml")
-    taken = [str(path) for path in (protocol, provenance) if path.exists()]
-    if taken and not force:
-        raise FileExistsError(f"{', '.join(taken)}: there already. Name another with -o, or use --force.")
-    return protocol, provenance
+    if protocol.name.lower().endswith(_PROVENANCE):
+        plain = protocol.name[: -len(_PROVENANCE)] or table.stem
+        raise ModelError(f"{protocol}: provenance files are called *{_PROVENANCE}. Name another with -o: {plain}.toml.")
+    if protocol.exists() and not force:
+        raise FileExistsError(f"{protocol}: there already. Name another with -o, or use --force.")
+    return protocol, protocol.with_name(f"{table.stem}{_PROVENANCE}")
 
 
 def open_questions(
@@ -194,7 +201,8 @@ def initialise(
     confirm : bool
         Whether what is proposed for rows that lack something is taken without an answer.
     force : bool
-        Whether files that are there may be replaced.
+        Whether a protocol that is there may be replaced. A provenance file is replaced only where nothing was filled
+        in.
 
     Returns
     -------
@@ -208,7 +216,7 @@ def initialise(
     DataError
         If the table cannot be read.
     FileExistsError
-        If a file is there already.
+        If the protocol is there already.
 
     Examples
     --------
@@ -229,11 +237,20 @@ def initialise(
     seen = seen_with(look, found)
     text, beside = protocol_text(look, seen, found, protocol), provenance_text(look, seen)
     protocol.parent.mkdir(parents=True, exist_ok=True)
-    for path, content in ((protocol, text), (provenance, beside)):
+    kept = provenance.exists() and not (force and _untouched(provenance, beside))
+    for path, content in ((protocol, text), *(() if kept else ((provenance, beside),))):
         with replaced(path) as place:
             place.write_text(content, encoding="utf-8")
     assumed = tuple(name for name in found if name not in (answers or {}))
-    return Initialised(protocol, provenance, found, assumed, _error_of(protocol))
+    return Initialised(protocol, provenance, found, assumed, _error_of(protocol), kept)
+
+
+def _untouched(path: Path, text: str) -> bool:
+    """Whether a provenance file holds nothing but what was written there of the table, as it is or was before."""
+    changing = ("sha256 = ", "rows = ", "trials = ")
+    before = path.read_text(encoding="utf-8", errors="replace")
+    one, two = ([line for line in x.splitlines() if not line.startswith(changing)] for x in (before, text))
+    return one == two
 
 
 def _error_of(protocol: Path) -> ProtocolError | DataError | None:

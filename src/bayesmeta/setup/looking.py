@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import tomllib
@@ -19,22 +20,29 @@ from bayesmeta.errors import DataError, Fault, ModelError
 from bayesmeta.measures import MEASURES
 from bayesmeta.plan import MinimalDifference, minimal_difference
 from bayesmeta.questions import reference_sd
+from bayesmeta.setup.lacking import (
+    Lacking,
+    change_rows,
+    divided_controls,
+    filled,
+    noted,
+    placeless_rows,
+    rows_without_effect,
+)
 from bayesmeta.setup.names import ColumnProposal, Proposals, propose_columns
 from bayesmeta.studies import STANDARD_COLUMNS, TEXT_COLUMNS, map_columns, parse_table, possible_measures, table_bytes
 
-__all__ = ["Lacking", "Look", "OutcomeRows", "ScaleRows", "Seen", "look_at", "outcome_key", "see"]
+__all__ = ["Look", "OutcomeRows", "ScaleRows", "Seen", "look_at", "outcome_key", "see"]
 
 Direction = Literal["higher", "lower"]
 _LOWER = r"\blow(?:er)?\b[^.;]{0,20}\bbetter\b|\bhigh(?:er)?\b[^.;]{0,20}\bworse\b"
 _HIGHER = r"\bhigh(?:er)?\b[^.;]{0,20}\bbetter\b|\blow(?:er)?\b[^.;]{0,20}\bworse\b"
-_CHANGE = r"\bchanges? (?:from|since|score|value)|\bchange scores?\b|^\s*changes?\s*$|change from baseline"
-_DIVIDED, _GROUP = "(?:split|divided|halved)", "(?:control|comparator|arm|group)"
-_SPLIT = rf"{_DIVIDED}[^.;]*{_GROUP}|{_GROUP}[^.;]*{_DIVIDED}"
 #: Columns of text that do not tell arms apart.
-_NO_ARMS = ("study", "note", "arm_c", "outcome", "horizon")
+_NO_ARMS = ("study", "note", "arm_c", "outcome", "horizon", "instrument", "coded_better", "risk_of_bias")
 #: Levels that a text column may have to be a moderator: more say who a trial is.
 _MOST_LEVELS = 12
-_MEANS = ("MD", "SMD", "SMDH", "ROM")
+#: Measures that a row coded in the other direction enters with its sign reversed.
+_SIGNED = {"MD", "SMD", "SMDH", "ZCOR", "generic"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,24 +112,6 @@ class OutcomeRows:
     def name(self) -> str:
         """What a direction is stated of: the outcome, at all its horizons."""
         return str(self.where.get("outcome", self.label))
-
-
-@dataclass(frozen=True, slots=True)
-class Lacking:
-    """Something that rows lack or say beside their numbers, and what is proposed.
-
-    Parameters
-    ----------
-    kind : {"one_sd", "exclude", "split", "shared", "change"}
-    studies : tuple of str
-    rows : tuple of int
-    text : str
-    """
-
-    kind: Literal["one_sd", "exclude", "split", "shared", "change"]
-    studies: tuple[str, ...]
-    rows: tuple[int, ...]
-    text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,102 +267,16 @@ def _scale(name: str, rows: pd.DataFrame, changes: set[int]) -> ScaleRows:
     return ScaleRows(name, cast("Direction", ways.pop()), "; ".join(found), listed, measures)
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-def _filled(frame: pd.DataFrame, *names: str) -> np.ndarray:
-    """Rows in which all of these columns are filled."""
-    there = np.ones(len(frame), dtype=bool)
-    for name in names:
-        there &= frame[name].notna().to_numpy() if name in frame.columns else False
-    return there
-
-
-def _arm(frame: pd.DataFrame, arm: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in which an arm has its size and a mean or median, and those in which it has a spread too."""
-    centre, spread = np.zeros(len(frame), dtype=bool), np.zeros(len(frame), dtype=bool)
-    for mean, spreads in (
-        ("mean", ("sd", "se", "ci_low ci_high")),
-        ("mean_change", ("sd_change", "se_change", "ci_low_change ci_high_change")),
-        ("median", ("q1 q3", "low high")),
-    ):
-        has = _filled(frame, f"{mean}_{arm}")
-        centre |= has
-        for names in spreads:
-            spread |= has & _filled(frame, *(f"{name}_{arm}" for name in names.split()))
-    size = _filled(frame, f"n_{arm}")
-    return size & centre, size & centre & spread
-
-
-def _lacking(frame: pd.DataFrame, measure: str) -> list[Lacking]:
-    """Rows from which an effect cannot be computed as they stand."""
-    whole = np.zeros(len(frame), dtype=bool)
-    for estimate in ("estimate", "md", "adjusted_difference"):
-        for uncertain in ("se", "var", "ci_low ci_high", "t", "p", "f"):
-            whole |= _filled(frame, estimate, *uncertain.split())
-    for statistic in ("d", "g", "t", "f", "p"):
-        whole |= _filled(frame, statistic, "n_t", "n_c") & ("sign" in frame.columns or statistic not in "fp")
-    for counts in ("events_t n_t events_c n_c", "events_t time_t events_c time_c", "events n", "events time", "r n"):
-        whole |= _filled(frame, *counts.split())
-    one = np.zeros(len(frame), dtype=bool)
-    if measure in _MEANS:
-        (centre_t, spread_t), (centre_c, spread_c) = _arm(frame, "t"), _arm(frame, "c")
-        whole |= spread_t & spread_c
-        one = ~whole & centre_t & centre_c & (spread_t ^ spread_c)
-    if measure == "MN":
-        whole |= _filled(frame, "mean", "se") | _filled(frame, "mean", "sd", "n")
-        whole |= _filled(frame, "mean", "ci_low", "ci_high")
-    if "design" in frame.columns:
-        whole |= frame["design"].notna().to_numpy()
-    found = []
-    for kind, rows, text in (
-        ("one_sd", one, "the SD of one arm is not reported: that of the other arm stands for it"),
-        ("exclude", ~whole & ~one, "no effect can be computed from what is reported: left out"),
-    ):
-        if rows.any():
-            found.append(_noted(kind, frame, rows, text))
-    return found
-
-
-def _noted(kind: Any, frame: pd.DataFrame, rows: np.ndarray, text: str) -> Lacking:
-    names = tuple(dict.fromkeys(frame["study"].astype(str).to_numpy()[rows].tolist()))
-    return Lacking(kind, names, tuple(int(row) for row in frame.index[rows]), text)
-
-
-def _changes(frame: pd.DataFrame) -> np.ndarray:
-    """Rows whose means are changes, by the column of scores or by remarks, in columns of final scores."""
-    rows = np.zeros(len(frame), dtype=bool)
-    if "score" in frame.columns:
-        rows |= frame["score"].astype("str").str.casefold().str.contains("change", na=False).to_numpy(dtype=bool)
-    if "note" in frame.columns:
-        rows |= frame["note"].astype("str").str.contains(_CHANGE, case=False, na=False).to_numpy(dtype=bool)
-    return rows & _filled(frame, "mean_t")
-
-
-def _shared(frame: pd.DataFrame, groups: Sequence[OutcomeRows]) -> list[Lacking]:
-    """Trials with several rows in one analysis and one control: divided between rows, or shared."""
-    found: dict[tuple[str, str], set[int]] = {}
-    for group in groups:
-        part = frame.loc[list(group.rows)]
-        for study, rows in part.groupby(part["study"].astype(str), sort=False):
-            if len(rows) < 2:
-                continue
-            remarks = " ; ".join(rows["note"].dropna().astype(str)) if "note" in rows.columns else ""
-            control = [name for name in ("mean_c", "sd_c") if name in rows.columns]
-            same = bool(control) and all(len(set(rows[name])) == 1 for name in control)
-            sizes = len(set(rows["n_c"])) if "n_c" in rows.columns else 1
-            if re.search(_SPLIT, remarks, re.IGNORECASE) or (same and sizes > 1):
-                found.setdefault(("split", str(study)), set()).update(map(int, rows.index))
-    return [
-        Lacking("split", (study,), tuple(sorted(rows)), "the control group was divided between these rows")
-        for (_, study), rows in found.items()
-    ]
-
-
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
-def see(look: Look, columns: Mapping[str, str], label: str | None = None, chosen: Sequence[str] = ()) -> Seen:
+def see(
+    look: Look,
+    columns: Mapping[str, str],
+    label: str | None = None,
+    chosen: Sequence[str] = (),
+    comparator: str | None = None,
+) -> Seen:
     """Say what a table holds, once it is known which column is what.
 
     Parameters
@@ -384,6 +288,8 @@ def see(look: Look, columns: Mapping[str, str], label: str | None = None, chosen
         What the outcome is called, where the table has one.
     chosen : sequence of str
         Which values of the column ``outcome`` are analysed; all, if none is named.
+    comparator : str, optional
+        The only level of ``arm_c`` that is analysed.
 
     Raises
     ------
@@ -397,24 +303,31 @@ def see(look: Look, columns: Mapping[str, str], label: str | None = None, chosen
         raise DataError([Fault(look.path.name, "no column names the trials", remedy)])
     _require_one_year(frame, look.path.name)
     hints = [item for item in look.proposals.columns if columns.get(item.ours) == item.theirs]
-    changed = _changes(frame)
+    changed = change_rows(frame)
     scales: tuple[ScaleRows, ...] = ()
     if "instrument" in frame.columns:
         named = frame["instrument"].astype("str")
         changes = set(frame.index[changed])
         scales = tuple(_scale(str(x), frame[named == x], changes) for x in named.dropna().unique())
-    whole = "instrument" in frame.columns and frame["instrument"].notna().all()
-    coded = "coded_better" if "coded_better" in frame.columns else "instrument" if whole and scales else None
     groups = _groups(look, frame, scales, label, chosen)
+    possible = _possible(frame, hints)
     measures = _measures(frame, hints, len(scales))
-    arms, comparators = _arms(frame, groups)
-    lacking = _lacking(frame, measures[0] if measures else "")
-    if coded == "coded_better" and (unknown := frame["coded_better"].isna().to_numpy()).any():
-        lacking.append(_noted("exclude", frame, unknown, "the direction of its scale is not stated: left out"))
-    if changed.any() and not changed.all():
+    arms, comparators = _arms(frame, groups, {*_NO_ARMS, *(columns.get(name) for name in _NO_ARMS)})
+    grouped = frame.index.isin([row for group in groups for row in group.rows])
+    # an outcome of which no row names an instrument has a direction of its own; elsewhere an empty cell has none
+    unnamed = frame.index.isin([row for group in groups if group.scales for row in group.rows])
+    unnamed &= frame["instrument"].isna().to_numpy() if scales else False
+    by_scale = bool(scales) and (not unnamed.any() or bool(_SIGNED & {*possible}))
+    coded = "coded_better" if "coded_better" in frame.columns else "instrument" if by_scale else None
+    unnamed &= coded == "instrument"
+    lacking = placeless_rows(frame, grouped, unnamed, comparator if comparator in comparators else None)
+    there = grouped & ~frame.index.isin([row for item in lacking for row in item.rows])
+    lacking += rows_without_effect(frame, measures[0] if measures else "", there)
+    changed &= there
+    if changed.any() and not changed[there].all():
         text = "means are changes since baseline, and those of other trials are not"
-        lacking.append(_noted("change", frame, changed, text))
-    lacking += _shared(frame, groups)
+        lacking.append(noted("change", frame, changed, text))
+    lacking += divided_controls(frame, [group.rows for group in groups])
     return Seen(
         frame,
         renamed,
@@ -422,7 +335,7 @@ def see(look: Look, columns: Mapping[str, str], label: str | None = None, chosen
         scales,
         coded,
         measures,
-        _possible(frame, hints),
+        possible,
         any(item.log for item in hints),
         _moderators(look, frame, {*columns.values()} - {columns.get(name) for name in ("arm_t",)}),
         comparators,
@@ -469,11 +382,13 @@ def _measures(frame: pd.DataFrame, hints: Sequence[ColumnProposal], scales: int)
 def _groups(
     look: Look, frame: pd.DataFrame, scales: Sequence[ScaleRows], label: str | None, chosen: Sequence[str]
 ) -> tuple[OutcomeRows, ...]:
-    split = [name for name in ("outcome", "horizon") if name in frame.columns and len(set(frame[name].dropna())) > 1]
+    # an empty cell beside levels belongs to none of them
+    split = [name for name in ("outcome", "horizon") if name in frame.columns and len(frame[name].unique()) > 1]
     named = frame["instrument"].astype("str") if "instrument" in frame.columns else None
     if not split:
         known = list(dict.fromkeys(item.measures for item in scales if item.measures))
-        text = label or (str(frame["outcome"].iloc[0]) if "outcome" in frame.columns else None)
+        text = label or (frame["outcome"].iloc[0] if "outcome" in frame.columns else None)
+        text = str(text) if pd.notna(text) else None
         text = text or (known[0].capitalize() if len(known) == 1 else look.path.stem)
         counted = tuple(map(str, named.value_counts().index)) if named is not None else ()
         return (OutcomeRows(outcome_key(text), text, {}, tuple(map(int, frame.index)), counted),)
@@ -493,13 +408,18 @@ def _groups(
         counted = tuple(map(str, named[rows.index].value_counts().index)) if named is not None else ()
         where = {name: str(value) for name, value in zip(split, values, strict=True)}
         groups.append(OutcomeRows(keys[-1], text, where, tuple(map(int, rows.index)), counted))
+    if label and len(groups) == 1:
+        groups = [dataclasses.replace(groups[0], key=outcome_key(label), label=label)]
     return tuple(groups)
 
 
-def _arms(frame: pd.DataFrame, groups: Sequence[OutcomeRows]) -> tuple[str | None, tuple[str, ...]]:
+def _arms(
+    frame: pd.DataFrame, groups: Sequence[OutcomeRows], never: set[str | None]
+) -> tuple[str | None, tuple[str, ...]]:
     """Which column tells the arms of one trial apart, and the comparators where there are several."""
     comparators: tuple[str, ...] = ()
-    if "arm_c" in frame.columns and len(set(frame["arm_c"].dropna())) > 1:
+    # an empty cell beside a level is not that level
+    if "arm_c" in frame.columns and len(frame["arm_c"].unique()) > 1:
         comparators = tuple(map(str, frame["arm_c"].value_counts().index))
     if "arm_t" in frame.columns:
         return "arm_t", comparators
@@ -514,7 +434,7 @@ def _arms(frame: pd.DataFrame, groups: Sequence[OutcomeRows]) -> tuple[str | Non
     sides = ["arm_c"] if "arm_c" in frame.columns else []
     for name in map(str, frame.columns):
         column = frame[name]
-        if name in _NO_ARMS or not pd.api.types.is_string_dtype(column) or column.isna().any():
+        if name in never or not pd.api.types.is_string_dtype(column) or column.isna().any():
             continue
         if column.nunique() <= _MOST_LEVELS and all(
             len(rows[[name, *sides]].drop_duplicates()) == len(rows) for rows in repeated
@@ -541,10 +461,8 @@ def pooled_sd(seen: Seen, scale: str) -> tuple[float, float, str] | None:
     needed = ["study", "n_t", "sd_t", "n_c", "sd_c"]
     if not set(needed) <= set(seen.frame.columns):
         return None
-    changed = _changes(seen.frame)
-    rows = seen.frame[
-        (seen.frame["instrument"] == scale).to_numpy(dtype=bool) & _filled(seen.frame, *needed) & ~changed
-    ]
+    changed = change_rows(seen.frame)
+    rows = seen.frame[(seen.frame["instrument"] == scale).to_numpy(dtype=bool) & filled(seen.frame, *needed) & ~changed]
     if rows.empty:
         return None
     means = [name for name in ("mean_t", "mean_c") if name in rows.columns]
@@ -553,15 +471,3 @@ def pooled_sd(seen: Seen, scale: str) -> tuple[float, float, str] | None:
     except ModelError:
         return None
     return float(found.amount.meanlog), float(found.amount.sdlog), f"arms of this table with {scale}, {found.source}"
-
-
-def told_rows(item: Lacking) -> str:
-    """Name rows and trials in words.
-
-    Examples
-    --------
-    >>> told_rows(Lacking("split", ("A",), (6, 7), "the control was divided"))
-    'rows 6, 7 (A): the control was divided'
-    """
-    rows = ", ".join(map(str, item.rows))
-    return f"{'row' if len(item.rows) == 1 else 'rows'} {rows} ({', '.join(item.studies)}): {item.text}"

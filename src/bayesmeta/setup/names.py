@@ -236,7 +236,7 @@ def _other_groups(names: Iterable[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for name in names:
         words = set(_words(name))
-        quantity = next((q for q, w, weak in _QUANTITIES if w & words and len(w & words)), None)
+        quantity = next((q for q, w, _ in _QUANTITIES if w & words), None)
         rest = words - _ALL - _FILLERS - {"i", "sd", "mean"} if quantity else set()
         if quantity and len(rest) == 1:
             found.setdefault(rest.pop(), set()).add(quantity)

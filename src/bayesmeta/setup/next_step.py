@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, ProtocolError
 
 __all__ = ["next_after"]
@@ -40,6 +40,8 @@ def next_after(
     ('correct p.toml key title first, then bayesmeta check p.toml',)
     """
     name = shlex.quote(str(path))
+    if error is not None and str(path).lower().endswith(".provenance.toml"):
+        return ("name the protocol, not the file beside its table",)
     if error is not None:
         first = error.faults[0].where if error.faults else str(error).partition(":")[0]
         more = f" (the first of {plural(len(error.faults), 'fault')})" if len(error.faults) > 1 else ""

@@ -8,13 +8,18 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bayesmeta.boundary import file_bytes
+from bayesmeta.errors import DataError, Fault
 from bayesmeta.measures import MEASURES
 from bayesmeta.priors import parse, published_priors
-from bayesmeta.setup.looking import Lacking, Look, OutcomeRows, Seen, told_rows
+from bayesmeta.setup.lacking import Lacking, rows_text
+from bayesmeta.setup.looking import Look, OutcomeRows, Seen
 from bayesmeta.setup.questions import coded_ways, directions_of, measure_of, mid_of, numbered, parts_of, translated
 
 __all__ = ["protocol_text", "provenance_text"]
@@ -49,12 +54,15 @@ def toml_text(value: Any) -> str:
     --------
     >>> toml_text({"study": 'O"Trial', "FACIT F": [1, 0.5]})
     '{ study = "O\\"Trial", "FACIT F" = [1, 0.5] }'
+    >>> toml_text(0.1234567)
+    '0.1234567'
     """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}" if not value.is_integer() else f"{value:.1f}"
-    if isinstance(value, int):
+        # the shortest text that reads back to the same bits
+        return repr(float(value))
+    if isinstance(value, Integral):
         return str(value)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(name)} = {toml_text(item)}" for name, item in value.items()) + " }"
@@ -97,12 +105,14 @@ def moderator_names(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
     {'category_age': 'category_age', 'men_ratio': 'men_ratio'}
     """
     text = answers.get("moderators", "none")
-    names = [] if text == "none" else [text] if text in seen.frame.columns else parts_of(text)
+    names = [] if text == "none" else parts_of(text, map(str, seen.frame.columns))
     found: dict[str, str] = {}
-    for name in names:
-        ours = re.sub(r"\W+", "_", name.casefold()).strip("_") or "moderator"
-        # a name of ours that means something else would be read as that
-        ours = f"{ours}_" if ours in seen.frame.columns and ours != name else ours
+    for name in dict.fromkeys(names):
+        ours = stem = re.sub(r"\W+", "_", name.casefold()).strip("_") or "moderator"
+        place = 2
+        # a name that another column has, or of ours that means something else, would be read as that
+        while ours in found or (ours in seen.frame.columns and ours != name):
+            ours, place = f"{stem}_{place}", place + 1
         found[ours] = name
     return found
 
@@ -110,7 +120,7 @@ def moderator_names(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
 def _excluded(seen: Seen, answers: Mapping[str, str]) -> list[Lacking]:
     """What is left out: what lacks an effect, and with ``rows = exclude`` whatever needs an assumption."""
     everything = answers.get("rows") == "exclude"
-    return [x for x in seen.lacking if x.kind == "exclude" or (everything and x.kind in ("one_sd", "change"))]
+    return [item for item in seen.lacking if everything or item.kind == "exclude"]
 
 
 def _assumed(seen: Seen, answers: Mapping[str, str], kind: str) -> list[Lacking]:
@@ -118,20 +128,60 @@ def _assumed(seen: Seen, answers: Mapping[str, str], kind: str) -> list[Lacking]
     return [item for item in seen.lacking if item.kind == kind and item not in left]
 
 
-def _where(seen: Seen, item: Lacking) -> list[dict[str, Any]]:
-    """Filters that choose the rows of an item and no others."""
+def _where(seen: Seen, answers: Mapping[str, str], item: Lacking) -> list[dict[str, Any]]:
+    """Filters that choose the rows of an item, and no others but such as are left out anyway.
+
+    Raises
+    ------
+    DataError
+        If another row of the trial holds everything that a row of the item holds.
+    """
     frame, found = seen.frame, []
+    study = frame["study"].astype(str)
+    gone = {*item.rows, *(row for left in _excluded(seen, answers) for row in left.rows)}
+    # directions have other words in the protocol
+    held = [name for name in map(str, frame.columns) if name != "coded_better"]
+    numbers = [name for name in held if pd.api.types.is_numeric_dtype(frame[name])]
+    texts = [name for name in held if name not in numbers]
+    # names and levels first, as a reader would tell the rows apart
+    preferred = ("outcome", "horizon", "arm_t", seen.arms, "arm_c", "instrument")
+    names = [name for name in dict.fromkeys((*preferred, *texts, *numbers)) if name and name in frame.columns]
     for row in item.rows:
-        study = str(frame.loc[row, "study"])
-        where: dict[str, Any] = {"study": study}
-        others = frame[(frame["study"].astype(str) == study) & ~frame.index.isin(item.rows)]
-        for name in ("outcome", "horizon", "arm_t", seen.arms, "arm_c", "instrument"):
-            if len(others) and name and name in frame.columns and isinstance(frame.loc[row, name], str):
-                where[name] = frame.loc[row, name]
-                others = others[others[name] == where[name]]
+        others = frame[(study == study[row]) & ~frame.index.isin(gone)]
+        where: dict[str, Any] = {"study": study[row]}
+        for name in names:
+            cell = frame[name][row]
+            if pd.notna(cell) and not (alike := (others[name] == cell).fillna(False).astype(bool)).all():
+                where[_column(seen, name)] = cell
+                others = others[alike]
+        if len(others):
+            what = f"no filled cell of it differs from row {others.index[0]}, so that it cannot be left out alone"
+            remedy = "Take one of the two out of the table, or add a column that distinguishes them."
+            raise DataError([Fault(f"row {row} ({study[row]})", what, remedy)])
         if where not in found:
             found.append(where)
     return found
+
+
+def _column(seen: Seen, name: str) -> str:
+    """What the protocol calls a column: a comparator is an arm only where the other arm has a name too."""
+    arms = "arm_t" in seen.frame.columns or seen.arms is not None
+    return "comparator" if name == "arm_c" and name in seen.columns and not arms else name
+
+
+def _not_analysed(seen: Seen) -> list[dict[str, Any]]:
+    """Outcomes that were not chosen, where the direction of some of their rows is not known."""
+    if seen.coded is None or not any("outcome" in group.where for group in seen.outcomes):
+        return []
+    left = seen.frame["outcome"][seen.frame[seen.coded].isna()].dropna().unique()
+    chosen = {group.where["outcome"] for group in seen.outcomes}
+    reason = "an outcome that is not analysed here"
+    return [{"where": {"outcome": str(name)}, "reason": reason} for name in left if str(name) not in chosen]
+
+
+def _listed(key: str, tables: list[dict[str, Any]]) -> list[str]:
+    """Write an array of tables, one a line."""
+    return [f"{key} = [", *(f"  {toml_text(item)}," for item in tables), "]"] if tables else []
 
 
 # -- the protocol ------------------------------------------------------------------------------------------------------
@@ -187,24 +237,16 @@ def _head(look: Look, seen: Seen) -> list[str]:
     ]
 
 
-def _with_comparator(seen: Seen) -> dict[str, str]:
-    """The columns; a comparator is an arm only where the other arm has a name too."""
-    columns = dict(seen.columns)
-    if "arm_t" not in seen.frame.columns and seen.arms is None and "arm_c" in columns:
-        columns["comparator"] = columns.pop("arm_c")
-    return {ours: theirs for ours, theirs in columns.items() if ours != theirs}
-
-
 def _data(look: Look, seen: Seen, answers: Mapping[str, str], output: Path, moderators: Mapping[str, str]) -> list[str]:
     relative = Path(os.path.relpath(look.path.resolve(), output.resolve().parent)).as_posix()
     sha256 = hashlib.sha256(file_bytes(look.path)).hexdigest()
-    columns = _with_comparator(seen)
+    columns = {_column(seen, ours): theirs for ours, theirs in seen.columns.items()}
     values: dict[str, str] = {}
     if seen.coded == "instrument":
         columns["coded_better"] = columns.get("instrument", "instrument")
-        values = directions_of(seen, answers)
+        stated = directions_of(seen, answers)
         # every value needs a translation, of outcomes too that are not analysed
-        values |= {item.name: item.better or "higher" for item in seen.scales if item.name not in values}
+        values = {item.name: stated.get(item.name, item.better or "higher") for item in seen.scales}
     constants: dict[str, str] = {}
     if seen.arms is not None and "arm_t" not in seen.frame.columns:
         columns["arm_t"] = next((theirs for ours, theirs in columns.items() if ours == seen.arms), seen.arms)
@@ -220,14 +262,25 @@ def _data(look: Look, seen: Seen, answers: Mapping[str, str], output: Path, mode
         lines.append(f"sheet = {toml_text(look.sheet)}")
     if constants:
         lines += [f"constants = {toml_text(constants)}   # trials with several arms: their rows share a control"]
-    if found := _excluded(seen, answers):
-        lines += ["exclude = ["]
-        lines += [
-            f"  {{ where = {toml_text(where)}, reason = {toml_text(item.text)} }},"
-            for item in found
-            for where in _where(seen, item)
-        ]
-        lines += ["]"]
+    excluded = [
+        {"where": where, "reason": item.text}
+        for item in _excluded(seen, answers)
+        for where in _where(seen, answers, item)
+    ]
+    lines += _listed("exclude", [*excluded, *_not_analysed(seen)])
+    if seen.coded == "instrument":
+        lines += _listed(
+            "assume",
+            [
+                {
+                    "where": group.where,
+                    "set": {"coded_better": stated[group.name]},
+                    "reason": "no row of this outcome names an instrument: its direction is as stated",
+                }
+                for group in seen.outcomes
+                if not group.scales
+            ],
+        )
     if columns:
         lines += ["", *_comment("Our column = the table's."), "[data.columns]", *_lines(columns)]
     if values:
@@ -252,6 +305,8 @@ def _direction(seen: Seen, answers: Mapping[str, str], group: OutcomeRows) -> tu
         if ways == {stated[group.name]}:
             return stated[group.name], "as its rows are coded"
         return stated[group.name], "as stated; rows that are coded otherwise are multiplied by -1"
+    if not group.scales:
+        return stated[group.name], "as stated"
     found = seen.frame.loc[list(group.rows), "instrument"].astype(str).map(stated).value_counts()
     one = "as its scale" if len(group.scales) == 1 else "as all its scales"
     if len(found) > 1:
@@ -268,10 +323,10 @@ def _defaults(
     if seen.log:
         lines += ['measure_options.scale = "log"   # by the name of the column the estimates are logarithms']
     if one := _assumed(seen, answers, "one_sd"):
-        lines += _comment(*(f"An assumption. {told_rows(item)}." for item in one))
+        lines += _comment(*(f"An assumption. {rows_text(item)}." for item in one))
         lines += ['measure_options.sd_of_one_arm = "other"']
-    if split := [item for item in seen.lacking if item.kind == "split"]:
-        lines += _comment(*(f"{told_rows(item)}." for item in split))
+    if split := _assumed(seen, answers, "split"):
+        lines += _comment(*(f"{rows_text(item)}." for item in split))
         lines += [f"control = {toml_text({name: 'split' for item in split for name in item.studies})}"]
     if moderators:
         lines += [f"moderators = {toml_text(list(moderators))}"]
@@ -319,7 +374,7 @@ def _outcome(seen: Seen, answers: Mapping[str, str], group: OutcomeRows) -> list
     lines = [f"[outcome.{group.key}]", f"label = {toml_text(group.label)}"]
     where = dict(group.where)
     if (chosen := answers.get("comparator", "all")) != "all":
-        where["arm_c" if "arm_t" in seen.frame.columns or seen.arms is not None else "comparator"] = chosen
+        where[_column(seen, "arm_c")] = chosen
     if where:
         lines += [f"where = {toml_text(where)}"]
     lines += [f"better = {toml_text(better)}   # {why}"]
@@ -375,9 +430,9 @@ def _sensitivities(seen: Seen, answers: Mapping[str, str], measure: str) -> list
     """What could have been chosen otherwise, stated before anything is run."""
     found: list[tuple[str, str, list[str]]] = []
     for item in (*_assumed(seen, answers, "change"), *_assumed(seen, answers, "one_sd")):
-        wheres = [{"where": where, "reason": item.text} for where in _where(seen, item)]
+        wheres = [{"where": where, "reason": item.text} for where in _where(seen, answers, item)]
         kind = "change scores" if item.kind == "change" else "trials with the SD of one arm"
-        found.append((f"without {kind}", told_rows(item), [f"exclude = {toml_text(wheres)}"]))
+        found.append((f"without {kind}", rows_text(item), [f"exclude = {toml_text(wheres)}"]))
     if "tau" not in answers:
         reference = numbered(answers["ref_sd"], "")[0] if "ref_sd" in answers else None
         tau = published_priors(measure, ref_sd=reference).tau

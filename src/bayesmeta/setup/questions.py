@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault, ModelError, find_name
 from bayesmeta.measures import MEASURES
 from bayesmeta.priors import SCALED_MEASURES
-from bayesmeta.setup.looking import Look, OutcomeRows, Seen, pooled_sd, see, told_rows
+from bayesmeta.setup.lacking import rows_text
+from bayesmeta.setup.looking import Look, OutcomeRows, Seen, pooled_sd, see
 from bayesmeta.setup.names import Proposals
 
 __all__ = ["ANSWERS", "Question", "checked_answer", "column_lines", "columns_of", "next_question", "seen_with"]
@@ -74,20 +75,56 @@ class Question:
         return ANSWERS[self.key]
 
 
-def parts_of(text: str) -> list[str]:
-    """Split an answer at semicolons, or at commas where there is none."""
-    return [part.strip() for part in re.split(";" if ";" in text else ",", text) if part.strip()]
+def parts_of(text: str, known: Iterable[str] = (), name_in: Callable[[str], str] = str) -> list[str]:
+    """Split an answer at semicolons, or at commas where there is none; the name in a part may hold either.
+
+    Parameters
+    ----------
+    text : str
+    known : iterable of str
+        Names that may be meant. The longest that fits is.
+    name_in : callable
+        Which stretch of a part is the name.
+
+    Examples
+    --------
+    >>> parts_of("timing, dose, weekly", ["timing", "dose, weekly"])
+    ['timing', 'dose, weekly']
+    """
+    names = {name.strip().casefold() for name in known}
+    pieces = re.split("([;,])", text)
+    longest = 2 * max((len(re.findall("[;,]", name)) for name in names), default=0)
+    parts, start = [], 0
+    while start < len(pieces):
+        stop = start
+        for end in range(min(start + longest, len(pieces) - 1), start - 1, -2):
+            if name_in("".join(pieces[start : end + 1])).strip().casefold() in names:
+                stop = end
+                break
+        else:
+            while ";" in text and stop + 1 < len(pieces) and pieces[stop + 1] == ",":
+                stop += 2
+        parts.append("".join(pieces[start : stop + 1]).strip())
+        start = stop + 2
+    return [part for part in parts if part]
 
 
-def pairs_of(text: str, what: str) -> dict[str, str]:
-    """Read ``a=b; c=d``."""
+def pairs_of(text: str, what: str, known: Iterable[str]) -> dict[str, str]:
+    """Read ``a=b; c=d``: with `what` "better" the names in `known` stand on the left, else on the right."""
     found = {}
-    for part in parts_of(text):
-        left, mark, right = part.rpartition("=") if what == "better" else part.partition("=")
+    divided = str.rpartition if what == "better" else str.partition
+    side = 0 if what == "better" else 2
+    for part in parts_of(text, (*known, ""), lambda part: divided(part, "=")[side]):
+        left, mark, right = divided(part, "=")
         if not mark:
             raise ModelError(f"{part!r} is not written as {ANSWERS[what].partition(' ')[2]}.")
         found[left.strip()] = right.strip()
     return found
+
+
+def _called(text: str, names: Sequence[str]) -> str | None:
+    """The name that is meant, written as it is or in other cases; None if there is none."""
+    return text if text in names else next((name for name in names if name.casefold() == text.casefold()), None)
 
 
 def columns_of(look: Look, answers: Mapping[str, str]) -> dict[str, str]:
@@ -102,31 +139,36 @@ def columns_of(look: Look, answers: Mapping[str, str]) -> dict[str, str]:
     text = answers.get("columns", "yes")
     if text.casefold() in _YES:
         return found
-    names = {str(name).casefold(): str(name) for name in look.frame.columns}
-    for ours, theirs in pairs_of(text, "columns").items():
+    names = list(map(str, look.frame.columns))
+    for ours, theirs in pairs_of(text, "columns", names).items():
         if not theirs:
             found.pop(ours, None)
             continue
-        if theirs.casefold() not in names:
-            find_name("column", theirs, list(names.values()), place=f"in {look.path.name}")
-        found = {name: column for name, column in found.items() if column != names[theirs.casefold()] or name == ours}
-        found[ours] = names[theirs.casefold()]
+        column = _called(theirs, names) or find_name("column", theirs, names, place=f"in {look.path.name}")
+        found = {name: other for name, other in found.items() if other != column or name == ours}
+        found[ours] = column
     return found
 
 
 def seen_with(look: Look, answers: Mapping[str, str]) -> Seen:
     """What the table holds, given what was answered of its columns and outcomes."""
-    named = parts_of(answers.get("outcome", ""))
+    text = answers.get("outcome", "").strip(" ;")
     columns = columns_of(look, answers)
-    split = "outcome" in columns and look.frame[columns["outcome"]].nunique() > 1
-    label = None if split or not named else "; ".join(named)
-    return _seen(look, tuple(columns.items()), label, tuple(named if split else ()))
+    levels = look.frame[columns["outcome"]].dropna().astype(str).unique() if "outcome" in columns else ()
+    chosen = tuple(parts_of(text, levels)) if len(levels) > 1 else ()
+    return _seen(look, tuple(columns.items()), None if chosen else text or None, chosen, answers.get("comparator"))
 
 
 @functools.lru_cache(maxsize=8)
-def _seen(look: Look, columns: tuple[tuple[str, str], ...], label: str | None, chosen: tuple[str, ...]) -> Seen:
+def _seen(
+    look: Look,
+    columns: tuple[tuple[str, str], ...],
+    label: str | None,
+    chosen: tuple[str, ...],
+    comparator: str | None,
+) -> Seen:
     # every question looks at the same table
-    return see(look, dict(columns), label, chosen)
+    return see(look, dict(columns), label, chosen, comparator)
 
 
 # -- the questions -----------------------------------------------------------------------------------------------------
@@ -190,10 +232,14 @@ def _comparator(seen: Seen, answers: Mapping[str, str]) -> Question | None:
     if not seen.comparators:
         return None
     counts = seen.frame["arm_c"].astype("str").value_counts()
+    empty = int(seen.frame["arm_c"].isna().sum())
     return Question(
         "comparator",
         "Compared with what?",
-        tuple(f"{name}: {plural(int(counts[name]), 'row')}" for name in seen.comparators),
+        (
+            *(f"{name}: {plural(int(counts[name]), 'row')}" for name in seen.comparators),
+            *((f"not stated: {plural(empty, 'row')}",) if empty else ()),
+        ),
         "rows with different comparators answer different questions",
         "one of these, or all",
     )
@@ -224,10 +270,10 @@ def measure_of(seen: Seen, answers: Mapping[str, str]) -> str:
     return answers.get("measure") or seen.measures[0]
 
 
-def _pointed(seen: Seen) -> dict[str, tuple[str | None, str]]:
+def _proposed_directions(seen: Seen) -> dict[str, tuple[str | None, str]]:
     """What a direction is asked of, each with what is proposed and why."""
+    found: dict[str, tuple[str | None, str]] = {}
     if seen.coded == "coded_better":
-        found: dict[str, tuple[str | None, str]] = {}
         for group in seen.outcomes:
             ways = coded_ways(seen, group)
             counts = f"{ways.count('higher')} rows are coded so that higher is better, {ways.count('lower')} lower"
@@ -235,7 +281,8 @@ def _pointed(seen: Seen) -> dict[str, tuple[str | None, str]]:
         return found
     if seen.coded == "instrument":
         used = {name for group in seen.outcomes for name in group.scales}
-        return {item.name: (item.better, item.reason) for item in seen.scales if item.name in used}
+        found = {group.name: (None, "no row names an instrument") for group in seen.outcomes if not group.scales}
+        return found | {item.name: (item.better, item.reason) for item in seen.scales if item.name in used}
     return {group.name: (None, "nothing says which") for group in seen.outcomes}
 
 
@@ -274,7 +321,7 @@ def coded_ways(seen: Seen, group: OutcomeRows) -> list[str]:
 
 
 def _better(seen: Seen, answers: Mapping[str, str]) -> Question | None:
-    asked = _pointed(seen)
+    asked = _proposed_directions(seen)
     if seen.coded == "coded_better":
         mixed = {group.name for group in seen.outcomes if len(set(coded_ways(seen, group))) != 1}
         asked = {name: item for name, item in asked.items() if name in mixed}
@@ -301,7 +348,7 @@ def directions_of(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
     ModelError
         If one is missing, not asked about, or no direction.
     """
-    asked = _pointed(seen)
+    asked = _proposed_directions(seen)
     text = answers.get("better", "").strip(" ;")
     if text.casefold() in ("higher", "lower"):
         return dict.fromkeys(asked, text.casefold())
@@ -313,11 +360,9 @@ def directions_of(seen: Seen, answers: Mapping[str, str]) -> dict[str, str]:
     if text.casefold() in _YES:
         given = {name: way or "" for name, (way, _) in asked.items()}
     else:
-        folded = {name.casefold(): name for name in asked}
-        for name, way in pairs_of(text, "better").items():
-            if name.casefold() not in folded:
-                find_name("scale or outcome", name, list(asked))
-            given[folded[name.casefold()]] = find_name("direction", way.casefold(), ("higher", "lower"))
+        for name, way in pairs_of(text, "better", asked).items():
+            known = _called(name, list(asked)) or find_name("scale or outcome", name, list(asked))
+            given[known] = find_name("direction", way.casefold(), ("higher", "lower"))
     if missing := [name for name, way in given.items() if not way]:
         flags = " ".join(f'--better "{name}=higher|lower"' for name in missing)
         raise ModelError(f"the direction of {', '.join(missing)} is not stated. Give {flags}.")
@@ -406,7 +451,7 @@ def _rows(seen: Seen, answers: Mapping[str, str]) -> Question | None:
     return Question(
         "rows",
         "Is this how rows with a remark or a gap are treated?",
-        tuple(told_rows(item) for item in seen.lacking),
+        tuple(rows_text(item) for item in seen.lacking),
         "each is written into the protocol with its reason; change scores stay, and an analysis without them is added",
         "proposed, or exclude (leave out every row that needs an assumption)",
         "proposed",
@@ -465,10 +510,8 @@ def checked_answer(look: Look, question: Question, text: str, answers: Mapping[s
     if question.key == "moderators":
         if text.casefold() == "none":
             return "none"
-        folded = {name.casefold(): name for name in map(str, seen.frame.columns)}
-        # a name may hold a comma
-        parts = [text] if text.casefold() in folded else parts_of(text)
-        names = [folded.get(name.casefold()) or find_name("column", name, seen.moderators) for name in parts]
+        columns = list(map(str, seen.frame.columns))
+        names = [_called(x, columns) or find_name("column", x, seen.moderators) for x in parts_of(text, columns)]
         return "; ".join(names)
     if question.key == "ref_sd":
         numbered(text, "the standard deviation")

@@ -49,7 +49,6 @@ class _Sheet:
     columns: tuple[_Column, ...] = field(default=())
 
 
-_LONG = ("study", "instrument", "arm_t", "arm_c", "note")
 _JUDGED = ("low", "some concerns", "high")
 _WHO = (
     _Column("study", "First author and year, written alike in every row of the trial and in every sheet: Segal 2009"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import Finding, warn
 from bayesmeta.measures import Derivation
 from bayesmeta.studies.cells import COUNT_COLUMNS

@@ -386,6 +386,16 @@ def test_reviews_with_declarations_or_without_trials_are_refused(tmp_path):
             read_table(path)
 
 
+def test_what_the_file_says_is_noted_whatever_an_outcome_is_called(tmp_path, capsys):
+    """Priors stand above each answer and are not noted; words like theirs in a name change nothing."""
+    stem, attributes, labels, groups = ANALYSES["1.1"]
+    named = {"1.1": (stem, attributes, ("Falls: mu and: tau ", *labels[1:]), groups)}
+    assert main(["pool", str(revman(tmp_path / "review.rm5", named))]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert any("Falls: mu and: tau" in line and "lower is better: the plot's sides" in line for line in notes)
+    assert not any("normal(" in line for line in notes)
+
+
 def test_one_command_answers_every_analysis_and_one_writes_the_report(tmp_path, capsys):
     path = package(tmp_path / "CD000001.zip", {key: ANALYSES[key] for key in ("1.1", "1.10")})
     assert main(["pool", str(revman(tmp_path / "review.rm5"))]) == 0

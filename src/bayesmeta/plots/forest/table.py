@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmeta.classical import ClassicalFit, check_words, is_clustered, pool, pool_check
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.effects import Effects
 from bayesmeta.errors import ModelError, find_name
 from bayesmeta.fits import LEVEL, Fit

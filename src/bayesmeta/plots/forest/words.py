@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmeta.classical import ClassicalFit, check_words, is_clustered
-from bayesmeta.digits import bayes_factor_text, p_value, p_words
+from bayesmeta.columns import bayes_factor_text, p_value, p_words
 from bayesmeta.fits import Fit
 from bayesmeta.measures import measure
 from bayesmeta.moderators import classical_regression, moderator_test_table

@@ -12,8 +12,7 @@ import pandas as pd
 
 from bayesmeta.analysis import Analysis, analysis_of, heading_of, headline_texts
 from bayesmeta.classical import ClassicalResult
-from bayesmeta.columns import rounded
-from bayesmeta.digits import percent, ratios, together, with_minus
+from bayesmeta.columns import percent, ratios, rounded, together, with_minus
 from bayesmeta.fits import Fit
 from bayesmeta.measures import Measure, measure
 from bayesmeta.questions import CAVEAT, direction, numeric_distance, study_table

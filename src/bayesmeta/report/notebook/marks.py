@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from bayesmeta.digits import number, with_minus
+from bayesmeta.columns import number, with_minus
 from bayesmeta.measures import Measure
 
 __all__ = ["Axis", "Mark", "Shape", "axis_of", "axis_svg", "mark_svg"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault
 from bayesmeta.studies.formats.sheet import ExactText, Places, Sheet
 

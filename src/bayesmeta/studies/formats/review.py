@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from bayesmeta.digits import plural
+from bayesmeta.columns import plural
 from bayesmeta.errors import DataError, Fault
 from bayesmeta.studies.cells import COMMA_NUMBER, NUMBER, is_missing
 from bayesmeta.studies.formats.grid import number_text

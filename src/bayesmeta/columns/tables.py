@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from bayesmeta.digits import UNDEFINED, bayes_factor_text, number, numbers, p_value, percent, ratios, together
+from bayesmeta.columns.digits import UNDEFINED, bayes_factor_text, number, numbers, p_value, percent, ratios, together
 from bayesmeta.measures import measure as measure_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LEAST_SHARE",
     "Column",
-    "Kind",
+    "ColumnKind",
     "Readable",
     "as_text",
     "columns_of",
@@ -34,7 +34,7 @@ __all__ = [
     "unprinted",
 ]
 
-Kind = Literal[
+ColumnKind = Literal[
     "text",
     "note",
     "count",
@@ -90,7 +90,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     header: str | None = None
     decimals: int | None = None
     ends: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class Column:
         return self.kind in ("text", "note")
 
 
-def columns_of(kind: Kind, decimals: int | None = None, /, **headers: str) -> tuple[Column, ...]:
+def columns_of(kind: ColumnKind, decimals: int | None = None, /, **headers: str) -> tuple[Column, ...]:
     """Columns of one kind that are printed, by name.
 
     Examples
@@ -123,7 +123,7 @@ def unprinted(**names: str) -> tuple[Column, ...]:
     >>> [item.name for item in unprinted(number="se shift", text="note")]
     ['se', 'shift', 'note']
     """
-    return tuple(Column(name, cast(Kind, kind)) for kind, some in names.items() for name in some.split())
+    return tuple(Column(name, cast(ColumnKind, kind)) for kind, some in names.items() for name in some.split())
 
 
 def derived(columns: Sequence[Column]) -> tuple[Column, ...]:
