@@ -6,6 +6,7 @@ from bayesmeta.lazy import exports
 
 if TYPE_CHECKING:
     from bayesmeta.bias.averaging import *
+    from bayesmeta.bias.companions import *
     from bayesmeta.bias.ensembles import *
     from bayesmeta.bias.fisher import *
     from bayesmeta.bias.specification import *
@@ -19,6 +20,7 @@ else:
         __name__,
         {
             "averaging": "AveragePosterior average average_of favoured models_of turn_of",
+            "companions": "bias_companions_table",
             "ensembles": "ENSEMBLES ensemble planned_ensemble with_moderators",
             "fisher": "fishers_z halved",
             "specification": "PEESE PET PublicationBias CandidateModel Ensemble StepSelection",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bayesmeta.classical.limit import *
     from bayesmeta.classical.multilevel import *
     from bayesmeta.classical.nested import *
+    from bayesmeta.classical.pcurve import *
     from bayesmeta.classical.permutation import *
     from bayesmeta.classical.pooling import *
     from bayesmeta.classical.presets import *
@@ -64,6 +65,7 @@ else:
             "limit": "limit_meta_analysis",
             "multilevel": "cluster_numbers pool_multilevel",
             "nested": "nested_rows nested_sums",
+            "pcurve": "PCurve p_curve",
             "permutation": "permutation_test",
             "pooling": "ClassicalFit defined_methods pool pool_table",
             "presets": "OURS PRESETS Preset apply_preset preset preset_choices preset_table",

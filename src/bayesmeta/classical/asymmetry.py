@@ -40,11 +40,11 @@ __all__ = [
 
 EggerForm = Literal["weighted", "mixed"]
 EGGER_FORMS: tuple[EggerForm, ...] = get_args(EggerForm)
-Predictor = Literal["se", "variance", "n", "sqrt_n", "inverse_n", "inverse_sqrt_n"]
+Predictor = Literal["se", "variance", "n", "sqrt_n", "inverse_n", "inverse_sqrt_n", "modified_se"]
 PREDICTORS: tuple[Predictor, ...] = get_args(Predictor)
 
 # Predictors that vanish as a trial grows without end, so that the intercept is the effect in such a trial.
-VANISHING = ("se", "variance", "inverse_n", "inverse_sqrt_n")
+VANISHING = ("se", "variance", "inverse_n", "inverse_sqrt_n", "modified_se")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -200,8 +200,9 @@ def egger_test(
         "weighted": least squares with weights 1 / se^2 and an estimated residual variance, t(k - 2), Egger's own test
         (``regtest(model="lm")`` of R metafor). "mixed": meta-regression with additive residual heterogeneity
         (``regtest(model="rma")``); it uses the covariance of rows that share patients.
-    predictor : {"se", "variance", "n", "sqrt_n", "inverse_n", "inverse_sqrt_n"}
-        n is the number of participants of both arms.
+    predictor : {"se", "variance", "n", "sqrt_n", "inverse_n", "inverse_sqrt_n", "modified_se"}
+        n is the number of participants of both arms. "modified_se" is ``sqrt(1 / n_t + 1 / n_c)``, for standardised
+        differences, whose SE depends on the effect and makes a funnel asymmetric by construction.
     method, ci : str
         Of the mixed form, as in `metaregression`.
     level : float
@@ -220,7 +221,7 @@ def egger_test(
     References
     ----------
     Egger 1997, doi:10.1136/bmj.315.7109.629; Sterne & Egger 2005, doi:10.1002/0470870168.ch6; forms and predictors as
-    in R metafor, doi:10.18637/jss.v036.i03.
+    in R metafor, doi:10.18637/jss.v036.i03; modified SE: Pustejovsky & Rodgers 2019, doi:10.1002/jrsm.1332.
 
     Examples
     --------
@@ -306,6 +307,8 @@ def _predictor(effects: Effects, predictor: Predictor) -> FloatArray:
             f"predictor = {predictor!r} needs the participants of both arms in every row (Effects.n). "
             'Use predictor="se".'
         )
+    if predictor == "modified_se":
+        return np.asarray((1.0 / sizes).sum(axis=1) ** 0.5)
     n: FloatArray = sizes.sum(axis=1)
     return {"n": n, "sqrt_n": n**0.5, "inverse_n": 1.0 / n, "inverse_sqrt_n": n**-0.5}[predictor]
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bayesmeta.plots.overview import *
     from bayesmeta.plots.picture import *
     from bayesmeta.plots.profile import *
+    from bayesmeta.plots.publication_bias import *
     from bayesmeta.plots.published import *
     from bayesmeta.plots.radial import *
     from bayesmeta.plots.sheet import *
@@ -63,6 +64,7 @@ else:
             "overview": "overview_plot overview_table",
             "picture": "FORMATS Plot PlotFormat drawing plot_bytes save_plot",
             "profile": "profile_plot",
+            "publication_bias": ("averaged_mean_plot inclusion_plot p_value_plot weight_function_plot z_curve_plot"),
             "published": "published_plot",
             "radial": "radial_plot radial_table",
             "sheet": "BAYES CLASSICAL text_width tick_positions",
