@@ -36,7 +36,7 @@ BoolArray = NDArray[np.bool_]
 #: One-sided p of a trial that is affirmative: two-sided 0.05.
 _ONE_SIDED = StepSelection((0.025,))
 #: Ratios at which a limit is looked at before its root is sought: 1 to 1e6.
-_RATIOS = np.geomspace(1.0, 1e6, 400)
+_RATIOS = np.geomspace(1.0, 1e6, 121)
 _METHODS = ("common effect", "random effects, robust SE")
 
 
@@ -351,10 +351,17 @@ def _robust(rows: _Rows, weights: FloatArray) -> _Estimate:
     """Weighted mean with the CR2 standard error of given weights, working variances those of sampling."""
     if len(set(rows.trial.tolist())) == 1:
         return _common(rows, weights)
-    k, total = rows.y.size, weights.sum()
-    centre = float(weights @ rows.y / total)
-    left = np.eye(k) - np.outer(np.ones(k), weights / total)
-    residual, root = rows.y - centre, np.sqrt(rows.variance)
+    k, share = rows.y.size, weights / weights.sum()
+    centre = float(share @ rows.y)
+    residual = rows.y - centre
+    if len(set(rows.trial.tolist())) == k:
+        # every row a cluster of its own: A = sqrt(V / B), and all products are known
+        left_over = rows.variance * (1.0 - 2.0 * share) + share**2 @ rows.variance
+        pull = share * np.sqrt(rows.variance / left_over)
+        products = np.outer(pull, pull) * (np.eye(k) - np.add.outer(share, share) + share @ share)
+        square = float((pull * residual) @ (pull * residual))
+        return _Estimate(centre, math.sqrt(square), float(np.trace(products) ** 2 / (products**2).sum()))
+    left, root = np.eye(k) - share, np.sqrt(rows.variance)
     square, parts = 0.0, []
     for trial in np.unique(rows.trial):
         own = np.flatnonzero(rows.trial == trial)
@@ -364,7 +371,7 @@ def _robust(rows: _Rows, weights: FloatArray) -> _Estimate:
         values, vectors = np.linalg.eigh(inner)
         inverse = np.where(values > 1e-12 * values.max(), 1.0 / np.sqrt(np.maximum(values, 1e-300)), 0.0)
         a = d[:, None] * ((vectors * inverse) @ vectors.T) * d
-        pull = weights[own] @ a / total
+        pull = share[own] @ a
         square += float(pull @ residual[own]) ** 2
         parts.append(pull @ left[own])
     products = np.array(parts) @ np.array(parts).T
