@@ -11,6 +11,7 @@ from scipy import special, stats
 
 import bayesmeta as bm
 from bayesmeta.errors import ModelError
+from bayesmeta.exact import arm_log_marginal
 from bayesmeta.fits import predict_left_out
 from bayesmeta.sensitivity import read_section, sensitivity_analyses
 from sampled import drawn_until
@@ -181,3 +182,13 @@ def test_sections_of_one_arm_speak_of_sides_and_not_of_benefit() -> None:
     assert not found.tables["scaling"]["quantity"].str.contains("benefit").any()
     assert found.tables["leave-one-out"]["p_below_null"].isna().all()
     assert np.isfinite(found.tables["leave-one-out"].attrs["elpd"])
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.59, 0.61, 1.0, 2.5, 5.0, 20.0])
+@pytest.mark.parametrize("people", [1, 5, 200])
+def test_probabilities_of_all_numbers_of_events_sum_to_one(tau: float, people: int) -> None:
+    """However large the heterogeneity and far the mean; the rule promises 1e-9 of each, and most of them are small."""
+    counts = np.array([[events, people] for events in range(people + 1)], float)
+    mu = np.array([-8.0, -3.0, 0.0, 4.0])
+    total = np.exp(arm_log_marginal(counts, mu, np.full(mu.size, tau))).sum(axis=0)
+    np.testing.assert_allclose(total, 1.0, atol=2e-9)

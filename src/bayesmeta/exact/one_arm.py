@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -38,8 +38,10 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 # theta = mode + sd sinh(t): 74 standard deviations to either side, however much flatter one tail is than the other;
-# the trapezoidal rule converges geometrically, and these nodes leave less than 1e-9
-_T = np.linspace(-5.0, 5.0, 49)
+# the trapezoidal rule converges geometrically at a rate that the poles of the logistic function set, i pi away: with nodes
+# in proportion to tau it leaves less than 1e-9, up to the largest number of nodes (tests/exact/test_one_arm.py)
+_REACH, _FEWEST, _LEVELS = 5.0, 48, 4
+_TAU_OF_FEWEST = 0.6
 # what lies this many nats below the maximum of the density of mu is left out
 _DEPTH = 44.0
 _STEPS = 60
@@ -90,13 +92,29 @@ def _modes(counts: FloatArray, mu: FloatArray, tau: FloatArray) -> tuple[FloatAr
     return theta, 1.0 / np.sqrt(n * p * (1 - p) + precision)
 
 
-def _parts(counts: FloatArray, mu: FloatArray, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _levels(tau: FloatArray) -> NDArray[np.intp]:
+    """How often the nodes of an effect are doubled at each tau, shape (N,)."""
+    return np.clip(np.ceil(np.log2(tau / _TAU_OF_FEWEST)), 0, _LEVELS).astype(np.intp)
+
+
+def _pieces(counts: FloatArray, tau: FloatArray, chosen: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], int]]:
+    """Some of the chosen places that take as many nodes and fit in memory, with how often nodes are doubled."""
+    levels = _levels(tau[chosen])
+    for level in np.unique(levels).tolist():
+        here = chosen[levels == level]
+        step = max(1, int(_ROOM // (len(counts) * _FEWEST * 2**level)))
+        for start in range(0, here.size, step):
+            yield here[start : start + step], level
+
+
+def _parts(counts: FloatArray, mu: FloatArray, tau: FloatArray, level: int) -> tuple[FloatArray, FloatArray]:
     """Effects at the nodes of the rule, and log integrand there with weights: two arrays (k, N, nodes)."""
     mode, sd = _modes(counts, mu, tau)
-    theta = mode[:, :, None] + sd[:, :, None] * np.sinh(_T)
+    t = np.linspace(-_REACH, _REACH, _FEWEST * 2**level + 1)
+    theta = mode[:, :, None] + sd[:, :, None] * np.sinh(t)
     log = _log_likelihood(counts[:, None, None, :], theta)
     log = log - 0.5 * np.square((theta - mu[:, None]) / tau[:, None]) - np.log(tau)[:, None]
-    log += np.log(sd)[:, :, None] + np.log(np.cosh(_T) * (_T[1] - _T[0]) / math.sqrt(2 * math.pi))
+    log += np.log(sd)[:, :, None] + np.log(np.cosh(t) * (t[1] - t[0]) / math.sqrt(2 * math.pi))
     return theta, log
 
 
@@ -125,10 +143,8 @@ def arm_log_marginal(counts: FloatArray, mu: FloatArray, tau: FloatArray) -> Flo
     fixed = tau <= 1e-8
     found[:, fixed] = _log_likelihood(counts[:, None, :], mu[fixed][None])
     (rest,) = np.nonzero(~fixed)
-    step = max(1, int(_ROOM // (len(counts) * _T.size)))
-    for start in range(0, rest.size, step):
-        some = rest[start : start + step]
-        found[:, some] = special.logsumexp(_parts(counts, mu[some], tau[some])[1], axis=-1)
+    for some, level in _pieces(counts, tau, rest):
+        found[:, some] = special.logsumexp(_parts(counts, mu[some], tau[some], level)[1], axis=-1)
     return found
 
 
@@ -136,15 +152,13 @@ def arm_study_draws(counts: FloatArray, mu: FloatArray, tau: FloatArray, rng: np
     """Draw each row's effect given mu and tau, shape (k, N), by inversion on the nodes of its integral."""
     found = np.broadcast_to(mu, (len(counts), mu.size)).copy()
     (rest,) = np.nonzero(tau > 1e-8)
-    step = max(1, int(_ROOM // (len(counts) * _T.size)))
-    for start in range(0, rest.size, step):
-        some = rest[start : start + step]
-        theta, log = _parts(counts, mu[some], tau[some])
+    for some, level in _pieces(counts, tau, rest):
+        theta, log = _parts(counts, mu[some], tau[some], level)
         weight = np.exp(log - log.max(axis=-1, keepdims=True))
         below = np.cumsum(weight, axis=-1)
         below = (below - 0.5 * weight) / below[..., -1:]
         u = rng.random(theta.shape[:2])
-        after = np.clip((below < u[..., None]).sum(axis=-1), 1, _T.size - 1)[..., None]
+        after = np.clip((below < u[..., None]).sum(axis=-1), 1, theta.shape[-1] - 1)[..., None]
         (a, b), (low, high) = (
             [np.take_along_axis(v, i, -1)[..., 0] for i in (after - 1, after)] for v in (below, theta)
         )
