@@ -38,8 +38,8 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 # theta = mode + sd sinh(t): 74 standard deviations to either side, however much flatter one tail is than the other;
-# the trapezoidal rule converges geometrically at a rate that the poles of the logistic function set, i pi away: with nodes
-# in proportion to tau it leaves less than 1e-9, up to the largest number of nodes (tests/exact/test_one_arm.py)
+# the trapezoidal rule converges geometrically at a rate that the poles of the logistic function set, i pi away: with
+# nodes in proportion to tau it leaves less than 1e-9, up to the largest number of them (tests/exact/test_one_arm.py)
 _REACH, _FEWEST, _LEVELS = 5.0, 48, 4
 _TAU_OF_FEWEST = 0.6
 # what lies this many nats below the maximum of the density of mu is left out
