@@ -279,21 +279,21 @@ def pool_view(analysis: bm.Analysis) -> str:
 
 
 def _study_block(fit: bm.Fit) -> str:
-    rows = bm.study_table(fit)
+    rows, count = bm.study_table(fit, first=STUDY_ROWS), fit.effects.k
     columns = (
         *columns_of("text", label="trial"),
         *columns_of("effect", y="reported", lower="lower", upper="upper", theta="shrinkage"),
         *columns_of("effect", theta_lower="lower", theta_upper="upper"),
-        *columns_of("number", 1 if len(rows) <= 100 else 2, weight="weight %"),
+        *columns_of("number", 1 if count <= 100 else 2, weight="weight %"),
     )
     terms = _terms(fit)
     note = (
         f"Reported: 95 % confidence intervals. Shrinkage: posterior of {terms.shrinkage}, medians with 95 % central "
         f"credible intervals. Weight: share in the posterior {terms.mean}."
     )
-    if len(rows) > STUDY_ROWS:
-        note += f" {STUDY_ROWS} of {len(rows)} rows are shown; --json holds all of them."
-    return laid_out(readable(rows.head(STUDY_ROWS), columns, fit.effects.measure), note)
+    if count > STUDY_ROWS:
+        note += f" {STUDY_ROWS} of {count} rows are shown; --json holds all of them."
+    return laid_out(readable(rows, columns, fit.effects.measure), note)
 
 
 def compare_block(fit: bm.Fit) -> str:

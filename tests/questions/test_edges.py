@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayesmeta as bm
@@ -79,3 +80,10 @@ def test_a_refit_moves_a_crossing_that_the_present_nodes_missed(monkeypatch: pyt
     moved = next_trial_table(FIT, threshold, se=0.15)
     assert moved["estimate"].notna().sum() == expected["estimate"].notna().sum() > 0
     assert moved["estimate"].to_numpy() == pytest.approx(expected["estimate"].to_numpy(), abs=1e-5, nan_ok=True)
+
+
+def test_the_first_rows_of_a_study_table_are_those_of_the_whole() -> None:
+    fit = bm.example()[2]
+    whole = bm.study_table(fit)
+    pd.testing.assert_frame_equal(bm.study_table(fit, first=2), whole.head(2))
+    pd.testing.assert_frame_equal(bm.study_table(fit, first=99), whole)
