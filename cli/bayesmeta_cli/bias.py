@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,6 +45,7 @@ def bias(
     ensemble: str | None,
     direction: str | None,
     models: bool,
+    output: Path | None,
     json: bool,
     csv: bool,
     table: dict[str, Any],
@@ -73,6 +75,8 @@ def bias(
         lambda: stacked((one.item.key, one.item.effects, _csv(one, models)) for one in found if one.fit is not None),
         lambda: "\n".join("\n".join(_view(one, models)) for one in found),
     )
+    if output is not None:
+        _draw(found, output)
     from bayesmeta.records import failed_checks
 
     failed = failed_checks(one.fit for one in found if one.fit is not None)
@@ -114,7 +118,7 @@ def _averaged(analyses: Sequence[bm.Analysis], plan: BiasPlan) -> list[Averaged]
             step(f"averaging {item.key}")
             try:
                 fit = average_of(item.pooled, plan)
-                found.append(Averaged(item, fit, bias_tables(fit)))
+                found.append(Averaged(item, fit, bias_tables(fit, pooled=item.pooled)))
             except (bm.ModelError, bm.InferenceError) as error:
                 errors.append(error)
                 found.append(Averaged(item, None, {}, str(error)))
@@ -122,6 +126,30 @@ def _averaged(analyses: Sequence[bm.Analysis], plan: BiasPlan) -> list[Averaged]
         kind = bm.InferenceError if isinstance(errors[0], bm.InferenceError) else bm.ModelError
         raise kind("\n".join(f"{one.item.key}: {one.reason}" for one in found))
     return found
+
+
+def _draw(found: Sequence[Averaged], output: Path) -> None:
+    """Write the pictures of every average into a folder."""
+    if output.suffix:
+        raise typer.BadParameter(f"-o {output}: give a folder; every outcome has several pictures.")
+    pictures = {
+        "averaged-mean": bm.plots.averaged_mean_plot,
+        "inclusion": bm.plots.inclusion_plot,
+        "weight-function": bm.plots.weight_function_plot,
+        "p-values": bm.plots.p_value_plot,
+        "z-curve": bm.plots.z_curve_plot,
+    }
+    for one in found:
+        for name, draw in pictures.items():
+            if one.fit is None:
+                continue
+            try:
+                picture = draw(one.fit)
+            except bm.ModelError as error:
+                say(f"not drawn: {one.item.key}, {name}: {error}")
+                continue
+            output.mkdir(parents=True, exist_ok=True)
+            say(f"wrote {picture.save(output / f'{one.item.key}.{name}.png')}")
 
 
 def _record(one: Averaged) -> dict[str, Any]:
@@ -166,7 +194,41 @@ def _view(one: Averaged, models: bool) -> list[str]:
         *lines,
         laid_out(readable(shown.assign(**told), BIAS_TABLES["candidates"], fit.effects.measure), note if left else ""),
         "",
+        *(line for block in _strength(one) for line in (block, "")),
     ]
+
+
+#: What is said below each table of how strong selection would have to be.
+_NOTES = {
+    "needed": (
+        "How strong selection would have to be to move the chance of an important benefit (of any benefit, without a "
+        "threshold) below the cut-off: how likely results with a one-sided p above 0.025 would be to be seen, relative "
+        "to the others, under the analysis' own priors. At the limit: where none of them is seen."
+    ),
+    "worst_case": (
+        "Worst case (Mathur & VanderWeele 2020, doi:10.1111/rssc.12440): the trials alone that are not significant in "
+        "the favoured direction."
+    ),
+    "s_values": (
+        "S-value: how many times likelier results significant in the favoured direction would have to be seen for the "
+        "estimate, or its confidence limit, to reach a value; not possible where the worst case stays beyond it."
+    ),
+}
+
+
+def _strength(one: Averaged) -> list[str]:
+    """Blocks on selection of any strength; where the data allow none, why."""
+    from bayesmeta.sensitivity import BIAS_TABLES
+
+    blocks = []
+    for name, note in _NOTES.items():
+        # a ratio that is infinite stands beside "not possible"
+        table = one.tables[name].replace(math.inf, math.nan)
+        if len(table):
+            blocks.append(laid_out(readable(table, BIAS_TABLES[name], one.item.pooled.effects.measure), note))
+        else:
+            blocks.append(wrapped(f"Not done: {one.tables[name].attrs['reason']}"))
+    return blocks
 
 
 def _estimates(table: pd.DataFrame, measure: str) -> Readable:

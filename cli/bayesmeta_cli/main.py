@@ -306,6 +306,7 @@ def bias(
         typer.Option("--direction", metavar="higher|lower", help="Which effects are favoured; default the better."),
     ] = None,
     models: Annotated[bool, typer.Option("--models", help="Print every model, not the most probable alone.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder for pictures.")] = None,
     outcome: OutcomeNames = None,
     json: Json = False,
     csv: Csv = False,
@@ -317,7 +318,7 @@ def bias(
     """
     from bayesmeta_cli import bias as commands
 
-    raise typer.Exit(commands.bias(path, outcome or [], ensemble, direction, models, json, csv, options))
+    raise typer.Exit(commands.bias(path, outcome or [], ensemble, direction, models, output, json, csv, options))
 
 
 @app.command()

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import bayesmeta as bm
+from bayesmeta import bias
 from bayesmeta.records import output_schema
 from bayesmeta_cli.main import main
 from references import ROOT
@@ -162,3 +163,42 @@ def test_probabilities_are_none_above_one(cli: Run) -> None:
     """Of two pairs of rows shares add up to one but for rounding, which JSON's schema would refuse."""
     out = cli(ROOT / "models" / "cancer_exercise.toml", "--ensemble", "bma", "--json")[1]
     jsonschema.Draft202012Validator(output_schema("bias")).validate(json.loads(out))
+
+
+def test_how_strong_selection_would_have_to_be(cli: Run) -> None:
+    """The functions of the library, under the priors of the analysis; the S-value is by hand."""
+    arguments = [*DIRECTED, "--ensemble", "2w", "--mu", "normal(0, 1)", "--tau", "halfnormal(0.5)"]
+    out, found = cli(*arguments)[1], json.loads(cli(*arguments, "--json")[1])["tables"]
+    for words in ("weight needed", "worst case", "S-value", "not possible"):
+        assert words in " ".join(out.split())
+    rows = pd.read_csv(BEM)
+    effects = bm.Effects(rows["study"].tolist(), rows["d"], rows["se"], measure="SMD", better="higher")
+    expected = bias.selection_needed(effects, bm.Model(bm.Normal(0, 1), bm.HalfNormal(0.5)), 0.1)
+    assert [row["weight"] for row in found["needed"]] == pytest.approx(expected["weight"].tolist(), nan_ok=True)
+    # the common effect of the three results that are not significant stays above zero, whatever the selection
+    alone = rows[rows["d"] / rows["se"] < 1.959964]
+    worst = (alone["d"] / alone["se"] ** 2).sum() / (1 / alone["se"] ** 2).sum()
+    lines = [row for row in found["s_values"] if row["method"] == "common effect" and row["of"] == "estimate"]
+    assert lines[0]["worst_case"] == pytest.approx(worst)
+    assert (lines[0]["answer"], lines[0]["ratio"]) == ("not possible", None)
+    assert [row["k"] for row in found["worst_case"] if row["trials"] == "worst case"] == [len(alone)] * 3
+
+
+def test_what_cannot_be_said_of_selection_has_its_reason(cli: Run) -> None:
+    """Two-sided models need no direction; selection of a stated strength does."""
+    out = " ".join(cli(*TABLE, "--ensemble", "2w")[1].split())
+    assert out.count("Not done:") == 3
+    assert "which results are favoured" in out
+
+
+def test_pictures_are_written_where_a_folder_is_named(cli: Run, tmp_path: Path) -> None:
+    code, _, err = cli(*DIRECTED, "--ensemble", "pp", "-o", tmp_path / "pictures")
+    assert code == 0
+    names = sorted(path.name.split(".")[-2] for path in (tmp_path / "pictures").iterdir())
+    assert names == ["averaged-mean", "inclusion", "p-values", "z-curve"]
+    # no model of these selects by p
+    assert "not drawn" in err
+    assert "weight-function" in err
+    code, _, err = cli(*DIRECTED, "--ensemble", "pp", "-o", "one.png")
+    assert code == 2
+    assert "give a folder" in err

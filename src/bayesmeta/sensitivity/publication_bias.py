@@ -20,11 +20,15 @@ from bayesmeta.bias import (
     favoured,
     model_inclusion_table,
     models_of,
+    s_value,
+    selection_needed,
     weight_table,
+    worst_case_table,
 )
 from bayesmeta.columns import Column, bayes_factor_text, columns_of, names_of, optional, percent, unprinted
 from bayesmeta.errors import InferenceError, ModelError
 from bayesmeta.fits import LEVEL
+from bayesmeta.questions import numeric_distance, resolve_threshold
 from bayesmeta.sensitivity.section import Computed, Section, SectionOptions
 from bayesmeta.sensitivity.verdicts import QUANTITIES, answers, the_mean, written
 
@@ -79,6 +83,30 @@ _CANDIDATES = (
     *unprinted(number="error"),
     *columns_of("effect", mean="mean"),
 )
+_NEEDED = (
+    *columns_of("text", target="of"),
+    *columns_of("probability", cutoff="cut-off", without_selection="without selection", at_limit="at the limit"),
+    *columns_of("number", 3, weight="weight needed"),
+    *unprinted(number="ratio"),
+    Column("answer", "text", "answer", labels={"weight": "possible"}),
+)
+_METHODS = MappingProxyType({"common effect": "common", "random effects, robust SE": "random, robust"})
+_S_VALUES = (
+    Column("method", "text", "method", labels=_METHODS),
+    *columns_of("text", of="of"),
+    *columns_of("effect", q="to", uncorrected="uncorrected", worst_case="worst case"),
+    *columns_of("number", 1, ratio="S-value"),
+    Column("answer", "text", "answer", labels={"ratio": "possible"}),
+    *unprinted(text="note", number="level"),
+)
+_WORST = (
+    *columns_of("text", trials="trials"),
+    Column("method", "text", "method", labels=_METHODS),
+    *columns_of("count", k="k"),
+    *columns_of("effect", estimate="estimate", lower="lower", upper="upper"),
+    *unprinted(number="se df level", flag="beyond", text="note"),
+    *optional(columns_of("probability", p_any_benefit="P(any)", p_important_benefit="P(imp.)")),
+)
 #: Columns of the tables of an average, by name.
 BIAS_TABLES: Mapping[str, tuple[Column, ...]] = MappingProxyType(
     {
@@ -87,6 +115,9 @@ BIAS_TABLES: Mapping[str, tuple[Column, ...]] = MappingProxyType(
         "estimates": _ESTIMATES,
         "weights": _WEIGHTS,
         "candidates": _CANDIDATES,
+        "needed": _NEEDED,
+        "worst_case": _WORST,
+        "s_values": _S_VALUES,
     }
 )
 #: Odds from which the data are said to speak for or against bias.
@@ -124,7 +155,12 @@ def _computed(fit: Fit, options: SectionOptions) -> Computed:
 
 
 def bias_tables(
-    fit: Fit, threshold: Threshold | float | None = None, *, level: float = LEVEL
+    fit: Fit,
+    threshold: Threshold | float | None = None,
+    *,
+    pooled: Fit | None = None,
+    cut: float = 0.8,
+    level: float = LEVEL,
 ) -> dict[str, pd.DataFrame]:
     """All tables of an average over models of publication bias.
 
@@ -134,13 +170,21 @@ def bias_tables(
         Of `bayesmeta.average`.
     threshold : Threshold or float, optional
         Default: the primary one of the fit's outcome.
+    pooled : Fit, optional
+        The analysis without selection, whose model is held against selection of any strength. Default: the priors of
+        the average where there are an effect and heterogeneity.
+    cut : float
+        The probability of benefit below which the answer changes.
     level : float
 
     Returns
     -------
     dict of str to pandas.DataFrame
         Those of `BIAS_TABLES`: ``chances`` (`bayesmeta.bias.bias_benefit_table`, with what they rest on in its
-        ``attrs``), ``inclusion``, ``estimates``, ``weights`` (empty where no model selects by p), ``candidates``.
+        ``attrs``), ``inclusion``, ``estimates``, ``weights`` (empty where no model selects by p), ``candidates``; then
+        without an average ``needed`` (`bayesmeta.bias.selection_needed`), ``worst_case`` and ``s_values``
+        (`bayesmeta.bias.worst_case_table`, `bayesmeta.bias.s_value`), each empty, with the reason in its ``attrs``,
+        where the data do not allow it.
 
     Raises
     ------
@@ -150,8 +194,8 @@ def bias_tables(
     Examples
     --------
     >>> tables = bias_tables(bm.average(effects, "bma"), 0.2)
-    >>> list(tables), len(tables["weights"])
-    (['chances', 'inclusion', 'estimates', 'weights', 'candidates'], 0)
+    >>> list(tables)[:5], len(tables["weights"]), tables["needed"]["answer"].tolist()
+    (['chances', 'inclusion', 'estimates', 'weights', 'candidates'], 0, ['without selection', 'without selection'])
     """
     selects = any(isinstance(model.bias, StepSelection) for model in models_of(fit).ensemble.models)
     return {
@@ -160,7 +204,40 @@ def bias_tables(
         "estimates": averaged_table(fit, level=level),
         "weights": weight_table(fit, level=level) if selects else pd.DataFrame(columns=names_of(_WEIGHTS)),
         "candidates": candidate_table(fit),
+        **_strength(fit, pooled or fit, resolve_threshold(fit, threshold), cut, level),
     }
+
+
+def _strength(fit: Fit, pooled: Fit, threshold: Threshold | None, cut: float, level: float) -> dict[str, pd.DataFrame]:
+    """How strong selection would have to be, and what it could do at most; where that cannot be said, why."""
+    # where no model of the average favours a direction there may be none
+    favours = favoured(fit)
+    direction = None if favours == "neither" else favours
+    distance = None if threshold is None else numeric_distance(threshold)
+    important = threshold if distance is not None else None
+    goals: list[Threshold | float] = [0.0, *([important] if important is not None else [])]
+
+    def needed() -> pd.DataFrame:
+        return selection_needed(fit.effects, pooled.model, important, cut=cut, direction=direction)
+
+    def worst_case() -> pd.DataFrame:
+        return worst_case_table(fit.effects, important, model=pooled.model, direction=direction, level=level)
+
+    def s_values() -> pd.DataFrame:
+        return pd.concat(
+            [s_value(fit.effects, goal, direction=direction, level=level) for goal in goals], ignore_index=True
+        )
+
+    found = {}
+    for make in (needed, worst_case, s_values):
+        try:
+            table = make()
+            table.attrs.clear()
+        except (ModelError, InferenceError) as error:
+            table = pd.DataFrame(columns=names_of(BIAS_TABLES[make.__name__]))
+            table.attrs["reason"] = str(error)
+        found[make.__name__] = table
+    return found
 
 
 def average_sentence(fit: Fit, table: pd.DataFrame) -> str:
