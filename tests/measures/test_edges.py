@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bayesmeta import effect_sizes
 from bayesmeta import measures as bm
 from bayesmeta.errors import DataError
 
@@ -97,3 +98,13 @@ def test_a_ratio_is_compared_with_its_interval_on_the_log_scale_in_a_table_of_se
 def test_ratios_are_measures_that_compare_by_dividing(name: str) -> None:
     """Of one arm, as with the logarithm of its rate, there is nothing to be a ratio to."""
     assert bm.measure(name).ratio is (name in {"OR", "RR", "HR", "ROM"})
+
+
+def test_a_difference_of_changes_says_so_beside_a_single_final_mean() -> None:
+    """-2 less -0.5, as the changes are, and not the one final mean less nothing."""
+    row = {"study": ["A"], "mean_t": [5.0], "mean_change_t": [-2.0], "mean_change_c": [-0.5], "se": [0.4]}
+    effects = effect_sizes(pd.DataFrame(row | {"n_t": [30], "n_c": [30]}), "MD")
+    assert effects.y[0] == pytest.approx(-1.5)
+    assert effects.ledger is not None
+    assert "mean_change_t - mean_change_c" in str(effects.ledger[0])
+    assert "mean_t - mean_c" not in str(effects.ledger[0])

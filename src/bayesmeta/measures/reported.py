@@ -230,7 +230,12 @@ def _from_md(rows: np.ndarray, work: Work) -> None:
     given = work.table.has("md")[rows] | work.table.has("adjusted_difference")[rows]
     se = se_of(rows, difference, np.where(work.paired[rows], pairs_of(work.table)[rows] - 1, df), work)
     good = np.isfinite(se)
-    for at, text in ((given & good, "md as given"), (~given & good, "md = mean_t - mean_c")):
+    final = np.isfinite(work.table["mean_t"] - work.table["mean_c"])[rows]
+    for at, text in (
+        (given & good, "md as given"),
+        (~given & final & good, "md = mean_t - mean_c"),
+        (~given & ~final & good, "md = mean_change_t - mean_change_c"),
+    ):
         if at.any():
             by_columns(rows[at], work)
             work.keep(rows[at], Estimate(difference[at], se[at], text), ())
