@@ -65,11 +65,18 @@ def summed(
 ) -> Sum:
     """The posterior on midpoints; a prior that is None holds its axis at its one value."""
     mu, tau, extra = np.meshgrid(*axes, indexing="ij", sparse=True)
-    log = np.asarray(likelihood(mu, tau, extra)) + np.zeros(tuple(axis.size for axis in axes))
+    log = np.empty(tuple(axis.size for axis in axes))
+    # a few means at a time, for the sake of memory
+    for start in range(0, axes[0].size, 16):
+        part = slice(start, start + 16)
+        log[part] = likelihood(mu[part], tau, extra)
     volume = 0.0
     for prior, values, axis in zip(priors, (mu, tau, extra), axes, strict=True):
         if prior is not None:
-            log = log + prior.logpdf(values)
+            log += prior.logpdf(values)
             volume += math.log(axis[1] - axis[0])
-    mass = np.exp(log - log.max())
-    return Sum(*axes, mass / mass.sum(), float(log.max() + math.log(mass.sum()) + volume))
+    top = float(log.max())
+    mass = np.exp(np.subtract(log, top, out=log), out=log)
+    total = float(mass.sum())
+    mass /= total
+    return Sum(*axes, mass, top + math.log(total) + volume)

@@ -119,8 +119,14 @@ def test_effects_of_trials_and_of_a_new_study_are_those_of_a_plain_sum(both: tup
         power = 1 if isinstance(bias, PET) else 2
         shift = 0.0 if isinstance(bias, StepSelection) else theirs.extra * se[row] ** power
         own = (tau**2 / (tau**2 + se[row] ** 2))[None, :, None]
-        centre = own * (y[row] - shift) + (1 - own) * theirs.mu[:, None, None]
-        expected = float((theirs.mass * stats.norm.cdf(x, centre, np.sqrt(own) * se[row])).sum())
+        expected = sum(
+            float(
+                (
+                    mass * stats.norm.cdf(x, own[0] * (y[row] - shift) + (1 - own[0]) * one, np.sqrt(own[0]) * se[row])
+                ).sum()
+            )
+            for one, mass in zip(theirs.mu, theirs.mass, strict=True)
+        )
         assert float(study_of(ours, row).cdf(x)) == pytest.approx(expected, abs=CDF)
     # P(more than three quarters of true effects above 0.1) = P(mu > 0.1 + tau 0.6745)
     z = stats.norm.ppf(0.75)

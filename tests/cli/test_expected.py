@@ -306,6 +306,8 @@ MISSPELT = [
     (["reanalyse", PUBLISHED, "--better", "highr"], "Did you mean higher?"),
     (["reanalyse", PUBLISHED, "--better", "balanc=higher"], "Did you mean balance?"),
     (["reanalyse", PUBLISHED, "--outcome", "balanc"], "Did you mean balance?"),
+    (["bias", DEPRESSION, "--ensemble", "psmaa"], "Did you mean psma?"),
+    (["bias", DEPRESSION, "--direction", "highr"], "Did you mean higher?"),
     (["explain", "ambigous-count"], "Did you mean ambiguous-count?"),
 ]
 
