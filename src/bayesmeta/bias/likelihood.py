@@ -21,6 +21,8 @@ __all__ = ["Rows", "log_likelihood", "slope_nodes"]
 FloatArray = NDArray[np.float64]
 #: Conditional standard deviations of a slope to either side of its best value that are integrated over.
 _REACH = 9.0
+#: Numbers in one array of points by estimates, so that it fits in memory.
+_ROOM = 2e5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +98,15 @@ def log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[
     -------
     array of shape (G,)
     """
+    found = np.empty(tau.size)
+    step = max(1, int(_ROOM // rows.y.size))
+    for start in range(0, tau.size, step):
+        part = slice(start, start + step)
+        found[part] = _log_likelihood(rows, mu[part], tau[part], nodes)
+    return found
+
+
+def _log_likelihood(rows: Rows, mu: FloatArray, tau: FloatArray, nodes: Sequence[int]) -> FloatArray:
     centre = mu if mu.ndim == 2 else mu[:, None]
     residual = rows.y - centre
     constant = -0.5 * (rows.y.size * math.log(2.0 * math.pi) + log_determinant(rows.se, rows.pairs, tau))
