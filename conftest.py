@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 #: Bytes that a process of the tests may need at most, where several share them.
-LIMIT = 2.5e9
+LIMIT = 2e9
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -112,7 +112,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the peak of each process."""
     found = {"main": peak(), **_peaks}
     parts = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in found.items())
-    terminalreporter.write_line(f"peak memory: {parts} (limit of each of several: {LIMIT / 1e9:g} GB)")
+    terminalreporter.write_line(f"peak memory: {parts} (limit of each of several: {LIMIT / 1e9:.0f} GB)")
     if any(size > LIMIT for size in _peaks.values()):
         terminalreporter.write_line("a process of the tests needed more than it may", red=True)
         terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
