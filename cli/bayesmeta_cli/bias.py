@@ -155,7 +155,9 @@ def _draw(found: Sequence[Averaged], output: Path) -> None:
 def _record(one: Averaged) -> dict[str, Any]:
     from bayesmeta.records import bias_record
 
-    return bias_record(one.item.pooled, one.item.key, one.fit, one.tables, one.reason, warnings=one.item.warned)
+    return bias_record(
+        one.item.pooled, one.item.key, one.fit, one.tables, one.reason, warnings=(*one.item.warnings, *one.item.notes)
+    )
 
 
 def _csv(one: Averaged, models: bool) -> pd.DataFrame:

@@ -107,7 +107,7 @@ def heading(analysis: bm.Analysis) -> list[str]:
         lines.append(wrapped(_coefficient_priors(fit, analysis)))
     lines += [wrapped(f"{name}: {part}.") for name, part in _further_parts(fit) if part is not None]
     lines += [wrapped(text) for text in engine_lines(fit)]
-    lines += [wrapped(f"Note: {note}.") for note in analysis.notes]
+    lines += [wrapped(f"Note: {note}.") for note in (*analysis.notes, *filter(None, [analysis.unadjusted]))]
     own = [wrapped(analysis.own_result)] if analysis.own_result else []
     return [*lines, *notice_lines(analysis.notices), *own, ""]
 

@@ -202,3 +202,16 @@ def test_pictures_are_written_where_a_folder_is_named(cli: Run, tmp_path: Path) 
     code, _, err = cli(*DIRECTED, "--ensemble", "pp", "-o", "one.png")
     assert code == 2
     assert "give a folder" in err
+
+
+@pytest.mark.parametrize("command", ["fit", "benefit"])
+def test_a_headline_without_bias_models_says_so_where_the_protocol_states_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    said = "these numbers hold no model of publication bias"
+    for stated in ("", '[bias]\nensemble = "bma"\n'):
+        path = protocol(tmp_path, stated)
+        assert main([command, str(path)]) == 0
+        assert (said in " ".join(capsys.readouterr().out.split())) == bool(stated)
+        assert main([command, str(path), "--json"]) == 0
+        assert (said in capsys.readouterr().out) == bool(stated)

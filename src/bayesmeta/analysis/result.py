@@ -162,7 +162,17 @@ class Analysis:
     @property
     def warned(self) -> tuple[str, ...]:
         """Warnings and notes, as they go into JSON."""
-        return (*self.warnings, *self.notes)
+        return (*self.warnings, *self.notes, *([self.unadjusted] if self.unadjusted else []))
+
+    @property
+    def unadjusted(self) -> str:
+        """That the headline holds none of the models that ``[bias]`` states; empty where it states none."""
+        if self.protocol is None or self.protocol.bias is None:
+            return ""
+        return (
+            "these numbers hold no model of publication bias; the average that [bias] states is printed by `bayesmeta "
+            "bias` and stands beside them in the report"
+        )
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
