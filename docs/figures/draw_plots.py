@@ -1,4 +1,4 @@
-"""Draw the figures of docs/plots.md again from the data in this repository: ``python docs/figures/draw_plots.py``.
+"""Draw the figures of docs/plots.md and docs/publication-bias.md again: ``python docs/figures/draw_plots.py``.
 
 The alt text of each is printed, to be copied beside it. Judgements of risk of bias are made up, and say so.
 """
@@ -11,7 +11,18 @@ import numpy as np
 import pandas as pd
 
 import bayesmeta as bm
-from bayesmeta.plots import forest_plot, icon_array, mu_tau_plot, new_study_plot, overview_plot, save_plot
+from bayesmeta.bias import average_of
+from bayesmeta.plots import (
+    averaged_mean_plot,
+    forest_plot,
+    icon_array,
+    mu_tau_plot,
+    new_study_plot,
+    overview_plot,
+    save_plot,
+    weight_function_plot,
+    z_curve_plot,
+)
 
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"
@@ -36,6 +47,13 @@ def main() -> None:
         "plots_mu_tau": mu_tau_plot(fatigue),
         "plots_new_study": new_study_plot(fatigue),
         "plots_icons": icon_array(fatigue),
+    }
+    (depression,) = bm.analyse_all(MODELS / "exercise_depression.toml", declared=False, moderated=False)
+    averaged = average_of(depression.pooled)
+    figures |= {
+        "bias_mean": averaged_mean_plot(averaged),
+        "bias_weights": weight_function_plot(averaged),
+        "bias_z_curve": z_curve_plot(averaged),
     }
     for name, plot in figures.items():
         path = save_plot(plot, HERE / f"{name}.png", dpi=150)

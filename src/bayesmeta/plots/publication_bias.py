@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from bayesmeta.bias import ZCurve, given_models, model_inclusion_table, models_of, weight_table, z_curve
-from bayesmeta.columns import bayes_factor_text, percent
+from bayesmeta.columns import bayes_factor_text, percent, plural
 from bayesmeta.fits import LEVEL, Fit, marginal
 from bayesmeta.measures import measure
 from bayesmeta.plots.frame import framed
@@ -114,7 +114,7 @@ def weight_function_plot(fit: Fit, *, level: float = LEVEL, title: str | None = 
         f"({level_text(level)} interval; prior mean): "
         + "; ".join(
             f"{_p_text(row['from'])} to {_p_text(row['to'])}: {row['mean']:.2f} ({row['lower']:.2f} to "
-            f"{row['upper']:.2f}; {row['prior_mean']:.2f}), {int(row['trials'])} trials"
+            f"{row['upper']:.2f}; {row['prior_mean']:.2f}), {plural(int(row['trials']), 'trial')}"
             for row in table.to_dict("records")
         ),
         f"Probability of no selection by p: {percent(float(last['p_one']))}",
@@ -452,7 +452,8 @@ def p_value_plot(fit: Fit, curve: ZCurve | None = None, *, title: str | None = N
     alt = (
         f"One-sided p values of {title.removesuffix(': p values')}: {size_line(fit.effects)}. "
         + "; ".join(
-            f"{_p_text(a)} to {_p_text(b)}: {n} trials" for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)
+            f"{_p_text(a)} to {_p_text(b)}: {plural(int(n), 'trial')}"
+            for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)
         )
         + f". Smallest p {table['p'].iloc[0]:.2g}, largest {table['p'].iloc[-1]:.2g}."
     )
