@@ -151,33 +151,26 @@ def test_a_spline_is_a_mixture_over_the_size_of_its_departure() -> None:
     np.testing.assert_allclose(summary(ours, profile), expected, atol=ANSWER, rtol=ANSWER)
 
 
-def test_exchangeable_levels_beside_clusters_and_a_curve() -> None:
+# each a test of its own: a posterior on three axes takes hundreds of megabytes, which the next one need not find taken
+@pytest.mark.parametrize(
+    ("clustered", "others"),
+    [
+        pytest.param(True, {}, id="clusters"),
+        pytest.param(False, {"weeks": Spline(bm.Normal(0, 0.5), bm.HalfNormal(0.3))}, id="curve"),
+    ],
+)
+def test_exchangeable_levels_beside_clusters_and_a_curve(clustered: bool, others: dict[str, Spline]) -> None:
     """Three axes, mixed over one of them."""
-    for effects, model, term, prior in (
-        (
-            example(10, cluster=True),
-            Model(MU, TAU, {"kind": Exchangeable(bm.HalfNormal(0.5))}, cluster_tau=bm.HalfNormal(0.2)),
-            "kind",
-            bm.HalfNormal(0.5),
-        ),
-        (
-            example(),
-            Model(
-                MU,
-                TAU,
-                {"kind": Exchangeable(bm.HalfNormal(0.5)), "weeks": Spline(bm.Normal(0, 0.5), bm.HalfNormal(0.3))},
-            ),
-            "kind",
-            bm.HalfNormal(0.5),
-        ),
-    ):
-        ours = solve(effects, model)
-        assert len(ours.problem.sds) == 3
-        fixed, order = stated(effects, model, term)
-        weights = ours.problem.design.profile({"kind": "yoga"})
-        evidence, expected = mixed(fixed, prior, weights[order])
-        assert ours.log_evidence == pytest.approx(evidence, abs=ANSWER)
-        np.testing.assert_allclose(summary(ours, weights), expected, atol=ANSWER, rtol=ANSWER)
+    effects = example(10, cluster=True) if clustered else example()
+    within, prior = bm.HalfNormal(0.2) if clustered else None, bm.HalfNormal(0.5)
+    model = Model(MU, TAU, {"kind": Exchangeable(prior), **others}, cluster_tau=within)
+    ours = solve(effects, model)
+    assert len(ours.problem.sds) == 3
+    fixed, order = stated(effects, model, "kind")
+    weights = ours.problem.design.profile({"kind": "yoga"})
+    evidence, expected = mixed(fixed, prior, weights[order])
+    assert ours.log_evidence == pytest.approx(evidence, abs=ANSWER)
+    np.testing.assert_allclose(summary(ours, weights), expected, atol=ANSWER, rtol=ANSWER)
 
 
 def test_without_tau_the_learned_deviation_is_the_only_one() -> None:
