@@ -153,8 +153,13 @@ PICTURES: dict[str, Callable[[float], Plot]] = {
 
 
 @cache
+def usual(name: str) -> Plot:
+    return PICTURES[name](180.0)
+
+
 def picture(name: str, width: float = 180.0) -> Plot:
-    return PICTURES[name](width)
+    # those of other widths are asked for once, and eighty figures need not be kept
+    return usual(name) if width == 180.0 else PICTURES[name](width)
 
 
 def scattered(axes: Axes, label: str) -> np.ndarray:
